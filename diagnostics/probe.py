@@ -1,0 +1,65 @@
+"""A probe: a question, how its answer is redacted before it is kept, and a pure parser of what was kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from inventory.errors import LongarmError, Text
+from remote.answer import Answer
+from remote.question import Question
+
+Facts: TypeAlias = Mapping[str, Any]
+"""Plain dicts, lists, str, bool, int64, float: what the probe's `shape` declares, and nothing else."""
+
+
+class ParseError(LongarmError):
+    """The text was not understood: the facts are unknown, never a default."""
+
+    def __init__(self, question: str, sample: bytes) -> None:
+        self.question, self.sample = question, sample[:200]
+        super().__init__(Text("{question}: not understood: {sample}", question=question, sample=repr(self.sample)))
+
+
+class SourceFailed(LongarmError):
+    """A source that the probe asked reported failure (not absence): the facts are unknown."""
+
+    def __init__(self, question: str, source: str, detail: str) -> None:
+        self.question, self.source, self.detail = question, source, detail
+        super().__init__(Text("{question}: {source} failed: {detail}", question=question, source=source, detail=detail))
+
+
+class NothingThere(LongarmError):
+    """The tool or file that the probe asks is not on this host: what needs it is not applicable."""
+
+    def __init__(self, question: str, what: str) -> None:
+        self.question, self.what = question, what
+        super().__init__(Text("{question}: {what} is not on this host", question=question, what=what))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redaction:
+    """What must not be kept: each match of `pattern` (or its group named `secret`) becomes `***`."""
+
+    pattern: re.Pattern[bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A question and the pure function that turns its kept answer into facts."""
+
+    question: Question
+    parse: Callable[[Answer], Facts] | None
+    """None: the answer is kept as evidence and no facts are drawn from it."""
+    shape: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Names to types and units, nested: {"mounts": [{"mount": "str", "used_percent": "float percent", "at": "at"}]}."""
+    redact: tuple[Redaction, ...] = ()
+    platforms: tuple[str, ...] = ("linux",)
+    summary: str = ""
+
+    @property
+    def id(self) -> str:
+        """Return the question's id, such as `fs.stat`; in expressions `facts.fs_stat`."""
+        return self.question.id

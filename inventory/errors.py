@@ -1,0 +1,89 @@
+"""
+LongarmError                 the root of every error that longarm raises on purpose
+|- InvalidFile               .problems, each with file:line:column and a hint
+|- NothingMatched            .expression .part .nearest: an empty selection is an error (design rule 1)
+`- UsageError                a value on the command line or in a call that cannot be meant
+
+Messages are templates with parameters (`Text`), so that the console and the reports can say
+them in the reader's language; `str(error)` is the English form. Host output never becomes a
+template: it travels as a parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Text:
+    """A sentence for a person: an English template (the message id) and its parameters.
+
+    >>> str(Text("{count} hosts in {site}", count=3, site="berlin"))
+    '3 hosts in berlin'
+    """
+
+    template: str
+    params: Mapping[str, object] = field(hash=False)
+
+    def __init__(self, template: str, **params: object) -> None:
+        object.__setattr__(self, "template", template)
+        object.__setattr__(self, "params", MappingProxyType(dict(params)))
+
+    def __str__(self) -> str:
+        return self.template.format_map(self.params) if self.params else self.template
+
+
+class LongarmError(Exception):
+    """Something that longarm refuses or could not do; `text` says what, `hint` what to do next."""
+
+    def __init__(self, text: Text | str, hint: Text | None = None) -> None:
+        self.text = text if isinstance(text, Text) else Text("{message}", message=text)
+        self.hint = hint
+        super().__init__(str(self.text))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where something stands in a file: line and column count from 1, column in characters."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One mistake in a file: where, what, and what to write instead."""
+
+    place: Place
+    text: Text
+    hint: Text | None = None
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.text}" + (f" ({self.hint})" if self.hint else "")
+
+
+class InvalidFile(LongarmError):
+    """A file that cannot be used; `problems` holds every mistake found, in file order."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.place))
+        super().__init__(Text("{details}", details="\n".join(map(str, self.problems))))
+
+
+class NothingMatched(LongarmError):
+    """A part of a target expression that matches no host; `nearest` are the closest names known."""
+
+    def __init__(self, expression: str, part: str, nearest: Iterable[str] = ()) -> None:
+        self.expression, self.part, self.nearest = expression, part, tuple(nearest)
+        hint = Text("did you mean {names}?", names=", ".join(self.nearest)) if self.nearest else None
+        super().__init__(Text("nothing matches “{part}” in “{expression}”", part=part, expression=expression), hint)
+
+
+class UsageError(LongarmError):
+    """A value that cannot be meant: the command line answers with exit code 2."""

@@ -1,0 +1,95 @@
+"""Hosts, what is expected of them, and the credentials they are reached with: plain frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias, Union
+
+from inventory.errors import Place
+
+Value: TypeAlias = Union[bool, int, float, str, "tuple[Value, ...]", "Mapping[str, Value]", None]
+"""What a variable may hold: YAML's plain values, lists as tuples, mappings read-only."""
+
+
+class Transport(StrEnum):
+    """How a host is reached."""
+
+    SSH = "ssh"
+    WINRM = "winrm"
+    PSRP = "psrp"
+    LOCAL = "local"  # this machine, without a network
+
+
+class Platform(StrEnum):
+    """What runs on a host, as the inventory declares it."""
+
+    LINUX = "linux"
+    WINDOWS = "windows"
+    MACOS = "macos"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectations:
+    """What the inventory declares that a host should do; checks compare, they never guess."""
+
+    services: tuple[str, ...] = ()
+    """Names of services that should be active (`postgresql` means `postgresql.service`)."""
+    ports: tuple[str, ...] = ()
+    """Listening sockets, `5432`, `tcp/5432` or `udp/123`, normalised to `tcp/5432`."""
+    names: tuple[str, ...] = ()
+    """DNS names that the host should be able to resolve."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretReference:
+    """Where a secret is kept; the secret itself is never in an inventory."""
+
+    kind: str
+    """`file`, `env`, `keyring` (value `service/user`) or `prompt`."""
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialReference:
+    """Who to be on a host and where the proof is kept; resolved in `remote`."""
+
+    name: str
+    user: str
+    key: str | None = None
+    """Path of a private key file, `~` allowed."""
+    passphrase: SecretReference | None = None
+    agent: bool = False
+    """Offer the keys of the running SSH agent."""
+    password: SecretReference | None = None
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """One managed machine, with everything that groups gave it merged in."""
+
+    name: str
+    address: str
+    port: int | None = None
+    """None: the transport's own port."""
+    transport: Transport = Transport.SSH
+    platform: Platform = Platform.LINUX
+    groups: tuple[str, ...] = ()
+    """Every group it is in, parents included, sorted."""
+    site: str | None = None
+    customer: str | None = None
+    tags: tuple[str, ...] = ()
+    vars: Mapping[str, Value] = field(default_factory=dict, hash=False)
+    credential: CredentialReference | None = None
+    expect: Expectations = Expectations()
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The hosts that a target expression chose, in inventory order; never empty."""
+
+    expression: str
+    hosts: tuple[Host, ...]

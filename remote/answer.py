@@ -1,0 +1,41 @@
+"""Answers: what a question brought back, kept as bytes until a parser decides what they mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Ended(StrEnum):
+    """How a question ended; only EXITED can be parsed."""
+
+    EXITED = "exited"
+    TIMED_OUT = "timed_out"  # its own deadline; others are not affected
+    CAPPED = "capped"  # more bytes than allowed; head and tail of what was allowed are kept
+    LOST = "lost"  # the connection went away before its frame was complete
+    NOT_RUN = "not_run"  # never started: `why` says what stood in the way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one question brought back from one host."""
+
+    ended: Ended
+    exit_status: int | None
+    """None: the host gave none, which is never success."""
+    stdout: bytes = b""
+    stderr: bytes = b""
+    duration_ms: int = 0
+    stdout_cut: int = 0
+    """Bytes of stdout that are known to have been dropped (0: none; -1: dropped, count unknown)."""
+    stderr_cut: int = 0
+    as_root: bool = False
+    unkillable: tuple[int, ...] = ()
+    """Pids that outlived SIGKILL when the deadline passed."""
+    why: str = ""
+    """For LOST and NOT_RUN: the reason, in the host's or our own words; hostile text."""
+
+
+def answered(stdout: bytes, *, stderr: bytes = b"", exit_status: int = 0) -> Answer:
+    """Return a complete answer, as doctests and parser tests need it."""
+    return Answer(ended=Ended.EXITED, exit_status=exit_status, stdout=stdout, stderr=stderr)

@@ -1,0 +1,93 @@
+"""
+LongarmError                    (inventory/errors.py)
+`- RemoteError                  .host
+   |- ConnectFailed             unreachable: the only kind that may be retried
+   |- HostKeyRefused            .offered .known (fingerprints)
+   |- AuthenticationRefused     .tried .offered_methods
+   |- CredentialUnusable        a reference that gives no secret: missing file, wrong passphrase, bad modes
+   |- CredentialBlocked         the breaker is open: the credential was rejected too often in this run
+   |- ConnectionLost            .partial: the answers that were complete
+   `- DeadlineExceeded          .partial .deadline_s
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from inventory.errors import LongarmError, Text
+from remote.answer import Answer
+
+
+class RemoteError(LongarmError):
+    """Something went wrong between us and one host."""
+
+    def __init__(self, host: str, text: Text, hint: Text | None = None) -> None:
+        self.host = host
+        super().__init__(text, hint)
+
+
+class ConnectFailed(RemoteError):
+    """No connection: nothing was sent that could have had an effect."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(host, Text("no connection: {reason}", reason=reason))
+
+
+class HostKeyRefused(RemoteError):
+    """The host showed a key that we do not know, or another one than we know."""
+
+    def __init__(self, host: str, *, offered: tuple[str, ...] = (), known: tuple[str, ...] = ()) -> None:
+        self.offered, self.known = offered, known
+        text = (
+            Text("the host key changed: offered {offered}, known {known}", offered=", ".join(offered), known=", ".join(known))
+            if known
+            else Text("unknown host key {offered}", offered=", ".join(offered))
+        )
+        super().__init__(host, text, Text("longarm host enrol {host}", host=host))
+
+
+class AuthenticationRefused(RemoteError):
+    """The host answered and did not accept any credential we offered."""
+
+    def __init__(self, host: str, *, user: str, tried: tuple[str, ...], offered_methods: tuple[str, ...] = ()) -> None:
+        self.user, self.tried, self.offered_methods = user, tried, offered_methods
+        super().__init__(host, Text("{user} was refused; tried {tried}", user=user, tried=", ".join(tried) or "nothing"))
+
+
+class CredentialUnusable(RemoteError):
+    """A credential reference that could not be turned into a credential; nothing was offered."""
+
+    def __init__(self, host: str, credential: str, reason: Text) -> None:
+        self.credential = credential
+        super().__init__(host, Text("credential {credential} cannot be used: {reason}", credential=credential, reason=reason))
+
+
+class CredentialBlocked(RemoteError):
+    """A credential that was rejected too often in this run and is not offered to further hosts."""
+
+    def __init__(self, host: str, credential: str, rejections: int) -> None:
+        self.credential, self.rejections = credential, rejections
+        super().__init__(
+            host,
+            Text(
+                "not tried: credential {credential} was rejected {count} times in this run",
+                credential=credential,
+                count=rejections,
+            ),
+        )
+
+
+class ConnectionLost(RemoteError):
+    """The connection went away; what had arrived complete is in `partial`."""
+
+    def __init__(self, host: str, reason: str, partial: Mapping[str, Answer] | None = None) -> None:
+        self.partial = dict(partial or {})
+        super().__init__(host, Text("the connection was lost: {reason}", reason=reason))
+
+
+class DeadlineExceeded(RemoteError):
+    """The wall-clock deadline passed; what had arrived complete is in `partial`."""
+
+    def __init__(self, host: str, deadline_s: float, partial: Mapping[str, Answer] | None = None) -> None:
+        self.partial, self.deadline_s = dict(partial or {}), deadline_s
+        super().__init__(host, Text("no end after {deadline_s} s", deadline_s=f"{deadline_s:g}"))

@@ -1,0 +1,43 @@
+"""A question: a read-only command with a deadline, a byte cap and a privilege, asked in the bundle of its host."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+_ID = re.compile(r"[a-z0-9_]+(?:[.-][a-z0-9_]+)*")
+_VARIABLE = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class Privilege(StrEnum):
+    """As whom a question is asked."""
+
+    USER = "user"
+    ROOT = "root"  # denied root is an answer that was not run, never a guess
+    PREFER_ROOT = "prefer_root"  # root where it can be had, else the login user: the answer says which
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A script for `sh` that changes nothing; `variables` reach it as shell variables, never as text."""
+
+    id: str
+    script: str
+    shell: str = "sh"
+    deadline_s: int = 10
+    max_bytes: int = 256 * 1024
+    privilege: Privilege = Privilege.USER
+    ok_statuses: frozenset[int] = frozenset({0})
+    variables: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not _ID.fullmatch(self.id):
+            raise ValueError(f"not a question id: {self.id!r}")
+        if self.deadline_s < 1 or self.max_bytes < 1:
+            raise ValueError(f"{self.id}: a deadline and a cap are at least 1")
+        for name, value in self.variables:
+            if not _VARIABLE.fullmatch(name) or name.startswith("la_"):
+                raise ValueError(f"{self.id}: not a variable name: {name!r}")
+            if "\0" in value:
+                raise ValueError(f"{self.id}: NUL cannot be a shell value: {name}")

@@ -1,0 +1,47 @@
+"""The seam of this package: one open connection to one host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from inventory.host import Host
+from remote.answer import Answer
+from remote.question import Question
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFacts:
+    """What was negotiated, kept with the evidence: who we were, how the host proved itself, with which algorithms."""
+
+    transport: str
+    user: str
+    credential: str = ""
+    host_key: str = ""
+    """SHA256 fingerprint of the key that the host proved; empty for transports without one."""
+    algorithms: tuple[tuple[str, str], ...] = ()
+    """Pairs such as ("kex", "curve25519-sha256"), ("cipher", …), ("strict_kex", "yes")."""
+
+
+class Session(Protocol):
+    """One open connection to one host."""
+
+    host: Host
+    facts: SessionFacts
+
+    async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
+        """Return exactly one answer for each question, asked in one round trip.
+
+        Never raises for what happens while the bundle runs: a question that did not come back
+        complete is `lost`, one past its own deadline `timed_out`, one that never began `not_run`.
+        `deadline_s` bounds the whole call on our clock.
+        """
+
+
+class Connect(Protocol):
+    """Opens sessions; leaving the context closes and never raises."""
+
+    def __call__(self, host: Host) -> AbstractAsyncContextManager[Session]:
+        """Connect and log in, or raise a RemoteError."""

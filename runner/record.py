@@ -1,0 +1,120 @@
+"""The record of a run: everything a report is made from, as frozen values; reports see nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from diagnostics.content import Content
+from diagnostics.finding import Citation, Diagnosis
+from diagnostics.verdict import Severity
+from inventory.errors import Text
+from remote.answer import Ended
+from runner.outcome import Coverage, Outcome, RunState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """The cited lines of a kept answer, redacted, decoded with replacement; hostile text."""
+
+    citation: Citation
+    lines: tuple[str, ...]
+    """At most 20 lines of at most 500 characters; `cut` says that there were more."""
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerNote:
+    """How one question ended on one host, without its text."""
+
+    question: str
+    ended: Ended
+    exit_status: int | None
+    duration_ms: int
+    stdout_bytes: int
+    stderr_bytes: int
+    as_root: bool = False
+    why: str = ""
+    unkillable: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRecord:
+    """How one targeted host ended in a run."""
+
+    host: str
+    address: str
+    site: str | None
+    customer: str | None
+    platform: str
+    transport: str
+    outcome: Outcome
+    error: Text | None = None
+    """What stood in the way, for outcomes without evidence."""
+    hint: Text | None = None
+    error_kind: str = ""
+    """The class name of the error, stable for programs: `ConnectFailed`, `HostKeyRefused`, …"""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    evidence_digest: str | None = None
+    diagnosis: Diagnosis | None = None
+    answers: tuple[AnswerNote, ...] = ()
+    quotes: Mapping[str, tuple[Quote, ...]] = field(default_factory=dict, hash=False)
+    """By finding id."""
+    session: Mapping[str, str] = field(default_factory=dict, hash=False)
+    denied_root: str = ""
+    """Why root questions could not be asked, once for the host; hostile text (sudo's own words)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """Where the report of a run went, or is to go."""
+
+    case: str
+    kind: str
+    audience: str
+    language: str
+    state: str
+    """`pending`, `rendered`, `sent` or `failed`."""
+    filename: str = ""
+    digest: str = ""
+    attempts: int = 0
+    error: str = ""
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One run: who asked what of whom, and how each targeted host ended."""
+
+    run: str
+    """Run id, such as `20261122-104755-7f3a9c`."""
+    playbook: str
+    title: Mapping[str, str] = field(hash=False)
+    maintenance: str
+    expression: str
+    actor: str
+    case: str | None
+    customers: tuple[str, ...]
+    state: RunState
+    started_at: datetime
+    ended_at: datetime | None
+    hosts: tuple[HostRecord, ...]
+    """Every targeted host, in inventory order."""
+    checks: tuple[str, ...]
+    versions: Mapping[str, str] = field(hash=False)
+    """`longarm`, `library` (digest), `playbook` (digest), `bundle`, `python`."""
+    content: Content = Content()
+    deliveries: tuple[Delivery, ...] = ()
+
+    @property
+    def coverage(self) -> Coverage:
+        """Return how many of the targeted hosts ended how."""
+        return Coverage.of(host.outcome for host in self.hosts)
+
+    @property
+    def worst(self) -> Severity | None:
+        """Return the worst severity found, or None where nothing was found (which says nothing about hosts not seen)."""
+        found = [finding.severity for host in self.hosts if host.diagnosis for finding in host.diagnosis.findings]
+        return max(found, key=lambda severity: severity.rank, default=None)
