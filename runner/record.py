@@ -105,7 +105,7 @@ class RunRecord:
     checks: tuple[str, ...]
     versions: Mapping[str, str] = field(hash=False)
     """`longarm`, `library` (digest), `playbook` (digest), `bundle`, `python`."""
-    content: Content = Content()
+    content: Content = field(default_factory=Content, hash=False)
     deliveries: tuple[Delivery, ...] = ()
 
     @property
