@@ -1,0 +1,110 @@
+"""Fakes of this package's seams: a session and a connector that answer from a script and refuse what was not scripted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from inventory.host import Host
+from remote.answer import Answer, Ended
+from remote.errors import RemoteError
+from remote.question import Question
+from remote.session import SessionFacts
+
+FAKE_FACTS = SessionFacts(transport="fake", user="tester", credential="fake", host_key="SHA256:fake")
+
+
+class UnscriptedQuestion(BaseException):
+    """A fake was asked what its script does not know; a BaseException, so that no broad except can eat it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeHost:
+    """What one host of a fake fleet does; `seen` keeps the ids of the questions in the order they were asked."""
+
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    refuses: RemoteError | Exception | None = None
+    """Raised instead of connecting."""
+    connects_after: asyncio.Event | None = None
+    """Connecting waits for it: a host that accepts and is silent."""
+    answers_after: asyncio.Event | None = None
+    """Asking waits for it, until the deadline of the call; then every answer is lost."""
+    facts: SessionFacts = FAKE_FACTS
+    seen: list[str] = field(default_factory=list)
+
+
+class FakeSession:
+    """A session that answers from a script.
+
+    >>> from remote.answer import answered
+    >>> session = FakeSession(Host(name="db1", address="192.0.2.1"), {"kernel": answered(b"Linux")})
+    >>> asyncio.run(session.ask([Question(id="kernel", script="uname")], deadline_s=1))["kernel"].stdout
+    b'Linux'
+    """
+
+    def __init__(self, host: Host, script: Mapping[str, Answer] | FakeHost) -> None:
+        self.host = host
+        self.script = script if isinstance(script, FakeHost) else FakeHost(answers=script)
+        self.facts = self.script.facts
+
+    @property
+    def seen(self) -> list[str]:
+        """Return the ids of the questions asked so far."""
+        return self.script.seen
+
+    async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
+        """Return the scripted answers, or raise UnscriptedQuestion; lost ones if the script holds them back too long."""
+        ids = [question.id for question in questions]
+        if unscripted := [id_ for id_ in ids if id_ not in self.script.answers]:
+            raise UnscriptedQuestion(self.host.name, unscripted)
+        self.script.seen += ids
+        if self.script.answers_after is not None:
+            try:
+                async with asyncio.timeout(deadline_s):
+                    await self.script.answers_after.wait()
+            except TimeoutError:
+                lost = Answer(ended=Ended.LOST, exit_status=None, why=f"no end after {deadline_s:g} s")
+                return dict.fromkeys(ids, lost)
+        return {id_: self.script.answers[id_] for id_ in ids}
+
+
+class FakeConnect:
+    """A `Connect` over scripted hosts, by name; a host that is not scripted raises UnscriptedQuestion.
+
+    `connected` lists every attempt in order, `open` counts the sessions that are open now and
+    `most_open` the most that ever were.
+    """
+
+    def __init__(self, fleet: Mapping[str, FakeHost | Mapping[str, Answer] | RemoteError]) -> None:
+        self.fleet = {name: _fake_host(script) for name, script in fleet.items()}
+        self.connected: list[str] = []
+        self.open = self.most_open = 0
+
+    @asynccontextmanager
+    async def __call__(self, host: Host) -> AsyncIterator[FakeSession]:
+        """Open a fake session to `host`, or raise what its script says."""
+        if (script := self.fleet.get(host.name)) is None:
+            raise UnscriptedQuestion(host.name)
+        self.connected.append(host.name)
+        if script.connects_after is not None:
+            await script.connects_after.wait()
+        if script.refuses is not None:
+            raise script.refuses
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        try:
+            yield FakeSession(host, script)
+        finally:
+            self.open -= 1
+
+
+def _fake_host(script: FakeHost | Mapping[str, Answer] | RemoteError) -> FakeHost:
+    match script:
+        case FakeHost():
+            return script
+        case RemoteError():
+            return FakeHost(refuses=script)
+        case _:
+            return FakeHost(answers=script)
