@@ -19,7 +19,7 @@ demo: setup ## the main job on practice hosts and this machine: diagnose, report
 	@$(V)/python -m console.demo
 
 test: setup ## all tests; says in one line what this machine cannot run
-	@$(V)/python -m pytest -q -n auto
+	@$(V)/python -m pytest -q -n auto --dist loadgroup
 
 lint: setup ## ruff, mypy --strict, the layer test
 	@$(V)/ruff check . && $(V)/ruff format --check . && $(V)/mypy && $(V)/python -m pytest -q tests/test_layers.py
@@ -31,7 +31,7 @@ docs: setup ## run every example in README.md and docs/
 	@$(V)/python -m pytest -q tests/docs
 
 soak: setup ## the long forms: thousands of kills, cuts, random answers
-	@LONGARM_SOAK=1 $(V)/python -m pytest -q -n auto
+	@LONGARM_SOAK=1 $(V)/python -m pytest -q -n auto --dist loadgroup
 
 wheel: setup ## build the wheel into dist/
 	@$(V)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
