@@ -1,0 +1,80 @@
+"""`longarm inventory check | list | show`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from console.framework import Group, argument
+from console.listing import as_json, show_document, show_list
+from console.settings import Settings
+from console.terminal import tell
+from inventory.errors import Text
+from inventory.host import Host
+
+inventory = Group("inventory", Text("The hosts we know: check, list, show."))
+
+_COLUMNS = {
+    "host": Text("host"),
+    "address": Text("address"),
+    "transport": Text("transport"),
+    "platform": Text("platform"),
+    "site": Text("site"),
+    "customer": Text("customer"),
+    "groups": Text("groups"),
+    "tags": Text("tags"),
+}
+
+
+@inventory.add("check", Text("Read the inventory and show every mistake at once."))
+def check(settings: Settings) -> None:
+    """Load all files; the loader's problems become the answer."""
+    from inventory.own import load_inventory
+
+    known = load_inventory(settings.files)
+    counts = {"hosts": len(known.hosts), "groups": len(known.groups)}
+    text = Text("the inventory is sound: {hosts} hosts, {groups} groups", **counts)
+    tell(settings, text)
+
+
+@inventory.add("list", Text("List the hosts that a target expression chooses."), argument("targets", default="all"))
+def list_(settings: Settings, targets: str) -> None:
+    """List hosts in inventory order."""
+    from inventory.own import load_inventory
+
+    chosen = load_inventory(settings.files).select(targets)
+    show_list(settings.output, _COLUMNS, [host_row(host) for host in chosen.hosts])
+
+
+def host_row(host: Host) -> Mapping[str, object]:
+    """Return a host as a row of a list."""
+    address = host.address if host.port is None else f"{host.address}:{host.port}"
+    return {
+        "host": host.name,
+        "address": address,
+        "transport": host.transport,
+        "platform": host.platform,
+        "site": host.site,
+        "customer": host.customer,
+        "groups": host.groups,
+        "tags": host.tags,
+    }
+
+
+@inventory.add("show", Text("Show all that is known of the chosen hosts, groups merged in."), argument("targets"))
+def show(settings: Settings, targets: str) -> None:
+    """Show hosts with everything that their groups gave them."""
+    from inventory.own import load_inventory
+
+    chosen = load_inventory(settings.files).select(targets)
+    document = {"hosts": [host_document(host) for host in chosen.hosts]}
+    show_document(settings.output, document, lambda: as_json(document))
+
+
+def host_document(host: Host) -> Mapping[str, object]:
+    """Return everything that is known of a host; credentials are references, so there is nothing to hide."""
+    document = asdict(host)
+    document["place"] = str(host.place) if host.place else None
+    if host.credential:
+        document["credential"]["place"] = str(host.credential.place) if host.credential.place else None
+    return document

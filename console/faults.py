@@ -1,0 +1,95 @@
+"""From exceptions to messages and exit codes: what happened, where, and the next command; never a traceback."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+import click
+
+from console.settings import UnsafeHome, default_home
+from console.terminal import complain
+from console.words import say
+from inventory.errors import InvalidFile, LongarmError, NothingMatched, Text, UsageError
+from inventory.secret import MASKER
+from remote.errors import AuthenticationRefused, CredentialBlocked, CredentialUnusable, HostKeyRefused, RemoteError
+
+INTERRUPTED = 130
+FAULT = 7
+
+_EXITS: tuple[tuple[type[LongarmError], int], ...] = (  # most specific first
+    (InvalidFile, 2),
+    (UsageError, 2),
+    (UnsafeHome, 7),
+    (NothingMatched, 6),
+    (HostKeyRefused, 4),
+    (AuthenticationRefused, 4),
+    (CredentialUnusable, 4),
+    (CredentialBlocked, 4),
+    (RemoteError, 3),
+    (LongarmError, 7),
+)
+
+
+def exit_of(error: LongarmError) -> int:
+    """Return the exit code that design.md gives an error that ends a command."""
+    return next(code for kind, code in _EXITS if isinstance(error, kind))
+
+
+def explain(error: LongarmError) -> None:
+    """Write what happened, where and what to do next to stderr."""
+    if isinstance(error, InvalidFile):
+        for problem in error.problems:
+            complain(f"{problem.place}: {say(problem.text)}")
+            if problem.hint:
+                complain("    " + say(problem.hint))
+        return
+    complain(say(Text("error: {message}", message=error.text)))
+    if error.hint:
+        complain(say(Text("next: {hint}", hint=error.hint)))
+
+
+def explain_usage(error: click.UsageError) -> None:
+    """Write what is wrong with the command line, and how to see its help."""
+    complain(say(Text("error: {message}", message=usage_text(error))))
+    path = error.ctx.command_path if error.ctx else "longarm"
+    complain(say(Text("next: {hint}", hint=f"{path} --help")))
+
+
+def usage_text(error: click.UsageError) -> Text:
+    """Return click's complaint as a sentence of ours, where we have one."""
+    nearest = ", ".join(getattr(error, "possibilities", None) or ())
+    if isinstance(error, click.NoSuchOption):
+        text = Text("no such option: {name}", name=error.option_name)
+        return Text("{problem}; did you mean {nearest}?", problem=text, nearest=nearest) if nearest else text
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        return Text("{name} is missing", name=error.param.make_metavar(error.ctx or click.Context(click.Command(None))))
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        name = error.param.opts[0] if error.param.opts else error.param.name
+        return Text("{name}: {reason}", name=name, reason=error.message)
+    return Text("{message}", message=error.format_message())
+
+
+def crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The process's excepthook: a fault of ours becomes a short message and a masked file for whoever mends it."""
+    details = MASKER.text("".join(traceback.format_exception(kind, error, trace)))
+    try:
+        place = str(crash_file(details))
+    except OSError as trouble:
+        place = str(trouble)
+    name = kind.__name__
+    complain(say(Text("error: this is a fault of longarm itself ({name}); details: {place}", name=name, place=place)))
+    os._exit(FAULT)
+
+
+def crash_file(details: str) -> Path:
+    """Write `details` to a file that only the user can read and return its path."""
+    folder = Path(os.environ.get("LONGARM_HOME") or default_home()) / "crashes"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / time.strftime(f"%Y%m%d-%H%M%S-{os.getpid()}.txt", time.gmtime())
+    path.touch(mode=0o600)
+    path.write_text(details)
+    return path

@@ -1,0 +1,201 @@
+"""The thin layer over click: commands load when they are called, take the common options anywhere, speak two languages."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import click
+
+from console.settings import Output, Settings, settings_from
+from console.terminal import write
+from console.words import LANGUAGES, say, spoken
+from inventory.errors import Text, UsageError
+
+Body = Callable[..., int | None]
+"""A command: gets `settings` and its own parameters by name; returns the exit code, None for 0."""
+
+
+class Option(click.Option):
+    """An option whose help is a Text, so that it can be said in the user's language."""
+
+    def __init__(self, *names: str, text: Text, **rest: Any) -> None:
+        self.text = text
+        super().__init__(list(names), **rest)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option's line in `--help`."""
+        self.help = say(self.text)
+        return super().get_help_record(ctx)
+
+
+def option(*names: str, text: Text, **rest: Any) -> click.Parameter:
+    """Return an option; `rest` is click's."""
+    return Option(*names, text=text, **rest)
+
+
+def argument(name: str, **rest: Any) -> click.Parameter:
+    """Return a positional argument; `rest` is click's."""
+    return click.Argument([name], **rest)
+
+
+def common_options() -> list[click.Parameter]:
+    """Return fresh copies of the options that every command takes, before or after its name."""
+    return [
+        option("--home", text=Text("Folder of the store, known hosts, reports and the inventory."), metavar="DIR"),
+        option("--inventory", text=Text("Inventory file, repeatable; default: inventory.yaml in the home."), multiple=True),
+        option("-o", "--output", text=Text("How to write data to stdout."), type=click.Choice([str(row) for row in Output])),
+        option("--json", text=Text("The same as -o json."), is_flag=True),
+        option("-q", "--quiet", text=Text("Only data and errors."), is_flag=True),
+        option("-v", "--verbose", text=Text("More messages; twice: even more."), count=True),
+        option("--no-input", text=Text("Never ask: what would need an answer fails."), is_flag=True),
+        option("--yes", text=Text("Answer yes to every question."), is_flag=True),
+        option("--lang", text=Text("Language of messages and reports."), type=click.Choice(LANGUAGES)),
+        option("--help", text=Text("Show this page."), is_flag=True, is_eager=True, expose_value=False, callback=_show_help),
+    ]
+
+
+def _show_help(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        write(ctx.get_help() + "\n")
+        ctx.exit()
+
+
+COMMON = ("home", "inventory", "output", "json", "quiet", "verbose", "no_input", "yes", "lang")
+_UNSET: Mapping[str, Any] = dict.fromkeys(COMMON) | {"inventory": (), "output": "table", "verbose": 0}
+
+
+_PAGE = {"max_content_width": 110}
+
+
+class _Speaking:
+    """What commands and groups share: help in the user's language, the common options in a section of their own."""
+
+    text: Text
+
+    def write_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the whole help page."""
+        command = cast("click.Command", self)
+        pieces = command.collect_usage_pieces(ctx)
+        formatter.write_usage(ctx.command_path, " ".join(pieces), prefix=say(Text("Usage:")) + " ")
+        with formatter.indentation():
+            formatter.write_paragraph()
+            formatter.write_text(say(self.text))
+        self.write_commands(ctx, formatter)
+        records = [(param, record) for param in command.get_params(ctx) if (record := param.get_help_record(ctx))]
+        own = [record for param, record in records if param.name not in (*COMMON, "help")]
+        rest = [record for param, record in records if param.name in (*COMMON, "help")]
+        for title, rows in ((Text("Options"), own), (Text("Options of every command"), rest)):
+            if rows:
+                with formatter.section(say(title)):
+                    formatter.write_dl(rows)
+
+    def write_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what stands below this command: nothing."""
+
+
+class Command(_Speaking, click.Command):
+    """A command that calls its body with the resolved settings."""
+
+    def __init__(self, name: str, text: Text, params: Sequence[click.Parameter], body: Body) -> None:
+        self.text, self.body = text, body
+        super().__init__(
+            name, params=[*params, *common_options()], help=str(text), add_help_option=False, context_settings=_PAGE
+        )
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help page, called by click."""
+        self.write_help(ctx, formatter)
+
+    def invoke(self, ctx: click.Context) -> int:
+        """Return the exit code of the body."""
+        own = {name: value for name, value in ctx.params.items() if name not in COMMON}
+        return self.body(settings=resolve(ctx), **own) or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Where a command is defined and what it does: enough to list it without loading it."""
+
+    target: str
+    """`module:attribute`."""
+    text: Text
+    main: bool = False
+
+
+class Group(_Speaking, click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def __init__(self, name: str, text: Text, rows: Mapping[str, Row] | None = None) -> None:
+        self.text, self.rows = text, dict(rows or {})
+        super().__init__(name, params=common_options(), help=str(text), add_help_option=False, context_settings=_PAGE)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return [*self.rows, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, importing it now if only its place is known."""
+        if row := self.rows.get(cmd_name):
+            module, _, name = row.target.partition(":")
+            return cast("click.Command", getattr(importlib.import_module(module), name))
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first argument names; raises UsageError with the nearest names."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx))
+            hint = (
+                Text("did you mean {names}?", names=", ".join(near)) if near else Text("{path} --help", path=ctx.command_path)
+            )
+            raise UsageError(Text("no such command: {name}", name=f"{ctx.command_path} {args[0]}"), hint)
+        return super().resolve_command(ctx, args)
+
+    def command_text(self, name: str) -> str:
+        """Return what a command does, in the user's language, without importing it."""
+        row = self.rows.get(name) or cast("Command", self.commands[name])
+        return say(row.text)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help page, called by click."""
+        self.write_help(ctx, formatter)
+
+    def write_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands of this group, the main ones first."""
+        main = [name for name, row in self.rows.items() if row.main]
+        rest = [name for name in self.list_commands(ctx) if name not in main]
+        for title, names in ((Text("Main commands"), main), (Text("Commands"), rest)):
+            if names:
+                with formatter.section(say(title)):
+                    formatter.write_dl([(name, self.command_text(name)) for name in names])
+
+    def add(self, name: str, text: Text, *params: click.Parameter) -> Callable[[Body], Command]:
+        """Decorate the body of a command of this group."""
+
+        def made(body: Body) -> Command:
+            command = Command(name, text, params, body)
+            self.add_command(command)
+            return command
+
+        return made
+
+
+def command(name: str, text: Text, *params: click.Parameter) -> Callable[[Body], Command]:
+    """Decorate the body of a command that stands on its own."""
+    return lambda body: Command(name, text, params, body)
+
+
+def resolve(ctx: click.Context) -> Settings:
+    """Return the settings: what was given nearest to the command wins."""
+    merged: dict[str, Any] = {**_UNSET, "lang": spoken()}
+    step: click.Context | None = ctx
+    chain = []
+    while step is not None:
+        chain.append(step.params)
+        step = step.parent
+    for params in reversed(chain):
+        merged |= {name: params[name] for name in COMMON if params.get(name)}
+    return settings_from(merged)

@@ -1,0 +1,44 @@
+"""The console script `longarm`: find the command, run it, turn whatever happened into an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from console.faults import INTERRUPTED, crashed, exit_of, explain, explain_usage
+from console.framework import Group
+from console.table import COMMANDS
+from console.terminal import complain
+from console.words import speak, wanted_language
+from inventory.errors import LongarmError, Text
+
+ROOT = Group("longarm", Text("Find out from a distance what is wrong with machines, without agents."), COMMANDS)
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    sys.excepthook = crashed
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Return the exit code of one command line; what goes wrong is explained on stderr."""
+    speak(wanted_language(arguments))
+    try:
+        return ROOT.main(list(arguments), prog_name="longarm", standalone_mode=False) or 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as help_page:
+        complain(help_page.format_message())
+        return 2
+    except click.UsageError as error:
+        explain_usage(error)
+        return 2
+    except LongarmError as error:
+        explain(error)
+        return exit_of(error)
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED

@@ -1,0 +1,89 @@
+"""What every command is told: where the home is, how to answer, whom it may ask."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from inventory.errors import LongarmError, Text
+
+
+class Output(StrEnum):
+    """How data is written to stdout."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    NAME = "name"
+
+
+class UnsafeHome(LongarmError):
+    """A home or configuration that others could have written: nothing in it can be trusted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The options that every command takes, resolved."""
+
+    home: Path
+    inventories: tuple[Path, ...] = field(default=())
+    output: Output = Output.TABLE
+    verbosity: int = 0
+    """-1: only errors; 0: as usual; 1 and more: more."""
+    no_input: bool = False
+    yes: bool = False
+    language: str = "en"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Return the inventory files: those named, else the home's own; each checked for who may write it."""
+        chosen = self.inventories or (self.home / "inventory.yaml",)
+        for path in chosen:
+            refuse_world_writable(path)
+        return chosen
+
+    def writable_home(self) -> Path:
+        """Return the home, made private to the user if it did not exist."""
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.home
+
+
+def settings_from(options: Mapping[str, Any]) -> Settings:
+    """Return the settings that parsed options mean; raises UnsafeHome."""
+    home = Path(options["home"] or os.environ.get("LONGARM_HOME") or default_home()).expanduser().absolute()
+    refuse_world_writable(home)
+    return Settings(
+        home=home,
+        inventories=tuple(Path(path).expanduser().absolute() for path in options["inventory"]),
+        output=Output.JSON if options["json"] else Output(options["output"]),
+        verbosity=-1 if options["quiet"] else options["verbose"],
+        no_input=options["no_input"],
+        yes=options["yes"],
+        language=options["lang"],
+    )
+
+
+def default_home() -> Path:
+    """Return the platform's place for an application's data, `~/.local/share/longarm` on Linux."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("longarm", appauthor=False))
+
+
+def refuse_world_writable(path: Path) -> None:
+    """Raise UnsafeHome if anyone on this machine may write `path` (a missing one is fine)."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if os.name == "posix" and mode & stat.S_IWOTH:
+        raise UnsafeHome(
+            Text("{path} can be written by everyone on this machine", path=str(path)),
+            Text("chmod o-w {path}", path=str(path)),
+        )

@@ -1,0 +1,22 @@
+"""Every command of the first level: where it is defined and what it does; nothing here is imported until it is called."""
+
+from __future__ import annotations
+
+from console.framework import Row
+from inventory.errors import Text
+
+COMMANDS = {
+    "diagnose": Row("console.commands.diagnose:diagnose", Text("Ask hosts what is wrong with them, and say why."), main=True),
+    "inventory": Row("console.commands.inventory:inventory", Text("The hosts we know: check, list, show.")),
+    "host": Row("console.commands.host:host", Text("Host keys: enrol hosts before the first connection.")),
+    "run": Row("console.commands.run:run", Text("Past runs: list, show, resume, export.")),
+    "report": Row("console.commands.report:report", Text("Reports of runs: open, render.")),
+    "case": Row("console.commands.case:case", Text("Cases and what is attached to them.")),
+    "check": Row("console.commands.library:check", Text("The checks that judge: list, show.")),
+    "probe": Row("console.commands.library:probe", Text("The probes that ask: list, show.")),
+    "playbook": Row("console.commands.library:playbook", Text("Named selections of checks: list, show.")),
+    "lab": Row("console.commands.lab:lab", Text("Practice hosts on this machine, for training and trying out.")),
+    "doctor": Row("console.commands.doctor:doctor", Text("Look whether longarm itself is well on this machine.")),
+    "completion": Row("console.commands.completion:completion", Text("Print the completion script of a shell.")),
+    "version": Row("console.commands.version:version", Text("Print the version of longarm and of what it stands on.")),
+}

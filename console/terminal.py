@@ -1,0 +1,58 @@
+"""What goes to stdout and stderr: data, messages, questions; nothing that could drive the terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TextIO
+
+from console.settings import Settings
+from console.words import say
+from inventory.errors import Text, UsageError
+from inventory.secret import MASKER
+
+_HARMFUL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    r"""Return `text` with control and direction characters shown as `\xNN` (design rule 4).
+
+    >>> printable("disk \x1b[2J full")
+    'disk \\x1b[2J full'
+    """
+    return _HARMFUL.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def write(text: str) -> None:
+    """Write text that is data to stdout."""
+    _send(sys.stdout, printable(text))
+
+
+def complain(text: str) -> None:
+    """Write a line to stderr, secrets masked."""
+    _send(sys.stderr, printable(MASKER.text(text)) + "\n")
+
+
+def tell(settings: Settings, text: Text, *, level: int = 0) -> None:
+    """Write a message to stderr, unless the user asked for less."""
+    if settings.verbosity >= level:
+        complain(say(text))
+
+
+def _send(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:  # the reader left: it is owed nothing more, and the exit code stays the honest one
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def confirmed(settings: Settings, question: Text) -> bool:
+    """Return the user's answer; `--yes` is one, and without a terminal there is none (UsageError)."""
+    if settings.yes:
+        return True
+    if settings.no_input or not sys.stdin.isatty():
+        raise UsageError(Text("this needs an answer: {question}", question=question), Text("give --yes to agree"))
+    _send(sys.stderr, printable(say(question)) + " [y/N] ")
+    return sys.stdin.readline().strip().lower() in ("y", "yes", "д", "да")
