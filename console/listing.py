@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
@@ -15,6 +16,11 @@ from console.settings import Output
 from console.terminal import write
 from console.words import say
 from inventory.errors import Text
+
+_HIDDEN = re.compile(
+    r"[\x7f-\xa0\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3000\ud800-\uf8ff\ufeff\ufff9-\ufffb]"
+)
+"""Characters that must reach a reader of JSON as they are, and a terminal not at all: they travel escaped."""
 
 Rows = Sequence[Mapping[str, object]]
 
@@ -36,12 +42,16 @@ def show_document(output: Output, document: Mapping[str, object], text: Callable
 
 def as_json(value: object) -> str:
     """Return `value` as indented JSON with a final newline."""
-    return json.dumps(value, ensure_ascii=False, indent=2, default=_plain) + "\n"
+    return _escaped(json.dumps(value, ensure_ascii=False, indent=2, default=_plain)) + "\n"
 
 
 def json_line(value: object) -> str:
     """Return `value` as one line of JSON."""
-    return json.dumps(value, ensure_ascii=False, default=_plain, separators=(",", ":")) + "\n"
+    return _escaped(json.dumps(value, ensure_ascii=False, default=_plain, separators=(",", ":"))) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return _HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def _plain(value: object) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import TextIO
 
@@ -11,17 +10,16 @@ from console.settings import Settings
 from console.words import say
 from inventory.errors import Text, UsageError
 from inventory.secret import MASKER
-
-_HARMFUL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+from reports.visible import visible
 
 
 def printable(text: str) -> str:
-    r"""Return `text` with control and direction characters shown as `\xNN` (design rule 4).
+    r"""Return `text` with everything that could drive a terminal made visible; its lines stay lines (design rule 4).
 
     >>> printable("disk \x1b[2J full")
-    'disk \\x1b[2J full'
+    'disk ␛[2J full'
     """
-    return _HARMFUL.sub(lambda match: ascii(match[0])[1:-1], text)
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def write(text: str) -> None:

@@ -1,0 +1,71 @@
+"""Watch a run on a terminal: one row per host, or a window of the active ones where there are too many."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text as Styled
+
+from console.progress import Progress, detail
+from console.terminal import printable
+from console.words import say
+from inventory.errors import Text
+from inventory.host import Host
+from reports.words import OUTCOMES
+from runner.outcome import Outcome
+
+_STYLES = {Outcome.OK: "green", Outcome.FINDINGS: "yellow", Outcome.INCOMPLETE: "magenta"}
+_MARKS = {Outcome.OK: "✔", Outcome.FINDINGS: "!", Outcome.INCOMPLETE: "?"}
+_FRAME = 4  # lines around the rows: heading, counts and room for the prompt
+
+
+class LiveTable(Progress):
+    """An observer that draws the table; `shown()` is the time in which it stands on the terminal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._console = Console(stderr=True)
+        self._since: dict[str, float] = {}
+
+    def host_started(self, host: Host) -> None:
+        """Start the host's clock."""
+        super().host_started(host)
+        self._since[host.name] = time.monotonic()
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Draw four times a second until left."""
+        with Live(get_renderable=self._picture, console=self._console, refresh_per_second=4, redirect_stdout=False):
+            yield
+
+    def _picture(self) -> Group:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for width in (1, None, None, None):
+            table.add_column(width=width, no_wrap=True, overflow="ellipsis")
+        for name in self._visible():
+            table.add_row(*self._row(name))
+        return Group(table, Styled(self.counts(), style="bold"))
+
+    def _visible(self) -> Sequence[str]:
+        room = max(3, self._console.height - _FRAME)
+        if len(self.hosts) <= room:
+            return self.hosts
+        active = list(self.active)[:room]
+        worth = [name for name, record in list(self.ended.items()) if record.outcome is not Outcome.OK]
+        kept = {*active, *worth[len(worth) - (room - len(active)) :]} if room > len(active) else set(active)
+        return [name for name in self.hosts if name in kept]
+
+    def _row(self, name: str) -> tuple[Styled, Styled, Styled, Styled]:
+        if record := self.ended.get(name):
+            style = _STYLES.get(record.outcome, "red")
+            texts = _MARKS.get(record.outcome, "✘"), name, say(OUTCOMES[record.outcome]), printable(detail(record))
+            return Styled(texts[0], style), Styled(texts[1]), Styled(texts[2], style), Styled(texts[3].replace("\n", " "))
+        if name in self.active:
+            seconds = time.monotonic() - self._since.get(name, time.monotonic())
+            return Styled("…"), Styled(name), Styled(say(Text("asked")), "cyan"), Styled(f"{seconds:.0f} s", "dim")
+        return Styled(" "), Styled(name, "dim"), Styled(say(Text("waits")), "dim"), Styled("")
