@@ -160,8 +160,8 @@ class RealLab:
         script = (
             f"{enter_groups} up=$(cut -d. -f1 /proc/uptime); "
             f"exec setpriv --pdeathsig KILL nsenter --net=/run/netns/{self.prefix}-{host.name} "
-            "unshare --mount --uts --ipc --pid --cgroup --time --boottime -$((up-1)) --monotonic -$((up-1)) --fork --kill-child "
-            f"setpriv --bounding-set {_DROPPED} sh {HERE}/pid1.sh {host.folder}"
+            "unshare --mount --uts --ipc --pid --cgroup --time --boottime -$((up-1)) --monotonic -$((up-1)) "
+            f"--fork --kill-child setpriv --bounding-set {_DROPPED} sh {HERE}/pid1.sh {host.folder}"
         )
         with (host.folder / "console").open("wb") as console:
             host.process = subprocess.Popen(

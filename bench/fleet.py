@@ -1,0 +1,148 @@
+"""A fleet of N hosts for figures: one real sshd that answers on N loopback addresses inside a network namespace.
+
+The namespace has only `lo`, so 0.0.0.0:2222 answers on all of 127.0.0.0/8 and nothing outside can reach it.
+The CPU of the hosts comes out of the same cores as ours: compare walls as ratios within one run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PORT = 2222
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """The files that describe a running fleet to longarm and to its peers."""
+
+    namespace: str
+    folder: Path
+    hosts: tuple[str, ...]
+    server_pid: int
+
+    def command(self, *parts: str) -> list[str]:
+        """Return a command that runs inside the fleet's namespace."""
+        return ["ip", "netns", "exec", self.namespace, *parts]
+
+    @property
+    def description(self) -> Path:
+        """Return the JSON file that the peers read."""
+        return self.folder / "fleet.json"
+
+    def server_cpu_s(self) -> float:
+        """Return the CPU seconds that the server and its ended children have used."""
+        fields = Path(f"/proc/{self.server_pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+    def settle(self) -> float:
+        """Wait until the server has no children left and return its CPU seconds."""
+        children = Path(f"/proc/{self.server_pid}/task/{self.server_pid}/children")
+        end = time.monotonic() + 10
+        while children.read_text().split() and time.monotonic() < end:
+            time.sleep(0.05)
+        return self.server_cpu_s()
+
+
+def start(folder: Path, count: int) -> Fleet:
+    """Start a fleet of `count` hosts, and write the inventories of all tools."""
+    namespace = f"lb{os.getpid() % 100000}"
+    _run("ip", "netns", "add", namespace)
+    _run("ip", "-n", namespace, "link", "set", "lo", "up")
+    for name in ("id", "hostkey"):
+        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))
+    (folder / "authorized_keys").write_text((folder / "id.pub").read_text())
+    (folder / "authorized_keys").chmod(0o600)
+    (folder / "home").mkdir()
+    (folder / "sshd_config").write_text(_SSHD.format(folder=folder, port=PORT))
+    Path("/run/sshd").mkdir(exist_ok=True)
+    # an empty home for the login user: whatever this machine's own shell start-up files cost must not be measured
+    script = (
+        f"mount --bind {folder}/home /root && cd / && exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "
+        f"/usr/sbin/sshd -f {folder}/sshd_config -E {folder}/sshd.log"
+    )
+    _run("ip", "netns", "exec", namespace, "sh", "-c", script)
+    pid_file = folder / "sshd.pid"
+    end = time.monotonic() + 10
+    while not pid_file.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    hosts = tuple(f"127.1.{index // 250}.{index % 250 + 1}" for index in range(count))
+    _describe(folder, hosts)
+    return Fleet(namespace=namespace, folder=folder, hosts=hosts, server_pid=int(pid_file.read_text()))
+
+
+def stop(fleet: Fleet) -> None:
+    """End the server, by pid, and remove the namespace."""
+    os.kill(fleet.server_pid, 15)
+    end = time.monotonic() + 10
+    while Path(f"/proc/{fleet.server_pid}").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    _run("ip", "netns", "del", fleet.namespace)
+
+
+def _describe(folder: Path, hosts: Sequence[str]) -> None:
+    key_type, key = (folder / "hostkey.pub").read_text().split()[:2]
+    known = folder / "known_hosts"
+    known.write_text("".join(f"[{host}]:{PORT} {key_type} {key}\n" for host in hosts))
+    (folder / "ssh_config").write_text(_SSH_CONFIG.format(folder=folder, port=PORT))
+    (folder / "fleet.ini").write_text("[fleet]\n" + "\n".join(hosts) + _INI.format(folder=folder, port=PORT))
+    names = {f"h{index:04}": host for index, host in enumerate(hosts)}
+    (folder / "inventory.yaml").write_text(
+        f"credentials:\n  bench: {{user: root, key: {folder}/id}}\nhosts:\n"
+        + "".join(f"  {name}: {{address: {host}, port: {PORT}, credential: bench}}\n" for name, host in names.items())
+    )
+    home = folder / "longarm"
+    home.mkdir(mode=0o700)
+    (home / "known_hosts").write_text("".join(f"{name} {key_type} {key}\n" for name in names))
+    (home / "known_hosts").chmod(0o600)
+    described = {"hosts": list(hosts), "port": PORT, "user": "root", "key": f"{folder}/id", "known_hosts": str(known)}
+    described |= {"ssh_config": f"{folder}/ssh_config", "ini": f"{folder}/fleet.ini"}
+    (folder / "fleet.json").write_text(json.dumps(described))
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+_SSHD = """Port {port}
+ListenAddress 0.0.0.0
+HostKey {folder}/hostkey
+AuthorizedKeysFile {folder}/authorized_keys
+PermitRootLogin yes
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM no
+UseDNS no
+StrictModes no
+MaxStartups 4000
+MaxSessions 200
+PrintMotd no
+PrintLastLog no
+LogLevel ERROR
+PidFile {folder}/sshd.pid
+"""
+_SSH_CONFIG = """Host *
+  User root
+  Port {port}
+  IdentityFile {folder}/id
+  IdentitiesOnly yes
+  IdentityAgent none
+  UserKnownHostsFile {folder}/known_hosts
+  GlobalKnownHostsFile /dev/null
+  StrictHostKeyChecking yes
+  BatchMode yes
+  LogLevel ERROR
+"""
+_INI = """
+[fleet:vars]
+ansible_port={port}
+ansible_user=root
+ansible_ssh_private_key_file={folder}/id
+ansible_python_interpreter=/usr/bin/python3
+ansible_ssh_common_args=-F {folder}/ssh_config
+"""

@@ -1,0 +1,178 @@
+"""`make bench`: the same twelve questions by longarm and its peers, alternated on the same machine, as ratios.
+
+Needs root and openssh-server; makes the peers' environments under --peers (kept for the next time).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench import fleet as fleets
+from bench.fleet import Fleet
+from diagnostics.probe_files import load_probes
+
+HERE = Path(__file__).parent
+PROBES = HERE / "probes.yaml"
+PEERS = {
+    "asyncssh": ("asyncssh==2.24.1",),
+    "pyinfra": ("pyinfra==3.10.0",),
+    "ansible": ("ansible-core==2.19.14",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """One tool in the race: how it is started, and how often at the most."""
+
+    name: str
+    command: Callable[[Fleet, Path, Path], Sequence[str]]
+    """Of the fleet, the probes as JSON, and the file for the records."""
+    at_most: int = 99
+
+
+@dataclass(slots=True)
+class Figures:
+    """What one tool took, run by run."""
+
+    wall_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+    server_cpu_s: list[float] = field(default_factory=list)
+    pss_mib: list[float] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+def peer(environments: Path, name: str, script: str, *extra: str) -> Callable[[Fleet, Path, Path], list[str]]:
+    """Return the command of a peer that runs in an environment of its own."""
+
+    def command(fleet: Fleet, probes: Path, out: Path) -> list[str]:
+        python = environments / name / "bin" / "python"
+        return [str(python), str(HERE / "peers" / script), str(fleet.description), str(probes), str(out), *extra]
+
+    return command
+
+
+def ours(*extra: str) -> Callable[[Fleet, Path, Path], list[str]]:
+    """Return the command of longarm: evidence stored, report written, host keys verified."""
+
+    def command(fleet: Fleet, _: Path, out: Path) -> list[str]:
+        home, inventory = fleet.folder / "longarm", fleet.folder / "inventory.yaml"
+        longarm = [str(Path(sys.executable).with_name("longarm")), "--home", str(home), "--inventory", str(inventory)]
+        asked = ["--probes", str(PROBES), "--answers", str(out), "--fail-on", "never", *extra]
+        return [*longarm, "diagnose", "all", *asked]
+
+    return command
+
+
+def environments(folder: Path) -> None:
+    """Make the peers' environments, each once."""
+    for name, packages in PEERS.items():
+        if not (folder / name / ".done").exists():
+            subprocess.run([sys.executable, "-m", "venv", str(folder / name)], check=True)
+            subprocess.run([str(folder / name / "bin" / "pip"), "install", "-q", *packages], check=True)
+            (folder / name / ".done").touch()
+
+
+def one_run(fleet: Fleet, runner: Runner, probes: Path, scratch: Path, figures: Figures) -> None:
+    """Run one tool once and keep what it took; records that are not complete are a complaint."""
+    out, result = scratch / "out.jsonl", scratch / "result.json"
+    out.unlink(missing_ok=True)
+    before = fleet.settle()
+    meter = [sys.executable, "-m", "bench.meter", str(result), "600", str(scratch / f"{runner.name}.log")]
+    subprocess.run(fleet.command(*meter, *runner.command(fleet, probes, out)), check=True, cwd=HERE.parent)
+    took = json.loads(result.read_text())
+    figures.wall_s.append(took["wall_s"])
+    figures.cpu_s.append(took["cpu_s"])
+    figures.pss_mib.append(took["pss_mib"])
+    figures.server_cpu_s.append(fleet.settle() - before)
+    complaint = check_records(out, fleet, probes)
+    if complaint or took["status"] != 0:
+        figures.complaints.append(f"{complaint} (status {took['status']})".strip())
+    shown = f"wall {took['wall_s']:7.2f}  cpu {took['cpu_s']:7.2f}  {complaint or 'ok'}"
+    print(f"  {runner.name:28} {shown}", file=sys.stderr, flush=True)
+
+
+def check_records(out: Path, fleet: Fleet, probes: Path) -> str:
+    """Return what is missing from the records: every host and probe, rc 0, stdout not empty."""
+    wanted = {probe["id"] for probe in json.loads(probes.read_text())}
+    lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    good = {(line["host"], line["probe"]) for line in lines if line["rc"] == 0 and line["stdout"].strip()}
+    complete = sum(probe in wanted for _, probe in good)
+    return "" if complete == len(fleet.hosts) * len(wanted) else f"{complete}/{len(fleet.hosts) * len(wanted)} records"
+
+
+def table(results: dict[str, Figures], count: int, start_s: float) -> str:
+    """Return the figures as a table: medians, and the ratio of our wall to each peer's."""
+    ours_wall = statistics.median(results["longarm"].wall_s)
+    heads = ("runs", "wall s", "(min-max)", "ours/it", "client ms/host", "hosts ms/host", "PSS MiB")
+    rows = [" " * 26 + "{:>5}{:>9}{:>16}{:>9}{:>16}{:>15}{:>9}".format(*heads)]
+    for name, figures in sorted(results.items(), key=lambda item: statistics.median(item[1].wall_s)):
+        wall, low, high = statistics.median(figures.wall_s), min(figures.wall_s), max(figures.wall_s)
+        client, server = (1000 * statistics.median(values) / count for values in (figures.cpu_s, figures.server_cpu_s))
+        row = f"{name:26}{len(figures.wall_s):5}{wall:9.2f}{low:9.2f}-{high:<6.2f}{ours_wall / wall:9.3f}"
+        row += f"{client:16.1f}{server:15.1f}{statistics.median(figures.pss_mib):9.0f}"
+        rows.append(f"{row}  {'; '.join(figures.complaints)}".rstrip())
+    return "\n".join([*rows, f"\nlongarm version, from start to end: {start_s:.2f} s"])
+
+
+def start_up_s() -> float:
+    """Return the median wall of `longarm version` over seven starts, in seconds."""
+    command = [str(Path(sys.executable).with_name("longarm")), "version"]
+    took = []
+    for _ in range(7):
+        begun = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        took.append(time.perf_counter() - begun)
+    return statistics.median(took)
+
+
+def main() -> None:
+    """Run the race and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hosts", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ansible-rounds", type=int, default=3, help="of the slow one: a task for each probe")
+    parser.add_argument("--peers", type=Path, default=Path.home() / ".cache" / "longarm-bench")
+    parser.add_argument("--only", default="", help="comma list of names, for a quick look")
+    asked = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("bench: needs root, for a network namespace of its own")
+    environments(asked.peers)
+    runners = [
+        Runner(name="longarm", command=ours()),
+        Runner(name="longarm + 12 checks", command=ours("--playbook", "standard")),
+        Runner(name="bare asyncssh, bundled", command=peer(asked.peers, "asyncssh", "bare_asyncssh.py")),
+        Runner(name="pyinfra, 12 facts", command=peer(asked.peers, "pyinfra", "pyinfra_facts.py")),
+        Runner(name="ansible, 1 bundled task", command=peer(asked.peers, "ansible", "ansible_play.py", "bundle")),
+        Runner(name="ansible, 12 tasks", command=peer(asked.peers, "ansible", "ansible_play.py"), at_most=asked.ansible_rounds),
+    ]
+    if asked.only:
+        runners = [runner for runner in runners if runner.name in asked.only.split(",")]
+    with tempfile.TemporaryDirectory(prefix="bench") as folder:
+        scratch = Path(folder)
+        probes = scratch / "probes.json"
+        probes.write_text(json.dumps([{"id": probe.id, "cmd": probe.question.script} for probe in load_probes(PROBES)]))
+        fleet = fleets.start(scratch, asked.hosts)
+        results = {runner.name: Figures() for runner in runners if runner.at_most}
+        try:
+            for turn in range(asked.rounds):
+                for runner in runners:
+                    if turn < runner.at_most:
+                        one_run(fleet, runner, probes, scratch, results[runner.name])
+        finally:
+            fleets.stop(fleet)
+        print(f"\n{asked.hosts} hosts, {len(json.loads(probes.read_text()))} questions, real sshd, host keys verified; medians")
+        print(table(results, asked.hosts, start_up_s()))
+
+
+if __name__ == "__main__":
+    main()
