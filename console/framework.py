@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from console.settings import Output, Settings, settings_from
 from console.terminal import write
@@ -153,6 +154,13 @@ class Group(_Speaking, click.Group):
             )
             raise UsageError(Text("no such command: {name}", name=f"{ctx.command_path} {args[0]}"), hint)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands that begin so, without importing them; after a dash, options."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        return [CompletionItem(name, help=self.command_text(name)) for name in names]
 
     def command_text(self, name: str) -> str:
         """Return what a command does, in the user's language, without importing it."""
