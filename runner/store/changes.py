@@ -1,0 +1,103 @@
+"""Every way in which the store changes, as values: one transaction each, and nothing else ever writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from runner.outcome import RunState
+from runner.store.rows import AttachmentRow, AuditRow, HostRow, OutboxRow, RunRow, StateRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginRun:
+    """A new run and every host it targets."""
+
+    run: RunRow
+    hosts: tuple[HostRow, ...]
+    audit: AuditRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeRun:
+    """An interrupted run goes on: `hosts` are its unfinished ones, as they are asked now."""
+
+    run: RunRow
+    hosts: tuple[HostRow, ...]
+    audit: AuditRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndHost:
+    """How one host ended."""
+
+    host: HostRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostStates:
+    """The subjects that a completed run found on one host; those of `checks` that it does not name are over."""
+
+    host: str
+    ended_at: datetime
+    checks: tuple[str, ...]
+    """Checks with a verdict; a check that could not see keeps its earlier state."""
+    states: tuple[StateRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndRun:
+    """The end of a run, with the reports it owes and the state it leaves for the next one."""
+
+    run: str
+    state: RunState
+    ended_at: datetime | None
+    audit: AuditRow
+    outbox: tuple[OutboxRow, ...] = ()
+    """Rows to add (their `id` is ignored); those already there are left alone."""
+    states: tuple[HostStates, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recover:
+    """Runs whose process is gone become interrupted, and their unfinished hosts too."""
+
+    at: datetime
+    actor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """The report of an outbox row exists; the first rendering stands."""
+
+    id: int
+    filename: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """The case has the report of an outbox row."""
+
+    id: int
+    audit: AuditRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendFailed:
+    """An attempt to deliver an outbox row failed; a row that was sent stays sent."""
+
+    id: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attach:
+    """A file for a case of the built-in case system, which is opened if it is new; a second time changes nothing."""
+
+    attachment: AttachmentRow
+    audit: AuditRow
+
+
+Change: TypeAlias = BeginRun | ResumeRun | EndHost | EndRun | Recover | Rendered | Sent | SendFailed | Attach

@@ -1,0 +1,215 @@
+"""Rows of the store as columns of its tables, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from diagnostics.verdict import Severity
+from runner.outcome import Outcome, RunState
+from runner.store.rows import AttachmentRow, AuditRow, CaseRow, HostRow, OutboxRow, OutboxState, RunRow, StateRow
+from runner.store.sentences import text_from_json, text_to_json
+
+Columns = dict[str, Any]
+
+
+def run_columns(run: RunRow) -> Columns:
+    """Return the columns of a run."""
+    return {
+        "id": run.run,
+        "playbook": run.playbook,
+        "title": dict(run.title),
+        "maintenance": run.maintenance,
+        "expression": run.expression,
+        "actor": run.actor,
+        "case_ref": run.case,
+        "customers": list(run.customers),
+        "state": run.state.value,
+        "checks": list(run.checks),
+        "request": dict(run.request),
+        "versions": dict(run.versions),
+        "content_digest": run.content_digest,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+    }
+
+
+def run_row(columns: RowMapping) -> RunRow:
+    """Return a run from its columns."""
+    return RunRow(
+        run=columns["id"],
+        playbook=columns["playbook"],
+        title=columns["title"],
+        maintenance=columns["maintenance"],
+        expression=columns["expression"],
+        actor=columns["actor"],
+        case=columns["case_ref"],
+        customers=tuple(columns["customers"]),
+        state=RunState(columns["state"]),
+        checks=tuple(columns["checks"]),
+        request=columns["request"],
+        versions=columns["versions"],
+        content_digest=columns["content_digest"],
+        started_at=columns["started_at"],
+        ended_at=columns["ended_at"],
+    )
+
+
+def host_columns(host: HostRow) -> Columns:
+    """Return the columns of a host run."""
+    return {
+        "run": host.run,
+        "position": host.position,
+        "host": host.host,
+        "address": host.address,
+        "site": host.site,
+        "customer": host.customer,
+        "platform": host.platform,
+        "transport": host.transport,
+        "outcome": host.outcome.value if host.outcome else None,
+        "error": text_to_json(host.error),
+        "hint": text_to_json(host.hint),
+        "error_kind": host.error_kind,
+        "started_at": host.started_at,
+        "ended_at": host.ended_at,
+        "evidence_digest": host.evidence_digest,
+        "diagnosis_digest": host.diagnosis_digest,
+        "denied_root": host.denied_root,
+        "diagnosis": host.diagnosis,
+    }
+
+
+def host_row(columns: RowMapping) -> HostRow:
+    """Return a host run from its columns."""
+    values = dict(columns)
+    return HostRow(
+        **{
+            **values,
+            "outcome": Outcome(values["outcome"]) if values["outcome"] else None,
+            "error": text_from_json(values["error"]),
+            "hint": text_from_json(values["hint"]),
+        }
+    )
+
+
+def state_columns(state: StateRow) -> Columns:
+    """Return the columns of what a run said about a subject."""
+    return {
+        "host": state.host,
+        "check_id": state.check,
+        "subject": state.subject,
+        "severity": state.severity.value,
+        "since": state.since,
+        "run": state.run,
+        "customer": state.customer,
+    }
+
+
+def state_row(columns: RowMapping) -> StateRow:
+    """Return what a run said about a subject from its columns."""
+    return StateRow(
+        host=columns["host"],
+        check=columns["check_id"],
+        subject=columns["subject"],
+        severity=Severity(columns["severity"]),
+        since=columns["since"],
+        run=columns["run"],
+        customer=columns["customer"],
+    )
+
+
+def outbox_columns(row: OutboxRow) -> Columns:
+    """Return the columns of an outbox row, but its number, which the database gives."""
+    return {
+        "run": row.run,
+        "case_ref": row.case,
+        "kind": row.kind,
+        "audience": row.audience,
+        "language": row.language,
+        "state": row.state.value,
+        "filename": row.filename,
+        "digest": row.digest,
+        "attempts": row.attempts,
+        "error": row.error,
+        "actor": row.actor,
+        "customers": list(row.customers),
+        "created_at": row.created_at,
+        "sent_at": row.sent_at,
+    }
+
+
+def outbox_row(columns: RowMapping) -> OutboxRow:
+    """Return an outbox row from its columns."""
+    return OutboxRow(
+        id=columns["id"],
+        run=columns["run"],
+        case=columns["case_ref"],
+        kind=columns["kind"],
+        audience=columns["audience"],
+        language=columns["language"],
+        state=OutboxState(columns["state"]),
+        filename=columns["filename"],
+        digest=columns["digest"],
+        attempts=columns["attempts"],
+        error=columns["error"],
+        actor=columns["actor"],
+        customers=tuple(columns["customers"]),
+        created_at=columns["created_at"],
+        sent_at=columns["sent_at"],
+    )
+
+
+def case_row(columns: RowMapping) -> CaseRow:
+    """Return a case from its columns and the number of its attachments."""
+    return CaseRow(**columns)
+
+
+def attachment_columns(row: AttachmentRow) -> Columns:
+    """Return the columns of an attachment."""
+    return {
+        "case_ref": row.case,
+        "filename": row.filename,
+        "digest": row.digest,
+        "media_type": row.media_type,
+        "size_bytes": row.size_bytes,
+        "internal": row.internal,
+        "comment": row.comment,
+        "actor": row.actor,
+        "customer": row.customer,
+        "attached_at": row.attached_at,
+    }
+
+
+def attachment_row(columns: RowMapping) -> AttachmentRow:
+    """Return an attachment from its columns."""
+    values = {name: value for name, value in columns.items() if name not in ("id", "case_ref")}
+    return AttachmentRow(case=columns["case_ref"], **values)
+
+
+def audit_columns(row: AuditRow) -> Columns:
+    """Return the columns of an audit row."""
+    return {
+        "at": row.at,
+        "actor": row.actor,
+        "action": row.action,
+        "run": row.run,
+        "case_ref": row.case,
+        "customers": list(row.customers),
+        "digests": list(row.digests),
+        "detail": row.detail,
+    }
+
+
+def audit_row(columns: RowMapping) -> AuditRow:
+    """Return an audit row from its columns."""
+    return AuditRow(
+        at=columns["at"],
+        actor=columns["actor"],
+        action=columns["action"],
+        run=columns["run"],
+        case=columns["case_ref"],
+        customers=tuple(columns["customers"]),
+        digests=tuple(columns["digests"]),
+        detail=columns["detail"],
+    )

@@ -1,0 +1,121 @@
+"""
+LongarmError             (inventory/errors.py)
+`- StoreError            .home: exit code 7
+   |- StoreBusy          .holder: another process writes to this home
+   |- StoreTooNew        written by a newer longarm: not touched
+   |- StoreTooOld        must be opened for writing once, which brings it up to date
+   |- StoreFailed        a write or a read did not work; what was acknowledged before is kept
+   |- StoreDamaged       kept bytes are gone or are not what their digest says
+   |- StoreReadOnly      a write was asked of a desk that was opened for reading
+   `- UnsafeHome         other people may write to the home
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from inventory.errors import LongarmError, Text
+
+
+class StoreError(LongarmError):
+    """Something is wrong with the store in `home`."""
+
+    def __init__(self, home: Path, text: Text, hint: Text | None = None) -> None:
+        self.home = home
+        super().__init__(text, hint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who holds the lock of a home."""
+
+    pid: int
+    command: str
+    since: datetime
+
+
+class StoreBusy(StoreError):
+    """Another process holds the lock of this home; reading is still possible."""
+
+    def __init__(self, home: Path, holder: Holder | None) -> None:
+        self.holder = holder
+        text = (
+            Text(
+                "{home} is in use by process {pid} ({command}) since {since}",
+                home=str(home),
+                pid=holder.pid,
+                command=holder.command,
+                since=f"{holder.since:%Y-%m-%d %H:%M:%S} UTC",
+            )
+            if holder
+            else Text("{home} is in use by another process", home=str(home))
+        )
+        super().__init__(home, text, Text("wait for it, or choose another home with --home"))
+
+
+class StoreTooNew(StoreError):
+    """The store has a schema that this version does not know."""
+
+    def __init__(self, home: Path, found: str, known: str) -> None:
+        self.found, self.known = found, known
+        super().__init__(
+            home,
+            Text(
+                "the store in {home} was written by a newer longarm (schema {found}; this one knows up to {known})",
+                home=str(home),
+                found=found,
+                known=known,
+            ),
+            Text("update longarm; nothing was changed"),
+        )
+
+
+class StoreTooOld(StoreError):
+    """The store has an older schema, and a reader changes nothing."""
+
+    def __init__(self, home: Path, found: str, needed: str) -> None:
+        self.found, self.needed = found, needed
+        super().__init__(
+            home,
+            Text("the store in {home} has schema {found}, needed is {needed}", home=str(home), found=found, needed=needed),
+            Text("any command that writes, such as longarm diagnose, brings it up to date"),
+        )
+
+
+class StoreFailed(StoreError):
+    """The disk or the database refused; what had been acknowledged is kept, the rest is not."""
+
+    def __init__(self, home: Path, reason: str) -> None:
+        super().__init__(
+            home,
+            Text("the store in {home} failed: {reason}", home=str(home), reason=reason),
+            Text("what was recorded before is kept; make room on the disk, then resume the run"),
+        )
+
+
+class StoreDamaged(StoreError):
+    """A kept blob is missing or its content is not what its name says."""
+
+    def __init__(self, home: Path, digest: str, reason: str) -> None:
+        self.digest = digest
+        super().__init__(home, Text("evidence {digest} is damaged: {reason}", digest=digest, reason=reason))
+
+
+class StoreReadOnly(StoreError):
+    """A desk that was opened for reading was asked to write."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home, Text("the store in {home} is open for reading only", home=str(home)))
+
+
+class UnsafeHome(StoreError):
+    """Everybody on this machine may write to the home, so nothing in it can be trusted."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(
+            home,
+            Text("everybody may write to {home}", home=str(home)),
+            Text("chmod o-w {home}", home=str(home)),
+        )

@@ -1,0 +1,146 @@
+"""What the store keeps, as frozen values: one class for each table, independent of any database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from diagnostics.verdict import Severity
+from inventory.errors import Text
+from runner.outcome import Outcome, RunState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One run, as it was asked for."""
+
+    run: str
+    playbook: str
+    title: Mapping[str, str] = field(hash=False)
+    maintenance: str
+    expression: str
+    actor: str
+    case: str | None
+    customers: tuple[str, ...]
+    state: RunState
+    checks: tuple[str, ...]
+    request: Mapping[str, Any] = field(hash=False)
+    """What `resume` needs: limits, languages, thresholds, ids of further probes."""
+    versions: Mapping[str, str] = field(hash=False)
+    content_digest: str
+    started_at: datetime
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRow:
+    """One targeted host of a run; `outcome` is None until it has ended."""
+
+    run: str
+    position: int
+    host: str
+    address: str
+    site: str | None
+    customer: str | None
+    platform: str
+    transport: str
+    outcome: Outcome | None = None
+    error: Text | None = None
+    hint: Text | None = None
+    error_kind: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    evidence_digest: str | None = None
+    diagnosis_digest: str | None = None
+    diagnosis: bytes | None = field(default=None, repr=False)
+    """The encoded diagnosis itself: a few KiB that every reading of the run needs."""
+    denied_root: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateRow:
+    """What the last completed run said about one subject of one check on one host."""
+
+    host: str
+    check: str
+    subject: str
+    severity: Severity
+    since: datetime
+    run: str
+    customer: str | None
+
+
+class OutboxState(StrEnum):
+    """How far a report is on its way to its case."""
+
+    PENDING = "pending"
+    RENDERED = "rendered"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """One report that a case is to get, exactly once: (run, case, kind, audience, language) is unique."""
+
+    id: int
+    run: str
+    case: str
+    kind: str
+    audience: str
+    language: str
+    state: OutboxState
+    filename: str = ""
+    digest: str = ""
+    """SHA-256 of the rendered bytes: those are sent, and no others."""
+    attempts: int = 0
+    error: str = ""
+    actor: str
+    customers: tuple[str, ...] = ()
+    created_at: datetime
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseRow:
+    """A case of the built-in case system."""
+
+    ref: str
+    title: str
+    customer: str | None
+    actor: str
+    opened_at: datetime
+    attachments: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachmentRow:
+    """A file on a case of the built-in case system: (case, filename, digest) is unique."""
+
+    case: str
+    filename: str
+    digest: str
+    media_type: str
+    size_bytes: int
+    internal: bool
+    comment: str
+    actor: str
+    customer: str | None
+    attached_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRow:
+    """Who did what, when, with which digests; rows are added and never changed."""
+
+    at: datetime
+    actor: str
+    action: str
+    run: str | None = None
+    case: str | None = None
+    customers: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    detail: str = ""

@@ -1,0 +1,176 @@
+"""The tables of the store; migrations bring an older store to exactly this (a test compares them)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC time, also where the database knows no zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy calls it so
+        """Return the time in UTC; a naive one is a mistake of ours."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"a time without a zone: {value}")
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy calls it so
+        """Return the time as aware UTC."""
+        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""Constraints have names, so that a migration can name them on every database."""
+
+TABLES = MetaData(naming_convention=NAMES)
+
+RUN = Table(
+    "run",
+    TABLES,
+    Column("id", String(40), primary_key=True),
+    Column("playbook", Text, nullable=False),
+    Column("title", JSON, nullable=False),
+    Column("maintenance", String(20), nullable=False),
+    Column("expression", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("case_ref", Text),
+    Column("customers", JSON, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("checks", JSON, nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("versions", JSON, nullable=False),
+    Column("content_digest", String(64), nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Index(None, "state"),
+)
+
+HOST_RUN = Table(
+    "host_run",
+    TABLES,
+    Column("run", String(40), ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("site", Text),
+    Column("customer", Text),
+    Column("platform", String(20), nullable=False),
+    Column("transport", String(20), nullable=False),
+    Column("outcome", String(20)),
+    Column("error", JSON(none_as_null=True)),
+    Column("hint", JSON(none_as_null=True)),
+    Column("error_kind", Text, nullable=False),
+    Column("started_at", Moment),
+    Column("ended_at", Moment),
+    Column("evidence_digest", String(64)),
+    Column("diagnosis_digest", String(64)),
+    Column("denied_root", Text, nullable=False),
+    Column("diagnosis", LargeBinary),
+    UniqueConstraint("run", "host"),
+    Index(None, "host", "ended_at"),
+)
+
+CHECK_STATE = Table(
+    "check_state",
+    TABLES,
+    Column("host", Text, primary_key=True),
+    Column("check_id", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("severity", String(20), nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("run", String(40), ForeignKey("run.id"), nullable=False),
+    Column("customer", Text),
+)
+
+OUTBOX = Table(
+    "outbox",
+    TABLES,
+    Column("id", Integer, primary_key=True),
+    Column("run", String(40), ForeignKey("run.id"), nullable=False),
+    Column("case_ref", Text, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("audience", String(20), nullable=False),
+    Column("language", String(20), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("customers", JSON, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("sent_at", Moment),
+    UniqueConstraint("run", "case_ref", "kind", "audience", "language"),
+    Index(None, "state"),
+)
+
+SUPPORT_CASE = Table(
+    "support_case",
+    TABLES,
+    Column("ref", Text, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("customer", Text),
+    Column("actor", Text, nullable=False),
+    Column("opened_at", Moment, nullable=False),
+)
+
+CASE_ATTACHMENT = Table(
+    "case_attachment",
+    TABLES,
+    Column("id", Integer, primary_key=True),
+    Column("case_ref", Text, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("internal", Boolean, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("customer", Text),
+    Column("attached_at", Moment, nullable=False),
+    ForeignKeyConstraint(["case_ref"], ["support_case.ref"]),
+    UniqueConstraint("case_ref", "filename", "digest"),
+)
+
+AUDIT = Table(
+    "audit",
+    TABLES,
+    Column("id", Integer, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("run", String(40)),
+    Column("case_ref", Text),
+    Column("customers", JSON, nullable=False),
+    Column("digests", JSON, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index(None, "run"),
+)

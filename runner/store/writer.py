@@ -1,0 +1,109 @@
+"""The one writer: a thread that gathers changes, keeps them in one transaction and then tells each caller."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from runner.store.blobs import Blobs
+from runner.store.changes import Change
+from runner.store.errors import StoreFailed
+
+_MOST = 256
+"""Changes in one transaction: it also bounds what one failure can take with it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pending:
+    """A change that waits for the disk."""
+
+    change: Change
+    blobs: tuple[bytes, ...]
+    done: Future[None] = field(default_factory=Future)
+
+
+class Writer:
+    """Group commit: whatever came in while the disk was busy goes into the next transaction.
+
+    Nobody waits for company: a lone change is written at once, and fifty hosts that end while an
+    fsync runs share the next one.
+    """
+
+    def __init__(self, home: Path, engine: Engine, blobs: Blobs, apply: Callable[[Connection, Change], None]) -> None:
+        self._home, self._engine, self._blobs, self._apply = home, engine, blobs, apply
+        self._queue: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, pending: Pending) -> Future[None]:
+        """Hand over a change; its future has a result when it is on disk."""
+        self._queue.put(pending)
+        return pending.done
+
+    def close(self) -> None:
+        """Write what was handed over and end the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        with self._engine.connect() as connection:
+            while (first := self._queue.get()) is not None:
+                group, last = self._gather(first)
+                self._keep_all(connection, group)
+                if last:
+                    return
+
+    def _gather(self, first: Pending) -> tuple[list[Pending], bool]:
+        """Return what waits already, and whether the end was among it."""
+        group = [first]
+        while len(group) < _MOST and not self._queue.empty():
+            if (pending := self._queue.get()) is None:
+                return group, True
+            group.append(pending)
+        return group, False
+
+    def _keep_all(self, connection: Connection, group: Sequence[Pending]) -> None:
+        """Keep the group in one transaction; if that fails, each alone, so that one cannot take others with it."""
+        with _Settling(group if len(group) == 1 else ()) as settling:
+            self._keep(connection, group)
+        if settling.failed and len(group) > 1:
+            for pending in group:
+                self._keep_all(connection, [pending])
+
+    def _keep(self, connection: Connection, group: Sequence[Pending]) -> None:
+        try:
+            self._blobs.write(data for pending in group for data in pending.blobs)
+            with connection.begin():
+                for pending in group:
+                    self._apply(connection, pending.change)
+        except DBAPIError as error:
+            raise StoreFailed(self._home, str(error.orig)) from error
+        except (SQLAlchemyError, OSError) as error:
+            raise StoreFailed(self._home, str(error)) from error
+        for pending in group:
+            pending.done.set_result(None)
+
+
+class _Settling:
+    """Hands whatever stopped the block to those who wait for it: a future is never left without an answer."""
+
+    def __init__(self, group: Sequence[Pending]) -> None:
+        self._group, self.failed = group, False
+
+    def __enter__(self) -> _Settling:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        if error is not None:
+            self.failed = True
+            for pending in self._group:
+                pending.done.set_exception(error)
+        return True
