@@ -198,13 +198,13 @@ class Builder:
         frame.torn = True
         hint = Text("inside braces and brackets put such a text in quotes: {example}", example='"a > max(b, c)"')
         if key is None:
-            what = Text("“{text}” ends amid its parentheses: a comma or a colon tore a text apart", text=event.value[:80])
+            what = Text("this text ends amid its parentheses: a comma or a colon tore it apart")
             self._report(place, what, hint)
         elif ":" in key.text:
             hint = Text("put a space after the colon, or the whole text in quotes")
-            self._report(key.place, Text("“{key}” has no value", key=key.text[:80]), hint)
+            self._report(key.place, Text("this has no value"), hint)
         else:
-            what = Text("“{key}” has no value: did a comma or a colon tear a text apart?", key=key.text[:80])
+            what = Text("this has no value: did a comma or a colon tear a text apart?")
             self._report(key.place, what, hint)
 
     def _body(self, event: yaml.ScalarEvent, style: Style, place: Place) -> Place | None:

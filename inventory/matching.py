@@ -1,0 +1,129 @@
+"""How one part of a target expression finds its hosts, and what it suggests when it finds none."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from inventory.errors import NothingMatched
+from inventory.fields import nearest
+from inventory.host import Host, Value
+from inventory.names import BadName
+from inventory.ranges import expand_range
+
+Hosts: TypeAlias = frozenset[int]
+"""Hosts by their position in the inventory."""
+
+KEYS: Mapping[str, Callable[[Host], Iterable[str | None]]] = {
+    "name": lambda host: (host.name,),
+    "address": lambda host: (host.address,),
+    "group": lambda host: host.groups,
+    "site": lambda host: (host.site,),
+    "customer": lambda host: (host.customer,),
+    "tag": lambda host: host.tags,
+    "platform": lambda host: (host.platform.value,),
+    "transport": lambda host: (host.transport.value,),
+    "port": lambda host: (None if host.port is None else str(host.port),),
+    "credential": lambda host: (host.credential.name if host.credential else None,),
+}
+"""The keys that every inventory has; any other key is that of a variable."""
+
+
+class Matcher:
+    """Finds the hosts of single parts; indexes are built when a part first needs them."""
+
+    def __init__(self, expression: str, hosts: Sequence[Host], groups: Sequence[str]) -> None:
+        self.expression, self._inventory, self._groups = expression, hosts, groups
+        self.everything: Hosts = frozenset(range(len(hosts)))
+        self._indexes: dict[str, dict[str, set[int]]] = {}
+
+    def named(self, text: str, *, literal: bool) -> Hosts:
+        """Return the hosts of a bare word: a host, a group, a glob of host names, a range, or all."""
+        names, groups = self._index("name"), self._index("group")
+        if literal:
+            return self._some(names.get(text.casefold(), set()) | groups.get(text.casefold(), set()), text)
+        if text.casefold() == "all":
+            return self._some(self.everything, text)
+        if _is_glob(text):
+            return self._some(_matching(names, text), text)
+        found: set[int] = set()
+        for name in self._expanded(text):
+            found |= self._some(names.get(name.casefold(), set()) | groups.get(name.casefold(), set()), name)
+        return frozenset(found)
+
+    def having(self, key: str, value: str, *, part: str, literal: bool) -> Hosts:
+        """Return the hosts on which a key has a value; `part` is how the expression writes it."""
+        key = key.casefold() if key.casefold() in KEYS else key
+        index = self._index(key)
+        found = _matching(index, value) if _is_glob(value) and not literal else index.get(value.casefold(), set())
+        if found:
+            return frozenset(found)
+        if not index and key not in KEYS:
+            raise NothingMatched(self.expression, part, nearest(key, [*KEYS, *self._variables()]))
+        known = {text: None for host in self._inventory for text in _values(host, key)}
+        raise NothingMatched(self.expression, part, [f"{key}={_quoted(text)}" for text in nearest(value.strip("*?"), known)])
+
+    def _some(self, found: Iterable[int], text: str) -> Hosts:
+        if chosen := frozenset(found):
+            return chosen
+        known = [*(host.name for host in self._inventory), *self._groups]
+        raise NothingMatched(self.expression, text, nearest(text.strip("*?"), known))
+
+    def _expanded(self, text: str) -> tuple[str, ...]:
+        try:
+            return expand_range(text)
+        except BadName:
+            return (text,)  # which is no name, and is told as such
+
+    def _index(self, key: str) -> Mapping[str, set[int]]:
+        """Return the hosts by the value that a key has on them, the values folded to one case."""
+        if key not in self._indexes:
+            index = self._indexes[key] = {}
+            for position, host in enumerate(self._inventory):
+                for text in _values(host, key):
+                    index.setdefault(text.casefold(), set()).add(position)
+        return self._indexes[key]
+
+    def _variables(self) -> set[str]:
+        mappings = {id(host.vars): host.vars for host in self._inventory}
+        return {name for variables in mappings.values() for name in variables}
+
+
+def _is_glob(text: str) -> bool:
+    return "*" in text or "?" in text
+
+
+def _matching(index: Mapping[str, set[int]], glob: str) -> set[int]:
+    pattern = re.compile(fnmatch.translate(glob.casefold().replace("[", "[[]")))
+    return {position for value, positions in index.items() if pattern.match(value) for position in positions}
+
+
+def _values(host: Host, key: str) -> tuple[str, ...]:
+    """Return the texts that a key has on a host; none, one, or several for groups, tags and lists."""
+    if read := KEYS.get(key):
+        return tuple(text for text in read(host) if text is not None)
+    return _texts(_variable(host.vars, key))
+
+
+def _variable(variables: Mapping[str, Value], path: str) -> Value:
+    """Return the variable of that name, or what a dotted path leads to: `thresholds.fs-space.warning`."""
+    if path in variables:
+        return variables[path]
+    name, dot, rest = path.partition(".")
+    inner = variables.get(name)
+    return _variable(inner, rest) if dot and isinstance(inner, Mapping) else None
+
+
+def _texts(value: Value) -> tuple[str, ...]:
+    """Return the texts that a variable compares as: each item of a list, booleans as `true` and `false`."""
+    if isinstance(value, tuple):
+        return tuple(text for item in value for text in _texts(item))
+    if isinstance(value, bool):
+        return ("true" if value else "false",)
+    return () if value is None or isinstance(value, Mapping) else (str(value),)
+
+
+def _quoted(text: str) -> str:
+    return text if re.fullmatch(r"[^\s(),=!\"'*?]+", text) else f"'{text}'"
