@@ -1,0 +1,226 @@
+"""The one documented document of a run, `longarm-run/1`: what programs read (docs/run-json.md, run.schema.json)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from diagnostics.finding import CheckResult, Citation, Finding, Link, Param, Unchecked
+from diagnostics.verdict import Why
+from inventory.errors import Text
+from reports import words
+from reports.explain import explain
+from reports.language import Language, language
+from reports.summary import next_commands, tally, tone, verdict
+from runner.outcome import Outcome
+from runner.record import AnswerNote, Delivery, HostRecord, Quote, RunRecord
+
+FORMAT: Final = "longarm-run/1"
+_NOT_DIGESTED: Final = ("deliveries", "content_digest")
+
+
+def json_document(record: RunRecord, tongue: Language) -> bytes:
+    """Return the document as indented UTF-8 JSON; what could steer a terminal is written as \\u escapes."""
+    written = json.dumps(document(record, tongue), ensure_ascii=False, indent=2, allow_nan=False)
+    return (_HIDDEN.sub(_escaped, written) + "\n").encode()
+
+
+def document(record: RunRecord, tongue: Language) -> dict[str, Any]:
+    """Return the document as plain values; texts are in the reader's language, everything else is not."""
+    return _content(record, tongue) | {
+        "deliveries": [_delivery(delivery) for delivery in record.deliveries],
+        "content_digest": content_digest(record),
+    }
+
+
+def content_digest(record: RunRecord) -> str:
+    """Return the SHA-256 of what a run says: of its English document without deliveries, keys sorted, no spaces."""
+    content = json.dumps(_content(record, language("en")), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _content(record: RunRecord, tongue: Language) -> dict[str, Any]:
+    figures, coverage = tally(record), record.coverage
+    return {
+        "format": FORMAT,
+        "language": tongue.code,
+        "run": record.run,
+        "state": record.state.value,
+        "playbook": record.playbook,
+        "title": tongue.pick(record.title, record.playbook),
+        "maintenance": record.maintenance,
+        "expression": record.expression,
+        "actor": record.actor,
+        "case": record.case,
+        "customers": list(record.customers),
+        "started_at": _time(record.started_at),
+        "ended_at": _time(record.ended_at),
+        "verdict": {"tone": tone(record).value, "text": verdict(record, tongue)},
+        "coverage": {
+            "targeted": coverage.targeted,
+            "seen": coverage.seen,
+            "outcomes": {outcome.value: coverage.counts[outcome] for outcome in Outcome},
+        },
+        "counts": {
+            "findings": figures.findings,
+            "roots": figures.roots,
+            "severities": {severity.value: count for severity, count in figures.severities.items()},
+            "verdicts": {which.value: count for which, count in figures.verdicts.items()},
+        },
+        "checks": list(record.checks),
+        "versions": dict(record.versions),
+        "hosts": [_host(host, record, tongue) for host in record.hosts],
+        "next": [{"why": step.why, "command": step.command} for step in next_commands(record, tongue)],
+    }
+
+
+def _host(host: HostRecord, record: RunRecord, tongue: Language) -> dict[str, Any]:
+    diagnosis = host.diagnosis
+    roots = {told.finding.id for told in explain(diagnosis)} if diagnosis else set()
+    return {
+        "host": host.host,
+        "address": host.address,
+        "site": host.site,
+        "customer": host.customer,
+        "platform": host.platform,
+        "transport": host.transport,
+        "outcome": host.outcome.value,
+        "error": _error(host, tongue),
+        "denied_root": host.denied_root or None,
+        "started_at": _time(host.started_at),
+        "ended_at": _time(host.ended_at),
+        "evidence_digest": host.evidence_digest,
+        "session": dict(host.session),
+        "checks": [_result(result, tongue) for result in diagnosis.results] if diagnosis else [],
+        "findings": [_finding(one, one.id in roots, host, record, tongue) for one in diagnosis.findings] if diagnosis else [],
+        "links": [_link(link, record, tongue) for link in diagnosis.links] if diagnosis else [],
+        "unchecked": [_unchecked(one) for one in diagnosis.unchecked] if diagnosis else [],
+        "questions": [_question(note) for note in host.answers],
+    }
+
+
+def _error(host: HostRecord, tongue: Language) -> dict[str, Any] | None:
+    if host.error is None:
+        return None
+    return {"kind": host.error_kind, "text": tongue.say(host.error), "hint": _said(host.hint, tongue)}
+
+
+def _result(result: CheckResult, tongue: Language) -> dict[str, Any]:
+    return {
+        "check": result.check,
+        "verdict": result.verdict.value,
+        "why": _why(result.why, tongue) if result.why else None,
+        "unseen": [_why(why, tongue) for why in result.unseen],
+    }
+
+
+def _why(why: Why, tongue: Language) -> dict[str, Any]:
+    return {
+        "reason": why.reason.value,
+        "question": why.question or None,
+        "detail": why.detail or None,
+        "text": tongue.say(words.reason(why)),
+    }
+
+
+def _finding(finding: Finding, is_root: bool, host: HostRecord, record: RunRecord, tongue: Language) -> dict[str, Any]:
+    remedy = finding.remedy
+    return {
+        "id": finding.id,
+        "check": finding.check,
+        "severity": finding.severity.value,
+        "root": is_root,
+        "text": words.sentence(finding, record.content, tongue),
+        "cause": words.cause(finding.check, record.content, tongue) or None,
+        "subject": _params(finding.subject),
+        "params": _params(finding.params),
+        "since": _time(finding.since),
+        "dated": finding.dated,
+        "held": finding.held,
+        "remedy": {"playbook": remedy.playbook, "params": _params(remedy.params)} if remedy else None,
+        "citations": [_citation(citation) for citation in finding.citations],
+        "quotes": [_quote(quote) for quote in host.quotes.get(finding.id, ())],
+    }
+
+
+def _link(link: Link, record: RunRecord, tongue: Language) -> dict[str, Any]:
+    return {
+        "cause": link.cause,
+        "effect": link.effect,
+        "rule": link.rule,
+        "weight": link.weight,
+        "text": tongue.pick(record.content.rules.get(link.rule, {}), link.rule),
+        "cause_citations": [_citation(citation) for citation in link.cause_citations],
+        "effect_citations": [_citation(citation) for citation in link.effect_citations],
+    }
+
+
+def _unchecked(one: Unchecked) -> dict[str, Any]:
+    return {"finding": one.finding, "check": one.check, "rule": one.rule}
+
+
+def _question(note: AnswerNote) -> dict[str, Any]:
+    return {
+        "question": note.question,
+        "ended": note.ended.value,
+        "exit_status": note.exit_status,
+        "duration_ms": note.duration_ms,
+        "stdout_bytes": note.stdout_bytes,
+        "stderr_bytes": note.stderr_bytes,
+        "as_root": note.as_root,
+        "why": note.why or None,
+        "unkillable": list(note.unkillable),
+    }
+
+
+def _citation(citation: Citation) -> dict[str, Any]:
+    return {"question": citation.question, "stream": citation.stream, "first": citation.first, "last": citation.last}
+
+
+def _quote(quote: Quote) -> dict[str, Any]:
+    return {"citation": _citation(quote.citation), "lines": list(quote.lines), "cut": quote.cut}
+
+
+def _delivery(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "case": delivery.case,
+        "kind": delivery.kind,
+        "audience": delivery.audience,
+        "language": delivery.language,
+        "state": delivery.state,
+        "filename": delivery.filename or None,
+        "digest": delivery.digest or None,
+        "attempts": delivery.attempts,
+        "error": delivery.error or None,
+        "sent_at": _time(delivery.sent_at),
+    }
+
+
+def _params(params: Mapping[str, Param]) -> dict[str, Param]:
+    """Return parameters as JSON can hold them: an infinite number becomes its name."""
+    return {
+        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in sorted(params.items())
+    }
+
+
+def _said(text: Text | None, tongue: Language) -> str | None:
+    return tongue.say(text) if text else None
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
+
+
+_HIDDEN: Final = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return json.dumps(match.group())[1:-1]

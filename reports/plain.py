@@ -1,0 +1,83 @@
+"""The summary in plain text: what the terminal shows and what stands in the comment on a case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from reports import words
+from reports.explain import Problem, Told, problems
+from reports.language import Language
+from reports.summary import coverage_line, next_commands, verdict, why_unseen
+from reports.visible import shortened, visible
+from runner.record import HostRecord, RunRecord
+
+NAMED: Final = 6
+"""Hosts of one problem, or unseen for one reason, that a line names; the rest is counted."""
+LONGEST_LINE: Final = 400
+
+
+def text(record: RunRecord, tongue: Language) -> bytes:
+    """Return the summary: verdict, coverage, roots with their consequences, what was not seen, what to type next."""
+    return ("\n".join(visible(shortened(line, LONGEST_LINE)).rstrip() for line in _lines(record, tongue)) + "\n").encode()
+
+
+def _lines(record: RunRecord, tongue: Language) -> Iterator[str]:
+    title = tongue.pick(record.title, record.playbook)
+    yield " · ".join(filter(None, (title, record.run, tongue.say("case {case}", case=record.case) if record.case else "")))
+    yield verdict(record, tongue)
+    yield coverage_line(record, tongue)
+    for problem in problems(record.hosts):
+        yield ""
+        yield from _problem(problem, record, tongue)
+    unseen = list(_unseen(record, tongue))
+    if unseen:
+        yield ""
+        yield tongue.say("Not fully seen:")
+        yield from unseen
+    yield ""
+    yield tongue.say("Next:")
+    steps = next_commands(record, tongue)
+    width = max(len(step.command) for step in steps)
+    for step in steps:
+        yield f"  {step.command:{width}}  # {step.why}"
+
+
+def _problem(problem: Problem, record: RunRecord, tongue: Language) -> Iterator[str]:
+    sign, severity = words.SIGNS[problem.worst], tongue.say(words.SEVERITIES[problem.worst])
+    if len(problem.cases) == 1:
+        host, told = problem.cases[0]
+        yield f"{sign} {severity}  {host.host}  {words.sentence(told.finding, record.content, tongue)}"
+        yield from _beneath(told, record, tongue)
+        return
+    first = problem.cases[0][1].finding
+    about = f": {words.subject(first)}" if first.subject else ""
+    hosts = tongue.plural("{n} host", "{n} hosts", len(problem.cases))
+    yield f"{sign} {severity}  {hosts}  {words.title(problem.check, record.content, tongue)}{about}"
+    for host, told in problem.cases[:NAMED]:
+        yield f"    {host.host}  {words.sentence(told.finding, record.content, tongue)}"
+        yield from _beneath(told, record, tongue, "    ")
+    if (rest := len(problem.cases) - NAMED) > 0:
+        yield "    " + tongue.plural("… and {n} more host", "… and {n} more hosts", rest)
+
+
+def _beneath(told: Told, record: RunRecord, tongue: Language, indent: str = "") -> Iterator[str]:
+    for effect in told.effects:
+        sign = words.SIGNS[effect.finding.severity]
+        yield f"{indent}    └ {sign} {words.sentence(effect.finding, record.content, tongue)}"
+        yield from _beneath(effect, record, tongue, indent + "  ")
+    for unchecked in told.unchecked:
+        title = words.title(unchecked.check, record.content, tongue)
+        yield f"{indent}    ? " + tongue.say("Not checked: “{title}” could explain this, and could not be seen.", title=title)
+
+
+def _unseen(record: RunRecord, tongue: Language) -> Iterator[str]:
+    groups: dict[tuple[str, tuple[str, ...]], list[HostRecord]] = {}
+    for host in record.hosts:
+        if not host.outcome.seen:
+            outcome = tongue.say(words.OUTCOMES[host.outcome])
+            groups.setdefault((outcome, why_unseen(host, tongue)), []).append(host)
+    for (outcome, reasons), hosts in groups.items():
+        names = ", ".join(host.host for host in hosts[:NAMED])
+        more = f" (+{len(hosts) - NAMED})" if len(hosts) > NAMED else ""
+        yield f"  {names}{more}  {outcome}: {'; '.join(reasons)}"

@@ -1,0 +1,208 @@
+"""What every format opens with: the verdict, the coverage, the counts, and what to type next."""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from diagnostics.finding import Finding
+from diagnostics.verdict import Reason, Severity, Verdict, Why
+from inventory.errors import Text
+from reports.explain import by_severity, problems
+from reports.language import Language
+from reports.visible import shortened
+from reports.words import LONGEST_PARAM, OUTCOMES, reason
+from runner.outcome import Outcome, RunState
+from runner.record import HostRecord, RunRecord
+
+ALWAYS_TOLD: Final = (Outcome.INCOMPLETE, Outcome.UNREACHABLE, Outcome.REFUSED, Outcome.TIMED_OUT)
+SOMETIMES_TOLD: Final = (Outcome.FAILED, Outcome.INTERRUPTED, Outcome.UNKNOWN, Outcome.NOT_STARTED)
+HOSTS_IN_A_COMMAND: Final = 12
+
+
+class Tone(StrEnum):
+    """What a verdict looks like; CLEAR only where everything was seen, since no data is never green."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+    CLEAR = "clear"
+    UNSEEN = "unseen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """The figures of a run; every format shows these and no others."""
+
+    targeted: int
+    seen: int
+    roots: int
+    findings: int
+    hosts_with: dict[Severity, int]
+    """Hosts by their worst finding."""
+    severities: dict[Severity, int]
+    verdicts: dict[Verdict, int]
+    """Of every check on every host that was diagnosed."""
+
+    @property
+    def unseen(self) -> int:
+        """Return how many targeted hosts were not seen completely."""
+        return self.targeted - self.seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Next:
+    """A command to type next, and why."""
+
+    why: str
+    command: str
+
+
+def tally(record: RunRecord) -> Tally:
+    """Return the figures of a run; the sums are asserted (design rule 1)."""
+    coverage, groups = record.coverage, problems(record.hosts)
+    found = [finding for host in record.hosts if host.diagnosis for finding in host.diagnosis.findings]
+    verdicts = dict.fromkeys(Verdict, 0)
+    for host in record.hosts:
+        for result in host.diagnosis.results if host.diagnosis else ():
+            verdicts[result.verdict] += 1
+    severities = by_severity(found)
+    assert sum(severities.values()) == len(found) == sum(group.findings for group in groups), "a finding was not counted"
+    return Tally(
+        targeted=coverage.targeted,
+        seen=coverage.seen,
+        roots=sum(len(group.cases) for group in groups),
+        findings=len(found),
+        hosts_with=by_severity(_worst(host) for host in record.hosts if host.diagnosis and host.diagnosis.findings),
+        severities=severities,
+        verdicts=verdicts,
+    )
+
+
+def _worst(host: HostRecord) -> Finding:
+    assert host.diagnosis is not None
+    return host.diagnosis.findings[0]
+
+
+def tone(record: RunRecord) -> Tone:
+    """Return what the verdict looks like at a glance."""
+    if (worst := record.worst) is not None:
+        return Tone(worst.value)
+    return Tone.CLEAR if record.coverage.seen == record.coverage.targeted > 0 else Tone.UNSEEN
+
+
+def verdict(record: RunRecord, tongue: Language) -> str:
+    """Return the verdict in one to three sentences; what was not seen is part of it."""
+    return " ".join(verdict_sentences(record, tongue))
+
+
+def verdict_sentences(record: RunRecord, tongue: Language) -> tuple[str, ...]:
+    """Return the verdict: what was found, what was not seen, whether the run ended."""
+    figures = tally(record)
+    sentences = [_what_was_found(record, figures, tongue)]
+    if figures.unseen and any(host.diagnosis for host in record.hosts):
+        sentences.append(tongue.plural("{n} host was not fully seen.", "{n} hosts were not fully seen.", figures.unseen))
+    if record.state is not RunState.ENDED:
+        sentences.append(tongue.say("The run did not end: this is what stood when it stopped."))
+    return tuple(sentences)
+
+
+def _what_was_found(record: RunRecord, figures: Tally, tongue: Language) -> str:
+    hosts_with, total = figures.hosts_with, figures.targeted
+    if some := hosts_with[Severity.CRITICAL]:
+        return tongue.plural(
+            "Critical problems on {some} of {n} host.", "Critical problems on {some} of {n} hosts.", total, some=some
+        )
+    if some := hosts_with[Severity.WARNING]:
+        return tongue.plural("Warnings on {some} of {n} host.", "Warnings on {some} of {n} hosts.", total, some=some)
+    if some := hosts_with[Severity.INFO]:
+        return tongue.plural("Only remarks, on {some} of {n} host.", "Only remarks, on {some} of {n} hosts.", total, some=some)
+    if figures.seen == total:
+        return tongue.plural(
+            "{n} host was seen completely: nothing was found.", "All {n} hosts were seen completely: nothing was found.", total
+        )
+    if any(host.diagnosis for host in record.hosts):
+        return tongue.say("Nothing was found in what could be seen.")
+    return tongue.plural(
+        "Not seen: nothing can be said about {n} host.", "Not seen: nothing can be said about {n} hosts.", total
+    )
+
+
+def coverage_parts(record: RunRecord, tongue: Language) -> tuple[tuple[str, int, str], ...]:
+    """Return the summands of the coverage line: class, count, words; they add up to the targeted hosts."""
+    coverage = record.coverage
+    parts = [("seen", coverage.seen, tongue.say("seen"))]
+    parts += [
+        (outcome.value, coverage.counts[outcome], tongue.say(OUTCOMES[outcome]))
+        for outcome in (*ALWAYS_TOLD, *SOMETIMES_TOLD)
+        if coverage.counts[outcome] or outcome in ALWAYS_TOLD
+    ]
+    assert sum(count for _, count, _ in parts) == coverage.targeted, "the coverage line does not add up"
+    return tuple(parts)
+
+
+def coverage_line(record: RunRecord, tongue: Language) -> str:
+    """Return the coverage as an equation: `8 targeted = 5 seen + 1 incomplete + …`."""
+    summands = " + ".join(f"{count} {words}" for _, count, words in coverage_parts(record, tongue))
+    return tongue.say("{n} targeted = {summands}", n=record.coverage.targeted, summands=summands)
+
+
+def why_unseen(host: HostRecord, tongue: Language) -> tuple[str, ...]:
+    """Return why a host was not fully seen, each reason once; empty for a host that was."""
+    reasons = [tongue.say(host.error)] if host.error else []
+    if host.denied_root:
+        reasons.append(tongue.say("root was denied: {why}", why=shortened(host.denied_root, LONGEST_PARAM)))
+    grouped: dict[tuple[Reason, str, str], list[str]] = defaultdict(list)
+    for result in host.diagnosis.results if host.diagnosis else ():
+        for why in result.unseen:
+            key = (Reason.NOT_RUN, "", "") if _said_by_denied_root(host, why) else (why.reason, why.question, why.detail)
+            if result.check not in grouped[key]:
+                grouped[key].append(result.check)
+    for (kind, question, detail), checks in grouped.items():
+        said = reason(Why(reason=kind, question=question, detail=detail)) if question or detail else Text("needs root")
+        reasons.append(tongue.say("{checks}: {why}", checks=", ".join(checks), why=said))
+    if not reasons and not host.outcome.seen:
+        reasons.append(tongue.say("no reason was recorded"))
+    return tuple(reasons)
+
+
+def _said_by_denied_root(host: HostRecord, why: Why) -> bool:
+    return bool(host.denied_root) and why.reason is Reason.NOT_RUN and why.detail == host.denied_root
+
+
+def next_commands(record: RunRecord, tongue: Language) -> tuple[Next, ...]:
+    """Return what to type next, most useful first: see what was not seen, then read on."""
+    steps: list[Next] = []
+
+    def step(why: Text, *words: str) -> None:
+        steps.append(Next(why=tongue.say(why), command=shlex.join(("longarm", *words))))
+
+    if record.state is not RunState.ENDED or _named(record, {Outcome.INTERRUPTED, Outcome.NOT_STARTED}):
+        step(Text("do the rest of this run"), "run", "resume", record.run)
+    case = ("--case", record.case) if record.case else ()
+    if hosts := _named(record, {Outcome.REFUSED}, ("HostKeyRefused",)):
+        step(Text("compare the fingerprints of their host keys, then trust them"), "host", "enrol", _targets(record, hosts))
+    if hosts := _named(record, {Outcome.REFUSED}, besides=("HostKeyRefused",)):
+        step(Text("when their credentials are in order"), "diagnose", _targets(record, hosts), *case)
+    if hosts := _named(record, {Outcome.UNREACHABLE, Outcome.TIMED_OUT, Outcome.UNKNOWN, Outcome.FAILED}):
+        step(Text("when they can be reached again"), "diagnose", _targets(record, hosts), *case)
+    if hosts := [host.host for host in record.hosts if host.outcome is Outcome.INCOMPLETE]:
+        step(Text("when what stood in the way is gone"), "diagnose", _targets(record, hosts), *case)
+    step(Text("every host of this run, in the terminal"), "run", "show", record.run)
+    return tuple(steps)
+
+
+def _named(record: RunRecord, outcomes: set[Outcome], kinds: Sequence[str] = (), *, besides: Sequence[str] = ()) -> list[str]:
+    return [
+        host.host
+        for host in record.hosts
+        if host.outcome in outcomes and (not kinds or host.error_kind in kinds) and host.error_kind not in besides
+    ]
+
+
+def _targets(record: RunRecord, hosts: Sequence[str]) -> str:
+    return ",".join(hosts) if len(hosts) <= HOSTS_IN_A_COMMAND else record.expression

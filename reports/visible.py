@@ -1,0 +1,64 @@
+"""Hostile text made visible: nothing in it can steer a terminal, reorder a line or hide (threat T6)."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_HIDDEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+_BLANK_LETTERS = frozenset({0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0})  # drawn as nothing although they count as letters
+_MARKS_IN_A_ROW = 3  # more than any orthography stacks; a tower of marks paints over other lines
+_SPACES = frozenset({"\u00a0", "\u202f", "\u2009"})  # what our own number and date formats put in
+
+
+class _Shown(dict[int, str]):
+    """Maps a code point to what a reader sees; filled as text comes by."""
+
+    def __missing__(self, point: int) -> str:
+        self[point] = shown = _shown(point)
+        return shown
+
+
+def _shown(point: int) -> str:
+    character = chr(point)
+    if point < 0x20:
+        return chr(0x2400 + point)  # ESC becomes ␛, newline ␊
+    if point == 0x7F:
+        return "␡"
+    if unicodedata.category(character) in _HIDDEN or point in _BLANK_LETTERS:
+        return f"⟨U+{point:04X}⟩"
+    if unicodedata.category(character) == "Zs" and character not in _SPACES:
+        return " "
+    return character
+
+
+_SHOWN = _Shown()
+
+
+def visible(text: str) -> str:
+    r"""Return `text` with every control, bidi, zero-width and unassigned character as a mark that is seen.
+
+    >>> visible("db\x1b]0;owned\x07\u202egnp.exe")
+    'db␛]0;owned␇⟨U+202E⟩gnp.exe'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.translate(_SHOWN)
+    return text if text.isascii() else _without_towers(text)
+
+
+def _without_towers(text: str) -> str:
+    kept, marks = [], 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= _MARKS_IN_A_ROW:
+            kept.append(character)
+    return "".join(kept)
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return `text`, or its head and an ellipsis where it is longer than `limit` characters.
+
+    >>> shortened("abcdef", 4)
+    'abc…'
+    """
+    return text if len(text) <= limit else text[: limit - 1] + "…"
