@@ -10,8 +10,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from inventory.errors import LongarmError, Text
-
 
 class Output(StrEnum):
     """How data is written to stdout."""
@@ -21,10 +19,6 @@ class Output(StrEnum):
     JSONL = "jsonl"
     CSV = "csv"
     NAME = "name"
-
-
-class UnsafeHome(LongarmError):
-    """A home or configuration that others could have written: nothing in it can be trusted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +36,9 @@ class Settings:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Return the inventory files: those named, else the home's own; each checked for who may write it."""
-        chosen = self.inventories or (self.home / "inventory.yaml",)
-        for path in chosen:
-            refuse_world_writable(path)
-        return chosen
+        """Return the inventory files: those named, else the home's own, else that of its practice hosts."""
+        own, practice = self.home / "inventory.yaml", self.home / "lab" / "inventory.yaml"
+        return self.inventories or ((practice,) if practice.exists() and not own.exists() else (own,))
 
     def writable_home(self) -> Path:
         """Return the home, made private to the user if it did not exist."""
@@ -76,14 +68,13 @@ def default_home() -> Path:
     return Path(platformdirs.user_data_dir("longarm", appauthor=False))
 
 
-def refuse_world_writable(path: Path) -> None:
-    """Raise UnsafeHome if anyone on this machine may write `path` (a missing one is fine)."""
+def refuse_world_writable(home: Path) -> None:
+    """Raise UnsafeHome if anyone on this machine may write to the home (a missing one is fine)."""
     try:
-        mode = path.stat().st_mode
+        mode = home.stat().st_mode
     except FileNotFoundError:
         return
     if os.name == "posix" and mode & stat.S_IWOTH:
-        raise UnsafeHome(
-            Text("{path} can be written by everyone on this machine", path=str(path)),
-            Text("chmod o-w {path}", path=str(path)),
-        )
+        from runner.store.errors import UnsafeHome
+
+        raise UnsafeHome(home)

@@ -1,0 +1,104 @@
+"""What follows a run: answers written, the case served, the report kept, a summary, the exit code."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from console.faults import FAULT
+from console.listing import json_line
+from console.settings import Output, Settings
+from console.terminal import tell, write
+from inventory.errors import Text
+from reports.render import Audience, Format, render
+from runner.desk import Desk
+from runner.outcome import FailOn, RunState, exit_code
+from runner.record import RunRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aftermath:
+    """What the user wants of a finished run."""
+
+    fail_on: FailOn = FailOn.WARNING
+    answers: Path | None = None
+
+
+def settle(settings: Settings, desk: Desk, record: RunRecord, wanted: Aftermath) -> int:
+    """Do everything that follows a run and return the exit code of the command."""
+    if wanted.answers is not None:
+        write_answers(desk, record.run, wanted.answers)
+    if record.state is RunState.ENDED:
+        deliver_reports(settings, desk)
+        record = desk.record(record.run)
+    page = keep_reports(settings, record)
+    show_record(settings, record)
+    tell_next(settings, record, page)
+    interrupted = record.state is RunState.INTERRUPTED
+    code = exit_code([host.outcome for host in record.hosts], record.worst, wanted.fail_on, interrupted=interrupted)
+    undelivered = any(delivery.state != "sent" for delivery in record.deliveries)
+    return FAULT if undelivered and not interrupted else code
+
+
+def write_answers(desk: Desk, run: str, path: Path) -> None:
+    """Write one JSON line for each host and question: host, probe, rc (null: none), stdout, stderr."""
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(answer_lines(desk, run))
+
+
+def answer_lines(desk: Desk, run: str) -> Iterator[str]:
+    """Yield the answers of a run as lines of JSON; bytes that are no UTF-8 are replaced, and said to be."""
+    for host, question, answer in desk.answers(run):
+        line: dict[str, object] = {"host": host, "probe": question, "rc": answer.exit_status, "ended": answer.ended}
+        for name, data in (("stdout", answer.stdout), ("stderr", answer.stderr)):
+            try:
+                line[name] = data.decode()
+            except UnicodeDecodeError:
+                line |= {name: data.decode(errors="replace"), f"{name}_base64": base64.b64encode(data).decode()}
+        yield json_line(line)
+
+
+def deliver_reports(settings: Settings, desk: Desk) -> None:
+    """Send what the outbox holds; what could not be sent stays there and is told with the next step."""
+    from console.delivering import deliver_outbox
+
+    for delivery in deliver_outbox(desk):
+        if delivery.state == "sent":
+            tell(settings, Text("attached {file} to case {case}", file=delivery.filename, case=delivery.case))
+        else:
+            tell(settings, Text("not on case {case} yet: {error}", case=delivery.case, error=delivery.error), level=-1)
+            tell(settings, Text("next: {hint}", hint=f"longarm case deliver {delivery.case}"), level=-1)
+
+
+def keep_reports(settings: Settings, record: RunRecord) -> Path:
+    """Write the HTML report and the JSON beside it into the home, each whole or not at all; return the page's path."""
+    folder = settings.writable_home() / "reports"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for suffix, kind in (("json", Format.JSON), ("html", Format.HTML)):
+        path = folder / f"{record.run}.{suffix}"
+        beside = path.with_suffix(f".{suffix}.new")
+        beside.write_bytes(render(record, audience=Audience.INTERNAL, language=settings.language, format=kind))
+        beside.replace(path)
+    return path
+
+
+def show_record(settings: Settings, record: RunRecord) -> None:
+    """Write the run to stdout: coverage first, then findings under their causes; JSON where a machine reads."""
+    if settings.output in (Output.JSON, Output.JSONL):
+        kind = Format.JSON
+    else:
+        kind = {Output.CSV: Format.CSV}.get(settings.output, Format.TEXT)
+    write(render(record, audience=Audience.INTERNAL, language=settings.language, format=kind).decode())
+
+
+def tell_next(settings: Settings, record: RunRecord, page: Path) -> None:
+    """Tell where the report is and which command comes next."""
+    sys.stdout.flush()
+    tell(settings, Text("report: {path}", path=str(page)))
+    if record.state is RunState.INTERRUPTED:
+        tell(settings, Text("next: {hint}", hint=f"longarm run resume {record.run}"), level=-1)
+    else:
+        tell(settings, Text("next: {hint}", hint=f"longarm report open {record.run}"))

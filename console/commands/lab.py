@@ -1,0 +1,68 @@
+"""`longarm lab up | list | down`."""
+
+from __future__ import annotations
+
+import click
+
+from console.framework import Group, option
+from console.listing import show_list
+from console.settings import Settings
+from console.terminal import tell
+from console.words import spoken
+from inventory.errors import Text
+
+lab = Group("lab", Text("Practice hosts on this machine, for training and trying out."))
+
+_COLUMNS = {
+    "scenario": Text("scenario"),
+    "title": Text("title"),
+    "learn": Text("what one can learn"),
+    "hosts": Text("running hosts"),
+}
+
+
+@lab.add(
+    "up",
+    Text("Start practice hosts on the loopback interface."),
+    option("--hosts", text=Text("How many; default: one for each scenario."), metavar="N", type=click.IntRange(1, 500)),
+    option("--this-machine", text=Text("Name this machine too, reached without a network."), is_flag=True),
+)
+def up(settings: Settings, hosts: int | None, this_machine: bool) -> None:
+    """Start the hosts and tell how to reach them."""
+    from remote.lab import keeper
+    from remote.lab.scenarios import scenarios
+
+    started = keeper.up(settings.writable_home(), hosts or len(scenarios()), this_machine=this_machine)
+    tell(settings, Text("{count} practice hosts are running", count=len(started.hosts)))
+    tell(settings, Text("inventory: {path}", path=str(started.inventory)))
+    own = (settings.home / "inventory.yaml").exists()
+    chosen = f"--inventory {started.inventory} " if own else ""
+    tell(settings, Text("next: {hint}", hint=f"longarm {chosen}diagnose all"))
+
+
+@lab.add("list", Text("List the scenarios, what one can learn on them, and the hosts that run them."))
+def list_(settings: Settings) -> None:
+    """List scenarios and running hosts."""
+    from remote.lab import keeper
+    from remote.lab.scenarios import scenarios
+
+    here = keeper.running(settings.home)
+    rows = [
+        {
+            "scenario": scenario.name,
+            "title": scenario.title[spoken()],
+            "learn": scenario.learn[spoken()],
+            "hosts": tuple(host.name for host in here.hosts if host.scenario == scenario.name) if here else (),
+        }
+        for scenario in scenarios().values()
+    ]
+    show_list(settings.output, _COLUMNS, rows)
+
+
+@lab.add("down", Text("End the practice hosts and remove what was made for them."))
+def down(settings: Settings) -> None:
+    """End the hosts of this home."""
+    from remote.lab import keeper
+
+    ended = keeper.down(settings.home)
+    tell(settings, Text("the practice hosts are ended") if ended else Text("no practice hosts were running"))

@@ -1,0 +1,62 @@
+"""`longarm report open | render`."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+
+import click
+
+from console import choices
+from console.framework import Group, argument, option
+from console.settings import Settings
+from console.terminal import tell, write
+from inventory.errors import Text
+
+report = Group("report", Text("Reports of runs: open, render."))
+
+
+@report.add(
+    "open",
+    Text("Open the report of a run in the browser, or print its path where there is none."),
+    argument("run_id", metavar="RUN", shell_complete=choices.runs),
+)
+def open_(settings: Settings, run_id: str) -> None:
+    """Render the page anew and show it."""
+    from console.aftermath import keep_reports
+    from console.browsing import can_open
+    from runner.desk import Desk
+
+    with Desk.open(settings.home, write=False) as desk:
+        page = keep_reports(settings, desk.record(run_id))
+    write(f"{page}\n")
+    if can_open():
+        webbrowser.open(page.as_uri())
+
+
+@report.add(
+    "render",
+    Text("Render the report of a run."),
+    argument("run_id", metavar="RUN", shell_complete=choices.runs),
+    option(
+        "--format",
+        text=Text("Form of the report."),
+        type=click.Choice(("html", "json", "text", "junit", "csv")),
+        default="html",
+    ),
+    option("--audience", text=Text("For whom it is."), type=click.Choice(("internal", "customer")), default="internal"),
+    option("--to", text=Text("File to write; default: stdout."), metavar="FILE", type=click.Path(path_type=Path)),
+)
+def render_(settings: Settings, run_id: str, format: str, audience: str, to: Path | None) -> None:  # noqa: A002 (the option's name)
+    """Render a run for an audience."""
+    from reports.render import Audience, Format, render
+    from runner.desk import Desk
+
+    with Desk.open(settings.home, write=False) as desk:
+        record = desk.record(run_id)
+    data = render(record, audience=Audience(audience), language=settings.language, format=Format(format))
+    if to is None:
+        write(data.decode())
+    else:
+        to.write_bytes(data)
+        tell(settings, Text("written: {path}", path=str(to)))

@@ -1,0 +1,66 @@
+"""Carry out a run in an event loop: watched, and stopped in two steps by Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from console.faults import INTERRUPTED
+from console.settings import Settings
+from console.terminal import tell
+from console.watch import watching
+from inventory.errors import Text
+from remote.event_loop import new_event_loop
+from runner.desk import Desk
+from runner.observer import Observer
+from runner.record import RunRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is carried out: something to get ready while the terminal is still plain, then the run itself."""
+
+    prepare: Callable[[], Coroutine[Any, Any, None]]
+    start: Callable[[Observer], Coroutine[Any, Any, RunRecord]]
+
+
+def conduct(settings: Settings, desk: Desk, work: Work) -> RunRecord:
+    """Return the record of the run that `work` starts; KeyboardInterrupt if the user would not wait for its end."""
+    gc.freeze()  # what is loaded by now lives as long as the process
+    with asyncio.Runner(loop_factory=new_event_loop) as loop:
+        loop.run(work.prepare())
+        with watching(settings) as observer:
+            try:
+                return loop.run(_stoppable(settings, desk, work.start(observer)))
+            except asyncio.CancelledError:
+                raise KeyboardInterrupt from None
+
+
+async def _stoppable(settings: Settings, desk: Desk, work: Coroutine[Any, Any, RunRecord]) -> RunRecord:
+    task = asyncio.ensure_future(work)
+    presses = 0
+
+    def pressed() -> None:
+        nonlocal presses
+        presses += 1
+        if presses == 1:
+            desk.stop()
+            tell(settings, Text("stopping: no host is started any more, what is open is closed; once more leaves at once"))
+        elif presses == 2:
+            task.cancel()
+        else:
+            os._exit(INTERRUPTED)
+
+    running = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        running.add_signal_handler(number, pressed)
+    try:
+        return await task
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            running.remove_signal_handler(number)

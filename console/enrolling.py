@@ -1,0 +1,117 @@
+"""Enrol hosts: ask them for their keys, show these to a person or compare them with what was expected, keep them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from console.listing import show_list
+from console.settings import Settings
+from console.terminal import confirmed, tell
+from inventory.errors import Text, UsageError
+from inventory.host import Host, Transport
+from inventory.own import load_inventory
+from remote.enrol import OfferedKey, offered_keys
+from remote.errors import RemoteError
+from remote.event_loop import new_event_loop
+from remote.known_hosts import HostKey, KnownHosts
+
+_AT_ONCE = 50
+_DEADLINE_S = 15.0
+_COLUMNS = {
+    "host": Text("host"),
+    "state": Text("state"),
+    "type": Text("type"),
+    "fingerprint": Text("fingerprint"),
+    "error": Text("error"),
+}
+
+NEW, KNOWN, CHANGED, WRONG, UNSEEN = "new", "known", "changed", "not the expected one", "not reached"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What one host showed, and what that means beside what we know and expect."""
+
+    host: Host
+    state: str
+    keys: tuple[HostKey, ...] = ()
+    error: str = ""
+
+
+def expected_fingerprints(pairs: Iterable[str]) -> Mapping[str, str]:
+    """Return the fingerprints by host name; UsageError for one that is not written HOST=SHA256:…"""
+    expected = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals and value.startswith("SHA256:")):
+            raise UsageError(
+                Text("not HOST=SHA256:…: {pair}", pair=pair), Text("ssh-keygen -lf shows fingerprints on the host itself")
+            )
+        expected[name] = value
+    return expected
+
+
+def enrol_hosts(settings: Settings, targets: str, expected: Mapping[str, str], *, replace: bool) -> int:
+    """Enrol the chosen hosts and return the exit code: 4 for a wrong or changed key, 3 for a host not reached."""
+    hosts = [host for host in load_inventory(settings.files).select(targets).hosts if host.transport is Transport.SSH]
+    if strangers := sorted(set(expected) - {host.name for host in hosts}):
+        raise UsageError(Text("a fingerprint for a host that was not chosen: {names}", names=", ".join(strangers)))
+    known = KnownHosts(settings.writable_home() / "known_hosts")
+    with asyncio.Runner(loop_factory=new_event_loop) as loop:
+        offers = loop.run(_asked(hosts, known, expected))
+    show_offers(settings, offers)
+    wanted = [offer for offer in offers if offer.state == NEW or (offer.state == CHANGED and replace)]
+    if wanted and (set(expected) >= {offer.host.name for offer in wanted} or confirmed(settings, _question(wanted))):
+        keep(known, wanted)
+        tell(settings, Text("enrolled: {count}", count=len(wanted)))
+    states = {offer.state for offer in offers if offer not in wanted}
+    return 4 if states & {WRONG, CHANGED} else 3 if UNSEEN in states else 0
+
+
+def _question(wanted: Sequence[Offer]) -> Text:
+    return Text("keep these keys of {count} hosts?", count=len(wanted))
+
+
+def keep(known: KnownHosts, offers: Iterable[Offer]) -> None:
+    """Write the offered keys; those of a changed host replace what was known."""
+    for offer in offers:
+        if offer.state == CHANGED:
+            known.remove(offer.host.name)
+        known.add(offer.host.name, *offer.keys)
+
+
+def show_offers(settings: Settings, offers: Sequence[Offer]) -> None:
+    """Write a row for each key to stdout, so that a person can compare."""
+    rows: list[dict[str, object]] = []
+    for offer in offers:
+        row = {"host": offer.host.name, "state": offer.state, "type": "", "fingerprint": "", "error": offer.error}
+        rows += [row | {"type": key.type, "fingerprint": key.fingerprint} for key in offer.keys] or [row]
+    show_list(settings.output, _COLUMNS, rows)
+
+
+async def _asked(hosts: Sequence[Host], known: KnownHosts, expected: Mapping[str, str]) -> list[Offer]:
+    turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def asked(host: Host) -> Offer:
+        async with turn:
+            try:
+                keys = await offered_keys(host, deadline_s=_DEADLINE_S)
+            except RemoteError as error:
+                return Offer(host=host, state=UNSEEN, error=str(error))
+        return judged(host, keys, known.keys(host.name), expected.get(host.name))
+
+    return list(await asyncio.gather(*map(asked, hosts)))
+
+
+def judged(host: Host, offered: Sequence[OfferedKey], known: Sequence[HostKey], expected: str | None) -> Offer:
+    """Return what the offered keys mean beside what is known and expected."""
+    keys = tuple(offer.key for offer in offered)
+    if expected is not None:
+        keys = tuple(key for key in keys if key.fingerprint == expected) or keys
+        if keys[0].fingerprint != expected:
+            return Offer(host=host, state=WRONG, keys=keys)
+    if set(keys) & set(known):
+        return Offer(host=host, state=KNOWN, keys=keys)
+    return Offer(host=host, state=CHANGED if known else NEW, keys=keys)

@@ -1,0 +1,193 @@
+"""Start, list and end the practice hosts of one home.
+
+Everything stands in `<home>/lab`: `inventory.yaml` to name the hosts, `keys/` for the way in,
+`plan.json` with the hosts' own keys, `running.json` with the process. Their host keys are enrolled
+at once: we made them ourselves.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count, cycle, islice
+from pathlib import Path
+
+import asyncssh
+
+from inventory.errors import LongarmError, Text
+from remote.known_hosts import HostKey, KnownHosts
+from remote.lab.process import end, started_at
+from remote.lab.scenarios import Behaviour, Scenario, scenarios
+
+START_DEADLINE_S = 30.0
+MOST_HOSTS = 500
+"""Each host is a listening socket; more than this needs a higher limit of open files than is common."""
+
+
+class LabRunning(LongarmError):
+    """Practice hosts are running already in this home."""
+
+
+class LabFailed(LongarmError):
+    """The practice hosts could not be started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PracticeHost:
+    """One running practice host."""
+
+    name: str
+    scenario: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lab:
+    """The practice hosts of one home while their process lives."""
+
+    folder: Path
+    pid: int
+    hosts: tuple[PracticeHost, ...]
+
+    @property
+    def inventory(self) -> Path:
+        """Return the inventory file that names the hosts."""
+        return self.folder / "inventory.yaml"
+
+
+def running(home: Path) -> Lab | None:
+    """Return the lab of a home, or None if its process is gone."""
+    folder = home / "lab"
+    try:
+        noted = json.loads((folder / "running.json").read_text())
+    except FileNotFoundError:
+        return None
+    if started_at(noted["pid"]) != noted["started"]:
+        return None
+    return Lab(folder=folder, pid=noted["pid"], hosts=tuple(PracticeHost(**host) for host in noted["hosts"]))
+
+
+def up(home: Path, wanted: int, *, this_machine: bool = False) -> Lab:
+    """Start `wanted` practice hosts in a process of their own and return them once all of them listen.
+
+    With `this_machine` the inventory also names this machine, reached by the local transport.
+    """
+    if (lab := running(home)) is not None:
+        raise LabRunning(Text("{count} practice hosts are running already", count=len(lab.hosts)), Text("longarm lab down"))
+    down(home)
+    folder = home / "lab"
+    (folder / "keys").mkdir(mode=0o700, parents=True)
+    planned = list(planned_hosts(wanted))
+    keys = [asyncssh.generate_private_key("ssh-ed25519") for _ in planned]
+    login = asyncssh.generate_private_key("ssh-ed25519", comment="longarm lab")
+    _private(folder / "keys" / "client", login.export_private_key().decode())
+    plan = [
+        {"name": name, "scenario": scenario.name, "key": key.export_private_key().decode()}
+        for (name, scenario), key in zip(planned, keys, strict=True)
+    ]
+    authorized = login.export_public_key().decode()
+    _private(folder / "plan.json", json.dumps({"hosts": plan, "authorized_keys": authorized}))
+    ports, noted = _started(folder)
+    hosts = [PracticeHost(name=name, scenario=scenario.name, port=ports[name]) for name, scenario in planned]
+    _enrol(home, planned, keys)
+    _private(folder / "inventory.yaml", inventory_text(hosts, folder / "keys" / "client", this_machine=this_machine))
+    document = noted | {"hosts": [{"name": host.name, "scenario": host.scenario, "port": host.port} for host in hosts]}
+    _private(folder / "running.json", json.dumps(document))
+    return Lab(folder=folder, pid=int(str(noted["pid"])), hosts=tuple(hosts))
+
+
+def down(home: Path) -> bool:
+    """End the practice hosts of a home, forget their keys, and return whether they were running."""
+    folder = home / "lab"
+    ended = False
+    try:
+        noted = json.loads((folder / "running.json").read_text())
+    except FileNotFoundError:
+        noted = None
+    if noted is not None:
+        ended = end(noted["pid"], noted["started"])
+        known = KnownHosts(home / "known_hosts")
+        for host in noted["hosts"]:
+            known.remove(host["name"])
+    shutil.rmtree(folder, ignore_errors=True)
+    return ended
+
+
+def planned_hosts(wanted: int) -> Iterator[tuple[str, Scenario]]:
+    """Yield names and scenarios: each scenario once in its order, then those that answer again and again."""
+    first = list(scenarios().values())
+    more = cycle([scenario for scenario in first if scenario.behaviour is Behaviour.ANSWERS])
+    numbers: dict[str, Iterator[int]] = {}
+    for scenario in islice(_chained(first, more), wanted):
+        number = next(numbers.setdefault(scenario.role, count(1)))
+        yield f"lab-{scenario.role}-{number:02d}", scenario
+
+
+def _chained(first: Sequence[Scenario], more: Iterator[Scenario]) -> Iterator[Scenario]:
+    yield from first
+    yield from more
+
+
+def inventory_text(hosts: Sequence[PracticeHost], key: Path, *, this_machine: bool) -> str:
+    """Return the inventory file of the lab; JSON values are YAML, so nothing needs escaping rules of its own."""
+    lines = [
+        "# Practice hosts of `longarm lab up`: written by it, removed by `longarm lab down`.",
+        "groups:",
+        "  lab:",
+        "    site: practice",
+        f"    credential: {{user: trainee, key: {json.dumps(str(key))}}}",
+        "hosts:",
+    ]
+    for host in hosts:
+        scenario = scenarios()[host.scenario]
+        lines += [f"  {host.name}:", "    address: 127.0.0.1", f"    port: {host.port}", "    groups: [lab]"]
+        expected = {"services": scenario.services, "ports": scenario.ports, "names": scenario.names}
+        if any(expected.values()):
+            lines.append("    expect:")
+            lines += [f"      {word}: {json.dumps(values)}" for word, values in expected.items() if values]
+    if this_machine:
+        lines += ["  this-machine:", "    address: localhost", "    transport: local", "    groups: [lab]"]
+    return "\n".join(lines) + "\n"
+
+
+def _enrol(home: Path, planned: Sequence[tuple[str, Scenario]], keys: Sequence[asyncssh.SSHKey]) -> None:
+    known = KnownHosts(home / "known_hosts")
+    for (name, scenario), key in zip(planned, keys, strict=True):
+        reinstalled = scenario.behaviour is Behaviour.NEW_KEY  # what we know is the key it had before
+        shown = asyncssh.generate_private_key("ssh-ed25519") if reinstalled else key
+        known.add(name, HostKey.of(shown.public_data))
+
+
+def _started(folder: Path) -> tuple[Mapping[str, int], dict[str, object]]:
+    """Start the process and return the ports it got, and what identifies it; LabFailed with its last words."""
+    log = folder / "server.log"
+    with log.open("wb") as errors:
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-m", "remote.lab.server", str(folder / "plan.json")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+            cwd="/",
+        )
+    assert child.stdout is not None
+    with child.stdout:
+        ready = select.select([child.stdout], [], [], START_DEADLINE_S)[0]
+        line = child.stdout.readline() if ready else b""
+    started = started_at(child.pid)
+    if not line or started is None:
+        child.kill()
+        child.wait()
+        raise LabFailed(Text("the practice hosts did not start: {log}", log=log.read_text()[-500:].strip() or "no answer"))
+    child.returncode = 0  # it lives on by itself: nobody here waits for it
+    return json.loads(line), {"pid": child.pid, "started": started}
+
+
+def _private(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)

@@ -1,0 +1,80 @@
+"""The scenarios that ship with longarm: what each practice host answers, and what one can learn on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+
+from inventory.documents import parse_document
+from inventory.errors import InvalidFile, Problem
+from inventory.fields import Fields
+from remote.answer import Answer
+from remote.lab.captures import read_captures
+
+
+class Behaviour(StrEnum):
+    """What a practice host does when it is called."""
+
+    ANSWERS = "answers"
+    CLOSED = "closed"  # nobody listens on its port
+    NEW_KEY = "new_key"  # it proves itself with another key than the one that was enrolled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One situation to practise on."""
+
+    name: str
+    title: Mapping[str, str] = field(hash=False)
+    learn: Mapping[str, str] = field(hash=False)
+    """What one can learn here, by language; never the solution."""
+    role: str
+    """The middle of the practice host's name: `db` gives `lab-db-01`."""
+    order: int
+    """Its turn when hosts are handed out."""
+    behaviour: Behaviour = Behaviour.ANSWERS
+    captures: tuple[str, ...] = ()
+    """Files of captured answers beside it; a later one replaces answers of an earlier one."""
+    services: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def answers(self) -> Mapping[str, Answer]:
+        """Return what the host answers, by question id."""
+        merged: dict[str, Answer] = {}
+        for name in self.captures:
+            merged |= read_captures(resources.files("remote.lab").joinpath("scenarios", name).read_bytes(), name)
+        return merged
+
+
+@cache
+def scenarios() -> Mapping[str, Scenario]:
+    """Return every scenario by name, in the order in which hosts are handed out."""
+    folder = resources.files("remote.lab").joinpath("scenarios")
+    read = [read_scenario(file.read_bytes(), file.name) for file in folder.iterdir() if file.name.endswith(".yaml")]
+    return {scenario.name: scenario for scenario in sorted(read, key=lambda scenario: scenario.order)}
+
+
+def read_scenario(data: bytes, file: str) -> Scenario:
+    """Return the scenario that a file describes, or raise InvalidFile with every mistake."""
+    problems: list[Problem] = []
+    fields = Fields(parse_document(data, file), problems, "scenario")
+    scenario = Scenario(
+        name=fields.text("scenario", required=True) or "",
+        title=fields.languages("title") or {},
+        learn=fields.languages("learn") or {},
+        role=fields.text("role", required=True) or "",
+        order=fields.integer("order", required=True) or 0,
+        behaviour=Behaviour(fields.one_of("behaviour", tuple(map(str, Behaviour))) or "answers"),
+        captures=tuple(fields.texts("captures") or ()),
+        services=tuple(fields.texts("services") or ()),
+        ports=tuple(fields.texts("ports") or ()),
+        names=tuple(fields.texts("names") or ()),
+    )
+    fields.done()
+    if problems:
+        raise InvalidFile(problems)
+    return scenario

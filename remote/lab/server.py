@@ -1,0 +1,112 @@
+"""The background process of the lab: one SSH server for each practice host, all in one event loop.
+
+It is started by `remote.lab.keeper` with the path of a plan, writes one line of JSON with the
+ports it got to stdout as soon as every host listens, and runs until it is told to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from remote.answer import Answer
+from remote.lab.replies import reply_to
+from remote.lab.scenarios import Behaviour, scenarios
+
+LOOPBACK = "127.0.0.1"
+_BACKLOG = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedHost:
+    """One practice host: its name, its scenario and the private key it proves itself with."""
+
+    name: str
+    scenario: str
+    key: str
+
+
+class Login(asyncssh.SSHServer):
+    """Takes the one key that was made for this lab, for any user name; passwords are not offered."""
+
+    def password_auth_supported(self) -> bool:
+        """Offer no passwords."""
+        return False
+
+    def kbdint_auth_supported(self) -> bool:
+        """Offer no questions either."""
+        return False
+
+
+async def serve(hosts: Sequence[PlannedHost], authorized_keys: str) -> dict[str, int]:
+    """Start every practice host and return their ports by name; the servers live as long as the loop."""
+    authorized = asyncssh.import_authorized_keys(authorized_keys)
+    ports = {}
+    for host in hosts:
+        listening = reserved_port()
+        scenario = scenarios()[host.scenario]
+        ports[host.name] = int(listening.getsockname()[1])
+        if scenario.behaviour is Behaviour.CLOSED:
+            _KEPT.append(listening)  # bound and never listening: whoever calls is turned away, and nobody else gets the port
+            continue
+        await asyncssh.listen(
+            sock=listening,
+            server_factory=Login,
+            server_host_keys=[asyncssh.import_private_key(host.key)],
+            authorized_client_keys=authorized,
+            process_factory=practising(scenario.answers()),
+            encoding=None,
+            backlog=_BACKLOG,
+            sftp_factory=None,
+            allow_scp=False,
+            agent_forwarding=False,
+            x11_forwarding=False,
+        )
+    return ports
+
+
+_KEPT: list[socket.socket] = []
+
+
+def reserved_port() -> socket.socket:
+    """Return a socket bound to a free port of the loopback interface, not listening yet."""
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setblocking(False)
+    bound.bind((LOOPBACK, 0))
+    return bound
+
+
+def practising(answers: Mapping[str, Answer]) -> asyncssh.SSHServerProcessFactory:
+    """Return what handles a command on a host that gives these answers."""
+
+    async def handle(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        try:
+            process.exit(await reply_to(process, answers))
+        except (asyncssh.Error, OSError):
+            process.close()  # the caller left: nobody is owed an answer
+
+    return handle
+
+
+async def main(planned: Mapping[str, Any]) -> None:
+    """Serve the hosts of a plan until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    ports = await serve([PlannedHost(**host) for host in planned["hosts"]], planned["authorized_keys"])
+    sys.stdout.write(json.dumps(ports) + "\n")
+    sys.stdout.flush()
+    await stop.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(json.loads(Path(sys.argv[1]).read_text())))
