@@ -1,0 +1,181 @@
+"""Our side of a bundle: the script that goes out, and the answers told from the bytes that come back."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from remote.answer import Answer, Ended
+from remote.bundle.attempt import STDERR_LIMIT, Attempt
+from remote.bundle.frames import FORMAT, FrameReader, Mark, Stream
+from remote.bundle.script import write_script
+from remote.question import Privilege, Question
+
+GRACE_S = 5.0
+"""How long after a question's deadline its end may take to arrive before we give up on the host's own watchdog."""
+ROOT_GRACE_S = 20.0
+"""How long sudo may take until the first root question begins."""
+ROOT_PART = 2
+NOISE_LIMIT = 4096
+"""How much is kept of what is said outside frames: greetings, sudo's words, a shell that is none."""
+
+
+@dataclass(slots=True)
+class _Side:
+    """What is known of one of the two streams."""
+
+    reader: FrameReader
+    current: Attempt | None = None
+    noise: bytearray = field(default_factory=bytearray)
+    marks: dict[int, int] = field(default_factory=dict)
+    """How many marks of each part were seen."""
+    open_parts: set[int] = field(default_factory=set)
+    done: bool = False
+
+
+class BundleExchange:
+    """One bundle to one host: `script` out, streams in, exactly one answer per question at the end.
+
+    Holds no connection and waits for nothing; `clock` is monotonic seconds.
+    """
+
+    def __init__(
+        self, questions: Sequence[Question], *, nonce: str | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        assert len({question.id for question in questions}) == len(questions), "question ids in one bundle are unique"
+        self.nonce: Final = nonce or secrets.token_hex(16)
+        self.questions: Final = tuple(questions)
+        self.script: Final = write_script(self.questions, self.nonce)
+        """What goes to stdin of one `/bin/sh`; stdin then stays open, its end tells the host to kill everything."""
+        self._clock = clock
+        self._sides: dict[Stream, _Side] = {"stdout": _Side(FrameReader(self.nonce)), "stderr": _Side(FrameReader(self.nonce))}
+        self._attempts: dict[tuple[int, int], Attempt] = {}
+        self._watched: Attempt | None = None
+        self._given_up: Attempt | None = None
+        self._root_due: float | None = None
+        self._sudo: str | None = None
+        """Sudo's own words and status, once it has ended."""
+        self._received = 0
+        self._receive_limit = 16 * 2**20 + 2 * sum(question.max_bytes + STDERR_LIMIT for question in self.questions)
+
+    def feed_stdout(self, data: bytes) -> None:
+        """Take what arrived on stdout."""
+        self._feed("stdout", data)
+
+    def feed_stderr(self, data: bytes) -> None:
+        """Take what arrived on stderr."""
+        self._feed("stderr", data)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the final frames of both streams arrived and no begun part is still open."""
+        return all(side.done and not side.open_parts for side in self._sides.values())
+
+    @property
+    def overfull(self) -> bool:
+        """Whether the host sent more than all caps together, twice over: the wire is to be closed."""
+        return self._received > self._receive_limit
+
+    @property
+    def due(self) -> float:
+        """Return when `overdue` is worth asking again, on the clock."""
+        return min(
+            self._watched.due if self._watched else float("inf"),
+            self._root_due if self._root_due is not None else float("inf"),
+        )
+
+    def overdue(self, now: float) -> str | None:
+        """Return what should have ended by `now` and did not (a question's id, or `sudo`), else None."""
+        if self._watched and now >= self._watched.due:
+            self._given_up = self._watched
+            return self._watched.question.id
+        if self._root_due is not None and now >= self._root_due:
+            return "sudo"
+        return None
+
+    def finish(self, why: str) -> dict[str, Answer]:
+        """Return exactly one answer for each question; `why` says what cut the exchange short, if anything did."""
+        for stream, side in self._sides.items():
+            self._payload(stream, side.reader.rest())
+        return {question.id: self._answer(index, question, why) for index, question in enumerate(self.questions)}
+
+    def _feed(self, stream: Stream, data: bytes) -> None:
+        self._received += len(data)
+        for piece in self._sides[stream].reader.feed(data):
+            if isinstance(piece, Mark):
+                self._mark(stream, piece)
+            else:
+                self._payload(stream, piece)
+
+    def _payload(self, stream: Stream, data: bytes) -> None:
+        side = self._sides[stream]
+        if side.current:
+            side.current.sides[stream].kept.add(data)
+        else:
+            side.noise += data[: NOISE_LIMIT - len(side.noise)]
+
+    def _mark(self, stream: Stream, mark: Mark) -> None:
+        side = self._sides[stream]
+        if mark.kind != "status":
+            side.marks[mark.part] = side.marks.get(mark.part, 0) + 1
+        if mark.index is not None:
+            self._question_mark(stream, mark, mark.index)
+            return
+        side.current = None
+        if mark.kind in ("sudo", "sudone"):
+            self._sudo_mark(stream, mark)
+        elif mark.kind == "open" and mark.fields[:1] == (FORMAT,):
+            side.open_parts.add(mark.part)
+        elif mark.kind in ("close", "done") and mark.fields == (str(side.marks[mark.part]),):
+            side.open_parts.discard(mark.part)  # with another count, marks were lost: the part stays open
+            side.done |= mark.kind == "done"
+
+    def _sudo_mark(self, stream: Stream, mark: Mark) -> None:
+        side = self._sides[stream]
+        if mark.kind == "sudo":
+            side.noise.clear()
+        elif stream == "stderr" and ROOT_PART not in side.marks:
+            self._sudo = _words(side.noise) or f"sudo ended with status {' '.join(mark.fields)}"
+        if stream == "stdout":  # the stream that the first root question begins on
+            self._root_due = self._clock() + ROOT_GRACE_S if mark.kind == "sudo" else None
+
+    def _question_mark(self, stream: Stream, mark: Mark, index: int) -> None:
+        side = self._sides[stream]
+        if index >= len(self.questions):
+            return
+        attempt = self._attempts.get((index, mark.part))
+        if attempt is None:
+            attempt = self._attempts[index, mark.part] = Attempt(self.questions[index], mark.part)
+        now = self._clock()
+        attempt.take(stream, mark, now)
+        if mark.kind == "end":
+            side.current = None
+            if stream == "stdout" and self._watched is attempt:
+                self._watched = None
+        else:
+            side.current = attempt
+            if mark.kind == "begin" and stream == "stdout":
+                attempt.due = now + attempt.question.deadline_s + GRACE_S
+                self._watched, self._root_due = attempt, None
+
+    def _answer(self, index: int, question: Question, why: str) -> Answer:
+        attempts = [attempt for (at, _), attempt in self._attempts.items() if at == index]
+        if not attempts:
+            return Answer(ended=Ended.NOT_RUN, exit_status=None, why=self._why_not_run(question, why))
+        last = max(attempts, key=lambda attempt: (attempt.whole, attempt.part))
+        return last.answer(given_up=last is self._given_up, why=why)
+
+    def _why_not_run(self, question: Question, why: str) -> str:
+        if question.shell != "sh":
+            return f"not a shell of this transport: {question.shell}"
+        if question.privilege is Privilege.ROOT and self._sudo is not None:
+            return self._sudo
+        noise = " ".join(filter(None, (_words(side.noise) for side in self._sides.values() if not side.marks)))
+        return f"{why}: {noise}" if why and noise else why or noise or "the host's runner ended before this question"
+
+
+def _words(noise: bytearray) -> str:
+    return bytes(noise).decode(errors="replace").strip()

@@ -1,0 +1,298 @@
+#!/bin/sh
+# The part of a bundle that runs on the host: asks the questions of a lane one after another, ends those that
+# are past their deadline, and frames what they say (frames.py). dash, bash and busybox ash; no files, no
+# here-documents. Comments and indentation are stripped before it travels (script.py).
+#
+# Given: la_n the nonce, la_tok a second one that marks the environment of what a question starts (so that
+# `env` in an answer cannot show the first), la_qI() one function for each question.
+# File descriptors: 3 stdin, open while we are wanted; 7 the real stderr; 8 the real stdout. A question gets none of them.
+# Processes: main ($$) > lane | dd (its stderr)        main > guard (ends everything when stdin ends)
+#            lane > ticker (one USR1 each second)      lane > asker > the question | head (its stdout, capped)
+# shellcheck disable=SC2154  # la_n and la_tok come from the script around
+# shellcheck disable=SC2086  # lists of pids and of questions are split on purpose
+# shellcheck disable=SC2317  # functions are called by the script around, and by names made at run time
+# shellcheck disable=SC3045  # ulimit -c: dash, bash and ash all have it
+
+la_begin() {
+	PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
+	LC_ALL=C
+	export PATH LC_ALL
+	unset ENV BASH_ENV CDPATH
+	umask 077
+	ulimit -c 0
+	cd /
+	exec 3<&0 7>&2 8>&1
+	la_proc='' la_sid='' la_born=0 la_keep=' ' la_lanes=' ' la_ticks=' ' la_pend='' la_filter='' la_again='' la_who=user la_part=0 la_o=0 la_e=0
+	if la_stat "$$"; then
+		la_proc=1 la_born=$la_start
+		[ "$la_ses" = "$$" ] && la_sid=$$
+	fi
+	command -v head >/dev/null && command -v dd >/dev/null && la_filter=1
+	if [ "$la_proc" ]; then
+		while read -r la_y la_x la_uid la_x; do [ "$la_y" = Uid: ] && break; done </proc/self/status
+	else
+		la_uid=$(id -u)
+	fi
+	[ "$la_uid" = 0 ] && la_who=root
+	la_guard </dev/null >/dev/null 2>&1 7>&- 8>&- &
+	la_watch=$!
+	la_keep=" $$ $la_watch "
+}
+
+# The guard: stdin has ended, so nobody listens any more. Main is stopped first, it could go on to the next part.
+la_guard() {
+	while read -r la_x <&3; do :; done
+	kill -STOP "$$"
+	la_self
+	la_keep=" $la_me " la_lanes=' ' la_ticks=' ' la_root=$$
+	la_slay 9
+	kill -KILL "$$"
+}
+
+la_leave() {
+	kill -KILL "$la_watch"
+	exit "$1"
+} 2>/dev/null
+
+# la_me: the pid of this very subshell.
+la_self() {
+	if [ "$la_proc" ]; then read -r la_me la_x </proc/self/stat; else la_me=$(exec sh -c 'echo "$PPID"'); fi
+}
+
+la_now() {
+	la_up=-
+	[ "$la_proc" ] && read -r la_up la_x </proc/uptime
+}
+
+la_out() {
+	la_o=$((la_o + 1))
+	printf '\n%s %s %s %s\n' "$la_n" "$la_part" "$la_o" "$1"
+}
+
+# Fails where the reader of stderr is gone: its mark is then still to be written.
+la_err() {
+	printf '\n%s %s %s %s\n' "$la_n" "$la_part" "$((la_e + 1))" "$1" >&2 || return 1
+	la_e=$((la_e + 1))
+}
+
+# la_go PART QUESTION…: a part, each question as INDEX:DEADLINE:CAP.
+la_go() {
+	la_new=$1
+	shift
+	[ $# -eq 0 ] || la_pipe "$la_new" "$@"
+}
+
+# One lane, with all it has on stderr through one filter: a flood ends with the filter.
+la_pipe() {
+	if [ "$la_filter" ]; then
+		la_lane "$@" 2>&1 >&8 | dd bs=1024 count="$((1024 + 256 * $#))" 2>/dev/null >&7 3<&- 7>&- 8>&-
+	else
+		(la_lane "$@")
+	fi
+}
+
+# la_lane PART QUESTION…; without a number it goes on where another lane had to stop.
+la_lane() {
+	la_self
+	la_above=${la_root:-$$} la_root=$la_me la_switch=''
+	la_lanes="$la_lanes$la_above "
+	trap 'la_t=$((la_t + 1))' USR1
+	trap : PIPE
+	while sleep 1; do kill -USR1 "$la_root" || exit; done </dev/null >/dev/null 2>&1 3<&- 7>&- 8>&- &
+	la_tick=$!
+	la_keep="$la_keep$la_me $la_tick " la_ticks="$la_ticks$la_tick "
+	if [ "$1" ]; then
+		la_part=$1 la_o=0 la_e=0 la_pend="open - longarm-bundle/1 $la_who"
+		la_out "$la_pend"
+	fi
+	shift
+	[ -z "$la_pend" ] || la_err "$la_pend" || exit 1
+	while [ $# -gt 0 ] && [ -z "$la_switch" ]; do
+		la_ask "$1"
+		[ "$la_switch" = again ] || shift
+	done
+	if [ -z "$la_switch" ]; then
+		la_slay 12
+		la_out "close - $((la_o + 1))"
+		la_err "close - $((la_e + 1))"
+	fi
+	kill "$la_tick"
+	wait "$la_tick" 2>/dev/null
+	[ -z "$la_switch" ] || la_pipe '' "$@"
+}
+
+la_ask() {
+	la_i=${1%%:*} la_cap=${1##*:} la_max=${1#*:}
+	la_max=${la_max%:*} la_how=ok la_left='' la_t=0
+	la_now
+	la_pend="begin $la_i $la_up $la_who"
+	if ! la_err "$la_pend"; then
+		[ -z "$la_again" ] || exit 1
+		la_pend='' la_switch=again la_again=1
+		return
+	fi
+	la_again=''
+	la_out "$la_pend" || exit 1
+	if [ "$la_filter" ]; then
+		la_put | head -c "$((la_cap + 128))" 2>/dev/null 3<&- 7>&- 8>&- &
+		la_job=$!
+		la_keep="$la_keep$la_job "
+	else
+		la_put &
+		la_job=$!
+	fi
+	while la_seen=$la_t; wait "$la_job" 2>/dev/null; [ "$la_t" -ne "$la_seen" ]; do
+		[ "$la_t" -le "$la_max" ] || la_late || break
+	done
+	la_now
+	la_pend="end $la_i $la_up $la_how$la_left"
+	[ "$la_switch" ] || la_err "$la_pend" || la_how=flood la_switch=flood
+	la_out "end $la_i $la_up $la_how$la_left"
+}
+
+# The exit status goes through the same pipe as the output: it arrives whole only if the output did.
+la_put() {
+	(
+		LONGARM_Q=$la_tok.$la_i
+		export LONGARM_Q
+		unset la_n
+		"la_q$la_i"
+	)
+	printf '\n%s %s %s status %s %s\n' "$la_n" "$la_part" "$la_o" "$la_i" "$?"
+} </dev/null 3<&- 7>&- 8>&-
+
+# Past its deadline: fails where something outlives SIGKILL and may still write: go on in a new lane, with pipes of its own.
+la_late() {
+	la_how=late
+	if [ "$la_proc" ]; then
+		la_slay 12
+		[ "$la_found" ] || return 0
+		for la_p in $la_found; do
+			[ "${#la_left}" -gt 300 ] || la_left="$la_left $la_p"
+		done
+		la_root=$la_above la_others=$la_lanes la_lanes=' '
+		la_slay 9
+		la_root=$la_me la_lanes=$la_others
+	else
+		la_how=blind
+	fi
+	kill -KILL "$la_job"
+	la_switch=late
+	return 1
+}
+
+# Ends all that the questions of this lane started; la_found: the pids that are still there.
+# First everything is stopped, or it could fork while we look. la_slay ROUNDS: from the 10th on it waits for a tick.
+la_slay() {
+	[ "$la_proc" ] || return 0
+	la_dead=' ' la_round=0
+	while la_look; [ "$la_found" ] && [ "$la_round" -lt "$1" ]; do
+		la_new=''
+		for la_p in $la_found; do
+			case $la_dead in *" $la_p "*) ;; *) la_new="$la_new$la_p " ;; esac
+		done
+		if [ "$la_new" ]; then
+			kill -STOP $la_new
+			la_dead="$la_dead$la_new"
+		else
+			kill -KILL $la_found
+			la_round=$((la_round + 1))
+			[ "$la_round" -lt 10 ] || wait "$la_tick"
+		fi
+	done 2>/dev/null
+}
+
+# la_found: living processes that a question started: children of la_root, all of our session, all that
+# carry the mark in their environment, and the children of these.
+la_look() {
+	la_found='' la_cand='' la_low=$$
+	read -r la_x la_x la_x la_x la_y </proc/loadavg
+	[ "$la_y" -gt "$$" ] || la_low=0
+	for la_p in /proc/[0-9]*; do
+		la_p=${la_p#/proc/}
+		[ "$la_p" -gt "$la_low" ] || continue
+		case $la_keep in *" $la_p "*) continue ;; esac
+		la_stat "$la_p" || continue
+		case $la_state in Z | X) continue ;; esac
+		[ "$la_start" -ge "$la_born" ] || continue
+		case $la_ticks in *" $la_pp "*) continue ;; esac
+		case $la_lanes in *" $la_pp "*) continue ;; esac
+		la_cand="$la_cand $la_p:$la_pp:$la_ses"
+	done
+	la_kin tree
+	[ -z "$la_cand" ] || la_kin mark
+}
+
+la_kin() {
+	la_how_kin=$1 la_more=1
+	while [ "$la_more" ]; do
+		la_more='' la_rest=''
+		for la_c in $la_cand; do
+			la_p=${la_c%%:*} la_pp=${la_c#*:}
+			la_ses=${la_pp#*:} la_pp=${la_pp%:*}
+			if la_ours; then la_found="$la_found $la_p" la_more=1; else la_rest="$la_rest $la_c"; fi
+		done
+		la_cand=$la_rest
+	done
+}
+
+la_ours() {
+	[ "$la_pp" = "$la_root" ] && return
+	[ "$la_ses" = "$la_sid" ] && return
+	case "$la_found " in *" $la_pp "*) return ;; esac
+	[ "$la_how_kin" = mark ] || return
+	while IFS= read -r la_x || [ "$la_x" ]; do
+		case $la_x in *"LONGARM_Q=$la_tok."*) return ;; esac
+	done <"/proc/$la_p/environ"
+	return 1
+} 2>/dev/null
+
+# The name of a process may hold anything, newlines and parentheses too: what counts follows the last one.
+la_stat() {
+	la_line=''
+	while IFS= read -r la_x || [ "$la_x" ]; do la_line="$la_line$la_x "; done <"/proc/$1/stat" || return 1
+	set -- ${la_line##*) }
+	[ $# -gt 19 ] || return 1
+	la_state=$1 la_pp=$2 la_ses=$4
+	shift 19
+	la_start=$1
+} 2>/dev/null
+
+# la_main USER ROOT EITHER: the questions of each privilege, as lists; la_asks: the functions of those that want root.
+la_main() {
+	la_begin
+	la_out "open - longarm-bundle/1 $la_who"
+	la_err "open - longarm-bundle/1 $la_who"
+	if [ "$la_who" = root ]; then
+		eval "$la_asks"
+		la_go 1 $1 $2 $3
+	else
+		la_go 1 $1
+		[ -z "$2$3" ] || la_sudo "$2 $3" || [ -z "$3" ] || { eval "$la_asks" && la_go 3 $3; }
+	fi
+	la_out "done - $((la_o + 1))"
+	la_err "done - $((la_e + 1))"
+	la_leave 0
+}
+
+# Root questions as a second script, through one pipe that stays open as long as our own stdin does.
+# Succeeds if root ran it to its end (77).
+la_sudo() {
+	la_out 'sudo -'
+	la_err 'sudo -'
+	{
+		la_self
+		printf '%s\n' "$la_me" '{' "la_n=$la_n la_tok=$la_tok" "$la_text" "$la_asks" la_begin "la_go 2 $1" 'la_leave 77' '}'
+		while read -r la_x <&3; do :; done
+	} 2>/dev/null 7>&- 8>&- | {
+		read -r la_holder
+		sudo -n -- /bin/sh
+		la_x=$?
+		kill -KILL "$la_holder" 2>/dev/null
+		exit "$la_x"
+	} 3<&- 7>&- 8>&-
+	la_x=$?
+	la_out "sudone - $la_x"
+	la_err "sudone - $la_x"
+	[ "$la_x" = 77 ]
+}

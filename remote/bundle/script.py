@@ -1,0 +1,68 @@
+"""The script of a bundle: what one `/bin/sh` on the host reads from stdin (its fixed part is runner.sh)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+from remote.bundle.frames import FORMAT
+from remote.question import Privilege, Question
+
+
+def write_script(questions: Sequence[Question], nonce: str) -> bytes:
+    """Return the script that asks `questions`; its head names the format, the nonce and each question.
+
+    All of it is one compound command, so a script that was cut on its way runs nothing.
+    """
+    asked = [(index, question) for index, question in enumerate(questions) if question.shell == "sh"]
+    as_user = [pair for pair in asked if pair[1].privilege is Privilege.USER]
+    as_root = [pair for pair in asked if pair[1].privilege is not Privilege.USER]
+    lines = [
+        f"# {FORMAT}",
+        f"# nonce {nonce}",
+        *(f"# question {index} {question.id}" for index, question in enumerate(questions)),
+        "{",
+        f"la_n={nonce} la_tok={_token(nonce)}",
+        f"la_text={quote(runner())}",
+        f"la_asks={quote(chr(10).join(_function(*pair) for pair in as_root))}",
+        *(_function(*pair) for pair in as_user),
+        'eval "$la_text"',
+        "la_main "
+        + " ".join(quote(_list(asked, privilege)) for privilege in (Privilege.USER, Privilege.ROOT, Privilege.PREFER_ROOT)),
+        "}",
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def quote(text: str) -> str:
+    """Return `text` as one literal word of sh.
+
+    >>> quote("it's $HOME")
+    "'it'\\\\''s $HOME'"
+    """
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+@cache
+def runner() -> str:
+    """Return the text that every host runs, without comments and indentation."""
+    text = files(__package__).joinpath("runner.sh").read_text(encoding="utf-8")
+    lines = (line.strip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("#"))
+
+
+def _token(nonce: str) -> str:
+    """Return what marks the environment of the processes of a bundle: unique like the nonce, but not the nonce."""
+    return hashlib.sha256(nonce.encode()).hexdigest()[:32]
+
+
+def _function(index: int, question: Question) -> str:
+    variables = "".join(f"{name}={quote(value)}\n" for name, value in question.variables)
+    return f"la_q{index}() {{\n{variables}eval {quote(question.script)}\n}}"
+
+
+def _list(asked: Sequence[tuple[int, Question]], privilege: Privilege) -> str:
+    chosen = (pair for pair in asked if pair[1].privilege is privilege)
+    return " ".join(f"{index}:{question.deadline_s}:{question.max_bytes}" for index, question in chosen)
