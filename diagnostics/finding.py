@@ -30,6 +30,15 @@ class Remedy:
     params: Mapping[str, Param] = field(default_factory=dict, hash=False)
 
 
+def key_of(subject: Mapping[str, Param]) -> str:
+    """Return the canonical form of a subject.
+
+    >>> key_of({"port": "tcp/5432", "address": "*"})
+    'address=*,port=tcp/5432'
+    """
+    return ",".join(f"{name}={subject[name]}" for name in sorted(subject))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that is wrong on one host."""
@@ -43,13 +52,15 @@ class Finding:
     remedy: Remedy | None = None
     since: datetime | None = None
     """When it began: the event's own time where the evidence shows one, else the first run that saw it."""
+    dated: bool = False
+    """True: `since` is the event's own time by the evidence; False: when a run first saw it."""
     held: bool = False
     """True: below the raise bound and not yet below the clear bound (hysteresis)."""
 
     @property
     def key(self) -> str:
         """Return the canonical subject, the same for the same thing in every run: `mount=/var`."""
-        return ",".join(f"{name}={self.subject[name]}" for name in sorted(self.subject))
+        return key_of(self.subject)
 
     @property
     def id(self) -> str:
@@ -65,8 +76,19 @@ class CheckResult:
     verdict: Verdict
     why: Why | None = None
     findings: tuple[Finding, ...] = ()
+    unseen: tuple[Why, ...] = ()
+    """What could not be judged: all of it where the verdict is unknown, the rest beside findings; never beside clear."""
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether everything that the check is about was seen; a host with another result is incomplete."""
+        return not self.unseen
 
     def __post_init__(self) -> None:
+        if bool(self.unseen) and self.verdict in (Verdict.CLEAR, Verdict.NOT_APPLICABLE):
+            raise ValueError(f"{self.check}: {self.verdict}, but not everything was seen")
+        if self.verdict is Verdict.UNKNOWN and self.why and not self.unseen:
+            object.__setattr__(self, "unseen", (self.why,))
         if bool(self.findings) != (self.verdict is Verdict.FINDING):
             raise ValueError(f"{self.check}: {self.verdict} with {len(self.findings)} findings")
         if (self.why is None) != (self.verdict in (Verdict.CLEAR, Verdict.FINDING)):

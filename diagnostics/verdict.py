@@ -33,6 +33,7 @@ class Reason(StrEnum):
 
     PLATFORM = "platform"  # the check is for other platforms
     NOTHING_THERE = "nothing_there"  # the tool or file is not on this host
+    DOES_NOT_APPLY = "does_not_apply"  # the check's own conditions leave this host, or everything on it, out
     NOT_EXPECTED = "not_expected"  # the inventory declares nothing that could be compared
     TIMED_OUT = "timed_out"
     CAPPED = "capped"

@@ -1,0 +1,182 @@
+"""Causes: which finding explains which other one on the same host, by rules that are data (causes.yaml)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from diagnostics.expressions import Expression, Needs, Scope, Undecided
+from diagnostics.finding import CheckResult, Finding, Link, Unchecked
+from diagnostics.verdict import Verdict
+from inventory.errors import Place
+
+LOWEST_WEIGHT = 0.4
+"""A weaker link is not shown (reference: no false precision)."""
+UNDATED = 0.2
+"""What a rule about events loses where the evidence dates not both findings."""
+SLACK = timedelta(minutes=10)
+"""How much later than its effect a cause may seem to begin: a full disk is seen after the first write that failed."""
+MAX_PAIRS = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CauseRule:
+    """A finding of `cause` explains a finding of an `effect` where `when` holds."""
+
+    id: str
+    cause: str
+    effect: tuple[str, ...]
+    when: Expression | None = None
+    weight: float
+    boost_when: Expression | None = None
+    boost_weight: float = 0.0
+    by_events: bool = True
+    """The cause must have begun first; False: both are states, and time says nothing."""
+    text: Mapping[str, str] = field(hash=False)
+    place: Place
+
+
+def explain(
+    results: Sequence[CheckResult], rules: Sequence[CauseRule], facts: Mapping[str, Any]
+) -> tuple[tuple[Link, ...], tuple[Unchecked, ...]]:
+    """Return the links between the findings of one host, without circles, and what an unknown check could explain."""
+    findings: dict[str, list[Finding]] = {result.check: list(result.findings) for result in results}
+    links = acyclic(strongest(link for rule in rules for link in _links(rule, findings, facts)))
+    explained = {(link.rule, link.effect) for link in links}
+    hidden = {result.check for result in results if result.verdict is Verdict.UNKNOWN or result.unseen}
+    unchecked = {
+        (finding.id, rule.cause): Unchecked(finding=finding.id, check=rule.cause, rule=rule.id)
+        for rule in reversed(rules)
+        if rule.cause in hidden
+        for finding in _effects(rule, findings)
+        if (rule.id, finding.id) not in explained and _may_explain(rule, finding, facts)
+    }
+    return links, tuple(unchecked[key] for key in sorted(unchecked))
+
+
+def _effects(rule: CauseRule, findings: Mapping[str, list[Finding]]) -> Iterator[Finding]:
+    for check in rule.effect:
+        yield from findings.get(check, ())
+
+
+def _links(rule: CauseRule, findings: Mapping[str, list[Finding]], facts: Mapping[str, Any]) -> Iterator[Link]:
+    pairs = [
+        (cause, effect) for cause in findings.get(rule.cause, ()) for effect in _effects(rule, findings) if cause != effect
+    ]
+    for cause, effect in pairs[:MAX_PAIRS]:
+        weight = weight_of(rule, cause, effect, facts)
+        if weight >= LOWEST_WEIGHT:
+            yield Link(
+                cause=cause.id,
+                effect=effect.id,
+                rule=rule.id,
+                weight=weight,
+                cause_citations=cause.citations,
+                effect_citations=effect.citations,
+            )
+
+
+def weight_of(rule: CauseRule, cause: Finding, effect: Finding, facts: Mapping[str, Any]) -> float:
+    """Return how strongly `cause` explains `effect` by `rule`; 0.0 where it does not, or where that is undecided."""
+    scope = _scope(rule, {"cause": side_of(cause), "effect": side_of(effect), "facts": facts})
+    if rule.when and not _holds(rule.when, scope):
+        return 0.0
+    weight = rule.boost_weight if rule.boost_when and _holds(rule.boost_when, scope) else rule.weight
+    if rule.by_events:
+        if not (cause.dated and effect.dated and cause.since and effect.since):
+            weight -= UNDATED
+        elif cause.since > effect.since + SLACK:
+            return 0.0
+    return round(weight, 3)
+
+
+def side_of(finding: Finding) -> dict[str, Any]:
+    """Return what an expression of a rule sees of a finding."""
+    return {"subject": dict(finding.subject), "params": dict(finding.params), "severity": finding.severity.value}
+
+
+def _scope(rule: CauseRule, variables: Mapping[str, Any]) -> Scope:
+    return Scope(variables, Needs.of(one for one in (rule.when, rule.boost_when) if one))
+
+
+def _holds(expression: Expression, scope: Scope) -> bool:
+    try:
+        return expression.holds(scope)
+    except Undecided:
+        return False
+
+
+def _may_explain(rule: CauseRule, effect: Finding, facts: Mapping[str, Any]) -> bool:
+    """Tell whether a rule could hold for an effect while nothing is known of its cause: all but a clear no."""
+    try:
+        return rule.when is None or rule.when.holds(_scope(rule, {"cause": {}, "effect": side_of(effect), "facts": facts}))
+    except Undecided:
+        return True
+
+
+def strongest(links: Iterable[Link]) -> list[Link]:
+    """Return one link for each pair of findings, the strongest rule first, then the first by name; sorted."""
+    best: dict[tuple[str, str], Link] = {}
+    for link in sorted(links, key=lambda link: (-link.weight, link.rule)):
+        best.setdefault((link.cause, link.effect), link)
+    return sorted(best.values(), key=_strength)
+
+
+def _strength(link: Link) -> tuple[float, str, str, str]:
+    return -link.weight, link.cause, link.effect, link.rule
+
+
+def acyclic(links: Sequence[Link]) -> tuple[Link, ...]:
+    """Return the links without circles: as long as there is one, the weakest link within a circle goes."""
+    kept = sorted(links, key=_strength)
+    while circular := _within_circles(kept):
+        kept.remove(max(circular, key=_strength))
+    return tuple(kept)
+
+
+def _within_circles(links: Sequence[Link]) -> list[Link]:
+    """Return the links whose ends reach each other: peel off what has no cause left, then what has no effect left."""
+    left = list(links)
+    while True:
+        causes, effects = {link.cause for link in left}, {link.effect for link in left}
+        core = [link for link in left if link.cause in effects and link.effect in causes]
+        if len(core) == len(left):
+            break
+        left = core
+    return [link for link in left if _reaches(link.effect, link.cause, left)]
+
+
+def _reaches(start: str, end: str, links: Sequence[Link]) -> bool:
+    below: dict[str, list[str]] = {}
+    for link in links:
+        below.setdefault(link.cause, []).append(link.effect)
+    seen, waiting = {start}, [start]
+    while waiting:
+        here = waiting.pop()
+        if here == end:
+            return True
+        new = [name for name in below.get(here, ()) if name not in seen]
+        seen.update(new)
+        waiting += new
+    return False
+
+
+def roots(findings: Sequence[Finding], links: Sequence[Link]) -> tuple[Finding, ...]:
+    """Return the findings that nothing explains: by the worst severity among them and what they explain, then by id."""
+    explained = {link.effect for link in links}
+    by_id = {finding.id: finding for finding in findings}
+    below: dict[str, list[str]] = {}
+    for link in links:
+        below.setdefault(link.cause, []).append(link.effect)
+
+    def worst(finding: Finding) -> int:
+        seen, waiting = {finding.id}, [finding.id]
+        while waiting:
+            new = [name for name in below.get(waiting.pop(), ()) if name not in seen]
+            seen.update(new)
+            waiting += new
+        return max(by_id[name].severity.rank for name in seen)
+
+    return tuple(sorted((one for one in findings if one.id not in explained), key=lambda one: (-worst(one), one.id)))

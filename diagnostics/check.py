@@ -1,0 +1,129 @@
+"""A check: a rule over facts as data, compiled and verified; how it is written stands in docs/checks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from diagnostics.content import CheckContent
+from diagnostics.expressions import Expression, Needs
+from diagnostics.finding import Param
+from diagnostics.verdict import Severity, Verdict
+from inventory.errors import Place, Text
+
+EXPECTATIONS = ("services", "ports", "names")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """When an item is a finding of one severity, and when such a finding ends."""
+
+    severity: Severity
+    rises: Expression
+    clears: Expression | None = None
+    """None: it ends when `rises` no longer holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemedyRule:
+    """The repair playbook that a finding suggests; the params are expressions."""
+
+    playbook: str
+    params: Mapping[str, Expression] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedFinding:
+    """What a test of a check expects of one finding; None: not compared."""
+
+    severity: Severity | None = None
+    subject: Mapping[str, Param] | None = field(default=None, hash=False)
+    params: Mapping[str, Param] | None = field(default=None, hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckTest:
+    """One line of a check's `tests`: kept evidence and what the check must say about it."""
+
+    evidence: str
+    verdict: Verdict
+    findings: tuple[ExpectedFinding, ...] = ()
+    expected: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    """Expectations of the inventory by kind (`services`, `ports`, `names`)."""
+    thresholds: Mapping[str, Param] = field(default_factory=dict, hash=False)
+    now_s: int | None = None
+    earlier: tuple[ExpectedFinding, ...] = ()
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A rule, ready to judge; every expression in it is compiled."""
+
+    id: str
+    title: Mapping[str, str] = field(hash=False)
+    platforms: tuple[str, ...]
+    needs: tuple[str, ...]
+    """The probes without whose facts it is unknown."""
+    expects: str | None = None
+    applies: Expression | None = None
+    each: Expression | None = None
+    when: Expression | None = None
+    subject: Mapping[str, Expression] = field(default_factory=dict, hash=False)
+    params: Mapping[str, Expression] = field(default_factory=dict, hash=False)
+    cite: tuple[Expression, ...] = ()
+    since: Expression | None = None
+    thresholds: Mapping[str, int | float] = field(default_factory=dict, hash=False)
+    levels: tuple[Level, ...] = ()
+    """The worst first."""
+    finding: Mapping[str, str] = field(hash=False)
+    cause: Mapping[str, str] = field(default_factory=dict, hash=False)
+    remedy: RemedyRule | None = None
+    tests: tuple[CheckTest, ...] = ()
+    place: Place
+    engine_needs: Needs = field(default_factory=Needs)
+    """What its expressions need in the engine, together."""
+
+    @property
+    def content(self) -> CheckContent:
+        """Return its words, as they are kept with a run."""
+        return CheckContent(title=self.title, finding=self.finding, cause=self.cause)
+
+    def expressions(self) -> Iterator[Expression]:
+        """Yield every expression that is evaluated in the check's scope."""
+        yield from (one for one in (self.applies, self.each, self.when, self.since) if one)
+        yield from (*self.subject.values(), *self.params.values(), *self.cite)
+        for level in self.levels:
+            yield from (one for one in (level.rises, level.clears) if one)
+        yield from self.remedy.params.values() if self.remedy else ()
+
+    def threshold(self, name: str, value: object) -> int | float | Text:
+        """Return an override of a threshold in its declared type, or the sentence that says why it cannot be one."""
+        if name not in self.thresholds:
+            known = ", ".join(self.thresholds) or "none"
+            return Text("{check} has no threshold “{name}” (it has {known})", check=self.id, name=name, known=known)
+        whole = isinstance(self.thresholds[name], int)
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            kind = "whole number" if whole else "number"
+            return Text("the threshold {check}.{name} is a {kind}", check=self.id, name=name, kind=kind)
+        return value if whole else float(value)
+
+
+def out_of_order(thresholds: Mapping[str, int | float]) -> str:
+    """Return the name of a threshold on the wrong side of its neighbours, "" where all is well.
+
+    A warning comes before a critical finding, and a clear bound lies on the calm side of its bound
+    (warning and critical were once swapped in a release of node-mixin: its PR 2373).
+
+    >>> out_of_order({"warning": 90.0, "warning_clear": 80.0, "critical": 98.0, "critical_clear": 99.0})
+    'critical_clear'
+    """
+    if not {"warning", "critical"} <= set(thresholds):
+        return ""
+    upwards = thresholds["critical"] >= thresholds["warning"]
+    for bound in ("warning", "critical"):
+        if (clear := thresholds.get(f"{bound}_clear")) is not None:
+            calm = clear <= thresholds[bound] if upwards else clear >= thresholds[bound]
+            if not calm:
+                return f"{bound}_clear"
+    return ""

@@ -1,0 +1,57 @@
+"""diagnose(evidence, context, library): pure, the same to the byte for the same three."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from diagnostics.causes import explain
+from diagnostics.check import Check
+from diagnostics.context import Context
+from diagnostics.evidence import Evidence
+from diagnostics.expressions import Scope
+from diagnostics.facts import Found, fact_tree, facts_of
+from diagnostics.finding import CheckResult, Diagnosis
+from diagnostics.judging import judge, not_applicable, unknown
+from diagnostics.library import Library
+from diagnostics.verdict import Reason, Why
+
+
+def diagnose(evidence: Evidence, context: Context, library: Library) -> Diagnosis:
+    """Return what the evidence of one host shows: exactly one result for each check that was asked for, and why."""
+    checks = [library.checks[name] for name in context.checks]
+    needed = dict.fromkeys(probe for check in checks for probe in check.needs if evidence.platform in check.platforms)
+    found = {name: facts_of(library.probes[name], evidence.answers.get(name)) for name in needed}
+    results = tuple(result_of(check, evidence, context, found) for check in checks)
+    assert [result.check for result in results] == list(context.checks)
+    links, unchecked = explain(results, library.causes, fact_tree(found))
+    return Diagnosis(host=evidence.host, results=results, links=links, unchecked=unchecked)
+
+
+def result_of(check: Check, evidence: Evidence, context: Context, found: Mapping[str, Found]) -> CheckResult:
+    """Return how one check ends: not applicable before unknown, unknown before anything is judged."""
+    if evidence.platform not in check.platforms:
+        return not_applicable(check, Why(reason=Reason.PLATFORM, detail=evidence.platform))
+    if check.expects and not getattr(context, check.expects):
+        return not_applicable(check, Why(reason=Reason.NOT_EXPECTED, detail=check.expects))
+    whys = [fact for name in check.needs if isinstance(fact := found[name], Why)]
+    absent = [why for why in whys if why.reason is Reason.NOTHING_THERE]
+    if absent:
+        return not_applicable(check, absent[0])
+    if whys:
+        return unknown(check, whys)
+    variables = variables_of(check, context) | {"facts": fact_tree({name: found[name] for name in check.needs})}
+    return judge(check, evidence.host, Scope(variables, check.engine_needs), context)
+
+
+def variables_of(check: Check, context: Context) -> dict[str, Any]:
+    """Return the variables of a check's expressions besides `facts`: thresholds as overridden, expectations, time."""
+    overrides = context.thresholds.get(check.id, {})
+    accepted = {
+        name: value for name, given in overrides.items() if isinstance(value := check.threshold(name, given), int | float)
+    }
+    return {
+        "thresholds": {**check.thresholds, **accepted},
+        "expected": {"services": list(context.services), "ports": list(context.ports), "names": list(context.names)},
+        "context": {"now_s": int(context.now.timestamp())},
+    }

@@ -1,0 +1,188 @@
+"""One check on one host: every item judged from the worst severity down, and nothing unseen is clear."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from diagnostics.check import Check, Level
+from diagnostics.context import Context, Earlier
+from diagnostics.expressions import Expression, Scope, Undecided
+from diagnostics.finding import CheckResult, Citation, Finding, Param, Remedy, key_of
+from diagnostics.verdict import Reason, Severity, Verdict, Why
+
+MAX_EACH = 10_000
+MAX_UNSEEN = 20
+_LATEST_S = 253_402_300_799  # the end of the year 9999
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What came out for one item: a finding, nothing (it is well), or why it could not be seen, and `left_out`."""
+
+    finding: Finding | None = None
+    unseen: tuple[Why, ...] = ()
+    left_out: bool = False
+
+
+def judge(check: Check, host: str, scope: Scope, context: Context) -> CheckResult:
+    """Return how a check ends whose needed facts are all there (docs/checks.md, "How a check ends")."""
+    judge = _Judge(check, host, scope, context)
+    try:
+        if check.applies and not check.applies.holds(scope):
+            return not_applicable(check, Why(reason=Reason.DOES_NOT_APPLY, detail=check.applies.text))
+        items = judge.items()
+    except Undecided as undecided:
+        return unknown(check, [undecided.why])
+    return _together(check, [judge.item(item) for item in items])
+
+
+def not_applicable(check: Check, why: Why) -> CheckResult:
+    """Return that a check does not concern this host, on purpose."""
+    return CheckResult(check=check.id, verdict=Verdict.NOT_APPLICABLE, why=why)
+
+
+def unknown(check: Check, whys: Iterable[Why]) -> CheckResult:
+    """Return that a check concerns this host, but could not see."""
+    unseen = tuple(dict.fromkeys(whys))[:MAX_UNSEEN]
+    return CheckResult(check=check.id, verdict=Verdict.UNKNOWN, why=unseen[0], unseen=unseen)
+
+
+def _together(check: Check, judged: list[Judged]) -> CheckResult:
+    """Return the verdict of all items: a finding wins, then what was not seen, and only then it is clear."""
+    unseen = [why for one in judged for why in one.unseen]
+    findings = _merged(one.finding for one in judged if one.finding)
+    if findings:
+        kept = tuple(dict.fromkeys(unseen))[:MAX_UNSEEN]
+        return CheckResult(check=check.id, verdict=Verdict.FINDING, findings=findings, unseen=kept)
+    if unseen:
+        return unknown(check, unseen)
+    if judged and all(one.left_out for one in judged):
+        detail = check.when.text if check.when else ""
+        return not_applicable(check, Why(reason=Reason.DOES_NOT_APPLY, detail=detail))
+    return CheckResult(check=check.id, verdict=Verdict.CLEAR)
+
+
+def _merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return one finding for each subject, the worst, with the citations of all; the worst first, then by subject."""
+    by_key: dict[str, Finding] = {}
+    for finding in findings:
+        other = by_key.get(finding.key)
+        if other is None:
+            by_key[finding.key] = finding
+            continue
+        worst = max(other, finding, key=lambda one: one.severity.rank)  # the first one, where they are alike
+        by_key[finding.key] = replace(worst, citations=tuple(dict.fromkeys(other.citations + finding.citations)))
+    return tuple(sorted(by_key.values(), key=lambda one: (-one.severity.rank, one.key)))
+
+
+class _Judge:
+    def __init__(self, check: Check, host: str, scope: Scope, context: Context) -> None:
+        self.check, self.host, self.scope, self.context = check, host, scope, context
+        self.earlier = {one.key: one for one in context.earlier if one.check == check.id}
+
+    def items(self) -> list[Any]:
+        """Return what is judged: the items of `each`, or the host itself once."""
+        if self.check.each is None:
+            return [None]
+        value = self.check.each.evaluate(self.scope)
+        if not isinstance(value, list | tuple) or len(value) > MAX_EACH:
+            what = f"{len(value)} items" if isinstance(value, list | tuple) else type(value).__name__
+            detail = f"{self.check.each.text}: {what}; a list of at most {MAX_EACH} items is judged"
+            raise Undecided(Why(reason=Reason.NOT_EVALUATED, detail=detail))
+        return list(value)
+
+    def item(self, item: Any) -> Judged:
+        """Return what comes out for one item."""
+        self.scope.set("item", item)
+        try:
+            if self.check.when and not self.check.when.holds(self.scope):
+                return Judged(left_out=True)
+            subject = {name: scalar(one.evaluate(self.scope), one) for name, one in self.check.subject.items()}
+        except Undecided as undecided:
+            return Judged(unseen=(undecided.why,))
+        earlier = self.earlier.get(key_of(subject))
+        severity, held, unseen = self.severity(earlier)
+        finding = self.finding(subject, severity, held, earlier) if severity else None
+        return Judged(finding, tuple(unseen))
+
+    def severity(self, earlier: Earlier | None) -> tuple[Severity | None, bool, list[Why]]:
+        """Return the worst severity that holds, whether only the clear bound keeps it, and what could not be decided."""
+        unseen: list[Why] = []
+        for level in self.check.levels:
+            was = earlier is not None and earlier.severity.rank >= level.severity.rank
+            try:
+                if level.rises.holds(self.scope):
+                    return level.severity, False, unseen
+                if was and self.stays(level):
+                    return level.severity, True, unseen
+            except Undecided as undecided:
+                unseen.append(undecided.why)
+        return None, False, unseen
+
+    def stays(self, level: Level) -> bool:
+        return level.clears is not None and not level.clears.holds(self.scope)
+
+    def finding(self, subject: dict[str, Param], severity: Severity, held: bool, earlier: Earlier | None) -> Finding:
+        params = {name: self.param(one) for name, one in self.check.params.items()}
+        began = self.began()
+        return Finding(
+            check=self.check.id,
+            host=self.host,
+            subject=subject,
+            severity=severity,
+            params=params,
+            citations=tuple(dict.fromkeys(self.citations())),
+            remedy=self.remedy(subject, params),
+            since=began or (earlier.since if earlier else self.context.now),
+            dated=began is not None,
+            held=held,
+        )
+
+    def param(self, expression: Expression) -> Param:
+        """Return a value, None where it is undecided: the verdict does not hang on it."""
+        try:
+            return scalar(expression.evaluate(self.scope), expression)
+        except Undecided:
+            return None
+
+    def began(self) -> datetime | None:
+        """Return the event's own time, None where the evidence shows none that can be meant."""
+        seconds = self.param(self.check.since) if self.check.since else None
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LATEST_S:
+            return None
+        return datetime.fromtimestamp(seconds, UTC)
+
+    def citations(self) -> Iterator[Citation]:
+        for expression in self.check.cite:
+            try:
+                value = expression.evaluate(self.scope)
+            except Undecided:
+                continue
+            for place in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(place, Mapping):
+                    yield Citation(
+                        question=str(place["question"]),
+                        stream=str(place.get("stream", "stdout")),
+                        first=int(place["first"]),
+                        last=int(place["last"]),
+                    )
+
+    def remedy(self, subject: dict[str, Param], params: dict[str, Param]) -> Remedy | None:
+        rule = self.check.remedy
+        if rule is None:
+            return None
+        self.scope.set("subject", subject)
+        self.scope.set("params", params)
+        return Remedy(playbook=rule.playbook, params={name: self.param(one) for name, one in rule.params.items()})
+
+
+def scalar(value: Any, expression: Expression) -> Param:
+    """Return a value that can be kept with a finding, or raise Undecided."""
+    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    detail = f"{expression.text}: {type(value).__name__} is no single value"
+    raise Undecided(Why(reason=Reason.NOT_EVALUATED, detail=detail))

@@ -1,0 +1,142 @@
+"""The library: probes, checks and causes, shipped and the user's own, loaded once and verified together."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from diagnostics.cause_files import load_causes
+from diagnostics.causes import CauseRule
+from diagnostics.check import Check
+from diagnostics.check_files import load_checks
+from diagnostics.content import Content
+from diagnostics.finding import Param
+from diagnostics.probe import Probe
+from diagnostics.probe_files import load_probes
+from inventory.documents import read_guarded
+from inventory.errors import LongarmError, Text, UsageError
+from inventory.fields import did_you_mean
+from inventory.host import Expectations
+from remote.question import Question
+
+SHIPPED = Path(__file__).parent
+
+
+class UnknownCheck(UsageError):
+    """A check was asked for that the library does not have."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        super().__init__(Text("there is no check “{name}”", name=name), did_you_mean(name, known))
+
+
+class UnknownProbe(LongarmError):
+    """A probe's name is taken: the shipped library, or the same file, has one with it already."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(Text("there is a probe “{name}” already", name=name), Text("give yours another name"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Library:
+    """Everything that asks and judges; frozen, the same for every host of a run."""
+
+    probes: Mapping[str, Probe] = field(hash=False)
+    checks: Mapping[str, Check] = field(hash=False)
+    causes: tuple[CauseRule, ...] = field(default=(), hash=False)
+    digest: str = ""
+    """SHA-256 over every file that it was loaded from, by name."""
+
+    def check(self, name: str) -> Check:
+        """Return a check, or raise UnknownCheck with the nearest names."""
+        if name not in self.checks:
+            raise UnknownCheck(name, self.checks)
+        return self.checks[name]
+
+    def content(self, checks: Iterable[str]) -> Content:
+        """Return the words of these checks, of the rules between them and of their questions."""
+        chosen = {name: self.check(name) for name in checks}
+        rules = [rule for rule in self.causes if rule.cause in chosen and set(rule.effect) & set(chosen)]
+        probes = dict.fromkeys(probe for check in chosen.values() for probe in check.needs)
+        return Content(
+            checks={name: check.content for name, check in chosen.items()},
+            rules={rule.id: rule.text for rule in rules},
+            questions={probe: self.probes[probe].summary for probe in probes},
+        )
+
+    def questions(
+        self, checks: Sequence[str], platform: str, expect: Expectations, extra: Sequence[Probe] = ()
+    ) -> tuple[Question, ...]:
+        """Return the questions that these checks need on a host, each once, with its expectations filled in.
+
+        A check that expects what the inventory does not declare is not applicable, and asks nothing.
+        """
+        chosen = [self.check(name) for name in checks]
+        asking = [
+            check for check in chosen if platform in check.platforms and (not check.expects or getattr(expect, check.expects))
+        ]
+        needed = dict.fromkeys(probe for check in asking for probe in check.needs)
+        probes = [*(self.probes[name] for name in needed), *(probe for probe in extra if probe.id not in needed)]
+        return tuple(with_expectations(probe.question, expect) for probe in probes if platform in probe.platforms)
+
+    def threshold_problems(self, overrides: Mapping[str, Mapping[str, Param]]) -> Iterator[Text]:
+        """Yield what is wrong with overrides of thresholds: checks or names that do not exist, values of another type."""
+        for name, values in overrides.items():
+            if name not in self.checks:
+                yield Text("there is no check “{name}”", name=name)
+                continue
+            for threshold, value in values.items():
+                if isinstance(problem := self.checks[name].threshold(threshold, value), Text):
+                    yield problem
+
+
+def with_expectations(question: Question, expect: Expectations) -> Question:
+    """Return a question whose variables `services`, `ports` and `names` hold the host's expectations."""
+    if not question.variables:
+        return question
+    given = {"services": expect.services, "ports": expect.ports, "names": expect.names}
+    variables = tuple((name, " ".join(given[name]) if name in given else value) for name, value in question.variables)
+    return replace(question, variables=variables)
+
+
+def load_library(extra_probes: Path | None = None, *, shipped: Path = SHIPPED) -> Library:
+    """Return the shipped library, with the user's probes added; raise InvalidFile with every mistake of a file."""
+    own = load_probes(extra_probes) if extra_probes else ()
+    probes: dict[str, Probe] = {}
+    for probe in (*shipped_probes(shipped), *own):
+        if probe.id in probes:
+            raise UnknownProbe(probe.id)
+        probes[probe.id] = probe
+    checks = load_checks(sorted((shipped / "checks").glob("*.yaml")), probes)
+    causes = shipped / "causes.yaml"
+    return Library(
+        probes=probes,
+        checks=checks,
+        causes=load_causes(causes, checks, probes) if causes.exists() else (),
+        digest=digest_of(shipped, [extra_probes] if extra_probes else []),
+    )
+
+
+def shipped_probes(shipped: Path = SHIPPED) -> Iterator[Probe]:
+    """Yield the probes of every module of the library, `diagnostics/library/<platform>/*.py`, in the order of names."""
+    if shipped != SHIPPED:
+        return
+    for path in sorted(shipped.glob("*/*.py")):
+        if path.stem != "__init__":
+            module = importlib.import_module(f"diagnostics.library.{path.parent.name}.{path.stem}")
+            yield from getattr(module, "PROBES", ())
+
+
+def digest_of(shipped: Path, own: Sequence[Path] = ()) -> str:
+    """Return the digest of the library's files: what judged can be told from it."""
+    total = hashlib.sha256()
+    files = [path for path in shipped.rglob("*") if path.suffix in (".py", ".yaml")]
+    for path in sorted(files):
+        total.update(f"{path.relative_to(shipped).as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    for path in own:
+        total.update(f"own\0{hashlib.sha256(read_guarded(path)).hexdigest()}\n".encode())
+    return total.hexdigest()
