@@ -2,6 +2,7 @@
 LongarmError                    (inventory/errors.py)
 `- RemoteError                  .host
    |- ConnectFailed             unreachable: the only kind that may be retried
+   |- TransportUnsupported      the inventory names a transport that is not spoken yet
    |- HostKeyRefused            .offered .known (fingerprints)
    |- AuthenticationRefused     .tried .offered_methods
    |- CredentialUnusable        a reference that gives no secret: missing file, wrong passphrase, bad modes
@@ -29,21 +30,32 @@ class RemoteError(LongarmError):
 class ConnectFailed(RemoteError):
     """No connection: nothing was sent that could have had an effect."""
 
-    def __init__(self, host: str, reason: str) -> None:
+    def __init__(self, host: str, reason: Text | str) -> None:
         super().__init__(host, Text("no connection: {reason}", reason=reason))
+
+
+class TransportUnsupported(RemoteError):
+    """The inventory names a transport that longarm does not speak yet; nothing was sent."""
+
+    def __init__(self, host: str, transport: str) -> None:
+        self.transport = transport
+        super().__init__(host, Text("transport {transport} is not supported yet", transport=transport))
 
 
 class HostKeyRefused(RemoteError):
     """The host showed a key that we do not know, or another one than we know."""
 
-    def __init__(self, host: str, *, offered: tuple[str, ...] = (), known: tuple[str, ...] = ()) -> None:
-        self.offered, self.known = offered, known
-        text = (
-            Text("the host key changed: offered {offered}, known {known}", offered=", ".join(offered), known=", ".join(known))
-            if known
-            else Text("unknown host key {offered}", offered=", ".join(offered))
-        )
-        super().__init__(host, text, Text("longarm host enrol {host}", host=host))
+    def __init__(self, host: str, *, offered: tuple[str, ...] = (), known: tuple[str, ...] = (), revoked: bool = False) -> None:
+        self.offered, self.known, self.revoked = offered, known, revoked
+        if revoked:
+            text = Text("the host key {offered} is revoked", offered=", ".join(offered))
+        elif known:
+            text = Text(
+                "the host key changed: offered {offered}, known {known}", offered=", ".join(offered), known=", ".join(known)
+            )
+        else:
+            text = Text("unknown host key {offered}", offered=", ".join(offered))
+        super().__init__(host, text, None if revoked else Text("longarm host enrol {host}", host=host))
 
 
 class AuthenticationRefused(RemoteError):

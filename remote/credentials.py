@@ -1,0 +1,266 @@
+"""Credentials: who to be on a host, resolved from references once per run; every password read is taught to the masker.
+
+A credential that names no proof (`{user: root}`), and a host without any credential, are meant as `ssh` means
+them: the keys of the running agent, then `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa` as far as they exist; the
+user is then the one who runs us. A default key that needs a passphrase is left to the agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import stat
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from inventory.errors import Text
+from inventory.host import CredentialReference, Host, SecretReference
+from inventory.secret import MASKER, Masker, Secret
+from remote.errors import CredentialUnusable
+
+if TYPE_CHECKING:
+    import asyncssh
+
+Ask = Callable[[Text], str | None]
+"""Asks a person for a secret and returns it; None if they gave none. Called in a thread, one question at a time."""
+
+DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
+_LARGEST_FILE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PrivateKey:
+    """A private key, parsed, with the certificate beside its file, if there is one."""
+
+    path: str
+    fingerprint: str
+    key: asyncssh.SSHKey
+    certificate: asyncssh.SSHCertificate | None = None
+
+    def __repr__(self) -> str:
+        return f"PrivateKey({self.path}, {self.fingerprint})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Credential:
+    """Who to be on a host and the proofs to offer, in the order: agent first if `agent_first`, keys, agent, password."""
+
+    name: str
+    user: str
+    keys: tuple[PrivateKey, ...] = ()
+    use_agent: bool = False
+    agent_first: bool = False
+    password: Secret | None = None
+
+
+class CredentialStore:
+    """Resolves the credential references of a run, each once; hosts that share one wait for the same answer."""
+
+    def __init__(self, ask: Ask | None = None, *, masker: Masker = MASKER) -> None:
+        self._ask, self._masker = ask, masker
+        self._resolved: dict[CredentialReference | None, asyncio.Future[Credential]] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    async def resolve(self, host: Host) -> Credential:
+        """Return the credential of a host, or raise CredentialUnusable; read and asked for once, then remembered."""
+        reference = host.credential
+        try:
+            return await asyncio.shield(self._resolving(reference))
+        except Unusable as unusable:
+            raise CredentialUnusable(host.name, reference.name if reference else "default", unusable.reason) from unusable
+
+    async def prepare(self, hosts: Iterable[Host]) -> None:
+        """Resolve what the hosts name before any of them is asked, so that a prompt does not fall into a live table.
+
+        What cannot be used is told by `resolve`, host by host.
+        """
+        for reference in dict.fromkeys(host.credential for host in hosts):
+            await asyncio.wait([self._resolving(reference)])
+
+    def _resolving(self, reference: CredentialReference | None) -> asyncio.Future[Credential]:
+        if (resolved := self._resolved.get(reference)) is None:
+            resolved = self._resolved[reference] = asyncio.ensure_future(self._read(reference))
+        return resolved
+
+    async def _read(self, reference: CredentialReference | None) -> Credential:
+        async with self._one_at_a_time:  # a person is asked one thing at a time
+            return await asyncio.to_thread(self._credential, reference)
+
+    def _credential(self, reference: CredentialReference | None) -> Credential:
+        if reference is None:
+            return _like_ssh("default", _login_user())
+        if reference.key is None and reference.password is None and not reference.agent:
+            return _like_ssh(reference.name, reference.user)
+        agent = reference.agent and "SSH_AUTH_SOCK" in os.environ
+        if reference.agent and not agent and reference.key is None and reference.password is None:
+            _refuse(Text("no SSH agent is running (SSH_AUTH_SOCK is not set)"))
+        return Credential(
+            name=reference.name,
+            user=reference.user,
+            keys=self._keys(reference, reference.key, agent=agent) if reference.key else (),
+            use_agent=agent,
+            password=self._secret(reference.password) if reference.password else None,
+        )
+
+    def _keys(self, reference: CredentialReference, path: str, *, agent: bool) -> tuple[PrivateKey, ...]:
+        passphrase = self._secret(reference.passphrase) if reference.passphrase else None
+        try:
+            return (private_key(Path(path).expanduser(), passphrase),)
+        except NeedsPassphrase:
+            if agent:  # the agent holds it unlocked
+                return ()
+            raise
+
+    def _secret(self, reference: SecretReference) -> Secret:
+        match reference.kind:
+            case "file":
+                value = _text(_private_bytes(Path(reference.value).expanduser()), reference.value)
+            case "env":
+                value = _environment(reference.value)
+            case "keyring":
+                value = _from_keyring(reference.value)
+            case "prompt":
+                value = self._prompt(reference.value)
+            case kind:
+                _refuse(Text("no such kind of secret: {kind}", kind=kind))
+        secret = Secret(value)
+        self._masker.learn(secret)
+        return secret
+
+    def _prompt(self, what: str) -> str:
+        if self._ask is None:
+            _refuse(Text("{what} has to be asked for, and nobody can be asked", what=what))
+        if not (value := self._ask(Text("{what}", what=what))):
+            _refuse(Text("{what} was not given", what=what))
+        return value
+
+
+class Unusable(Exception):
+    """A reference that gives no credential; `reason` says why, without the secret."""
+
+    def __init__(self, reason: Text) -> None:
+        self.reason = reason
+        super().__init__(str(reason))
+
+
+class NeedsPassphrase(Unusable):
+    """A private key that is encrypted, and no passphrase for it."""
+
+
+def private_key(path: Path, passphrase: Secret | None = None) -> PrivateKey:
+    """Return the private key in a file (and the certificate in `PATH-cert.pub`), or raise Unusable.
+
+    Like `ssh` it refuses a key that others can read.
+    """
+    from remote.ssh_library import asyncssh
+
+    data = _private_bytes(path)
+    try:
+        key = asyncssh.import_private_key(data, passphrase.reveal() if passphrase else None)
+    except asyncssh.KeyImportError as error:
+        if passphrase is None and "assphrase" in str(error):
+            raise NeedsPassphrase(Text("{path} needs a passphrase, and none is named", path=path)) from error
+        raise Unusable(Text("{path} is not a private key that can be read: {reason}", path=path, reason=str(error))) from error
+    except asyncssh.KeyEncryptionError as error:
+        raise Unusable(Text("{path} cannot be decrypted: {reason}", path=path, reason=str(error))) from error
+    return PrivateKey(path=str(path), fingerprint=key.get_fingerprint(), key=key, certificate=_certificate(path))
+
+
+def _certificate(path: Path) -> asyncssh.SSHCertificate | None:
+    from remote.ssh_library import asyncssh
+
+    beside = path.with_name(path.name + "-cert.pub")
+    try:
+        return asyncssh.read_certificate(beside)
+    except FileNotFoundError:
+        return None
+    except (asyncssh.KeyImportError, OSError) as error:
+        raise Unusable(
+            Text("{path} is not a certificate that can be read: {reason}", path=beside, reason=str(error))
+        ) from error
+
+
+def _like_ssh(name: str, user: str) -> Credential:
+    keys: list[PrivateKey] = []
+    reasons: list[str] = []
+    for path in (Path("~/.ssh").expanduser() / file for file in DEFAULT_KEYS):
+        if path.exists():
+            try:
+                keys.append(private_key(path))
+            except Unusable as unusable:
+                reasons.append(str(unusable))
+    agent = "SSH_AUTH_SOCK" in os.environ
+    if not keys and not agent:
+        why = "; ".join(reasons) or f"no {', '.join(DEFAULT_KEYS)} in ~/.ssh"
+        _refuse(Text("nothing to offer: no SSH agent is running, {why}", why=why))
+    return Credential(name=name, user=user, keys=tuple(keys), use_agent=agent, agent_first=True)
+
+
+def _login_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        raise Unusable(Text("the login user is not known: {reason}", reason=str(error))) from error
+
+
+def _private_bytes(path: Path) -> bytes:
+    """Return what a file holds that only its owner may read; a link to such a file is fine."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            _refuse_shared(path, os.fstat(handle))
+            data = os.read(handle, _LARGEST_FILE + 1)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise Unusable(Text("{path}: {reason}", path=path, reason=error.strerror or str(error))) from error
+    if len(data) > _LARGEST_FILE:
+        _refuse(Text("{path} is too large to be a secret", path=path))
+    return data
+
+
+def _refuse_shared(path: Path, status: os.stat_result) -> None:
+    """Refuse what `ssh` refuses (sshkey_perm_ok): our own file that others may read, anybody's that everybody may."""
+    if not stat.S_ISREG(status.st_mode):
+        _refuse(Text("{path} is not a file", path=path))
+    shared = status.st_mode & (0o077 if status.st_uid == os.geteuid() else 0o007)
+    if shared:
+        _refuse(Text("{path} can be read by others (mode {mode})", path=path, mode=f"{status.st_mode & 0o777:03o}"))
+
+
+def _text(data: bytes, what: str) -> str:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Unusable(Text("{path} is not UTF-8", path=what)) from error
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text:
+        _refuse(Text("{path} is empty", path=what))
+    return text
+
+
+def _environment(name: str) -> str:
+    if not (value := os.environ.get(name)):
+        _refuse(Text("the environment variable {name} is not set", name=name))
+    return value
+
+
+def _from_keyring(value: str) -> str:
+    import keyring
+    from keyring.errors import KeyringError
+
+    service, _, user = value.rpartition("/")
+    try:
+        found = keyring.get_password(service, user)
+    except KeyringError as error:
+        raise Unusable(Text("the keyring gave nothing for {value}: {reason}", value=value, reason=str(error))) from error
+    if not found:
+        _refuse(Text("the keyring holds nothing for {value}", value=value))
+    return found
+
+
+def _refuse(reason: Text) -> NoReturn:
+    raise Unusable(reason)

@@ -1,0 +1,60 @@
+"""First contact: the keys a host offers, for a person to compare before they are trusted.
+
+One connection per kind of key, side by side, cut after the key exchange: no user name and no proof is sent.
+Each key was proved by the host (it signed the exchange); whose host it is only a fingerprint from elsewhere tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from inventory.errors import Text
+from inventory.host import Host
+from remote.errors import ConnectFailed, DeadlineExceeded
+from remote.known_hosts import HostKey
+from remote.ssh_errors import reason_of
+from remote.ssh_library import asyncssh
+from remote.ssh_options import HOST_KEY_ALGORITHMS, PORT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferedKey:
+    """A key that a host proved to hold; `key` is what `KnownHosts.add` takes."""
+
+    type: str
+    fingerprint: str
+    line: str
+    key: HostKey
+
+
+async def offered_keys(host: Host, *, deadline_s: float = 15.0) -> tuple[OfferedKey, ...]:
+    """Return every key the host offers, or raise ConnectFailed or DeadlineExceeded.
+
+    A host may offer one key of each kind; kinds that it does not have are left out.
+    """
+    try:
+        async with asyncio.timeout(deadline_s):
+            answers = await asyncio.gather(*(_key_of(host, algorithms) for algorithms in HOST_KEY_ALGORITHMS.values()))
+    except TimeoutError as error:
+        raise DeadlineExceeded(host.name, deadline_s) from error
+    if keys := tuple(answer for answer in answers if isinstance(answer, OfferedKey)):
+        return keys
+    reasons = dict.fromkeys(answer for answer in answers if isinstance(answer, str))
+    raise ConnectFailed(host.name, "; ".join(reasons) or Text("the host offers no kind of key that is accepted"))
+
+
+async def _key_of(host: Host, algorithms: tuple[str, ...]) -> OfferedKey | str | None:
+    """Return the key that the host proves with these algorithms; None if it has none; else what went wrong."""
+    try:
+        key = await asyncssh.get_server_host_key(
+            host.address, host.port or PORT, server_host_key_algs=algorithms, config=None, client_version="longarm"
+        )
+    except asyncssh.KeyExchangeFailed as error:
+        return None if "host key" in error.reason else error.reason
+    except (asyncssh.Error, OSError, ValueError, LookupError) as error:
+        return reason_of(error)
+    if key is None:
+        return None
+    offered = HostKey.of(key.public_data)
+    return OfferedKey(type=offered.type, fingerprint=offered.fingerprint, line=offered.line, key=offered)

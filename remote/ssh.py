@@ -1,0 +1,132 @@
+"""SSH: one verified, logged-in connection to a host, and the bundle asked over one exec of it.
+
+Every wait is inside a deadline of ours (asyncssh's defaults still hung after 45 s on 5 of 7 hostile servers:
+measured), and the transport is gone when the context is left, whatever the host does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from inventory.errors import Text
+from inventory.host import Host
+from remote.answer import Answer
+from remote.breaker import Breaker
+from remote.bundle.exchange import BundleExchange
+from remote.bundle.wire import COMMAND, drive
+from remote.credentials import Credential, CredentialStore
+from remote.errors import AuthenticationRefused, ConnectFailed, DeadlineExceeded
+from remote.known_hosts import KnownHosts
+from remote.question import Question
+from remote.session import SessionFacts
+from remote.ssh_errors import connect_error, reason_of
+from remote.ssh_facts import negotiated
+from remote.ssh_library import asyncssh
+from remote.ssh_login import Login
+from remote.ssh_options import PORT, login_options
+from remote.ssh_wire import WINDOW, SshWire
+
+_LEAVING_S = 1.0
+
+
+class SshSession:
+    """An open SSH connection to one host, as the `Session` protocol wants it."""
+
+    def __init__(self, host: Host, connection: asyncssh.SSHClientConnection, facts: SessionFacts) -> None:
+        self.host, self.facts = host, facts
+        self._connection = connection
+
+    async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
+        """Return exactly one answer for each question, asked as one script on the stdin of one `sh`."""
+        end = time.monotonic() + deadline_s
+        exchange, wire = BundleExchange(questions), SshWire()
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._connection.create_session(lambda: wire, COMMAND, encoding=None, window=WINDOW)
+        except TimeoutError:
+            wire.close()
+            return exchange.finish(f"the host did not start a command within {deadline_s:g} s")
+        except (asyncssh.Error, OSError) as error:
+            return exchange.finish(f"the host did not start a command: {reason_of(error)}")
+        return await drive(exchange, wire, deadline_s=max(0.0, end - time.monotonic()))
+
+
+class SshConnector:
+    """Opens SSH sessions: trusts what `known_hosts` holds under the inventory's name, offers what the store resolves."""
+
+    def __init__(
+        self, *, known_hosts: KnownHosts, credentials: CredentialStore, breaker: Breaker, connect_deadline_s: float = 15.0
+    ) -> None:
+        self._known_hosts, self._credentials, self._breaker = known_hosts, credentials, breaker
+        self._connect_deadline_s = connect_deadline_s
+
+    @asynccontextmanager
+    async def __call__(self, host: Host) -> AsyncIterator[SshSession]:
+        """Connect, verify the host and log in, or raise a RemoteError; leaving closes the connection and never raises."""
+        known = self._known_hosts.keys(host.name)
+        credential = await self._credentials.resolve(host)
+        self._breaker.check(host, credential)
+        login = Login(host, credential, known, self._breaker)
+        try:
+            connection = await self._log_in(login)
+        finally:
+            await login.close()
+        try:
+            yield SshSession(host, connection, facts_of(login, connection))
+        finally:
+            await hang_up(connection)
+
+    async def _log_in(self, login: Login) -> asyncssh.SSHClientConnection:
+        try:
+            async with asyncio.timeout(self._connect_deadline_s) as login.deadline:
+                connection = await asyncssh.connect(
+                    login.host.address,
+                    login.host.port or PORT,
+                    options=options_for(login.credential, login),
+                    client_factory=lambda: login,
+                )
+        except Exception as error:
+            if isinstance(error, TimeoutError) and login.deadline is not None and login.deadline.expired():
+                raise self._too_slow(login) from error
+            refusal = connect_error(error, login)
+            if isinstance(refusal, AuthenticationRefused):
+                login.rejected()
+            raise refusal from error
+        login.accepted()
+        return connection
+
+    def _too_slow(self, login: Login) -> ConnectFailed | DeadlineExceeded:
+        if login.reached:
+            return DeadlineExceeded(login.host.name, self._connect_deadline_s)
+        reason = Text("no answer within {deadline_s} s", deadline_s=f"{self._connect_deadline_s:g}")
+        return ConnectFailed(login.host.name, reason)
+
+
+def options_for(credential: Credential, login: Login) -> asyncssh.SSHClientConnectionOptions:
+    """Return the shared options of all logins with this credential to hosts with these kinds of keys."""
+    known_types = frozenset(key.type for key in login.known if not key.revoked)
+    return login_options(credential.user, password=credential.password is not None, known_types=known_types)
+
+
+def facts_of(login: Login, connection: asyncssh.SSHClientConnection) -> SessionFacts:
+    """Return who we are on the host, how it proved itself and what was negotiated."""
+    return SessionFacts(
+        transport="ssh",
+        user=login.credential.user,
+        credential=login.credential.name if login.tried else "",
+        host_key=login.shown.fingerprint if login.shown is not None else "",
+        algorithms=negotiated(connection),
+    )
+
+
+async def hang_up(connection: asyncssh.SSHClientConnection) -> None:
+    """Close the connection for good; never raises for what the host does, and never waits for it."""
+    connection.close()
+    try:
+        async with asyncio.timeout(_LEAVING_S):
+            await connection.wait_closed()
+    except TimeoutError:
+        connection.abort()

@@ -1,0 +1,91 @@
+"""asyncssh's and the system's exceptions in our words: one table, most specific first."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+
+from inventory.errors import Text
+from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, HostKeyRefused, RemoteError
+from remote.ssh_library import asyncssh
+from remote.ssh_login import Login
+
+
+def connect_error(error: Exception, login: Login) -> RemoteError:
+    """Return what `error`, raised while connecting and logging in, means for the host; TypeError if it is no such error."""
+    for kind, make in CONNECTING:
+        if isinstance(error, kind):
+            return make(error, login)
+    raise TypeError(f"not an error of connecting: {error!r}") from error
+
+
+def reason_of(error: BaseException | None) -> str:
+    """Return in a few words why a connection ended; what the host said is hostile text."""
+    match error:
+        case None:
+            return "closed by the host"
+        case asyncssh.ChannelOpenError() | asyncssh.DisconnectError():
+            return error.reason
+        case socket.gaierror():
+            return f"the address is not known ({error.strerror})"
+        case OSError(errno=int(number)) if number > 0:
+            return os.strerror(number)
+        case _:
+            return str(error) or type(error).__name__
+
+
+def _host_key(error: Exception, login: Login) -> RemoteError:
+    if login.shown is None:  # a certificate or a kind of key that could not even be read
+        return ConnectFailed(login.host.name, Text("the host key cannot be used: {reason}", reason=reason_of(error)))
+    known = tuple(key.fingerprint for key in login.known if not key.revoked)
+    return HostKeyRefused(login.host.name, offered=(login.shown.fingerprint,), known=known, revoked=login.shown.revoked)
+
+
+def _refused(_: Exception, login: Login) -> RemoteError:
+    if login.blocked is not None:
+        return login.blocked
+    return AuthenticationRefused(
+        login.host.name, user=login.credential.user, tried=tuple(login.tried), offered_methods=login.offered_methods
+    )
+
+
+def _failed(error: Exception, login: Login) -> RemoteError:
+    return ConnectFailed(login.host.name, reason_of(error))
+
+
+def _told_to_leave(error: Exception, login: Login) -> RemoteError:
+    """A host that hangs up with a word after a proof was offered refused it (sshd: too many authentication failures)."""
+    return _refused(error, login) if login.tried else _failed(error, login)
+
+
+def _cut(error: Exception, login: Login) -> RemoteError:
+    """A cut while proofs were on their way is not to be tried again by itself: the host may have counted them."""
+    return ConnectionLost(login.host.name, reason_of(error)) if login.tried else _failed(error, login)
+
+
+def _not_ssh(error: Exception, login: Login) -> RemoteError:
+    return ConnectFailed(login.host.name, Text("what the host sent is not SSH: {reason}", reason=reason_of(error)))
+
+
+CONNECTING: tuple[tuple[type[Exception], Callable[[Exception, Login], RemoteError]], ...] = (
+    (asyncssh.HostKeyNotVerifiable, _host_key),
+    (asyncssh.PermissionDenied, _refused),
+    (asyncssh.IllegalUserName, _refused),
+    (asyncssh.PasswordChangeRequired, _refused),
+    (asyncssh.KeyExchangeFailed, _failed),
+    (asyncssh.ProtocolNotSupported, _failed),
+    (asyncssh.ServiceNotAvailable, _failed),
+    (asyncssh.MACError, _failed),
+    (asyncssh.CompressionError, _failed),
+    (asyncssh.ProtocolError, _told_to_leave),
+    (asyncssh.ConnectionLost, _cut),
+    (asyncssh.ChannelOpenError, _failed),
+    (asyncssh.DisconnectError, _told_to_leave),
+    (asyncssh.Error, _failed),
+    (OSError, _cut),
+    (ValueError, _not_ssh),  # what asyncssh lets through where bytes cannot be decoded: PacketDecodeError, UnicodeError, …
+    (LookupError, _not_ssh),
+    (OverflowError, _not_ssh),
+)
+"""What an exception of connecting becomes."""

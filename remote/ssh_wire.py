@@ -1,0 +1,76 @@
+"""One exec on a host as a wire: what is written goes to its stdin, what it prints is read in the order it came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from remote.bundle.frames import Stream
+from remote.ssh_errors import reason_of
+from remote.ssh_library import asyncssh
+
+_MOST_HELD = 256 * 1024
+"""Bytes that wait for us before the host is told to wait; asyncssh's own window adds at most 1 MiB."""
+WINDOW = 1024 * 1024
+
+
+class SshWire(asyncssh.SSHClientSession[bytes]):
+    """The two streams of one exec, held back when nobody reads."""
+
+    def __init__(self) -> None:
+        self.exit_status: int | None = None
+        """The status the host reported for the whole exec; None: it did not."""
+        self.why = ""
+        """Why the wire ended; empty while it is open, and when the host ended it in order."""
+        self._channel: asyncssh.SSHClientChannel[bytes] | None = None
+        self._arrived: deque[tuple[Stream, bytes]] = deque()
+        self._held = 0
+        self._paused = self._ended = False
+        self._news = asyncio.Event()
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        """Keep the channel."""
+        self._channel = chan
+
+    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
+        """Keep what came, and pause the host when too much of it waits."""
+        self._arrived.append(("stderr" if datatype == asyncssh.EXTENDED_DATA_STDERR else "stdout", data))
+        self._held += len(data)
+        if self._held > _MOST_HELD and not self._paused and self._channel is not None:
+            self._paused = True
+            self._channel.pause_reading()
+        self._news.set()
+
+    def exit_status_received(self, status: int) -> None:
+        """Keep the exit status."""
+        self.exit_status = status
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that nothing more will come."""
+        self.why = reason_of(exc) if exc is not None else ""
+        self._ended = True
+        self._news.set()
+
+    async def read(self) -> tuple[Stream, bytes] | None:
+        """Return the next piece and its stream, or None when the wire has ended and everything was read."""
+        while not self._arrived:
+            if self._ended:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        stream, data = self._arrived.popleft()
+        self._held -= len(data)
+        if self._paused and self._held < _MOST_HELD // 2 and self._channel is not None:
+            self._paused = False
+            self._channel.resume_reading()
+        return stream, data
+
+    def write(self, data: bytes) -> None:
+        """Send to the host's stdin; nothing happens on a wire that has ended."""
+        if self._channel is not None and not self._channel.is_closing():
+            self._channel.write(data)
+
+    def close(self) -> None:
+        """Close both directions: the host sees the end of its stdin and leaves."""
+        if self._channel is not None:
+            self._channel.close()

@@ -1,0 +1,207 @@
+"""Real servers on loopback for the tests of sessions: asyncssh in this process, OpenSSH and dropbear beside it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from inventory.host import CredentialReference, Host
+from inventory.secret import Masker
+from remote.breaker import Breaker
+from remote.credentials import CredentialStore
+from remote.known_hosts import HostKey, KnownHosts
+from remote.session import Session
+from remote.ssh import SshConnector
+from remote.ssh_library import asyncssh
+from tests.remote.servers import (
+    SBIN,
+    Keys,
+    MakeConnector,
+    MakeKey,
+    Practice,
+    PracticeServer,
+    Process,
+    Seen,
+    StartPractice,
+    free_port,
+    known_key,
+    no_more_tasks,
+    run_a_shell,
+    serving,
+)
+
+
+@pytest.fixture(scope="session")
+def make_key(tmp_path_factory: pytest.TempPathFactory) -> MakeKey:
+    """Return a function that makes a fresh key pair of a kind (`ed25519`, `ecdsa`, `rsa`)."""
+    kinds = {"ed25519": "ssh-ed25519", "ecdsa": "ecdsa-sha2-nistp256", "rsa": "ssh-rsa"}
+
+    def make(kind: str) -> Keys:
+        key = asyncssh.generate_private_key(kinds[kind], comment="a test key")
+        path = tmp_path_factory.mktemp("keys") / f"id_{kind}"
+        path.touch(mode=0o600)
+        key.write_private_key(path)
+        key.write_public_key(path.with_suffix(".pub"))
+        return Keys(path=path, public=key.export_public_key().decode().strip())
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def user_key(make_key: MakeKey) -> Keys:
+    """Return the key that every test server lets in."""
+    return make_key("ed25519")
+
+
+@pytest.fixture(scope="session")
+def host_key(make_key: MakeKey) -> Keys:
+    """Return the key that every test server proves itself with, unless a test says otherwise."""
+    return make_key("ed25519")
+
+
+@pytest.fixture
+def reference(user_key: Keys) -> CredentialReference:
+    """Return a reference to the user's key."""
+    return CredentialReference(name="test", user=getpass.getuser(), key=str(user_key.path))
+
+
+@pytest.fixture
+def connector(tmp_path: Path, host_key: Keys) -> MakeConnector:
+    """Return a function that makes a connector trusting `known` (default: the host key) for the hosts named."""
+
+    def make(*names: str, known: tuple[HostKey, ...] | None = None, **options: object) -> SshConnector:
+        trusted = KnownHosts(tmp_path / "trust" / "known_hosts")
+        for name in names or ("node",):
+            trusted.add(name, *((known_key(host_key),) if known is None else known))
+        given: dict[str, object] = {
+            "known_hosts": trusted,
+            "credentials": CredentialStore(masker=Masker()),
+            "breaker": Breaker(),
+            "connect_deadline_s": 20.0,
+        }
+        return SshConnector(**(given | options))  # type: ignore[arg-type]  # a test's own mixture
+
+    return make
+
+
+# --- an asyncssh server in this process, with a real /bin/sh behind it ---------------------------------------------
+
+
+@pytest.fixture
+async def practice(host_key: Keys, user_key: Keys, reference: CredentialReference) -> AsyncIterator[StartPractice]:
+    """Return a coroutine function that starts an asyncssh server; it ends with the test."""
+    started: list[asyncssh.SSHAcceptor] = []
+
+    async def start(
+        *,
+        keys: tuple[Keys, ...] = (),
+        accepts: str | None = None,
+        password: str | None = None,
+        process: Process = run_a_shell,
+        name: str = "node",
+        **options: object,
+    ) -> Practice:
+        seen = Seen()
+        server = await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_factory=lambda: PracticeServer(seen, user_key.public if accepts is None else accepts, password),
+            server_host_keys=[str(key.path) for key in keys or (host_key,)],
+            process_factory=process,
+            encoding=None,
+            **options,
+        )
+        started.append(server)
+        host = Host(name=name, address="127.0.0.1", port=server.get_port(), credential=reference)
+        return Practice(host=host, seen=seen, server=server)
+
+    yield start
+    for server in started:
+        server.close()
+        await server.wait_closed()
+    await no_more_tasks()
+
+
+@pytest.fixture
+async def asyncssh_session(practice: StartPractice, connector: MakeConnector) -> AsyncIterator[Session]:
+    """Return a session to the asyncssh server."""
+    running = await practice()
+    async with connector()(running.host) as session:
+        yield session
+
+
+# --- OpenSSH -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def openssh_port(tmp_path_factory: pytest.TempPathFactory, host_key: Keys, user_key: Keys) -> Iterator[int]:
+    """Start OpenSSH's sshd on loopback and return its port."""
+    folder = tmp_path_factory.mktemp("sshd")
+    (folder / "authorized_keys").write_text(user_key.public + "\n")
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd insists on it
+    port = free_port()
+    settings = {
+        "ListenAddress": f"127.0.0.1:{port}",
+        "HostKey": host_key.path,
+        "AuthorizedKeysFile": folder / "authorized_keys",
+        "PidFile": "none",
+        "StrictModes": "no",
+        "UsePAM": "no",
+        "PasswordAuthentication": "no",
+        "PrintMotd": "no",
+        "MaxStartups": "200",
+    }
+    (folder / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+    sshd = shutil.which("sshd", path=SBIN)
+    assert sshd is not None
+    with serving([sshd, "-D", "-e", "-f", str(folder / "sshd_config")], b"Server listening", folder / "log"):
+        yield port
+
+
+@pytest.fixture
+async def openssh_session(
+    openssh_port: int, reference: CredentialReference, connector: MakeConnector
+) -> AsyncIterator[Session]:
+    """Return a session to OpenSSH."""
+    async with connector()(Host(name="node", address="127.0.0.1", port=openssh_port, credential=reference)) as session:
+        yield session
+
+
+# --- dropbear, with busybox as /bin/sh -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def dropbear_port(tmp_path_factory: pytest.TempPathFactory, host_key: Keys, user_key: Keys) -> Iterator[int]:
+    """Start dropbear in a mount namespace of its own, where `~` is a folder of ours and /bin/sh is busybox."""
+    if os.geteuid() != 0:
+        pytest.skip("dropbear reads ~/.ssh of a real user: needs root for a mount namespace")
+    folder, port = tmp_path_factory.mktemp("dropbear"), free_port()
+    home = folder / "home"
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    home.chmod(0o700)
+    (home / ".ssh" / "authorized_keys").write_text(user_key.public + "\n")
+    (home / ".ssh" / "authorized_keys").chmod(0o600)
+    key = folder / "host_key"
+    subprocess.run(["dropbearconvert", "openssh", "dropbear", host_key.path, key], check=True, capture_output=True)
+    script = 'mount --bind "$1" "$HOME" && mount --bind "$2" /bin/sh && exec "$3" -F -E -p "127.0.0.1:$4" -r "$5" -P "$6"'
+    busybox, dropbear = shutil.which("busybox", path=SBIN), shutil.which("dropbear", path=SBIN)
+    words = [home, busybox, dropbear, port, key, folder / "pid"]
+    command = ["env", "HOME=/root", "unshare", "-m", "/bin/bash", "-c", script, "bash", *map(str, words)]
+    with serving(command, b"Not backgrounding", folder / "log"):
+        yield port
+
+
+@pytest.fixture
+async def dropbear_session(
+    dropbear_port: int, reference: CredentialReference, connector: MakeConnector
+) -> AsyncIterator[Session]:
+    """Return a session to dropbear on busybox."""
+    async with connector()(Host(name="node", address="127.0.0.1", port=dropbear_port, credential=reference)) as session:
+        yield session

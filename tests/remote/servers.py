@@ -1,0 +1,167 @@
+"""What the tests of sessions start: an asyncssh server in this process, programs beside it, and what they saw."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from inventory.host import Host
+from remote.known_hosts import HostKey
+from remote.ssh import SshConnector
+from remote.ssh_library import asyncssh
+
+SBIN = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+NOBODY = 65534
+MakeConnector = Callable[..., SshConnector]
+MakeKey = Callable[[str], "Keys"]
+Process = Callable[["asyncssh.SSHServerProcess[bytes]"], object]
+
+
+@dataclass(slots=True, kw_only=True)
+class Keys:
+    """A key pair on disk and its public half as a line."""
+
+    path: Path
+    public: str
+
+
+def known_key(keys: Keys, *, revoked: bool = False) -> HostKey:
+    """Return the public half as the trust store holds it."""
+    return HostKey.of(asyncssh.import_public_key(keys.public).public_data, revoked=revoked)
+
+
+def free_port() -> int:
+    """Return a loopback port that nothing listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+async def no_more_tasks() -> None:
+    """Wait until this task is the only one: what a test started has ended."""
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others, timeout=5)
+
+
+@dataclass(slots=True, kw_only=True)
+class Seen:
+    """What a server was shown: every proof that reached it."""
+
+    users: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    passwords: list[str] = field(default_factory=list)
+    connections: int = 0
+    commands: list[str | None] = field(default_factory=list)
+
+
+class PracticeServer(asyncssh.SSHServer):
+    """Lets in one key and one password, and notes everything it was shown."""
+
+    def __init__(self, seen: Seen, accepts: str, password: str | None) -> None:
+        self.seen, self.accepts, self.password = seen, accepts, password
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self.seen.connections += 1
+
+    def begin_auth(self, username: str) -> bool:
+        self.seen.users.append(username)
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        return bool(self.accepts)
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        self.seen.keys.append(key.get_fingerprint())
+        return bool(self.accepts) and key == asyncssh.import_public_key(self.accepts)
+
+    def password_auth_supported(self) -> bool:
+        return self.password is not None
+
+    def validate_password(self, username: str, password: str) -> bool:
+        self.seen.passwords.append(password)
+        return password == self.password
+
+
+async def run_a_shell(process: asyncssh.SSHServerProcess[bytes]) -> None:
+    """Run what the client asks for with the real shell, both streams apart."""
+    await _run(process, "/bin/sh", "-c", process.command or "exec /bin/sh")
+
+
+async def run_as_nobody(process: asyncssh.SSHServerProcess[bytes]) -> None:
+    """Run what the client asks for as a user without any rights (needs root)."""
+    nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    await _run(process, *nobody, "/bin/sh", "-c", process.command or "exec /bin/sh")
+
+
+async def _run(process: asyncssh.SSHServerProcess[bytes], *command: str) -> None:
+    pipe = asyncio.subprocess.PIPE
+    shell = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, cwd="/")
+    assert shell.stdin is not None and shell.stdout is not None and shell.stderr is not None
+    feeding = asyncio.create_task(_feed(process.stdin, shell.stdin))
+    try:
+        await asyncio.gather(_copy(shell.stdout, process.stdout), _copy(shell.stderr, process.stderr))
+        status = await shell.wait()
+        process.exit(status if status >= 0 else 255)
+    except (BrokenPipeError, ConnectionError, asyncssh.Error):
+        process.close()
+    finally:
+        feeding.cancel()
+        await asyncio.wait([feeding])
+        if shell.returncode is None:
+            shell.kill()
+            await shell.wait()
+
+
+async def _feed(source: asyncssh.SSHReader[bytes], sink: asyncio.StreamWriter) -> None:
+    """Pass on what the client sends, and the end of it, which a client that hangs up sends too."""
+    try:
+        while data := await source.read(65536):
+            sink.write(data)
+            await sink.drain()
+    except (ConnectionError, asyncssh.Error):
+        pass
+    finally:
+        sink.close()
+
+
+async def _copy(source: asyncio.StreamReader, sink: asyncssh.SSHWriter[bytes]) -> None:
+    while data := await source.read(65536):
+        sink.write(data)
+        await sink.drain()
+
+
+@dataclass(slots=True, kw_only=True)
+class Practice:
+    """A running asyncssh server: where it is and what it has seen."""
+
+    host: Host
+    seen: Seen
+    server: asyncssh.SSHAcceptor
+
+
+StartPractice = Callable[..., Awaitable[Practice]]
+
+
+@contextlib.contextmanager
+def serving(command: list[str], ready: bytes, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until it says on stderr that it is ready; end it, by pid, at the end."""
+    with log.open("wb") as kept, subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        try:
+            for line in process.stderr:
+                kept.write(line)
+                if ready in line:
+                    break
+            else:
+                raise AssertionError(f"{command[0]} did not start: {log.read_text()}")
+            yield process
+        finally:
+            process.terminate()
+            process.stderr.close()
+            process.wait(timeout=10)
