@@ -1,0 +1,178 @@
+"""From drafts to an inventory: references resolved, cycles found, layers merged, host by host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from inventory.drafts import Drafts, HostDraft
+from inventory.errors import InvalidFile, Place, Problem, Text
+from inventory.fields import did_you_mean
+from inventory.grouping import above, cycles, with_outer
+from inventory.host import CredentialReference, Expectations, Host, Platform, Transport, Value
+from inventory.inventory import Group, Inventory
+from inventory.names import shown
+from inventory.settings import Branch, Entries, Layer, Leaf, disagreements, merge, overlay, values
+
+_MOST_SUGGESTIONS = 20  # so many unknown names get a suggestion: finding one among 20,000 takes half a second
+_DEFAULTS = ""  # the group that every group is inside of
+
+
+def assemble(drafts: Drafts) -> Inventory:
+    """Return the inventory that the drafts come to; raise InvalidFile with all mistakes that were found."""
+    assembly = _Assembly(drafts)
+    assembly.resolve_references()
+    if ring := cycles(drafts.groups):
+        raise InvalidFile([*drafts.problems, *ring])
+    inventory = assembly.inventory()
+    if drafts.problems:
+        raise InvalidFile(drafts.problems)
+    return inventory
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What the hosts of the same groups with the same settings of their own have in common."""
+
+    groups: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+
+class _Assembly:
+    def __init__(self, drafts: Drafts) -> None:
+        self.drafts = drafts
+        self.outer: dict[str, frozenset[str]] = {}
+        self._by_groups: dict[tuple[str, ...], Layer] = {}
+        self._settled: dict[tuple[tuple[str, ...], int], _Settled] = {}
+        self._told: set[object] = set()
+        self._suggestions = 0
+
+    def resolve_references(self) -> None:
+        """Put every host into the groups that list it; note names that nothing is declared for."""
+        hosts, groups = self.drafts.hosts, self.drafts.groups
+        self._look_for_equal_names()
+        for group in groups.values():
+            for name, place in group.members:
+                if (host := hosts.get(name.lower())) is None:
+                    text = Text("no host “{name}” is declared", name=shown(name))
+                    self._note_unknown(place, text, name, [draft.name for draft in hosts.values()])
+                elif group.name not in host.groups:
+                    host.groups.append(group.name)
+            for name in [child for child in group.children if child not in groups]:
+                place = group.children.pop(name)
+                self._note_unknown(place, Text("no group “{name}” is declared", name=shown(name)), name, list(groups))
+
+    def _look_for_equal_names(self) -> None:
+        first: dict[str, Place] = {draft.name.lower(): draft.place for draft in self.drafts.hosts.values()}
+        for group in self.drafts.groups.values():
+            place = first.setdefault(group.name.lower(), group.place)
+            if place is not group.place:
+                text = Text("“{name}” is also the name of something else, at {place}", name=group.name, place=place)
+                hint = Text("hosts and groups have different names, whatever the case: a target expression must be clear")
+                self._note(group.place, text, hint)
+
+    def _note(self, place: Place, text: Text, hint: Text | None = None) -> None:
+        self.drafts.problems.append(Problem(place=place, text=text, hint=hint))
+
+    def _note_unknown(self, place: Place, text: Text, name: str, known: list[str]) -> None:
+        self._suggestions += 1
+        self._note(place, text, did_you_mean(name, known) if self._suggestions <= _MOST_SUGGESTIONS else None)
+
+    def inventory(self) -> Inventory:
+        """Return the inventory; what does not fit together is noted."""
+        inside = above(self.drafts.groups)
+        self.outer = {_DEFAULTS: frozenset(), **{name: outer | {_DEFAULTS} for name, outer in inside.items()}}
+        hosts = {draft.name: self._host(draft) for draft in self.drafts.hosts.values()}
+        members: dict[str, list[str]] = {name: [] for name in self.drafts.groups}
+        for host in hosts.values():
+            for name in host.groups:
+                members[name].append(host.name)
+        groups = {
+            name: Group(name=name, hosts=tuple(members[name]), groups=tuple(draft.children), place=draft.place)
+            for name, draft in self.drafts.groups.items()
+        }
+        return Inventory(
+            hosts=MappingProxyType(hosts),
+            groups=MappingProxyType(groups),
+            credentials=MappingProxyType(dict(self.drafts.credentials)),
+        )
+
+    def _host(self, draft: HostDraft) -> Host:
+        direct = tuple(sorted(draft.groups))
+        key = (direct, id(draft.layer))
+        if key not in self._settled:
+            self._settled[key] = self._settle(draft, direct)
+        settled = self._settled[key]
+        return Host(name=draft.name, address=draft.address, place=draft.place, groups=settled.groups, **settled.settings)
+
+    def _settle(self, draft: HostDraft, direct: tuple[str, ...]) -> _Settled:
+        shared = self._merged(direct)
+        entries = overlay(shared.values, draft.layer.values)
+        self._tell_disagreements(draft, entries)
+        lists = _joined(shared, draft.layer)
+        names = tuple(sorted(name for name in with_outer(direct, self.outer) if name != _DEFAULTS))
+        return _Settled(names, {**self._values(entries), **_lists(lists)})
+
+    def _merged(self, direct: tuple[str, ...]) -> Layer:
+        """Return what the defaults and the groups say together, once for all hosts of the same groups."""
+        if direct not in self._by_groups:
+            names = with_outer((_DEFAULTS, *direct), self.outer)
+            layers = [self.drafts.groups[name].layer if name else self.drafts.defaults for name in names]
+            merged = merge([(name, layer.values) for name, layer in zip(names, layers, strict=True)], self.outer)
+            self._by_groups[direct] = Layer(merged, _joined(*layers))
+        return self._by_groups[direct]
+
+    def _tell_disagreements(self, draft: HostDraft, entries: Entries) -> None:
+        for path, rivals in disagreements(entries):
+            if (path, rivals) in self._told:
+                continue
+            self._told.add((path, rivals))
+            if rivals.mixed:
+                text = Text(
+                    "“{key}” is a mapping in one place and a single value in the other, at {place}",
+                    key=path,
+                    place=rivals.other,
+                )
+                self._note(rivals.place, text)
+            else:
+                text = Text(
+                    "two groups of the host {host} give “{key}” different values, here and at {place}",
+                    host=draft.name,
+                    key=path,
+                    place=rivals.other,
+                )
+                self._note(rivals.place, text, Text("set it on the host, or put one group inside the other"))
+
+    def _values(self, entries: Entries) -> dict[str, Any]:
+        plain: dict[str, Value] = {key: entry.value for key, entry in entries.items() if isinstance(entry, Leaf)}
+        variables = entries.get("vars")
+        result: dict[str, Any] = {
+            **plain,
+            "platform": Platform(str(plain.get("platform", Platform.LINUX))),
+            "transport": Transport(str(plain.get("transport", Transport.SSH))),
+            "vars": values(variables.entries) if isinstance(variables, Branch) else MappingProxyType({}),
+        }
+        if isinstance(credential := entries.get("credential"), Leaf):
+            result["credential"] = self._credential(credential)
+        return result
+
+    def _credential(self, leaf: Leaf) -> CredentialReference | None:
+        credential = self.drafts.credentials.get(str(leaf.value))
+        if credential is None and leaf not in self._told:
+            self._told.add(leaf)
+            text = Text("no credential “{name}” is declared", name=leaf.value)
+            self._note_unknown(leaf.place, text, str(leaf.value), list(self.drafts.credentials))
+        return credential
+
+
+def _joined(*layers: Layer) -> dict[str, tuple[str, ...]]:
+    """Return the lists of all layers, each item once, in their order."""
+    keys = dict.fromkeys(key for layer in layers for key in layer.lists)
+    return {key: tuple(dict.fromkeys(item for layer in layers for item in layer.lists.get(key, ()))) for key in keys}
+
+
+def _lists(lists: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    expected = {key: lists[key] for key in ("services", "ports", "names") if key in lists}
+    return {"tags": lists.get("tags", ()), "expect": Expectations(**expected)}

@@ -1,0 +1,152 @@
+"""The files of an inventory as they are read: hosts and groups with their places, nothing merged yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from inventory.errors import LongarmError, Place, Problem, Text
+from inventory.fields import Fields, is_empty
+from inventory.grouping import GroupDraft
+from inventory.host import CredentialReference
+from inventory.names import BadName, group_name, host_address, host_name, shown
+from inventory.nodes import ListNode, MapNode, Node, ScalarNode
+from inventory.ranges import expand_range
+from inventory.references import read_credentials
+from inventory.settings import Layer, add, read_layer
+
+MAX_HOSTS = 200_000
+
+
+@dataclass(slots=True)
+class HostDraft:
+    """A host as far as it has been read; the hosts of one range share their layer."""
+
+    name: str
+    address: str
+    place: Place
+    layer: Layer
+    groups: list[str] = field(default_factory=list)
+    """The groups that name it directly."""
+
+
+class Drafts:
+    """Takes up one document after the other and notes every mistake."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.defaults = Layer()
+        self.groups: dict[str, GroupDraft] = {}
+        self.hosts: dict[str, HostDraft] = {}
+        """By the name in lower case: upper and lower case do not make two hosts."""
+        self.credentials: dict[str, CredentialReference] = {}
+        self._repeated: set[tuple[Place, Place]] = set()
+
+    def read(self, document: Node) -> None:
+        """Take up what one file says."""
+        fields = Fields(document, self.problems, "the inventory")
+        defaults = fields.fields("defaults", "“defaults”")
+        self._add_layer(self.defaults, read_layer(defaults), "“defaults”")
+        defaults.done()
+        for name, credential in read_credentials(fields.mapping("credentials"), self.problems).items():
+            first = self.credentials.setdefault(name, credential)
+            if first is not credential and credential.place and first.place:
+                what = Text("the credential {name} is declared twice, first at {place}", name=shown(name), place=first.place)
+                self._note(credential.place, what)
+        sections = {"groups": self._read_groups, "hosts": self._read_hosts}
+        for key in sorted(sections, key=fields.key_place):  # hosts keep the order in which they stand in the file
+            sections[key](fields.mapping(key), None)
+        fields.done()
+
+    def _note(self, place: Place, text: Text, hint: Text | None = None) -> None:
+        self.problems.append(Problem(place=place, text=text, hint=hint))
+
+    def _note_error(self, place: Place, error: LongarmError) -> None:
+        self._note(place, error.text, error.hint)
+
+    def _add_layer(self, layer: Layer, other: Layer, what: str) -> None:
+        add(layer.values, other.values, self.problems, what)
+        for key, items in other.lists.items():
+            layer.lists[key] = tuple(dict.fromkeys((*layer.lists.get(key, ()), *items)))
+
+    def _read_groups(self, node: MapNode | None, parent: GroupDraft | None) -> None:
+        for key, value in node.entries if node else ():
+            try:
+                name = group_name(key.text)
+            except BadName as error:
+                self._note_error(key.place, error)
+                continue
+            if parent is not None:
+                parent.children.setdefault(name, key.place)
+            self._read_group(name, key.place, value)
+
+    def _read_group(self, name: str, place: Place, node: Node) -> None:
+        """Take up a group; one that is declared in several places is the sum of them."""
+        group = self.groups.setdefault(name, GroupDraft(name, place))
+        fields = Fields(node, self.problems, f"the group {name}")
+        self._add_layer(group.layer, read_layer(fields), f"the group {name}")
+        hosts = fields.node("hosts")
+        if isinstance(hosts, ListNode):
+            self._read_members(hosts, group)
+        else:
+            self._read_hosts(fields.mapping("hosts"), group)
+        groups = fields.node("groups")
+        if isinstance(groups, ListNode):
+            for item in groups.items:
+                if name_of_child := self._name(item):
+                    group.children.setdefault(name_of_child, item.place)
+        else:
+            self._read_groups(fields.mapping("groups"), group)
+        fields.done()
+
+    def _name(self, node: Node) -> str | None:
+        if isinstance(node, ScalarNode) and not is_empty(node):
+            return node.text
+        self._note(node.place, Text("a name is expected here"))
+        return None
+
+    def _read_members(self, node: ListNode, group: GroupDraft) -> None:
+        for item in node.items:
+            try:
+                if (text := self._name(item)) is not None:
+                    group.members += [(name, item.place) for name in expand_range(text)]
+            except BadName as error:
+                self._note_error(item.place, error)
+
+    def _read_hosts(self, node: MapNode | None, group: GroupDraft | None) -> None:
+        for key, value in node.entries if node else ():
+            fields = Fields(value, self.problems, f"the host {shown(key.text)}")
+            address, layer = fields.text("address"), read_layer(fields)
+            fields.done()
+            try:
+                names = [host_name(name) for name in expand_range(key.text)]
+            except BadName as error:
+                self._note_error(key.place, error)
+                continue
+            for name, at in zip(names, self._addresses(fields, names, address), strict=True):
+                self._add_host(HostDraft(name, at, key.place, layer, [group.name] if group else []))
+
+    def _addresses(self, fields: Fields, names: list[str], address: str | None) -> list[str]:
+        if address is None:
+            return names
+        try:
+            addresses = [host_address(text) for text in expand_range(address)]
+        except BadName as error:
+            self._note_error(fields.place("address"), error)
+            return names
+        if len(addresses) == len(names):
+            return addresses
+        hint = Text("write a range that is as long in the address too, or leave the address out")
+        text = Text("{names} hosts, but {addresses} addresses", names=len(names), addresses=len(addresses))
+        self._note(fields.place("address"), text, hint)
+        return names
+
+    def _add_host(self, host: HostDraft) -> None:
+        known = self.hosts.setdefault(host.name.lower(), host)
+        if known is not host and (host.place, known.place) not in self._repeated:
+            self._repeated.add((host.place, known.place))
+            hint = Text("to put a host into one more group, list its name there: hosts: {example}", example=f"[{host.name}]")
+            self._note(
+                host.place, Text("the host {name} is declared twice, first at {place}", name=host.name, place=known.place), hint
+            )
+        if len(self.hosts) > MAX_HOSTS:
+            raise LongarmError(Text("more than {limit} hosts", limit=MAX_HOSTS))

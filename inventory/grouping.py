@@ -1,0 +1,69 @@
+"""Groups while they are read: declared in several places, nested, referring to each other; and the order they form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from inventory.errors import Place, Problem, Text
+from inventory.settings import Layer
+
+
+@dataclass(slots=True)
+class GroupDraft:
+    """A group as far as it has been read."""
+
+    name: str
+    place: Place
+    layer: Layer = field(default_factory=Layer)
+    members: list[tuple[str, Place]] = field(default_factory=list)
+    """Hosts that are listed in it by name."""
+    children: dict[str, Place] = field(default_factory=dict)
+
+
+def cycles(groups: Mapping[str, GroupDraft]) -> list[Problem]:
+    """Return a problem for each cycle of groups, naming it in full; without recursion, however deep they nest."""
+    problems, done = [], set()
+    for start in groups:
+        path: dict[str, None] = {}
+        stack: list[tuple[str, bool]] = [(start, False)]
+        while stack:
+            name, leaving = stack.pop()
+            if leaving:
+                path.popitem()
+                done.add(name)
+            elif name in path:
+                ring = [*list(path)[list(path).index(name) :], name]
+                text = Text("these groups are inside each other: {ring}", ring=" → ".join(ring))
+                problems.append(Problem(place=groups[ring[-2]].children[name], text=text, hint=Text("take one of them out")))
+            elif name not in done:
+                path[name] = None
+                stack.append((name, True))
+                stack += [(child, False) for child in reversed(groups[name].children)]
+    return problems
+
+
+def above(groups: Mapping[str, GroupDraft]) -> dict[str, frozenset[str]]:
+    """Return for each group all the groups that it is inside of; outer groups come first. There must be no cycle."""
+    parents: dict[str, list[str]] = {name: [] for name in groups}
+    for name, group in groups.items():
+        for child in group.children:
+            parents[child].append(name)
+    found: dict[str, frozenset[str]] = {}
+    for start in groups:
+        stack = [start]
+        while stack:
+            name = stack[-1]
+            waiting = [parent for parent in parents[name] if parent not in found]
+            if waiting:
+                stack += waiting
+                continue
+            stack.pop()
+            found[name] = frozenset(parents[name]).union(*(found[parent] for parent in parents[name]))
+    return found
+
+
+def with_outer(direct: Iterable[str], outer: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    """Return groups and all that they are inside of, outer ones first."""
+    wanted = {name for group in direct for name in (group, *outer[group])}
+    return tuple(name for name in outer if name in wanted)

@@ -1,0 +1,43 @@
+"""Our own inventory: YAML with hosts, nested groups and credential references (docs/inventory.md describes it)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from inventory.assembly import assemble
+from inventory.documents import load_document
+from inventory.drafts import Drafts
+from inventory.errors import InvalidFile
+from inventory.inventory import Inventory
+
+
+def load_inventory(paths: Iterable[Path]) -> Inventory:
+    """Return the inventory that the files make together; a directory stands for its `*.yaml` and `*.yml` files.
+
+    Raises InvalidFile with every mistake of every file.
+    """
+    drafts = Drafts()
+    broken: list[InvalidFile] = []
+    seen: set[Path] = set()
+    for path in _files(paths):
+        if (real := path.resolve()) in seen:
+            continue
+        seen.add(real)
+        try:
+            drafts.read(load_document(path))
+        except InvalidFile as error:
+            broken.append(error)
+    if broken:  # what refers to the missing part would be blamed wrongly
+        raise InvalidFile([*drafts.problems, *(problem for error in broken for problem in error.problems)])
+    return assemble(drafts)
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(
+                file for file in path.iterdir() if file.suffix in (".yaml", ".yml") and not file.name.startswith(".")
+            )
+        else:
+            yield path

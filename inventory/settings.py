@@ -1,0 +1,233 @@
+"""What can be set for all hosts, a group or a host, and how these layers come together on one host.
+
+A layer is read with the place of each value, so that two groups that disagree can both be named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeAlias
+
+from inventory.errors import LongarmError, Place, Problem, Text
+from inventory.fields import Fields
+from inventory.host import Platform, Transport, Value
+from inventory.matching import KEYS
+from inventory.names import group_name, host_name, label, shown
+from inventory.nodes import MapNode, Node, ScalarNode, plain
+
+_SERVICE = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9:_.@\\ $-]{0,255}")
+_PORT = re.compile(r"(?:(tcp|udp)/)?([1-9][0-9]{0,4})")
+_SECRET_NAME = re.compile(r"(^|[_.-])(password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One value and where it stands."""
+
+    place: Place
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A mapping inside `vars`: it merges key by key."""
+
+    place: Place
+    entries: Entries
+
+
+@dataclass(frozen=True, slots=True)
+class Rivals:
+    """Two values for one key of which neither is more specific; or a mapping against a single value (`mixed`)."""
+
+    place: Place
+    other: Place
+    mixed: bool = False
+
+
+Entry: TypeAlias = Leaf | Branch | Rivals
+Entries: TypeAlias = dict[str, Entry]
+
+
+@dataclass(slots=True)
+class Layer:
+    """The settings of the defaults, of a group or of a host."""
+
+    values: Entries = field(default_factory=dict)
+    """site, customer, platform, transport, port and credential; variables below `vars`."""
+    lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """tags, and the expected services, ports and names: these add up instead of replacing each other."""
+
+
+def read_layer(fields: Fields) -> Layer:
+    """Return the settings among the keys of a mapping; mistakes are noted in `fields.problems`."""
+    layer = Layer()
+    for key in ("site", "customer"):
+        _keep(layer, fields, key, _checked(fields, key, fields.text(key), label))
+    _keep(layer, fields, "platform", fields.one_of("platform", [platform.value for platform in Platform]))
+    _keep(layer, fields, "transport", fields.one_of("transport", [transport.value for transport in Transport]))
+    _keep(layer, fields, "port", fields.integer("port", minimum=1, maximum=65535))
+    _keep(layer, fields, "credential", _checked(fields, "credential", fields.text("credential"), group_name))
+    if fields.has("tags"):
+        layer.lists["tags"] = _checked_all(fields, "tags", group_name)
+    if fields.has("vars"):
+        layer.values["vars"] = Branch(fields.place("vars"), _variables(fields))
+    if fields.has("expect"):
+        expect = fields.fields("expect")
+        for key, check in (("services", _service), ("ports", _port), ("names", host_name)):
+            if texts := _checked_all(expect, key, check):
+                layer.lists[key] = texts
+        expect.done()
+    return layer
+
+
+def _keep(layer: Layer, fields: Fields, key: str, value: Value) -> None:
+    if value is not None:
+        layer.values[key] = Leaf(fields.place(key), value)
+
+
+def _checked(fields: Fields, key: str, text: str | None, check: Callable[[str], str]) -> str | None:
+    try:
+        return None if text is None else check(text)
+    except LongarmError as error:
+        fields.problem(fields.place(key), error.text, error.hint)
+        return None
+
+
+def _checked_all(fields: Fields, key: str, check: Callable[[str], str]) -> tuple[str, ...]:
+    checked = (_checked(fields, key, text, check) for text in fields.texts(key))
+    return tuple(dict.fromkeys(text for text in checked if text is not None))
+
+
+def _service(text: str) -> str:
+    if not _SERVICE.fullmatch(text):
+        raise LongarmError(Text("“{name}” is not the name of a service", name=shown(text)))
+    return text
+
+
+def _port(text: str) -> str:
+    match = _PORT.fullmatch(text)
+    if match is None or int(match[2]) > 65535:
+        raise LongarmError(Text("“{name}” is not a port", name=shown(text)), Text("write 5432, tcp/5432 or udp/123"))
+    return f"{match[1] or 'tcp'}/{match[2]}"
+
+
+def _variables(fields: Fields) -> Entries:
+    node = fields.mapping("vars")
+    for key, value in node.entries if node else ():
+        if key.text in KEYS:
+            hint = Text("write it beside “vars”, or choose another name")
+            fields.problem(key.place, Text("“{key}” is not a variable", key=key.text), hint)
+        try:
+            group_name(key.text)
+        except LongarmError as error:
+            fields.problem(key.place, error.text, error.hint)
+        if key.text == "thresholds":
+            _look_at_thresholds(fields, value)
+    return _entries(fields, node) if node else {}
+
+
+def _look_at_thresholds(fields: Fields, node: Node) -> None:
+    checks = node.entries if isinstance(node, MapNode) else ()
+    right = isinstance(node, MapNode) and all(isinstance(bounds, MapNode) for _, bounds in checks)
+    bounds = [bound for _, inner in checks if isinstance(inner, MapNode) for _, bound in inner.entries]
+    if not right or not all(isinstance(bound, ScalarNode) and bound.value is not None for bound in bounds):
+        hint = Text("name the check, then the threshold: fs-space: {example}", example="{warning: 85}")
+        fields.problem(node.place, Text("“thresholds” must be values by check and name"), hint)
+
+
+def _entries(fields: Fields, node: MapNode) -> Entries:
+    entries: Entries = {}
+    for key, value in node.entries:
+        if _SECRET_NAME.search(key.text) and isinstance(value, ScalarNode) and isinstance(value.value, str):
+            hint = Text("variables are shown in reports: keep it in a credential, which names where the secret is kept")
+            fields.problem(key.place, Text("“{key}” looks like a secret", key=shown(key.text)), hint)
+        if isinstance(value, MapNode):
+            entries[key.text] = Branch(value.place, _entries(fields, value))
+        else:
+            entries[key.text] = Leaf(value.place, plain(value))
+    return entries
+
+
+def add(entries: Entries, others: Entries, problems: list[Problem], what: str) -> None:
+    """Put the values of a second declaration of the same thing beside those of the first; one given twice is a mistake."""
+    for key, other in others.items():
+        known = entries.setdefault(key, other)
+        if known is other:
+            continue
+        if isinstance(known, Branch) and isinstance(other, Branch):
+            add(known.entries, other.entries, problems, what)
+        else:
+            text = Text("“{key}” of {what} is given twice, first at {place}", key=key, what=what, place=known.place)
+            problems.append(Problem(place=other.place, text=text))
+
+
+def merge(layers: Sequence[tuple[str, Entries]], above: Mapping[str, Collection[str]]) -> Entries:
+    """Return what groups say together: the innermost value of each key, `Rivals` where two disagree.
+
+    `above` holds for each group the names of the groups that it is inside of.
+    """
+    merged: Entries = {}
+    for key in dict.fromkeys(key for _, entries in layers for key in entries):
+        found = [(group, entries[key]) for group, entries in layers if key in entries]
+        branches = [(group, entry) for group, entry in found if isinstance(entry, Branch)]
+        if not branches:
+            merged[key] = _innermost(found, above)
+        elif len(branches) == len(found):
+            merged[key] = Branch(branches[0][1].place, merge([(group, branch.entries) for group, branch in branches], above))
+        else:
+            other = next(entry for _, entry in found if not isinstance(entry, Branch))
+            merged[key] = _rivals(branches[0][1], other, mixed=True)
+    return merged
+
+
+def _innermost(found: Sequence[tuple[str, Entry]], above: Mapping[str, Collection[str]]) -> Entry:
+    overridden = {outer for group, _ in found for outer in above[group]}
+    left = [entry for group, entry in found if group not in overridden]
+    rival = next((entry for entry in left if _value(entry) != _value(left[0])), None)
+    return left[0] if rival is None else _rivals(left[0], rival, mixed=False)
+
+
+def _rivals(one: Entry, other: Entry, *, mixed: bool) -> Rivals:
+    first, second = sorted((one.place, other.place))
+    return Rivals(second, first, mixed)
+
+
+def _value(entry: Entry) -> str:
+    return repr(entry.value) if isinstance(entry, Leaf) else ""  # 1, 1.0 and true are equal in Python, not in an inventory
+
+
+def overlay(entries: Entries, own: Entries) -> Entries:
+    """Return the values of the groups with a host's own on top."""
+    result = dict(entries)
+    for key, entry in own.items():
+        below = entries.get(key)
+        if isinstance(below, Branch) and isinstance(entry, Branch):
+            result[key] = Branch(entry.place, overlay(below.entries, entry.entries))
+        elif below is None or isinstance(below, Rivals) or type(below) is type(entry):
+            result[key] = entry
+        else:
+            result[key] = _rivals(below, entry, mixed=True)
+    return result
+
+
+def disagreements(entries: Entries, path: str = "") -> Iterator[tuple[str, Rivals]]:
+    """Yield every key that two groups disagree about, with its dotted path."""
+    for key, entry in entries.items():
+        if isinstance(entry, Rivals):
+            yield path + key, entry
+        elif isinstance(entry, Branch):
+            yield from disagreements(entry.entries, f"{path}{key}.")
+
+
+def values(entries: Entries) -> Mapping[str, Value]:
+    """Return the plain values, read-only."""
+    plain_values = {
+        key: values(entry.entries) if isinstance(entry, Branch) else entry.value
+        for key, entry in entries.items()
+        if not isinstance(entry, Rivals)
+    }
+    return MappingProxyType(plain_values)
