@@ -98,7 +98,7 @@ la_lane() {
 	la_lanes="$la_lanes$la_above "
 	trap 'la_t=$((la_t + 1))' USR1
 	trap : PIPE
-	while sleep 1; do kill -USR1 "$la_root" || exit; done </dev/null >/dev/null 2>&1 3<&- 7>&- 8>&- &
+	la_ticker </dev/null >/dev/null 2>&1 3<&- 7>&- 8>&- &
 	la_tick=$!
 	la_keep="$la_keep$la_me $la_tick " la_ticks="$la_ticks$la_tick "
 	if [ "$1" ]; then
@@ -119,6 +119,16 @@ la_lane() {
 	kill "$la_tick"
 	wait "$la_tick" 2>/dev/null
 	[ -z "$la_switch" ] || la_pipe '' "$@"
+}
+
+# Takes its sleep with it when it is told to end.
+la_ticker() {
+	trap 'kill "$la_nap"; exit' TERM
+	while
+		sleep 1 &
+		la_nap=$!
+		wait "$la_nap"
+	do kill -USR1 "$la_root" || exit; done
 }
 
 la_ask() {

@@ -1,0 +1,186 @@
+"""Sessions with this machine itself: the same bundle, without a network."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import signal
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from inventory.host import Host
+from remote.answer import Answer
+from remote.bundle import BundleExchange, drive
+from remote.bundle.frames import Stream
+from remote.question import Question
+from remote.session import SessionFacts
+
+SHELL = ("/bin/sh",)
+QUEUE_LIMIT = 256 * 1024
+"""From how many unread bytes on the pipes are left to fill up."""
+LEAVE_S = 3.0
+"""How long the shell may take to end everything once its stdin has ended, before its process group is killed."""
+
+
+@asynccontextmanager
+async def open_local(host: Host) -> AsyncGenerator[LocalSession]:
+    """Return a session with this machine, as the user we are; on leaving nothing that it started is left."""
+    session = LocalSession(host)
+    try:
+        yield session
+    finally:
+        await session.leave()
+
+
+class LocalSession:
+    """This machine as a host: every bundle is one `/bin/sh` in a session (setsid) of its own."""
+
+    def __init__(self, host: Host, *, shell: Sequence[str] = SHELL) -> None:
+        self.host = host
+        self.facts = SessionFacts(transport="local", user=_user())
+        self._shell = tuple(shell)
+        self._wires: set[_PipeWire] = set()
+
+    async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
+        """Return exactly one answer for each question, asked in one shell."""
+        exchange = BundleExchange(questions)
+        try:
+            wire = await _PipeWire.open(self._shell)
+        except OSError as error:
+            return exchange.finish(f"no shell: {error}")
+        self._wires.add(wire)
+        try:
+            return await drive(exchange, wire, deadline_s=deadline_s)
+        finally:
+            await wire.ended()
+            self._wires.discard(wire)
+
+    async def leave(self) -> None:
+        """End what still runs; never raises."""
+        for wire in tuple(self._wires):
+            wire.close()
+            await wire.ended()
+
+
+class _PipeWire(asyncio.SubprocessProtocol):
+    """A wire made of the three pipes of a child process."""
+
+    def __init__(self) -> None:
+        self.why = ""
+        self._pieces: deque[tuple[Stream, bytes]] = deque()
+        self._queued = 0
+        self._open_streams = 2
+        self._news = asyncio.Event()
+        self._exited = asyncio.Event()
+        self._transport: asyncio.SubprocessTransport
+
+    @classmethod
+    async def open(cls, command: Sequence[str]) -> _PipeWire:
+        """Start `command`, or raise OSError."""
+        loop = asyncio.get_running_loop()
+        transport, wire = await loop.subprocess_exec(cls, *command, env=_environment(), cwd="/", start_new_session=True)
+        wire._transport = transport  # noqa: SLF001  # our own constructor
+        return wire
+
+    def write(self, data: bytes) -> None:
+        """Queue `data` for the child's stdin."""
+        stdin = self._transport.get_pipe_transport(0)
+        assert isinstance(stdin, asyncio.WriteTransport)
+        if not stdin.is_closing():
+            stdin.write(data)
+
+    async def read(self) -> tuple[Stream, bytes] | None:
+        """Return the next piece, or None when both streams have ended."""
+        while not self._pieces:
+            if not self._open_streams:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        stream, data = self._pieces.popleft()
+        self._queued -= len(data)
+        self._flow()
+        return stream, data
+
+    def close(self) -> None:
+        """Close all three pipes: the end of stdin tells the script to kill what it started."""
+        self._open_streams = 0
+        self._pieces.clear()
+        for fd in (0, 1, 2):
+            if pipe := self._transport.get_pipe_transport(fd):
+                pipe.close()
+        self._news.set()
+
+    async def ended(self) -> None:
+        """Return once the child and its process group are gone: by themselves, or killed after LEAVE_S."""
+        group: Final = self._transport.get_pid()
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await self._exited.wait()
+                while self._transport.get_returncode() != 0 and _group_lives(group):  # noqa: ASYNC110  # killed: its guard does the rest
+                    await asyncio.sleep(0.02)  # the end of a process group is no event
+        except TimeoutError:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
+        finally:
+            self._transport.close()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Take a piece that arrived (asyncio calls this)."""
+        self._pieces.append(("stdout" if fd == 1 else "stderr", data))
+        self._queued += len(data)
+        self._news.set()
+        self._flow()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
+        """Note that a pipe has ended (asyncio calls this)."""
+        if fd in (1, 2):
+            self._open_streams = max(0, self._open_streams - 1)
+            self._news.set()
+
+    def process_exited(self) -> None:
+        """Note that the child has ended (asyncio calls this)."""
+        if status := self._transport.get_returncode():
+            self.why = f"the shell ended with status {status}" if status > 0 else f"the shell was killed by signal {-status}"
+        self._exited.set()
+
+    def _flow(self) -> None:
+        """Stop or resume reading, so that an endless output fills its pipe and not our memory."""
+        for fd in (1, 2):
+            pipe = self._transport.get_pipe_transport(fd)
+            if isinstance(pipe, asyncio.ReadTransport) and not pipe.is_closing():
+                if self._queued > QUEUE_LIMIT:
+                    pipe.pause_reading()
+                elif not pipe.is_reading():
+                    pipe.resume_reading()
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a uid without a name: containers
+        return str(os.getuid())
+
+
+def _environment() -> dict[str, str]:
+    """Return what a login would set; our own environment may hold secrets and stays here."""
+    user = _user()
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": os.environ.get("HOME", "/"),
+        "USER": user,
+        "LOGNAME": user,
+        "SHELL": "/bin/sh",
+    }
