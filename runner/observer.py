@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from inventory.host import Host
 from runner.record import HostRecord, RunRecord
+
+_log = logging.getLogger(__name__)
 
 
 class Observer(Protocol):
@@ -39,3 +42,32 @@ class Silent:
 
     def run_ended(self, record: RunRecord) -> None:
         """Do nothing."""
+
+
+class Guarded:
+    """Passes every event on; what the observer raises is logged and ignored."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def run_started(self, run: str, hosts: Sequence[Host]) -> None:
+        """Pass on that the run began."""
+        self._tell(lambda: self._observer.run_started(run, hosts))
+
+    def host_started(self, host: Host) -> None:
+        """Pass on that a host was begun."""
+        self._tell(lambda: self._observer.host_started(host))
+
+    def host_ended(self, record: HostRecord) -> None:
+        """Pass on how a host ended."""
+        self._tell(lambda: self._observer.host_ended(record))
+
+    def run_ended(self, record: RunRecord) -> None:
+        """Pass on how the run ended."""
+        self._tell(lambda: self._observer.run_ended(record))
+
+    def _tell(self, event: Callable[[], None]) -> None:
+        try:
+            event()
+        except Exception:  # noqa: BLE001 - an observer is not ours: it may fail, the run may not
+            _log.exception("an observer of the run failed")

@@ -118,3 +118,20 @@ class RunRecord:
         """Return the worst severity found, or None where nothing was found (which says nothing about hosts not seen)."""
         found = [finding.severity for host in self.hosts if host.diagnosis for finding in host.diagnosis.findings]
         return max(found, key=lambda severity: severity.rank, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """One line of a list of runs."""
+
+    run: str
+    playbook: str
+    title: Mapping[str, str] = field(hash=False)
+    expression: str
+    actor: str
+    case: str | None
+    customers: tuple[str, ...]
+    state: RunState
+    started_at: datetime
+    ended_at: datetime | None
+    coverage: Coverage

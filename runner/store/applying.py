@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Insert, Table, bindparam, delete, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from inventory.errors import Text
 from runner.outcome import Outcome, RunState
 from runner.store.changes import (
+    PROCESS_GONE,
     Attach,
     BeginRun,
     Change,
@@ -34,8 +34,6 @@ from runner.store.encoding import (
 from runner.store.rows import AuditRow, HostRow, OutboxState
 from runner.store.schema import AUDIT, CASE_ATTACHMENT, CHECK_STATE, HOST_RUN, OUTBOX, RUN, SUPPORT_CASE
 from runner.store.sentences import text_to_json
-
-PROCESS_GONE = Text("the process that ran it ended before this host did")
 
 
 def apply(connection: Connection, change: Change) -> None:

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from inventory.errors import Text
 from runner.outcome import RunState
 from runner.store.rows import AttachmentRow, AuditRow, HostRow, OutboxRow, RunRow, StateRow
+
+PROCESS_GONE = Text("the process that ran it ended before this host did")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

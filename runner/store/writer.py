@@ -45,6 +45,7 @@ class Writer:
 
     def submit(self, pending: Pending) -> Future[None]:
         """Hand over a change; its future has a result when it is on disk."""
+        pending.done.set_running_or_notify_cancel()  # from here on nobody can take it back
         self._queue.put(pending)
         return pending.done
 

@@ -1,0 +1,327 @@
+"""The desk: what every front end calls; nothing else touches the store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self, TypeVar
+
+from diagnostics.context import Context
+from diagnostics.diagnose import diagnose
+from diagnostics.evidence import Evidence
+from diagnostics.formats import decode_content, decode_diagnosis, decode_evidence, encode_diagnosis
+from diagnostics.library import Library
+from inventory.errors import LongarmError, Text
+from inventory.inventory import Inventory
+from inventory.secret import MASKER
+from remote.answer import Answer
+from remote.session import Connect
+from runner.host_run import Clock
+from runner.observer import Guarded, Observer
+from runner.outcome import RunState
+from runner.planning import plan_of, plan_of_rest
+from runner.record import HostRecord, RunRecord, RunSummary
+from runner.recording import Kept, host_record, run_record, run_summary
+from runner.request import DiagnoseRequest, NoSuchRun
+from runner.run import DiagnosticRun, Plan
+from runner.store.blobs import digest_of
+from runner.store.changes import Attach, Change, Recover, Rendered, SendFailed, Sent
+from runner.store.errors import Holder
+from runner.store.lock import HomeLock, held
+from runner.store.opening import make_home
+from runner.store.port import Store, WholeRun
+from runner.store.rows import AttachmentRow, AuditRow, CaseRow, HostRow, OutboxRow, OutboxState
+
+T = TypeVar("T")
+
+ROLES_ADVISORY = Text("roles are advisory: whoever can write to this home can do everything that longarm can")
+"""Said wherever roles are shown: in process there is nobody who could enforce them."""
+
+
+class NoSuchCase(LongarmError):
+    """The built-in case system has no case of this name."""
+
+    def __init__(self, ref: str) -> None:
+        self.ref = ref
+        super().__init__(Text("there is no case “{ref}”", ref=ref), Text("longarm case list"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """What judging a host's stored evidence again gave, compared with the stored diagnosis to the byte."""
+
+    host: str
+    same: bool
+    library_changed: bool
+    """The library that judged now is not the one that judged then: a difference is expected, not a fault."""
+
+
+class Desk:
+    """One home, open for reading or for writing; made by `Desk.open`."""
+
+    def __init__(self, home: Path, store: Store, lock: HomeLock | None, actor: str, clock: Clock) -> None:
+        self.home, self.actor = home, actor
+        self._store, self._lock, self._clock = store, lock, clock
+        self._running: tuple[DiagnosticRun, asyncio.Task[None]] | None = None
+
+    @classmethod
+    @contextmanager
+    def open(cls, home: Path, *, write: bool, actor: str | None = None, clock: Clock | None = None) -> Iterator[Self]:
+        """Open a home: to write, with its lock (else StoreBusy), or to read, which nobody can block.
+
+        Opening to write makes the home where there is none, brings its store up to date, and marks
+        runs whose process is gone as interrupted. A home that does not exist reads as empty.
+        """
+        from runner.store.sql import open_store  # SQLAlchemy takes 0.2 s: `longarm --help` does without
+
+        clock, actor, home = clock or _utc_now, actor or login_name(), home.absolute()
+        lock = None
+        if write:
+            make_home(home)
+            lock = HomeLock.take(home, Holder(pid=os.getpid(), command=_command(), since=clock()))
+        try:
+            store = open_store(home, write=write)
+            try:
+                if write:
+                    store.write(Recover(at=clock(), actor=actor)).result()
+                yield cls(home, store, lock, actor, clock)
+            finally:
+                store.close()
+        finally:
+            if lock is not None:
+                lock.release()
+
+    # Runs
+
+    async def diagnose(self, request: DiagnoseRequest, *, connect: Connect, observer: Observer) -> RunRecord:
+        """Diagnose hosts and return the record, which is on disk, as is the report it owes its case.
+
+        Being cancelled is like `stop`: every host is accounted for before the cancellation goes on.
+        """
+        return await self._drive(plan_of(request, self._store, self._clock), connect, Guarded(observer))
+
+    async def resume(
+        self, run: str, *, inventory: Inventory, library: Library, connect: Connect, observer: Observer
+    ) -> RunRecord:
+        """Ask the unfinished hosts of an interrupted run and return the record of the whole run.
+
+        Raises NotResumable for a run that has ended, or that needs checks or probes that `library` lacks.
+        """
+        whole = self._whole(run)
+        plan = plan_of_rest(whole, inventory, library, self._store, self._clock, self.actor)
+        return await self._drive(plan, connect, Guarded(observer))
+
+    def stop(self) -> None:
+        """Stop the run that is on its way: no further host is begun, those in flight are interrupted.
+
+        A second call leaves at once, without accounting; the run can be resumed either way.
+        """
+        if self._running is not None:
+            run, task = self._running
+            if run.stopped:
+                task.cancel()
+            run.stop()
+
+    def runs(self, limit: int = 20) -> tuple[RunSummary, ...]:
+        """Return the newest runs, newest first."""
+        runs, gone = self._look(lambda: self._store.runs(limit))
+        return tuple(run_summary(counted, _state(counted.run.state, gone)) for counted in runs)
+
+    def record(self, run: str) -> RunRecord:
+        """Return the record of a run by its id, or by a unique beginning or end of it; raises NoSuchRun."""
+        whole, gone = self._look(lambda: self._whole(run))
+        state = _state(whole.run.state, gone)
+        return self._record(whole, state, (host_record(row, self._kept(row), state) for row in whole.hosts))
+
+    def answers(self, run: str) -> Iterator[tuple[str, str, Answer]]:
+        """Yield host, question and answer of everything that was kept of a run, in inventory order."""
+        for row in self._whole(run).hosts:
+            if row.evidence_digest is not None:
+                evidence, _ = self.evidence(row.evidence_digest)
+                yield from ((row.host, question, answer) for question, answer in evidence.answers.items())
+
+    def evidence(self, digest: str) -> tuple[Evidence, Context]:
+        """Return kept evidence, verified, with everything else that its verdict depended on; raises StoreDamaged."""
+        return decode_evidence(self._store.blob(digest))
+
+    def replay(self, run: str, *, library: Library) -> tuple[Replayed, ...]:
+        """Judge the stored evidence of a run again and return, by host, whether the same bytes came out."""
+        return tuple(self._replayed(row, library) for row in self._whole(run).hosts if row.diagnosis is not None)
+
+    def audit(self, run: str | None = None) -> tuple[AuditRow, ...]:
+        """Return who did what, oldest first."""
+        return self._store.audit(run)
+
+    # The outbox: what `reports.cases.delivery` sends
+
+    def outbox(self, state: OutboxState | str | None = None) -> tuple[OutboxRow, ...]:
+        """Return the reports that cases are to get or have got, oldest first."""
+        return self._store.outbox(None if state is None else OutboxState(state))
+
+    def outbox_rendered(self, row: int, filename: str, data: bytes) -> OutboxRow:
+        """Keep the rendered report of a row and return the row as it stands: the first rendering is the one that counts."""
+        self._write(Rendered(id=row, filename=filename, digest=digest_of(data)), data)
+        return self._outbox_row(row)
+
+    def outbox_data(self, row: int) -> bytes:
+        """Return the bytes that were rendered for a row, verified."""
+        return self._store.blob(self._outbox_row(row).digest)
+
+    def outbox_sent(self, row: int) -> OutboxRow:
+        """Note that the case has the report; a second time changes nothing."""
+        entry = self._outbox_row(row)
+        self._write(Sent(id=row, audit=self._audited("report.sent", entry.run, entry.case, entry.customers, entry.digest)))
+        return self._outbox_row(row)
+
+    def outbox_failed(self, row: int, error: str) -> OutboxRow:
+        """Note that an attempt failed, and why; a row that was sent stays sent."""
+        self._write(SendFailed(id=row, error=MASKER.text(error)))
+        return self._outbox_row(row)
+
+    # The built-in case system
+
+    def cases(self) -> tuple[CaseRow, ...]:
+        """Return the cases, oldest first."""
+        return self._store.cases()
+
+    def case(self, ref: str) -> CaseRow:
+        """Return one case; raises NoSuchCase."""
+        for case in self._store.cases():
+            if case.ref == ref:
+                return case
+        raise NoSuchCase(ref)
+
+    def case_attach(
+        self,
+        ref: str,
+        filename: str,
+        data: bytes,
+        media_type: str,
+        internal: bool,
+        comment: str,
+        *,
+        customer: str | None = None,
+    ) -> str:
+        """Put a file on a case, which is opened if it is new, and return its digest; the same file again changes nothing."""
+        now, digest = self._clock(), digest_of(data)
+        attachment = AttachmentRow(
+            case=ref,
+            filename=filename,
+            digest=digest,
+            media_type=media_type,
+            size_bytes=len(data),
+            internal=internal,
+            comment=comment,
+            actor=self.actor,
+            customer=customer,
+            attached_at=now,
+        )
+        customers = (customer,) if customer else ()
+        self._write(Attach(attachment=attachment, audit=self._audited("case.attached", None, ref, customers, digest)), data)
+        return digest
+
+    def case_attachments(self, ref: str) -> tuple[AttachmentRow, ...]:
+        """Return the files on a case, in the order they came."""
+        return self._store.attachments(ref)
+
+    def attachment(self, digest: str) -> bytes:
+        """Return the bytes of an attachment, verified."""
+        return self._store.blob(digest)
+
+    # Inside
+
+    async def _drive(self, plan: Plan, connect: Connect, observer: Observer) -> RunRecord:
+        run = DiagnosticRun(plan, self._store, connect, observer)
+        task = asyncio.create_task(run.drive())
+        self._running = run, task
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                run.stop()
+                await task
+            raise
+        finally:
+            self._running = None
+        whole = self._whole(run.id)
+        hosts = (run.records.get(row.host) or host_record(row, self._kept(row), whole.run.state) for row in whole.hosts)
+        record = self._record(whole, whole.run.state, hosts)
+        observer.run_ended(record)
+        return record
+
+    def _record(self, whole: WholeRun, state: RunState, hosts: Iterator[HostRecord]) -> RunRecord:
+        return run_record(whole, hosts, decode_content(self._store.blob(whole.run.content_digest)), state)
+
+    def _kept(self, row: HostRow) -> Kept:
+        evidence = self.evidence(row.evidence_digest)[0] if row.evidence_digest else None
+        return Kept(evidence=evidence, diagnosis=decode_diagnosis(row.diagnosis) if row.diagnosis is not None else None)
+
+    def _replayed(self, row: HostRow, library: Library) -> Replayed:
+        evidence, context = self.evidence(row.evidence_digest or "")
+        return Replayed(
+            host=row.host,
+            same=encode_diagnosis(diagnose(evidence, context, library)) == row.diagnosis,
+            library_changed=context.library_digest != library.digest,
+        )
+
+    def _whole(self, part: str) -> WholeRun:
+        ids = self._store.run_ids(part) if part else ()
+        whole = self._store.run(ids[0] if len(ids) == 1 else part)
+        if whole is None:
+            raise NoSuchRun(part, ids)
+        return whole
+
+    def _look(self, read: Callable[[], T]) -> tuple[T, bool]:
+        """Return what was read, and whether a run that it shows as running has lost its process.
+
+        The lock is looked at before and after, so that a run that just began or ended is not called interrupted.
+        """
+        gone = self._lock is None and not held(self.home)
+        found = read()
+        return found, gone and not held(self.home)
+
+    def _outbox_row(self, row: int) -> OutboxRow:
+        if (entry := self._store.outbox_row(row)) is None:
+            raise LookupError(f"no outbox row {row}")
+        return entry
+
+    def _write(self, change: Change, *blobs: bytes) -> None:
+        self._store.write(change, blobs).result()
+
+    def _audited(self, action: str, run: str | None, case: str, customers: tuple[str, ...], digest: str) -> AuditRow:
+        return AuditRow(
+            at=self._clock(),
+            actor=self.actor,
+            action=action,
+            run=run,
+            case=case,
+            customers=customers,
+            digests=(digest,),
+        )
+
+
+def login_name() -> str:
+    """Return the name of the account that runs this process: the actor where nobody names one."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _state(state: RunState, gone: bool) -> RunState:
+    return RunState.INTERRUPTED if state is RunState.RUNNING and gone else state
+
+
+def _command() -> str:
+    return MASKER.text(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))[:200]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)

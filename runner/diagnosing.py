@@ -1,0 +1,256 @@
+"""A diagnostic run as seen from one host: which questions, how the answers are judged, what is kept of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from diagnostics.context import Context, Earlier
+from diagnostics.diagnose import diagnose
+from diagnostics.evidence import Evidence
+from diagnostics.finding import Diagnosis, Param
+from diagnostics.formats import encode_diagnosis, encode_evidence
+from diagnostics.library import Library
+from diagnostics.probe import Probe
+from diagnostics.redaction import redact
+from diagnostics.verdict import Verdict
+from inventory.errors import Text
+from inventory.host import Expectations, Host, Value
+from remote.answer import Answer, Ended
+from remote.question import Privilege, Question
+from remote.session import Session, SessionFacts
+from runner.host_run import Clock, HostRun, attempt, broken
+from runner.outcome import Outcome
+from runner.recording import NOTHING, Kept
+from runner.store.blobs import digest_of
+from runner.store.changes import HostStates
+from runner.store.rows import HostRow, StateRow
+
+Thresholds = Mapping[str, Mapping[str, Param]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What came back from one host, and when."""
+
+    answers: Mapping[str, Answer] = field(hash=False)
+    session: Mapping[str, str] = field(hash=False)
+    asked_at: datetime
+    round_trip_ms: int
+    overdue: bool
+    """The host's deadline cut answers off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """How one host ended: its row, the evidence to keep with it, and the state it leaves for the next run."""
+
+    row: HostRow
+    kept: Kept = NOTHING
+    blobs: tuple[bytes, ...] = field(default=(), repr=False)
+    states: HostStates | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    evidence: Evidence
+    context: Context
+    data: bytes
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosing:
+    """Everything that asking and judging the hosts of one run needs."""
+
+    run: str
+    library: Library
+    checks: tuple[str, ...]
+    extra: tuple[Probe, ...]
+    thresholds: Thresholds = field(hash=False)
+    """Of the playbook; a host's variable `thresholds` goes before them."""
+    earlier: Mapping[str, Sequence[StateRow]] = field(hash=False)
+    """By host name: what the last completed run said."""
+    versions: Mapping[str, str] = field(hash=False)
+    clock: Clock
+    _questions: dict[tuple[str, Expectations], tuple[Question, ...]] = field(default_factory=dict, hash=False)
+
+    def questions(self, host: Host) -> tuple[Question, ...]:
+        """Return what is asked of a host: the same for all with the same platform and expectations."""
+        key = (host.platform.value, host.expect)
+        if key not in self._questions:
+            self._questions[key] = self.library.questions(self.checks, host.platform.value, host.expect, self.extra)
+        return self._questions[key]
+
+    async def ask(self, session: Session, left_s: float) -> Asked:
+        """Return the answers of one host; those that the deadline cut off are lost."""
+        questions, now = self.questions(session.host), asyncio.get_running_loop().time
+        asked_at, start = self.clock(), now()
+        answers = await session.ask(questions, deadline_s=left_s) if questions else {}
+        took_s = now() - start
+        lost = any(answer.ended is Ended.LOST for answer in answers.values())
+        return Asked(
+            answers={question.id: answers[question.id] for question in questions},
+            session=_session(session.facts),
+            asked_at=asked_at,
+            round_trip_ms=round(took_s * 1000),
+            overdue=lost and took_s >= left_s,
+        )
+
+    def judge(self, target: HostRow, ended: HostRun[Asked]) -> Judged:
+        """Return how the host ended, from what came back; a fault of ours on the way makes it failed, evidence kept."""
+        asked = ended.value or self._partly_asked(ended)
+        if asked is None:
+            return Judged(row=_row(target, ended))
+        taken = attempt(lambda: self._take(ended, asked))
+        if isinstance(taken, Exception):
+            return Judged(row=_row(target, broken(ended, taken)))
+        target = replace(target, evidence_digest=taken.digest, denied_root=self._denied_root(ended.host, taken.evidence))
+        concluded = attempt(lambda: self._conclude(taken, asked, ended))
+        if isinstance(concluded, Exception):
+            row = _row(target, broken(ended, concluded))
+            return Judged(row=row, kept=Kept(evidence=taken.evidence), blobs=(taken.data,))
+        diagnosis, data, outcome = concluded
+        row = replace(_row(target, ended), outcome=outcome, diagnosis=data, diagnosis_digest=digest_of(data))
+        if row.error is None:
+            row = replace(row, error=self._error(outcome, asked, ended.host))
+        return Judged(
+            row=row,
+            kept=Kept(evidence=taken.evidence, diagnosis=diagnosis),
+            blobs=(taken.data,),
+            states=self.states(target, taken.context.now, diagnosis),
+        )
+
+    def _partly_asked(self, ended: HostRun[Asked]) -> Asked | None:
+        """Return what an error brought along as if it had been answered, the rest as lost."""
+        if not ended.partial or ended.started_at is None:
+            return None
+        lost = Answer(ended=Ended.LOST, exit_status=None, why=str(ended.error))
+        return Asked(
+            answers={question.id: ended.partial.get(question.id, lost) for question in self.questions(ended.host)},
+            session={},
+            asked_at=ended.started_at,
+            round_trip_ms=0,
+            overdue=False,
+        )
+
+    def _take(self, ended: HostRun[Asked], asked: Asked) -> _Taken:
+        """Return the evidence as it is kept: redacted, with everything else that a verdict depends on."""
+        host, probes = ended.host, {**self.library.probes, **{probe.id: probe for probe in self.extra}}
+        evidence = Evidence(
+            host=host.name,
+            taken_at=asked.asked_at,
+            platform=host.platform.value,
+            answers=redact(asked.answers, probes),
+            versions=self.versions,
+            session=asked.session,
+        )
+        context = Context(
+            now=ended.ended_at or asked.asked_at,
+            checks=self.checks,
+            library_digest=self.library.digest,
+            thresholds=merged(self.thresholds, host.vars.get("thresholds")),
+            services=host.expect.services,
+            ports=host.expect.ports,
+            names=host.expect.names,
+            earlier=tuple(
+                Earlier(check=state.check, key=state.subject, severity=state.severity, since=state.since)
+                for state in self.earlier.get(host.name, ())
+                if state.check in self.checks
+            ),
+            observations={"asked_at_s": asked.asked_at.timestamp(), "round_trip_ms": asked.round_trip_ms},
+        )
+        data = encode_evidence(evidence, context)
+        return _Taken(evidence=evidence, context=context, data=data, digest=digest_of(data))
+
+    def _conclude(self, taken: _Taken, asked: Asked, ended: HostRun[Asked]) -> tuple[Diagnosis, bytes, Outcome]:
+        diagnosis = diagnose(taken.evidence, taken.context, self.library)
+        if sorted(result.check for result in diagnosis.results) != sorted(self.checks):
+            raise AssertionError(f"accounting: {len(self.checks)} checks asked for, {len(diagnosis.results)} accounted for")
+        outcome = ended.outcome or (Outcome.TIMED_OUT if asked.overdue else self._outcome(diagnosis, asked.answers))
+        return diagnosis, encode_diagnosis(diagnosis), outcome
+
+    def _outcome(self, diagnosis: Diagnosis, answers: Mapping[str, Answer]) -> Outcome:
+        """Return how a host ended whose answers came back: what could not be seen goes before what was."""
+        extra = [answers[probe.id] for probe in self.extra if probe.id in answers]
+        unseen = any(result.verdict is Verdict.UNKNOWN for result in diagnosis.results)
+        if not answers or unseen or any(answer.ended is not Ended.EXITED for answer in extra):
+            return Outcome.INCOMPLETE
+        return Outcome.FINDINGS if diagnosis.findings else Outcome.OK
+
+    def _error(self, outcome: Outcome, asked: Asked, host: Host) -> Text | None:
+        if outcome is Outcome.TIMED_OUT:
+            return Text("the host's deadline passed before every answer was in")
+        if not asked.answers:
+            return Text("nothing was asked: no check or probe is for {platform}", platform=host.platform.value)
+        return None
+
+    def _denied_root(self, host: Host, evidence: Evidence) -> str:
+        """Return why questions for root were not asked, in the host's words, which are the same for all of them."""
+        for question in self.questions(host):
+            if question.privilege is Privilege.ROOT and evidence.answers[question.id].ended is Ended.NOT_RUN:
+                return evidence.answers[question.id].why
+        return ""
+
+    def states(self, target: HostRow, now: datetime, diagnosis: Diagnosis) -> HostStates:
+        """Return what a diagnosis leaves for the next run on the host."""
+        worst: dict[tuple[str, str], StateRow] = {}
+        for finding in reversed(diagnosis.findings):  # worst last, so that it stays where subjects meet
+            worst[finding.check, finding.key] = StateRow(
+                host=target.host,
+                check=finding.check,
+                subject=finding.key,
+                severity=finding.severity,
+                since=finding.since or now,
+                run=self.run,
+                customer=target.customer,
+            )
+        concluded = [result.check for result in diagnosis.results if result.verdict is not Verdict.UNKNOWN]
+        return HostStates(host=target.host, ended_at=now, checks=tuple(concluded), states=tuple(worst.values()))
+
+
+def merged(playbook: Thresholds, of_host: Value) -> dict[str, dict[str, Param]]:
+    """Return the thresholds of a playbook with those that a host's variables set going before them.
+
+    >>> merged({"fs-space": {"warning": 90.0}}, {"fs-space": {"critical": 97}})
+    {'fs-space': {'warning': 90.0, 'critical': 97}}
+    """
+    thresholds = {check: dict(values) for check, values in playbook.items()}
+    for check, values in of_host.items() if isinstance(of_host, Mapping) else ():
+        if isinstance(values, Mapping):
+            plain = {name: value for name, value in values.items() if isinstance(value, str | int | float)}
+            thresholds.setdefault(check, {}).update(plain)
+    return thresholds
+
+
+def _session(facts: SessionFacts) -> dict[str, str]:
+    named = {"transport": facts.transport, "user": facts.user, "credential": facts.credential, "host_key": facts.host_key}
+    return {**named, **dict(facts.algorithms)}
+
+
+def _row(target: HostRow, ended: HostRun[Asked]) -> HostRow:
+    return replace(
+        target,
+        outcome=ended.outcome,
+        error=ended.error,
+        hint=ended.hint,
+        error_kind=ended.error_kind,
+        started_at=ended.started_at,
+        ended_at=ended.ended_at,
+    )
+
+
+def target_row(run: str, position: int, host: Host) -> HostRow:
+    """Return the row of a host that has not ended yet."""
+    return HostRow(
+        run=run,
+        position=position,
+        host=host.name,
+        address=host.address,
+        site=host.site,
+        customer=host.customer,
+        platform=host.platform.value,
+        transport=host.transport.value,
+    )

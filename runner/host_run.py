@@ -1,0 +1,138 @@
+"""
+How one host of a run ended. Exceptions become values here and nowhere else:
+
+    ConnectFailed                                              unreachable
+    HostKeyRefused AuthenticationRefused CredentialUnusable
+    CredentialBlocked TransportUnsupported                     refused
+    DeadlineExceeded TimeoutError                              timed_out
+    ConnectionLost                                             incomplete if any answer was complete, else failed
+    any other RemoteError, and a bug of ours                   failed, by its class name
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeAlias, TypeVar
+
+from inventory.errors import LongarmError, Text
+from inventory.host import Host
+from remote.answer import Answer, Ended
+from remote.errors import (
+    AuthenticationRefused,
+    ConnectFailed,
+    ConnectionLost,
+    CredentialBlocked,
+    CredentialUnusable,
+    DeadlineExceeded,
+    HostKeyRefused,
+    RemoteError,
+    TransportUnsupported,
+)
+from remote.session import Connect, Session
+from runner.outcome import Outcome
+
+T = TypeVar("T")
+Job: TypeAlias = Callable[[Session, float], Awaitable[T]]
+"""Gets the seconds that are left, and brings back what it has when they are over."""
+Clock: TypeAlias = Callable[[], datetime]
+
+OUTCOMES: tuple[tuple[type[RemoteError], Outcome], ...] = (
+    (ConnectFailed, Outcome.UNREACHABLE),
+    (HostKeyRefused, Outcome.REFUSED),
+    (AuthenticationRefused, Outcome.REFUSED),
+    (CredentialUnusable, Outcome.REFUSED),
+    (CredentialBlocked, Outcome.REFUSED),
+    (TransportUnsupported, Outcome.REFUSED),
+    (DeadlineExceeded, Outcome.TIMED_OUT),
+    (ConnectionLost, Outcome.FAILED),
+    (RemoteError, Outcome.FAILED),
+)
+"""Most specific first; a test walks the tree of remote/errors.py for gaps."""
+
+GRACE_S = 1.0
+"""A job that keeps its deadline brings partial answers back; past this it is cut off without them."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRun(Generic[T]):
+    """How one host ended: `value` is what its job returned; without one, `outcome` says why there is none."""
+
+    host: Host
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    value: T | None = None
+    outcome: Outcome | None = None
+    error: Text | None = None
+    hint: Text | None = None
+    error_kind: str = ""
+    partial: Mapping[str, Answer] = field(default_factory=dict, hash=False)
+    """Answers that were complete before it broke."""
+
+
+async def run_host(host: Host, job: Job[T], connect: Connect, *, deadline_s: float, clock: Clock) -> HostRun[T]:
+    """Return how `job` ended on `host`.
+
+    Cancellation is not caught: the run itself marks what was in flight as interrupted.
+    """
+    started_at, now = clock(), asyncio.get_running_loop().time
+    over = now() + deadline_s
+    try:
+        async with asyncio.timeout(deadline_s + GRACE_S), connect(host) as session:
+            value = await job(session, max(over - now(), 0.001))
+        return HostRun(host=host, started_at=started_at, ended_at=clock(), value=value)
+    except RemoteError as error:
+        return _stopped(host, error, started_at, clock())
+    except TimeoutError:
+        return _stopped(host, DeadlineExceeded(host.name, deadline_s), started_at, clock())
+    except Exception as bug:  # noqa: BLE001 - a fault of ours: shown as such, and the run goes on
+        return broken(HostRun(host=host, started_at=started_at, ended_at=clock()), bug)
+
+
+def attempt(make: Callable[[], T]) -> T | Exception:
+    """Return what `make` makes of a host's answers, or the bug that stopped it, as a value."""
+    try:
+        return make()
+    except Exception as bug:  # noqa: BLE001 - a fault of ours: shown as such, and the run goes on
+        return bug
+
+
+def broken(ended: HostRun[T], bug: Exception) -> HostRun[T]:
+    """Return the host run as failed by a bug of ours, which the log tells in full."""
+    _log.error("a fault of longarm on host %s", ended.host.name, exc_info=bug)
+    text = (
+        bug.text if isinstance(bug, LongarmError) else Text("a fault in longarm: {kind}: {words}", kind=_kind(bug), words=bug)
+    )
+    return HostRun(
+        host=ended.host,
+        started_at=ended.started_at,
+        ended_at=ended.ended_at,
+        outcome=Outcome.FAILED,
+        error=text,
+        error_kind=_kind(bug),
+    )
+
+
+def _stopped(host: Host, error: RemoteError, started_at: datetime, ended_at: datetime) -> HostRun[T]:
+    partial: Mapping[str, Answer] = error.partial if isinstance(error, ConnectionLost | DeadlineExceeded) else {}
+    outcome = next(outcome for kind, outcome in OUTCOMES if isinstance(error, kind))
+    complete = any(answer.ended is not Ended.LOST for answer in partial.values())
+    return HostRun(
+        host=host,
+        started_at=started_at,
+        ended_at=ended_at,
+        outcome=Outcome.INCOMPLETE if isinstance(error, ConnectionLost) and complete else outcome,
+        error=error.text,
+        hint=error.hint,
+        error_kind=_kind(error),
+        partial=partial,
+    )
+
+
+def _kind(error: Exception) -> str:
+    return type(error).__name__

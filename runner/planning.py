@@ -1,0 +1,197 @@
+"""Plans of runs: a new one from what somebody asks, the rest of an interrupted one from what was recorded."""
+
+from __future__ import annotations
+
+import platform
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from importlib.metadata import version
+
+from diagnostics.content import Content
+from diagnostics.formats import decode_content, decode_diagnosis, encode_content
+from diagnostics.library import Library
+from diagnostics.probe import Probe
+from inventory.errors import Text, UsageError
+from inventory.host import Host
+from inventory.inventory import Inventory
+from remote.bundle.frames import FORMAT as BUNDLE
+from runner.diagnosing import Diagnosing, Thresholds, merged, target_row
+from runner.fan_out import Limits
+from runner.host_run import Clock
+from runner.outcome import Outcome, RunState
+from runner.request import DiagnoseRequest, NotResumable, new_run_id
+from runner.run import Plan
+from runner.store.blobs import digest_of
+from runner.store.changes import BeginRun, ResumeRun
+from runner.store.port import Store, WholeRun
+from runner.store.rows import AuditRow, HostRow, RunRow, StateRow
+
+UNFINISHED = (None, Outcome.INTERRUPTED, Outcome.NOT_STARTED)
+"""Outcomes of hosts that `resume` asks again."""
+
+VANISHED = Text("not asked: the inventory does not know this host any more")
+
+
+def plan_of(request: DiagnoseRequest, store: Store, clock: Clock) -> Plan:
+    """Return the plan of a new run."""
+    now, hosts, library = clock(), request.selection.hosts, request.library
+    _check_thresholds(request.playbook.thresholds, hosts, library)
+    content = encode_content(library.content(request.checks))
+    run = RunRow(
+        run=new_run_id(now),
+        playbook=request.playbook.id,
+        title=dict(request.playbook.title),
+        maintenance=request.playbook.maintenance.value,
+        expression=request.selection.expression,
+        actor=request.actor,
+        case=request.case,
+        customers=tuple(sorted({host.customer for host in hosts if host.customer})),
+        state=RunState.RUNNING,
+        checks=request.checks,
+        request={
+            "concurrency": request.concurrency,
+            "host_deadline_s": request.host_deadline_s,
+            "run_deadline_s": request.run_deadline_s,
+            "languages": list(request.languages),
+            "extra_probes": [probe.id for probe in request.extra_probes],
+            "thresholds": {check: dict(values) for check, values in request.playbook.thresholds.items()},
+        },
+        versions={**_versions(library), "playbook": request.playbook.digest},
+        content_digest=digest_of(content),
+        started_at=now,
+    )
+    rows = tuple(target_row(run.run, position, host) for position, host in enumerate(hosts))
+    return Plan(
+        begin=BeginRun(run=run, hosts=rows, audit=_audit(run, request.actor, "run.started", now)),
+        hosts=hosts,
+        diagnosing=_diagnosing(run, library, request.extra_probes, hosts, store, clock),
+        limits=_limits(run),
+        languages=request.languages,
+        content=content,
+    )
+
+
+def plan_of_rest(whole: WholeRun, inventory: Inventory, library: Library, store: Store, clock: Clock, actor: str) -> Plan:
+    """Return the plan of what an interrupted run has not done; what it did stays as it is."""
+    _check_resumable(whole.run, library)
+    unfinished = [row for row in whole.hosts if row.outcome in UNFINISHED]
+    hosts = tuple(inventory.hosts[row.host] for row in unfinished if row.host in inventory.hosts)
+    content = encode_content(_both(decode_content(store.blob(whole.run.content_digest)), library.content(whole.run.checks)))
+    run = replace(whole.run, versions=_resumed(whole.run.versions, library), content_digest=digest_of(content))
+    extra = tuple(library.probes[probe] for probe in run.request["extra_probes"])
+    diagnosing = _diagnosing(run, library, extra, hosts, store, clock)
+    now = clock()
+    changed = run.versions["library"] != library.digest
+    detail = f"library {run.versions['library']} at the start, {library.digest} now" if changed else ""
+    return Plan(
+        begin=ResumeRun(
+            run=run,
+            hosts=tuple(_asked_again(row, inventory.hosts.get(row.host)) for row in unfinished),
+            audit=_audit(run, actor, "run.resumed", now, detail),
+        ),
+        hosts=hosts,
+        diagnosing=diagnosing,
+        limits=_limits(run),
+        languages=tuple(run.request["languages"]),
+        content=content,
+        states=tuple(
+            diagnosing.states(row, row.ended_at, decode_diagnosis(row.diagnosis))
+            for row in whole.hosts
+            if row.diagnosis is not None and row.ended_at is not None and row.outcome not in UNFINISHED
+        ),
+    )
+
+
+def _check_thresholds(thresholds: Thresholds, hosts: Sequence[Host], library: Library) -> None:
+    """Raise UsageError for an override that means nothing: judging would pass over it in silence."""
+    for problem in library.threshold_problems(thresholds):
+        raise UsageError(Text("the playbook's thresholds: {problem}", problem=problem))
+    for own in {id(value): (host, value) for host in hosts if (value := host.vars.get("thresholds"))}.values():
+        host, value = own
+        if not isinstance(value, Mapping) or not all(isinstance(values, Mapping) for values in value.values()):
+            raise UsageError(Text("the thresholds of host {host} are not mappings by check", host=host.name))
+        for problem in library.threshold_problems(merged({}, value)):
+            raise UsageError(Text("the thresholds of host {host}: {problem}", host=host.name, problem=problem))
+
+
+def _check_resumable(run: RunRow, library: Library) -> None:
+    if run.state is RunState.ENDED:
+        raise NotResumable(Text("run {run} has ended: there is nothing left to do", run=run.run))
+    if unknown := [check for check in run.checks if check not in library.checks]:
+        raise NotResumable(Text("run {run} needs checks that are not here: {names}", run=run.run, names=", ".join(unknown)))
+    if unknown := [probe for probe in run.request["extra_probes"] if probe not in library.probes]:
+        raise NotResumable(
+            Text("run {run} needs probes that are not here: {names}", run=run.run, names=", ".join(unknown)),
+            Text("give the same --probes as at its start"),
+        )
+
+
+def _diagnosing(
+    run: RunRow, library: Library, extra: tuple[Probe, ...], hosts: Sequence[Host], store: Store, clock: Clock
+) -> Diagnosing:
+    earlier: defaultdict[str, list[StateRow]] = defaultdict(list)
+    for state in store.states([host.name for host in hosts]):
+        earlier[state.host].append(state)
+    return Diagnosing(
+        run=run.run,
+        library=library,
+        checks=run.checks,
+        extra=extra,
+        thresholds=run.request["thresholds"],
+        earlier=dict(earlier),
+        versions={"longarm": version("longarm"), "bundle": BUNDLE, "probes": library.digest},
+        clock=clock,
+    )
+
+
+def _limits(run: RunRow) -> Limits:
+    return Limits(
+        concurrency=run.request["concurrency"],
+        host_deadline_s=run.request["host_deadline_s"],
+        run_deadline_s=run.request["run_deadline_s"],
+    )
+
+
+def _versions(library: Library) -> dict[str, str]:
+    return {
+        "longarm": version("longarm"),
+        "library": library.digest,
+        "bundle": BUNDLE,
+        "python": platform.python_version(),
+    }
+
+
+def _resumed(versions: Mapping[str, str], library: Library) -> dict[str, str]:
+    """Return the versions as they were at the start, with those of the resumption where they differ."""
+    now = {name: value for name, value in _versions(library).items() if versions.get(name) != value}
+    return {**versions, **{f"{name}, resumed": value for name, value in now.items()}}
+
+
+def _both(recorded: Content, now: Content) -> Content:
+    """Return the words that a run began with, and those that only the library of now has."""
+    return Content(
+        checks={**now.checks, **recorded.checks},
+        rules={**now.rules, **recorded.rules},
+        questions={**now.questions, **recorded.questions},
+    )
+
+
+def _asked_again(row: HostRow, host: Host | None) -> HostRow:
+    if host is None:
+        return replace(row, outcome=Outcome.NOT_STARTED, error=VANISHED, hint=None, error_kind="", ended_at=None)
+    return target_row(row.run, row.position, host)
+
+
+def _audit(run: RunRow, actor: str, action: str, now: datetime, detail: str = "") -> AuditRow:
+    return AuditRow(
+        at=now,
+        actor=actor,
+        action=action,
+        run=run.run,
+        case=run.case,
+        customers=run.customers,
+        digests=(run.content_digest, run.versions["library"], run.versions["playbook"]),
+        detail=detail,
+    )

@@ -1,0 +1,64 @@
+"""What somebody asks of a desk, and the ids that runs go by."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from diagnostics.library import Library
+from diagnostics.probe import Probe
+from inventory.errors import LongarmError, Text, UsageError
+from inventory.host import Selection
+from playbooks.model import Playbook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiagnoseRequest:
+    """Diagnose the selected hosts by a playbook's checks; changes nothing on them."""
+
+    selection: Selection
+    playbook: Playbook
+    library: Library
+    checks: tuple[str, ...]
+    """Ids of the checks that judge; may be empty where only `extra_probes` are asked."""
+    case: str | None
+    actor: str
+    concurrency: int = 50
+    host_deadline_s: float = 120
+    """From the first packet to a host until its answers are in."""
+    run_deadline_s: float | None = None
+    """After it no host is begun and none is waited for; what was not begun is `not_started`."""
+    extra_probes: tuple[Probe, ...] = ()
+    languages: tuple[str, ...] = ("en",)
+    """Of the reports that the case gets."""
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise UsageError(Text("at least one host at a time, not {count}", count=self.concurrency))
+        if self.host_deadline_s <= 0 or (self.run_deadline_s is not None and self.run_deadline_s <= 0):
+            raise UsageError(Text("a deadline is longer than 0 s"))
+        if not self.checks and not self.extra_probes:
+            raise UsageError(Text("nothing to ask: no check and no probe was chosen"))
+
+
+class NoSuchRun(LongarmError):
+    """No run has this id, or more than one begins or ends so."""
+
+    def __init__(self, part: str, candidates: tuple[str, ...] = ()) -> None:
+        self.part, self.candidates = part, candidates
+        text = (
+            Text("“{part}” could be any of {runs}", part=part, runs=", ".join(candidates[:5]))
+            if candidates
+            else Text("there is no run “{part}”", part=part)
+        )
+        super().__init__(text, Text("longarm run list"))
+
+
+class NotResumable(LongarmError):
+    """The run cannot go on: it has ended, or what it needs is not here."""
+
+
+def new_run_id(now: datetime) -> str:
+    """Return an id that sorts by time and that nobody can guess or meet twice: `20261122-104755-7f3a9c`."""
+    return f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"

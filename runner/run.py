@@ -1,0 +1,120 @@
+"""One diagnostic run on its way: begun on disk before the first connection, each host recorded as it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from inventory.host import Host
+from remote.session import Connect
+from runner.diagnosing import Asked, Diagnosing
+from runner.fan_out import FanOut, Limits
+from runner.host_run import HostRun
+from runner.observer import Observer
+from runner.outcome import Outcome, RunState
+from runner.record import HostRecord
+from runner.recording import host_record
+from runner.store.changes import BeginRun, EndHost, EndRun, HostStates, ResumeRun
+from runner.store.port import Store
+from runner.store.rows import OutboxRow, OutboxState
+
+KIND, AUDIENCE = "diagnose", "internal"
+"""Of the reports that a diagnostic run owes its case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run is going to do, and what is known of it already."""
+
+    begin: BeginRun | ResumeRun
+    hosts: tuple[Host, ...] = field(hash=False)
+    """Those to ask, in order."""
+    diagnosing: Diagnosing = field(hash=False)
+    limits: Limits
+    languages: tuple[str, ...]
+    content: bytes = field(repr=False)
+    states: tuple[HostStates, ...] = ()
+    """Of hosts that a resumed run had finished before."""
+
+
+class DiagnosticRun:
+    """Drives a plan; `stop` may be called at any moment from the same event loop."""
+
+    def __init__(self, plan: Plan, store: Store, connect: Connect, observer: Observer) -> None:
+        self._plan, self._store, self._observer = plan, store, observer
+        self._targets = {row.host: row for row in plan.begin.hosts}
+        self._states = list(plan.states)
+        self.records: dict[str, HostRecord] = {}
+        self._fan_out: FanOut[Asked] = FanOut(
+            plan.hosts,
+            plan.diagnosing.ask,
+            connect,
+            limits=plan.limits,
+            clock=plan.diagnosing.clock,
+            started=observer.host_started,
+            ended=self._host_ended,
+        )
+
+    @property
+    def id(self) -> str:
+        """Return the id of the run."""
+        return self._plan.begin.run.run
+
+    @property
+    def stopped(self) -> bool:
+        """Tell whether `stop` was called."""
+        return self._fan_out.stopped
+
+    def stop(self) -> None:
+        """Begin no further host, interrupt those in flight, and account for all."""
+        self._fan_out.stop()
+
+    async def drive(self) -> None:
+        """Return when every host and the end of the run are on disk; raises StoreFailed."""
+        await self._kept(self._plan.begin, (self._plan.content,))
+        self._observer.run_started(self.id, self._plan.hosts)
+        await self._fan_out.drive()
+        unfinished = {record.outcome for record in self.records.values()} & {Outcome.INTERRUPTED, Outcome.NOT_STARTED}
+        await self._kept(self._end(RunState.INTERRUPTED if self._fan_out.stopped and unfinished else RunState.ENDED))
+
+    async def _host_ended(self, ended: HostRun[Asked]) -> None:
+        judged = self._plan.diagnosing.judge(self._targets[ended.host.name], ended)
+        await self._kept(EndHost(host=judged.row), judged.blobs)
+        if judged.states is not None:
+            self._states.append(judged.states)
+        record = host_record(judged.row, judged.kept, RunState.RUNNING)
+        self.records[record.host] = record
+        self._observer.host_ended(record)
+
+    async def _kept(self, change: BeginRun | ResumeRun | EndHost | EndRun, blobs: Sequence[bytes] = ()) -> None:
+        """Return when the change is on disk; a cancelled caller does not take it back."""
+        await asyncio.shield(asyncio.wrap_future(self._store.write(change, blobs)))
+
+    def _end(self, state: RunState) -> EndRun:
+        now, ended = self._plan.diagnosing.clock(), state is RunState.ENDED
+        return EndRun(
+            run=self.id,
+            state=state,
+            ended_at=now if ended else None,
+            audit=replace(self._plan.begin.audit, at=now, action=f"run.{state.value}", detail=""),
+            outbox=tuple(self._owed(language, now) for language in self._plan.languages)
+            if ended and self._plan.begin.run.case
+            else (),
+            states=tuple(self._states) if ended else (),
+        )
+
+    def _owed(self, language: str, now: datetime) -> OutboxRow:
+        return OutboxRow(
+            id=0,
+            run=self.id,
+            case=self._plan.begin.run.case or "",
+            kind=KIND,
+            audience=AUDIENCE,
+            language=language,
+            state=OutboxState.PENDING,
+            actor=self._plan.begin.run.actor,
+            customers=self._plan.begin.run.customers,
+            created_at=now,
+        )
