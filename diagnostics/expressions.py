@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from diagnostics.cel_engine import FAILURES, complaint, engine
 from diagnostics.cel_lint import Path, Reading, lint
@@ -117,11 +117,16 @@ def _compiled(text: str) -> Any:
         raise BadSyntax(offset, Text("the expression is not understood: {words}", words=words)) from None
 
 
+Plan: TypeAlias = "Mapping[str, Plan] | None"
+"""The part of a value that is read: names (`[]` for every item of a list), None where all of it is."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
     """What several expressions together need from the engine's context."""
 
-    paths: tuple[Path, ...] = ()
+    plans: Mapping[str, Plan] = field(default_factory=dict, hash=False)
+    """By variable."""
     functions: tuple[str, ...] = ()
     constants: tuple[str, ...] = ()
 
@@ -130,7 +135,7 @@ class Needs:
         """Return what these expressions need, those that are only paths left out."""
         readings = [expression.reading for expression in expressions if expression.reading.plain is None]
         return Needs(
-            paths=tuple(dict.fromkeys(path for reading in readings for path in reading.paths)),
+            plans=dict(plan_of([path for reading in readings for path in reading.paths]) or {}),
             functions=tuple(dict.fromkeys(name for reading in readings for name in reading.functions)),
             constants=tuple(dict.fromkeys(name for reading in readings for name in reading.constants)),
         )
@@ -142,14 +147,16 @@ class Scope:
     def __init__(self, variables: Mapping[str, Any], needs: Needs) -> None:
         self._variables, self._needs = dict(variables), needs
         self._context: Any = None
-        self._stale: set[str] = set()
+        self._stale: dict[str, None] = {}
         self._sizes: dict[Path, int] = {}
 
     def set(self, name: str, value: Any) -> None:
         """Give a variable another value, such as `item`."""
         self._variables[name] = value
-        self._stale.add(name)
-        self._sizes = {path: size for path, size in self._sizes.items() if path[0] != name}
+        if name in self._needs.plans:
+            self._stale[name] = None
+        if self._sizes:
+            self._sizes = {path: size for path, size in self._sizes.items() if path[0] != name}
 
     def follow(self, path: Path) -> Any:
         """Return the value at a path, or raise Undecided naming it."""
@@ -170,23 +177,23 @@ class Scope:
 
     def context(self) -> Any:
         """Return the engine's context, holding what the expressions of this scope need."""
-        roots = dict.fromkeys(path[0] for path in self._needs.paths)
         try:
             if self._context is None:
-                constants = {name: CONSTANTS[name] for name in self._needs.constants}
-                ours = {name: run for name in self._needs.functions if (run := FUNCTIONS[name].run)}
-                self._context = engine().Context(constants | {root: self._pruned(root) for root in roots}, ours)
+                self._context = self._converted()
             else:
-                for root in self._stale & set(roots):
-                    self._context.add_variable(root, self._pruned(root))
+                for name in self._stale:
+                    self._context.add_variable(name, pruned(self._variables[name], self._needs.plans[name]))
         except FAILURES as error:
             self._context = None
             raise Undecided(Why(reason=Reason.NOT_EVALUATED, detail=str(error)[:200])) from None
         self._stale.clear()
         return self._context
 
-    def _pruned(self, root: str) -> Any:
-        return pruned(self._variables.get(root, {}), [path[1:] for path in self._needs.paths if path[0] == root])
+    def _converted(self) -> Any:
+        variables = {name: pruned(self._variables.get(name, {}), plan) for name, plan in self._needs.plans.items()}
+        constants = {name: CONSTANTS[name] for name in self._needs.constants}
+        ours = {name: run for name in self._needs.functions if (run := FUNCTIONS[name].run)}
+        return engine().Context(constants | variables, ours)
 
     def bound(self, loops: Iterable[tuple[Path | int, ...]]) -> None:
         """Raise Undecided where comprehensions would go over too many items or pairs."""
@@ -222,21 +229,35 @@ def longest(value: Any, path: Path) -> int:
     return len(value) if isinstance(value, list | tuple) else 0
 
 
-def pruned(value: Any, paths: Iterable[Path]) -> Any:
-    """Return the part of `value` that lies on one of the paths; what is absent stays absent.
+def plan_of(paths: Iterable[Path]) -> Plan:
+    """Return what several paths together read.
 
-    >>> pruned({"a": [{"b": 1, "c": 2}], "d": 3}, [("a", "[]", "b")])
-    {'a': [{'b': 1}]}
+    >>> plan_of([("a", "[]", "b"), ("a", "[]", "c"), ("d",), ("d", "e")])
+    {'a': {'[]': {'b': None, 'c': None}}, 'd': None}
     """
     wanted: dict[str, list[Path]] = {}
     for path in paths:
         if not path:
-            return value
+            return None
         wanted.setdefault(path[0], []).append(path[1:])
-    if isinstance(value, Mapping):
-        return {name: pruned(value[name], below) for name, below in wanted.items() if name in value}
-    if isinstance(value, list | tuple) and "[]" in wanted:
-        return [pruned(item, wanted["[]"]) for item in value]
+    return {name: plan_of(below) for name, below in wanted.items()}
+
+
+def pruned(value: Any, plan: Plan) -> Any:
+    """Return the part of `value` that a plan reads; what is absent stays absent.
+
+    >>> pruned({"a": [{"b": 1, "c": 2}], "d": 3}, {"a": {"[]": {"b": None}}})
+    {'a': [{'b': 1}]}
+    """
+    if plan is None:
+        return value
+    if isinstance(value, dict):
+        return {
+            name: value[name] if below is None else pruned(value[name], below) for name, below in plan.items() if name in value
+        }
+    if isinstance(value, list | tuple) and "[]" in plan:
+        items = plan["[]"]
+        return [pruned(item, items) for item in value]
     return value
 
 

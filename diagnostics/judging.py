@@ -101,13 +101,16 @@ class _Judge:
         try:
             if self.check.when and not self.check.when.holds(self.scope):
                 return Judged(left_out=True)
-            subject = {name: scalar(one.evaluate(self.scope), one) for name, one in self.check.subject.items()}
+            earlier = self.earlier.get(key_of(self.subject())) if self.earlier else None
+            severity, held, unseen = self.severity(earlier)
+            finding = self.finding(self.subject(), severity, held, earlier) if severity else None
         except Undecided as undecided:
             return Judged(unseen=(undecided.why,))
-        earlier = self.earlier.get(key_of(subject))
-        severity, held, unseen = self.severity(earlier)
-        finding = self.finding(subject, severity, held, earlier) if severity else None
         return Judged(finding, tuple(unseen))
+
+    def subject(self) -> dict[str, Param]:
+        """Return what the item is, or raise Undecided: what has no name can be neither reported nor compared."""
+        return {name: scalar(one.evaluate(self.scope), one) for name, one in self.check.subject.items()}
 
     def severity(self, earlier: Earlier | None) -> tuple[Severity | None, bool, list[Why]]:
         """Return the worst severity that holds, whether only the clear bound keeps it, and what could not be decided."""
