@@ -10,6 +10,7 @@ from inventory.documents import load_document
 from inventory.drafts import Drafts
 from inventory.errors import InvalidFile
 from inventory.inventory import Inventory
+from inventory.nodes import collection_paused
 
 
 def load_inventory(paths: Iterable[Path]) -> Inventory:
@@ -17,6 +18,11 @@ def load_inventory(paths: Iterable[Path]) -> Inventory:
 
     Raises InvalidFile with every mistake of every file.
     """
+    with collection_paused():
+        return _load(paths)
+
+
+def _load(paths: Iterable[Path]) -> Inventory:
     drafts = Drafts()
     broken: list[InvalidFile] = []
     seen: set[Path] = set()

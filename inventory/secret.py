@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
+import re
+from collections.abc import Iterator
+from typing import AnyStr
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
@@ -48,53 +52,117 @@ class Secret:
 
 
 class Masker:
-    """Replaces known secrets, in plain, JSON-escaped, URL-quoted and base64 form, by `***`."""
+    """Replaces known secrets, plain and in every encoding of `encoded_forms`, by `***`.
+
+    It sees one piece of text at a time: whoever cuts a stream into chunks keeps enough of the last
+    one (`longest`) to find a secret that lies across the cut.
+    """
 
     def __init__(self) -> None:
-        self._forms: list[str] = []
+        self._forms: tuple[str, ...] = ()
+        self._packed_forms: tuple[bytes, ...] = ()
+
+    @property
+    def longest(self) -> int:
+        """Return the length in bytes of the longest known form; 0 when no secret is known."""
+        return max(map(len, self._packed_forms), default=0)
 
     def learn(self, secret: Secret) -> None:
         """Mask `secret` from now on; values shorter than 4 characters are too common to mask."""
         value = secret.reveal()
         if len(value) < _SHORTEST:
             return
-        self._forms = sorted({*self._forms, *encoded_forms(value)}, key=len, reverse=True)
+        self._forms = tuple(sorted({*self._forms, *encoded_forms(value)}))
+        self._packed_forms = tuple(_packed(form) for form in self._forms)
 
     def text(self, text: str) -> str:
         """Return `text` with every known secret masked."""
-        for form in self._forms:
-            text = text.replace(form, MASK)
-        return text
+        return _masked(text, self._forms, MASK)
 
     def data(self, data: bytes) -> bytes:
         """Return `data` with the UTF-8 form of every known secret masked."""
-        for form in self._forms:
-            data = data.replace(form.encode(), MASK.encode())
-        return data
+        return _masked(data, self._packed_forms, MASK.encode())
 
     def leaks(self, data: bytes) -> bool:
         """Tell whether `data` still holds a known secret: the last look before bytes leave."""
-        return any(form.encode() in data for form in self._forms)
+        return any(form in data for form in self._packed_forms)
+
+
+def _masked(data: AnyStr, forms: tuple[AnyStr, ...], mask: AnyStr) -> AnyStr:
+    """Return `data` without any of the forms; where two overlap, all of both is gone."""
+    while spans := sorted(_spans(data, forms)):  # each turn shortens the data, since every form is longer than the mask
+        kept: list[AnyStr] = [data[: spans[0][0]], mask]
+        end = spans[0][1]
+        for start, stop in spans[1:]:
+            if start > end:
+                kept += [data[end:start], mask]
+            end = max(end, stop)
+        kept.append(data[end:])
+        data = data[:0].join(kept)
+    return data
+
+
+def _spans(data: AnyStr, forms: tuple[AnyStr, ...]) -> Iterator[tuple[int, int]]:
+    for form in forms:
+        start = data.find(form)
+        while start >= 0:
+            yield start, start + len(form)
+            start = data.find(form, start + 1)
 
 
 def encoded_forms(value: str) -> set[str]:
-    """Return the forms in which `value` may turn up in text: itself, quoted, escaped, base64 at 3 offsets."""
-    forms = {
+    """Return the forms in which `value` may turn up in text: itself, escaped, quoted, in hexadecimal and in base64.
+
+    Escaped as in JSON (once and twice), HTML, URLs, Python, sh and PowerShell. In base64 it is
+    found wherever it begins in the packed bytes, also as UTF-16 (PowerShell's encoded commands).
+    """
+    packed = _packed(value)
+    once = {
         value,
-        json.dumps(value)[1:-1],
-        json.dumps(value, ensure_ascii=False)[1:-1],
-        quote(value),
-        quote(value, safe=""),
-        quote_plus(value),
+        *_json_forms(value),
+        *(quoted for safe in ("", "/") for quoted in (quote(packed, safe=safe), quote_plus(packed, safe=safe))),
+        html.escape(value),
+        html.escape(value, quote=False),
+        html.escape(value, quote=False).replace('"', "&#34;").replace("'", "&#39;"),
+        repr(value)[1:-1],
+        repr(packed)[2:-1],
         value.replace("'", "'\\''"),
+        value.replace("'", "'\"'\"'"),
+        value.replace("'", "''"),
+        packed.hex(),
+        packed.hex().upper(),
     }
+    twice = {escaped for form in _json_forms(value) for escaped in _json_forms(form)}
+    lower = {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), form) for form in once if "%" in form}
+    return once | twice | lower | _base64_forms(packed) | _base64_forms(value.encode("utf-16-le", "surrogatepass"))
+
+
+def _json_forms(value: str) -> set[str]:
+    ascii_form, wide_form = json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]
+    careful = (form.translate(_SCRIPT_SAFE) for form in (ascii_form, wide_form))  # as Go and PowerShell write it
+    return {ascii_form, wide_form, *careful}
+
+
+_SCRIPT_SAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&'"}
+
+
+def _base64_forms(packed: bytes) -> set[str]:
+    """Return the base64 characters that depend on these bytes alone, for each place in a group of three."""
+    forms = set()
     for offset in range(3):
-        packed = base64.b64encode(b"\0" * offset + value.encode()).decode().rstrip("=")
-        core = packed[-(-offset * 4 // 3) + (offset > 0) :] if offset else packed
-        core = core[: len(core) - (1 if (len(value.encode()) + offset) % 3 else 0)]
-        if len(core) >= 8:
-            forms |= {core, core.replace("+", "-").replace("/", "_")}
+        first = -(-8 * offset // 6)
+        beyond = 8 * (offset + len(packed)) // 6
+        core = base64.b64encode(bytes(offset) + packed).decode()[first:beyond]
+        forms |= {core, core.replace("+", "-").replace("/", "_")}
     return forms
+
+
+def _packed(value: str) -> bytes:
+    """Return the bytes of a text; those that were no UTF-8 when it was read come back as they were."""
+    try:
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogatepass")
 
 
 MASKER = Masker()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -13,7 +11,7 @@ from yaml._yaml import CParser
 from yaml._yaml import Mark as CMark
 
 from inventory.errors import InvalidFile, Place, Problem, Text
-from inventory.nodes import ListNode, MapNode, Node, ScalarNode, ScalarValue, Style
+from inventory.nodes import ListNode, MapNode, Node, ScalarNode, ScalarValue, Style, collection_paused
 from inventory.yaml_scalars import NotStorable, core_value
 from inventory.yaml_syntax import explain_syntax_error
 
@@ -69,18 +67,6 @@ def _length(event: yaml.ScalarEvent) -> int:
     return event.end_mark.index - event.start_mark.index
 
 
-@contextmanager
-def _collection_paused() -> Iterator[None]:
-    """Keep the cycle collector from walking the growing tree, which holds no cycles (20,000 hosts: 2.8 s instead of 4.9 s)."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
 class Builder:
     """Builds the nodes of one document without recursion; collects what it can, stops at what it cannot pass."""
 
@@ -95,7 +81,7 @@ class Builder:
 
     def build(self) -> Node:
         """Return the root node; an empty document is the scalar null."""
-        with _collection_paused():
+        with collection_paused():
             self._read()
         if self.problems:
             raise InvalidFile(self.problems)
