@@ -15,15 +15,15 @@ from diagnostics.formats import encode_diagnosis, encode_evidence
 from diagnostics.library import Library
 from diagnostics.probe import Probe
 from diagnostics.redaction import redact
-from diagnostics.verdict import Verdict
 from inventory.errors import Text
 from inventory.host import Expectations, Host, Value
 from remote.answer import Answer, Ended
 from remote.question import Privilege, Question
 from remote.session import Session, SessionFacts
 from runner.host_run import Clock, HostRun, attempt, broken
-from runner.outcome import Outcome
-from runner.recording import NOTHING, Kept
+from runner.outcome import Outcome, RunState
+from runner.record import HostRecord
+from runner.recording import Kept, host_record
 from runner.store.blobs import digest_of
 from runner.store.changes import HostStates
 from runner.store.rows import HostRow, StateRow
@@ -45,10 +45,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """How one host ended: its row, the evidence to keep with it, and the state it leaves for the next run."""
+    """How one host ended: its row and record, the evidence to keep with it, the state it leaves for the next run."""
 
     row: HostRow
-    kept: Kept = NOTHING
+    record: HostRecord
     blobs: tuple[bytes, ...] = field(default=(), repr=False)
     states: HostStates | None = None
 
@@ -103,25 +103,15 @@ class Diagnosing:
         """Return how the host ended, from what came back; a fault of ours on the way makes it failed, evidence kept."""
         asked = ended.value or self._partly_asked(ended)
         if asked is None:
-            return Judged(row=_row(target, ended))
+            return _unjudged(target, ended)
         taken = attempt(lambda: self._take(ended, asked))
         if isinstance(taken, Exception):
-            return Judged(row=_row(target, broken(ended, taken)))
+            return _unjudged(target, broken(ended, taken))
         target = replace(target, evidence_digest=taken.digest, denied_root=self._denied_root(ended.host, taken.evidence))
-        concluded = attempt(lambda: self._conclude(taken, asked, ended))
-        if isinstance(concluded, Exception):
-            row = _row(target, broken(ended, concluded))
-            return Judged(row=row, kept=Kept(evidence=taken.evidence), blobs=(taken.data,))
-        diagnosis, data, outcome = concluded
-        row = replace(_row(target, ended), outcome=outcome, diagnosis=data, diagnosis_digest=digest_of(data))
-        if row.error is None:
-            row = replace(row, error=self._error(outcome, asked, ended.host))
-        return Judged(
-            row=row,
-            kept=Kept(evidence=taken.evidence, diagnosis=diagnosis),
-            blobs=(taken.data,),
-            states=self.states(target, taken.context.now, diagnosis),
-        )
+        judged = attempt(lambda: self._judged(target, taken, asked, ended))
+        if isinstance(judged, Exception):
+            return _unjudged(target, broken(ended, judged), taken)
+        return judged
 
     def _partly_asked(self, ended: HostRun[Asked]) -> Asked | None:
         """Return what an error brought along as if it had been answered, the rest as lost."""
@@ -165,27 +155,33 @@ class Diagnosing:
         data = encode_evidence(evidence, context)
         return _Taken(evidence=evidence, context=context, data=data, digest=digest_of(data))
 
-    def _conclude(self, taken: _Taken, asked: Asked, ended: HostRun[Asked]) -> tuple[Diagnosis, bytes, Outcome]:
+    def _judged(self, target: HostRow, taken: _Taken, asked: Asked, ended: HostRun[Asked]) -> Judged:
         diagnosis = diagnose(taken.evidence, taken.context, self.library)
         if sorted(result.check for result in diagnosis.results) != sorted(self.checks):
             raise AssertionError(f"accounting: {len(self.checks)} checks asked for, {len(diagnosis.results)} accounted for")
         outcome = ended.outcome or (Outcome.TIMED_OUT if asked.overdue else self._outcome(diagnosis, asked.answers))
-        return diagnosis, encode_diagnosis(diagnosis), outcome
+        data = encode_diagnosis(diagnosis)
+        row = replace(
+            _row(target, ended),
+            outcome=outcome,
+            error=ended.error or _error(outcome, asked, ended.host),
+            diagnosis=data,
+            diagnosis_digest=digest_of(data),
+        )
+        return Judged(
+            row=row,
+            record=host_record(row, Kept(evidence=taken.evidence, diagnosis=diagnosis), RunState.RUNNING),
+            blobs=(taken.data,),
+            states=self.states(target, taken.context.now, diagnosis),
+        )
 
     def _outcome(self, diagnosis: Diagnosis, answers: Mapping[str, Answer]) -> Outcome:
         """Return how a host ended whose answers came back: what could not be seen goes before what was."""
         extra = [answers[probe.id] for probe in self.extra if probe.id in answers]
-        unseen = any(result.verdict is Verdict.UNKNOWN for result in diagnosis.results)
+        unseen = not all(result.complete for result in diagnosis.results)
         if not answers or unseen or any(answer.ended is not Ended.EXITED for answer in extra):
             return Outcome.INCOMPLETE
         return Outcome.FINDINGS if diagnosis.findings else Outcome.OK
-
-    def _error(self, outcome: Outcome, asked: Asked, host: Host) -> Text | None:
-        if outcome is Outcome.TIMED_OUT:
-            return Text("the host's deadline passed before every answer was in")
-        if not asked.answers:
-            return Text("nothing was asked: no check or probe is for {platform}", platform=host.platform.value)
-        return None
 
     def _denied_root(self, host: Host, evidence: Evidence) -> str:
         """Return why questions for root were not asked, in the host's words, which are the same for all of them."""
@@ -207,7 +203,7 @@ class Diagnosing:
                 run=self.run,
                 customer=target.customer,
             )
-        concluded = [result.check for result in diagnosis.results if result.verdict is not Verdict.UNKNOWN]
+        concluded = [result.check for result in diagnosis.results if result.complete]
         return HostStates(host=target.host, ended_at=now, checks=tuple(concluded), states=tuple(worst.values()))
 
 
@@ -223,6 +219,19 @@ def merged(playbook: Thresholds, of_host: Value) -> dict[str, dict[str, Param]]:
             plain = {name: value for name, value in values.items() if isinstance(value, str | int | float)}
             thresholds.setdefault(check, {}).update(plain)
     return thresholds
+
+
+def _unjudged(target: HostRow, ended: HostRun[Asked], taken: _Taken | None = None) -> Judged:
+    row, kept = _row(target, ended), Kept(evidence=taken.evidence if taken else None)
+    return Judged(row=row, record=host_record(row, kept, RunState.RUNNING), blobs=(taken.data,) if taken else ())
+
+
+def _error(outcome: Outcome, asked: Asked, host: Host) -> Text | None:
+    if outcome is Outcome.TIMED_OUT:
+        return Text("the host's deadline passed before every answer was in")
+    if not asked.answers:
+        return Text("nothing was asked: no check or probe is for {platform}", platform=host.platform.value)
+    return None
 
 
 def _session(facts: SessionFacts) -> dict[str, str]:

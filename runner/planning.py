@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from importlib.metadata import version
 
 from diagnostics.content import Content
 from diagnostics.formats import decode_content, decode_diagnosis, encode_content
@@ -141,7 +140,7 @@ def _diagnosing(
         extra=extra,
         thresholds=run.request["thresholds"],
         earlier=dict(earlier),
-        versions={"longarm": version("longarm"), "bundle": BUNDLE, "probes": library.digest},
+        versions={"longarm": _version(), "bundle": BUNDLE, "probes": library.digest},
         clock=clock,
     )
 
@@ -154,9 +153,15 @@ def _limits(run: RunRow) -> Limits:
     )
 
 
+def _version() -> str:
+    from importlib.metadata import version  # 20 ms: `run list` does without
+
+    return version("longarm")
+
+
 def _versions(library: Library) -> dict[str, str]:
     return {
-        "longarm": version("longarm"),
+        "longarm": _version(),
         "library": library.digest,
         "bundle": BUNDLE,
         "python": platform.python_version(),

@@ -30,9 +30,6 @@ class Kept:
     diagnosis: Diagnosis | None = None
 
 
-NOTHING = Kept()
-
-
 def host_record(row: HostRow, kept: Kept, state: RunState) -> HostRecord:
     """Return how a host ended in a run of this state; one without an end is unknown while it runs, else interrupted."""
     answers = kept.evidence.answers if kept.evidence else {}

@@ -15,7 +15,6 @@ from runner.host_run import HostRun
 from runner.observer import Observer
 from runner.outcome import Outcome, RunState
 from runner.record import HostRecord
-from runner.recording import host_record
 from runner.store.changes import BeginRun, EndHost, EndRun, HostStates, ResumeRun
 from runner.store.port import Store
 from runner.store.rows import OutboxRow, OutboxState
@@ -84,9 +83,8 @@ class DiagnosticRun:
         await self._kept(EndHost(host=judged.row), judged.blobs)
         if judged.states is not None:
             self._states.append(judged.states)
-        record = host_record(judged.row, judged.kept, RunState.RUNNING)
-        self.records[record.host] = record
-        self._observer.host_ended(record)
+        self.records[judged.record.host] = judged.record
+        self._observer.host_ended(judged.record)
 
     async def _kept(self, change: BeginRun | ResumeRun | EndHost | EndRun, blobs: Sequence[bytes] = ()) -> None:
         """Return when the change is on disk; a cancelled caller does not take it back."""

@@ -95,15 +95,22 @@ _SEEN_LATER = exists(
     )
 ).select()
 
+_FORGET = delete(CHECK_STATE).where(
+    CHECK_STATE.c.host == bindparam("of"),
+    CHECK_STATE.c.check_id == bindparam("by"),
+    CHECK_STATE.c.subject == bindparam("about"),
+)
+
 
 def _states(connection: Connection, run: str, states: HostStates) -> None:
-    """Replace what was known of the checks that reached a verdict, unless a newer run has looked at the host."""
+    """Replace what was known by what was seen, unless a newer run has looked at the host."""
     later = {"host": states.host, "ended_at": states.ended_at, "run": run}
     if connection.execute(_SEEN_LATER, later).scalar_one():
         return
     known = (CHECK_STATE.c.host == states.host, CHECK_STATE.c.check_id.in_(states.checks))
     connection.execute(delete(CHECK_STATE).where(*known))
     if states.states:
+        connection.execute(_FORGET, [{"of": row.host, "by": row.check, "about": row.subject} for row in states.states])
         connection.execute(insert(CHECK_STATE), [state_columns(state) for state in states.states])
 
 

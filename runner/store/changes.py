@@ -40,12 +40,12 @@ class EndHost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostStates:
-    """The subjects that a completed run found on one host; those of `checks` that it does not name are over."""
+    """The subjects that a completed run found on one host."""
 
     host: str
     ended_at: datetime
     checks: tuple[str, ...]
-    """Checks with a verdict; a check that could not see keeps its earlier state."""
+    """Checks that saw everything: what `states` does not name of them is over; other checks keep what they had."""
     states: tuple[StateRow, ...]
 
 

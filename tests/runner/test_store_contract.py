@@ -170,6 +170,16 @@ def test_states_are_those_of_the_last_completed_run(store: Store, rows: Rows) ->
     assert store.states(["db-0"]) == (inode,)  # cleared; what could not be seen stays
 
 
+def test_a_check_that_saw_a_part_keeps_the_state_of_the_rest(store: Store, rows: Rows) -> None:
+    store.write(rows.begin())
+    var = rows.state(subject="mount=/var")
+    first = HostStates(host="db-0", ended_at=rows.now, checks=("fs-space",), states=(rows.state(), var))
+    store.write(rows.end(states=(first,)))
+    worse = rows.state(severity=Severity.CRITICAL)
+    store.write(rows.end(states=(HostStates(host="db-0", ended_at=rows.now, checks=(), states=(worse,)),))).result()
+    assert set(store.states(["db-0"])) == {worse, var}
+
+
 def test_an_older_look_does_not_overwrite_a_newer_one(store: Store, rows: Rows) -> None:
     newer = "20261122-104756-000000"
     store.write(rows.begin())
