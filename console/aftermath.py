@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import sys
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,14 @@ from pathlib import Path
 from console.faults import FAULT
 from console.listing import json_line
 from console.settings import Output, Settings
-from console.terminal import tell, write
+from console.terminal import tell, write_bytes
 from inventory.errors import Text
 from reports.render import Audience, Format, render
 from runner.desk import Desk
 from runner.outcome import FailOn, RunState, exit_code
 from runner.record import RunRecord
+
+_FORMATS = {Output.JSON: Format.JSON, Output.JSONL: Format.JSON, Output.CSV: Format.CSV}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,16 +89,13 @@ def keep_reports(settings: Settings, record: RunRecord) -> Path:
 
 def show_record(settings: Settings, record: RunRecord) -> None:
     """Write the run to stdout: coverage first, then findings under their causes; JSON where a machine reads."""
-    if settings.output in (Output.JSON, Output.JSONL):
-        kind = Format.JSON
-    else:
-        kind = {Output.CSV: Format.CSV}.get(settings.output, Format.TEXT)
-    write(render(record, audience=Audience.INTERNAL, language=settings.language, format=kind).decode())
+    kind = _FORMATS.get(settings.output, Format.TEXT)
+    data = render(record, audience=Audience.INTERNAL, language=settings.language, format=kind)
+    write_bytes(json_line(json.loads(data)).encode() if settings.output is Output.JSONL else data)
 
 
 def tell_next(settings: Settings, record: RunRecord, page: Path) -> None:
     """Tell where the report is and which command comes next."""
-    sys.stdout.flush()
     tell(settings, Text("report: {path}", path=str(page)))
     if record.state is RunState.INTERRUPTED:
         tell(settings, Text("next: {hint}", hint=f"longarm run resume {record.run}"), level=-1)

@@ -6,16 +6,8 @@ from collections.abc import Mapping
 
 from console.delivering import deliver_outbox
 from console.settings import Settings
-from inventory.errors import LongarmError, Text
-from runner.desk import Desk
+from runner.desk import Desk, NoSuchCase
 from runner.record import Delivery
-
-
-class NoSuchCase(LongarmError):
-    """Neither the built-in case system nor the outbox knows this case."""
-
-    def __init__(self, ref: str) -> None:
-        super().__init__(Text("there is no case “{case}”", case=ref), Text("longarm case list"))
 
 
 def case_rows(settings: Settings) -> list[Mapping[str, object]]:

@@ -42,25 +42,22 @@ def conduct(settings: Settings, desk: Desk, work: Work) -> RunRecord:
 
 
 async def _stoppable(settings: Settings, desk: Desk, work: Coroutine[Any, Any, RunRecord]) -> RunRecord:
-    task = asyncio.ensure_future(work)
     presses = 0
 
     def pressed() -> None:
         nonlocal presses
         presses += 1
-        if presses == 1:
-            desk.stop()
-            tell(settings, Text("stopping: no host is started any more, what is open is closed; once more leaves at once"))
-        elif presses == 2:
-            task.cancel()
-        else:
+        if presses > 2:
             os._exit(INTERRUPTED)
+        desk.stop()
+        if presses == 1:
+            tell(settings, Text("stopping: no host is started any more, what is open is closed; once more leaves at once"))
 
     running = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         running.add_signal_handler(number, pressed)
     try:
-        return await task
+        return await work
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             running.remove_signal_handler(number)

@@ -24,6 +24,7 @@ EXITS = {
     "UsageError": 2,
     "BadExpression": 2,
     "BadName": 2,
+    "AudienceRefused": 2,
     "NothingMatched": 6,
     "NoSuchRun": 6,
     "NoSuchCase": 6,

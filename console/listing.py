@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from console.settings import Output
 from console.terminal import write
 from console.words import say
-from inventory.errors import Text
+from inventory.errors import Place, Text
 
 _HIDDEN = re.compile(
     r"[\x7f-\xa0\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3000\ud800-\uf8ff\ufeff\ufff9-\ufffb]"
@@ -61,8 +62,10 @@ def _plain(value: object) -> Any:
         return value.value
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, Path | Text):
+    if isinstance(value, Path | Text | Place):
         return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     raise TypeError(f"no JSON form: {type(value).__name__}")
 
 

@@ -10,6 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from inventory.errors import Text, UsageError
+
 
 class Output(StrEnum):
     """How data is written to stdout."""
@@ -35,10 +37,20 @@ class Settings:
     language: str = "en"
 
     @property
+    def has_inventory(self) -> bool:
+        """Tell whether there is an inventory to read: a named one, the home's own, or that of its practice hosts."""
+        return bool(self.inventories) or any((self.home / name).exists() for name in ("inventory.yaml", "lab/inventory.yaml"))
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """Return the inventory files: those named, else the home's own, else that of its practice hosts."""
         own, practice = self.home / "inventory.yaml", self.home / "lab" / "inventory.yaml"
-        return self.inventories or ((practice,) if practice.exists() and not own.exists() else (own,))
+        if self.inventories or own.exists():
+            return self.inventories or (own,)
+        if practice.exists():
+            return (practice,)
+        hint = Text("write one (docs/inventory.md), name one with --inventory, or practise first: longarm lab up")
+        raise UsageError(Text("there is no inventory yet: {path}", path=str(own)), hint)
 
     def writable_home(self) -> Path:
         """Return the home, made private to the user if it did not exist."""

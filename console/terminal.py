@@ -27,6 +27,16 @@ def write(text: str) -> None:
     _send(sys.stdout, printable(text))
 
 
+def write_bytes(data: bytes) -> None:
+    """Write rendered data to stdout as it is: who rendered it made it harmless in its own way."""
+    sys.stdout.flush()
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        _ignore(sys.stdout)
+
+
 def complain(text: str) -> None:
     """Write a line to stderr, secrets masked."""
     _send(sys.stderr, printable(MASKER.text(text)) + "\n")
@@ -42,8 +52,13 @@ def _send(stream: TextIO, text: str) -> None:
     try:
         stream.write(text)
         stream.flush()
-    except BrokenPipeError:  # the reader left: it is owed nothing more, and the exit code stays the honest one
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except BrokenPipeError:
+        _ignore(stream)
+
+
+def _ignore(stream: TextIO) -> None:
+    """Send what is still to come nowhere: the reader left, and the exit code stays the honest one."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def confirmed(settings: Settings, question: Text) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 
 from console.framework import Group, argument
 from console.listing import as_json, show_document, show_list
@@ -67,14 +66,5 @@ def show(settings: Settings, targets: str) -> None:
     from inventory.own import load_inventory
 
     chosen = load_inventory(settings.files).select(targets)
-    document = {"hosts": [host_document(host) for host in chosen.hosts]}
+    document = {"hosts": chosen.hosts}
     show_document(settings.output, document, lambda: as_json(document))
-
-
-def host_document(host: Host) -> Mapping[str, object]:
-    """Return everything that is known of a host; credentials are references, so there is nothing to hide."""
-    document = asdict(host)
-    document["place"] = str(host.place) if host.place else None
-    if host.credential:
-        document["credential"]["place"] = str(host.credential.place) if host.credential.place else None
-    return document

@@ -10,7 +10,7 @@ import click
 from console import choices
 from console.framework import Group, argument, option
 from console.settings import Settings
-from console.terminal import tell, write
+from console.terminal import tell, write, write_bytes
 from inventory.errors import Text
 
 report = Group("report", Text("Reports of runs: open, render."))
@@ -56,7 +56,7 @@ def render_(settings: Settings, run_id: str, format: str, audience: str, to: Pat
         record = desk.record(run_id)
     data = render(record, audience=Audience(audience), language=settings.language, format=Format(format))
     if to is None:
-        write(data.decode())
+        write_bytes(data)
     else:
         to.write_bytes(data)
         tell(settings, Text("written: {path}", path=str(to)))

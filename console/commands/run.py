@@ -10,7 +10,7 @@ from console import choices
 from console.framework import Group, argument, option
 from console.listing import show_list
 from console.settings import Settings
-from console.terminal import tell, write
+from console.terminal import tell, write_bytes
 from inventory.errors import Text
 from runner.outcome import FailOn
 
@@ -112,7 +112,7 @@ def export(settings: Settings, run_id: str, format: str, to: Path | None) -> Non
 
     data = exported(settings, run_id, format)
     if to is None:
-        write(data.decode())
+        write_bytes(data)
     else:
         to.write_bytes(data)
         tell(settings, Text("written: {path}", path=str(to)))

@@ -137,21 +137,23 @@ def inventory_text(hosts: Sequence[PracticeHost], key: Path, *, this_machine: bo
     """Return the inventory file of the lab; JSON values are YAML, so nothing needs escaping rules of its own."""
     lines = [
         "# Practice hosts of `longarm lab up`: written by it, removed by `longarm lab down`.",
+        "credentials:",
+        f"  lab: {{user: trainee, key: {json.dumps(str(key))}}}",
         "groups:",
         "  lab:",
         "    site: practice",
-        f"    credential: {{user: trainee, key: {json.dumps(str(key))}}}",
-        "hosts:",
+        "    credential: lab",
+        "    hosts:",
     ]
     for host in hosts:
         scenario = scenarios()[host.scenario]
-        lines += [f"  {host.name}:", "    address: 127.0.0.1", f"    port: {host.port}", "    groups: [lab]"]
+        lines += [f"      {host.name}:", "        address: 127.0.0.1", f"        port: {host.port}"]
         expected = {"services": scenario.services, "ports": scenario.ports, "names": scenario.names}
         if any(expected.values()):
-            lines.append("    expect:")
-            lines += [f"      {word}: {json.dumps(values)}" for word, values in expected.items() if values]
+            lines.append("        expect:")
+            lines += [f"          {word}: {json.dumps(values)}" for word, values in expected.items() if values]
     if this_machine:
-        lines += ["  this-machine:", "    address: localhost", "    transport: local", "    groups: [lab]"]
+        lines += ["hosts:", "  this-machine:", "    address: localhost", "    transport: local"]
     return "\n".join(lines) + "\n"
 
 

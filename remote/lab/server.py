@@ -85,7 +85,7 @@ def reserved_port() -> socket.socket:
     return bound
 
 
-def practising(answers: Mapping[str, Answer]) -> asyncssh.SSHServerProcessFactory:
+def practising(answers: Mapping[str, Answer]) -> asyncssh.SSHServerProcessFactory[bytes]:
     """Return what handles a command on a host that gives these answers."""
 
     async def handle(process: asyncssh.SSHServerProcess[bytes]) -> None:
