@@ -1,0 +1,122 @@
+"""Practice hosts as they run: real SSH servers that live in one process of their own and end when told to."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from inventory.own import load_inventory
+from remote.known_hosts import KnownHosts
+from remote.lab import keeper
+from remote.lab.process import end, started_at
+from remote.lab.scenarios import Behaviour, scenarios
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    keeper.down(tmp_path)
+
+
+def test_every_scenario_says_what_one_can_learn_in_both_languages() -> None:
+    assert {"healthy", "full-disk", "oom-loop", "dead-dns", "clock", "broken-packages"} <= set(scenarios())
+    for scenario in scenarios().values():
+        for words in (scenario.title, scenario.learn):
+            assert set(words) == {"en", "ru"}
+            assert all(words.values())
+        if scenario.behaviour is not Behaviour.CLOSED:
+            assert scenario.answers()
+
+
+def test_hosts_are_handed_out_in_turn() -> None:
+    names = [name for name, _ in keeper.planned_hosts(30)]
+    assert len(set(names)) == 30
+    assert [scenario.name for _, scenario in keeper.planned_hosts(len(scenarios()))] == list(scenarios())
+    assert all(scenario.behaviour is Behaviour.ANSWERS for _, scenario in list(keeper.planned_hosts(30))[len(scenarios()) :])
+
+
+async def test_a_lab_outlives_the_call_answers_only_bundles_and_goes_down(home: Path) -> None:
+    lab = keeper.up(home, 3, this_machine=True)
+    assert keeper.running(home) == lab
+    known = load_inventory([lab.inventory]).hosts
+    assert list(known) == [host.name for host in lab.hosts] + ["this-machine"]
+    host = lab.hosts[0]
+    async with asyncssh.connect(
+        "127.0.0.1",
+        host.port,
+        username="anyone",
+        client_keys=[str(lab.folder / "keys" / "client")],
+        known_hosts=([asyncssh.import_public_key(KnownHosts(home / "known_hosts").keys(host.name)[0].line)], [], []),
+        config=None,
+    ) as connection:
+        done = await connection.run("cat /etc/passwd")
+        assert done.exit_status == 127
+        assert "practice host" in str(done.stderr)
+    assert keeper.down(home)
+    assert started_at(lab.pid) is None
+    assert not lab.folder.exists()
+    assert keeper.running(home) is None
+    assert KnownHosts(home / "known_hosts").names() == ()
+    assert not keeper.down(home)
+
+
+async def test_a_stranger_s_key_is_refused(home: Path) -> None:
+    lab = keeper.up(home, 1)
+    with pytest.raises(asyncssh.PermissionDenied):
+        await asyncssh.connect(
+            "127.0.0.1",
+            lab.hosts[0].port,
+            username="trainee",
+            client_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+            known_hosts=None,
+            config=None,
+        )
+
+
+def test_a_second_lab_in_a_home_is_refused_with_the_next_step(home: Path) -> None:
+    keeper.up(home, 1)
+    with pytest.raises(keeper.LabRunning) as refused:
+        keeper.up(home, 1)
+    assert str(refused.value.hint) == "longarm lab down"
+
+
+def test_keys_and_plan_are_private(home: Path) -> None:
+    lab = keeper.up(home, 1)
+    for path in (lab.folder / "keys" / "client", lab.folder / "plan.json", lab.folder / "running.json"):
+        assert path.stat().st_mode & 0o077 == 0
+    assert lab.folder.stat().st_mode & 0o022 == 0
+
+
+def test_a_process_that_only_has_the_same_pid_is_left_alone(home: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        (home / "lab").mkdir()
+        (home / "lab" / "running.json").write_text(json.dumps({"pid": other.pid, "started": "another", "hosts": []}))
+        assert keeper.running(home) is None
+        assert not keeper.down(home)
+        assert other.poll() is None
+        other.communicate()
+
+
+def test_end_takes_what_ignores_sigterm() -> None:
+    code = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as stubborn:
+        assert stubborn.stdout
+        stubborn.stdout.readline()
+        started = started_at(stubborn.pid)
+        assert started is not None
+        assert end(stubborn.pid, started, patience_s=0.1)
+        assert stubborn.wait() == -9
+    assert not end(stubborn.pid, started)
+
+
+def test_a_lab_that_cannot_start_says_why(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(keeper.LabFailed):
+        keeper.up(home, 1)
+    assert keeper.running(home) is None

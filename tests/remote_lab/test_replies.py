@@ -1,0 +1,95 @@
+"""The host's side of the bundle, held against the asking side: what is captured comes back to the byte, the rest honestly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remote.answer import Answer, Ended
+from remote.bundle import BundleExchange
+from remote.lab.captures import NoCapture, read_captures
+from remote.lab.replies import frames, read_head
+from remote.question import Privilege, Question
+
+
+def asked(questions: list[Question], answers: Mapping[str, Answer]) -> dict[str, Answer]:
+    """Return what the asking side makes of the practice host's frames."""
+    exchange = BundleExchange(questions)
+    head = read_head(exchange.script)
+    assert head is not None
+    out, err = frames(head, answers)
+    exchange.feed_stdout(out)
+    exchange.feed_stderr(err)
+    return exchange.finish("" if exchange.complete else "cut")
+
+
+def question(name: str, privilege: Privilege = Privilege.USER) -> Question:
+    return Question(id=name, script="true", privilege=privilege)
+
+
+@given(
+    st.lists(
+        st.tuples(st.binary(max_size=300), st.binary(max_size=300), st.integers(0, 255), st.booleans()), min_size=1, max_size=8
+    )
+)
+def test_every_captured_answer_comes_back_to_the_byte(captured: list[tuple[bytes, bytes, int, bool]]) -> None:
+    answers = {
+        f"q{at}": Answer(ended=Ended.EXITED, exit_status=status, stdout=out, stderr=err, duration_ms=10 * at, as_root=root)
+        for at, (out, err, status, root) in enumerate(captured)
+    }
+    questions = [
+        question(name, Privilege.PREFER_ROOT if answer.as_root else Privilege.USER) for name, answer in answers.items()
+    ]
+    assert asked(questions, answers) == answers
+
+
+def test_what_was_not_captured_is_not_run() -> None:
+    answers = asked([question("known"), question("unknown")], {"known": Answer(ended=Ended.EXITED, exit_status=0, stdout=b"x")})
+    assert answers["known"].ended is Ended.EXITED
+    assert answers["unknown"].ended is Ended.NOT_RUN
+    assert answers["unknown"].exit_status is None
+
+
+def test_denied_root_is_told_in_the_host_s_own_words() -> None:
+    denied = Answer(ended=Ended.NOT_RUN, exit_status=None, why="sudo: a password is required")
+    answers = asked(
+        [question("open"), question("closed", Privilege.ROOT)],
+        {"open": Answer(ended=Ended.EXITED, exit_status=0), "closed": denied},
+    )
+    assert answers["open"].ended is Ended.EXITED
+    assert answers["closed"] == denied
+
+
+@pytest.mark.parametrize("ended", [Ended.TIMED_OUT, Ended.CAPPED, Ended.LOST])
+def test_answers_that_did_not_exit_stay_so(ended: Ended) -> None:
+    status = 0 if ended is Ended.CAPPED else None
+    captured = {
+        "bad": Answer(ended=ended, exit_status=status, stdout=b"begun"),
+        "good": Answer(ended=Ended.EXITED, exit_status=0),
+    }
+    answers = asked([question("bad"), question("good")], captured)
+    assert answers["bad"].ended is ended
+    assert answers["bad"].stdout == b"begun"
+    assert answers["good"].ended is Ended.EXITED
+
+
+def test_a_head_is_read_only_when_it_is_whole() -> None:
+    script = BundleExchange([question("one"), question("two")]).script
+    whole = script.index(b"\n{\n") + 3
+    assert read_head(script[: whole - 1]) is None
+    head = read_head(script[:whole])
+    assert head is not None
+    assert dict(head.questions) == {0: "one", 1: "two"}
+    assert read_head(b"echo hello\n{\n}\n") is None
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"[]", b"\x1f\x8bxx", b'{"format":"longarm-evidence/9"}', b'{"format":"longarm-evidence/1"}']
+)
+def test_files_that_hold_no_captures_are_refused(data: bytes, tmp_path: Path) -> None:
+    with pytest.raises(NoCapture):
+        read_captures(data, str(tmp_path / "x.evidence"))
