@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from inventory.host import CredentialReference, Host
+from inventory.host import CredentialReference, Host, Transport
 from inventory.secret import Masker
 from remote.breaker import Breaker
 from remote.credentials import CredentialStore
 from remote.known_hosts import HostKey, KnownHosts
+from remote.local import open_local
 from remote.session import Session
 from remote.ssh import SshConnector
 from remote.ssh_library import asyncssh
@@ -204,4 +205,14 @@ async def dropbear_session(
 ) -> AsyncIterator[Session]:
     """Return a session to dropbear on busybox."""
     async with connector()(Host(name="node", address="127.0.0.1", port=dropbear_port, credential=reference)) as session:
+        yield session
+
+
+# --- this machine --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def local_session() -> AsyncIterator[Session]:
+    """Return a session to this machine without a network."""
+    async with open_local(Host(name="here", address="127.0.0.1", transport=Transport.LOCAL)) as session:
         yield session

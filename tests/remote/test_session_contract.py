@@ -1,0 +1,174 @@
+"""What every session must do, whatever carries it; a fake that passes may be trusted."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from inventory.host import Host
+from remote.answer import Answer, Ended
+from remote.question import Privilege, Question
+from remote.session import Connect, Session
+from remote.testing import FakeConnect, FakeHost, FakeSession, UnscriptedQuestion
+
+ALL_BYTES = bytes(range(256))
+OCTAL = "".join(f"\\{byte:03o}" for byte in range(256))
+MEBIBYTE = 1024 * 1024
+DEADLINE_S = 60.0  # far above what any of this takes: only a hang reaches it
+
+
+def exited(status: int, stdout: bytes = b"", stderr: bytes = b"") -> Answer:
+    return Answer(ended=Ended.EXITED, exit_status=status, stdout=stdout, stderr=stderr)
+
+
+CASES: dict[Question, Answer] = {
+    Question(id="status.zero", script="exit 0"): exited(0),
+    Question(id="status.one", script="exit 1"): exited(1),
+    Question(id="status.many", script="exit 213"): exited(213),
+    Question(id="status.false", script="false"): exited(1),
+    Question(id="status.not_found", script="longarm-no-such-command 2>/dev/null"): exited(127),
+    Question(id="streams.apart", script="echo out; echo err >&2; echo out again"): exited(0, b"out\nout again\n", b"err\n"),
+    Question(id="streams.no_newline", script="printf out; printf err >&2"): exited(0, b"out", b"err"),
+    Question(id="streams.none", script=":"): exited(0),
+    Question(id="bytes.all", script=f"printf '{OCTAL}'; printf '{OCTAL}' >&2"): exited(0, ALL_BYTES, ALL_BYTES),
+    Question(id="bytes.nul", script="printf '\\000\\000'"): exited(0, b"\0\0"),
+    Question(id="bytes.not_utf8", script="printf '\\377\\376'"): exited(0, b"\xff\xfe"),
+    Question(id="stdin.empty", script="cat; echo end"): exited(0, b"end\n"),
+    Question(id="variable", script='printf %s "$value"', variables=(("value", "a'b\"c\n$(id) `id` é"),)): exited(
+        0, "a'b\"c\n$(id) `id` é".encode()
+    ),
+    Question(id="size.stdout", script=f"head -c {MEBIBYTE} /dev/zero", max_bytes=2 * MEBIBYTE): exited(0, bytes(MEBIBYTE)),
+    Question(id="size.stderr", script="head -c 32768 /dev/zero >&2"): exited(0, b"", bytes(32768)),
+}
+HUNG = Question(id="hung", script="echo before; sleep 3600", deadline_s=1)
+CAPPED = Question(id="capped", script="yes longarm", max_bytes=10_000, deadline_s=20)
+FAKE_ANSWERS = {question.id: answer for question, answer in CASES.items()} | {
+    HUNG.id: Answer(ended=Ended.TIMED_OUT, exit_status=None, stdout=b"before\n"),
+    CAPPED.id: Answer(ended=Ended.CAPPED, exit_status=None, stdout=b"longarm\n" * 1250, stdout_cut=-1),
+}
+
+
+@pytest.fixture
+def fake_session() -> Session:
+    return FakeSession(Host(name="node", address="192.0.2.1"), FAKE_ANSWERS)
+
+
+@pytest.fixture(
+    params=[
+        "fake",
+        "local",
+        "asyncssh",
+        pytest.param("openssh", marks=pytest.mark.server),
+        pytest.param("dropbear", marks=pytest.mark.server),
+    ]
+)
+def session(request: pytest.FixtureRequest) -> Session:
+    found: Session = request.getfixturevalue(f"{request.param}_session")
+    return found
+
+
+def same(answer: Answer, expected: Answer) -> bool:
+    """Compare what a question means to bring back; time and privilege are the host's matter."""
+    return (answer.ended, answer.exit_status, answer.stdout, answer.stderr, answer.stdout_cut, answer.stderr_cut) == (
+        expected.ended,
+        expected.exit_status,
+        expected.stdout,
+        expected.stderr,
+        expected.stdout_cut,
+        expected.stderr_cut,
+    )
+
+
+async def test_every_question_has_exactly_its_own_answer(session: Session) -> None:
+    answers = await session.ask(list(CASES), deadline_s=DEADLINE_S)
+    assert list(answers) == [question.id for question in CASES]
+    wrong = {
+        question.id: answers[question.id] for question, expected in CASES.items() if not same(answers[question.id], expected)
+    }
+    assert wrong == {}
+
+
+async def test_a_session_can_be_asked_again(session: Session) -> None:
+    first, second = list(CASES)[:2]
+    assert set(await session.ask([first], deadline_s=DEADLINE_S)) == {first.id}
+    assert set(await session.ask([second], deadline_s=DEADLINE_S)) == {second.id}
+
+
+async def test_no_question_has_no_answer(session: Session) -> None:
+    assert await session.ask([], deadline_s=DEADLINE_S) == {}
+
+
+async def test_a_hung_question_is_abandoned_while_the_others_answer(session: Session) -> None:
+    others = list(CASES)[:6]
+    answers = await session.ask([*others[:3], HUNG, *others[3:]], deadline_s=DEADLINE_S)
+    assert answers[HUNG.id].ended is Ended.TIMED_OUT
+    assert answers[HUNG.id].exit_status is None
+    assert answers[HUNG.id].stdout == b"before\n"
+    assert all(same(answers[question.id], CASES[question]) for question in others)
+
+
+async def test_a_question_over_its_cap_loses_its_own_rest_only(session: Session) -> None:
+    others = list(CASES)[:6]
+    answers = await session.ask([*others[:3], CAPPED, *others[3:]], deadline_s=DEADLINE_S)
+    assert answers[CAPPED.id].ended is Ended.CAPPED
+    assert answers[CAPPED.id].exit_status is None
+    assert answers[CAPPED.id].stdout.startswith(b"longarm\n")
+    assert answers[CAPPED.id].stdout_cut != 0
+    assert all(same(answers[question.id], CASES[question]) for question in others)
+
+
+@pytest.fixture(
+    params=[
+        "local",
+        "asyncssh",
+        pytest.param("openssh", marks=pytest.mark.server),
+        pytest.param("dropbear", marks=pytest.mark.server),
+    ]
+)
+def real_session(request: pytest.FixtureRequest) -> Session:
+    found: Session = request.getfixturevalue(f"{request.param}_session")
+    return found
+
+
+async def test_the_deadline_of_the_call_ends_it_and_complete_answers_stay(real_session: Session) -> None:
+    slow = Question(id="slow", script="sleep 3600", deadline_s=3600)
+    answers = await real_session.ask([Question(id="quick", script="echo here"), slow], deadline_s=3.0)
+    assert same(answers["quick"], exited(0, b"here\n"))
+    assert answers["slow"].ended in {Ended.LOST, Ended.TIMED_OUT}
+    assert answers["slow"].exit_status is None
+
+
+async def test_a_question_whose_shell_is_killed_is_no_success(real_session: Session) -> None:
+    dies = Question(id="dies", script="exec sh -c 'kill -9 $$'")
+    answers = await real_session.ask([dies, next(iter(CASES))], deadline_s=DEADLINE_S)
+    assert answers["dies"].exit_status not in {0, None}
+    assert same(answers["status.zero"], exited(0))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="asks as root, and the tests run as an ordinary user")
+async def test_root_asks_as_root(real_session: Session) -> None:
+    question = Question(id="who", script="id -u", privilege=Privilege.ROOT)
+    answer = (await real_session.ask([question], deadline_s=DEADLINE_S))["who"]
+    assert same(answer, exited(0, b"0\n"))
+    assert answer.as_root
+
+
+def test_a_session_tells_who_it_is(real_session: Session) -> None:
+    assert real_session.facts.user
+    assert real_session.facts.transport in {"local", "ssh"}
+    if real_session.facts.transport == "ssh":
+        algorithms = dict(real_session.facts.algorithms)
+        assert real_session.facts.host_key.startswith("SHA256:")
+        assert real_session.facts.credential == "test"
+        assert algorithms["kex"] and algorithms["cipher"] and algorithms["strict_kex"] == "yes"
+
+
+async def test_a_fake_refuses_what_was_not_scripted() -> None:
+    connect: Connect = FakeConnect({"db1": FakeHost(answers={"known": exited(0)})})
+    async with connect(Host(name="db1", address="192.0.2.1")) as session:
+        with pytest.raises(UnscriptedQuestion, match="unknown"):
+            await session.ask([Question(id="unknown", script="true")], deadline_s=1)
+    with pytest.raises(UnscriptedQuestion):
+        async with connect(Host(name="db2", address="192.0.2.1")):
+            pass
