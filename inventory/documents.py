@@ -48,18 +48,24 @@ def load_document(path: Path) -> Node:
 
 
 def read_guarded(path: Path) -> bytes:
-    """Return what is in a regular file of at most 4 MiB that not everyone may write, or raise InvalidFile."""
+    """Return what is in a regular file that not everyone may write, at most a byte more than a document may have.
+
+    Raises InvalidFile.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe without a writer would hold us
+        try:
+            mode = os.fstat(descriptor).st_mode  # of what was opened, which nobody can exchange any more
+            if not stat.S_ISREG(mode):
+                _refuse(path, Text("is not a regular file"))
+            if os.name == "posix" and mode & stat.S_IWOTH:
+                _refuse(path, Text("everyone on this machine may write this file"), Text("chmod o-w {path}", path=path))
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read(MAX_BYTES + 1)
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError) as error:
-        _refuse(path, Text("cannot be opened: {reason}", reason=getattr(error, "strerror", None) or str(error)))
-    with os.fdopen(descriptor, "rb") as file:  # what was checked is what is read
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            _refuse(path, Text("is not a regular file"))
-        if os.name == "posix" and mode & stat.S_IWOTH:
-            _refuse(path, Text("everyone on this machine may write this file"), Text("chmod o-w {path}", path=path))
-        return file.read(MAX_BYTES + 1)
+        _refuse(path, Text("cannot be read: {reason}", reason=getattr(error, "strerror", None) or str(error)))
 
 
 def _refuse(path: Path, text: Text, hint: Text | None = None) -> NoReturn:
