@@ -106,6 +106,7 @@ async def practice(host_key: Keys, user_key: Keys, reference: CredentialReferenc
         password: str | None = None,
         process: Process = run_a_shell,
         name: str = "node",
+        credential: CredentialReference | None = None,
         **options: object,
     ) -> Practice:
         seen = Seen()
@@ -119,7 +120,7 @@ async def practice(host_key: Keys, user_key: Keys, reference: CredentialReferenc
             **options,
         )
         started.append(server)
-        host = Host(name=name, address="127.0.0.1", port=server.get_port(), credential=reference)
+        host = Host(name=name, address="127.0.0.1", port=server.get_port(), credential=credential or reference)
         return Practice(host=host, seen=seen, server=server)
 
     yield start
