@@ -9,7 +9,7 @@ import signal
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Final, cast
 
 from inventory.host import Host
 from remote.answer import Answer
@@ -87,8 +87,7 @@ class _PipeWire(asyncio.SubprocessProtocol):
 
     def write(self, data: bytes) -> None:
         """Queue `data` for the child's stdin."""
-        stdin = self._transport.get_pipe_transport(0)
-        assert isinstance(stdin, asyncio.WriteTransport)
+        stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))  # uvloop's is none by its type
         if not stdin.is_closing():
             stdin.write(data)
 
@@ -149,8 +148,8 @@ class _PipeWire(asyncio.SubprocessProtocol):
     def _flow(self) -> None:
         """Stop or resume reading, so that an endless output fills its pipe and not our memory."""
         for fd in (1, 2):
-            pipe = self._transport.get_pipe_transport(fd)
-            if isinstance(pipe, asyncio.ReadTransport) and not pipe.is_closing():
+            pipe = cast("asyncio.ReadTransport | None", self._transport.get_pipe_transport(fd))
+            if pipe is not None and not pipe.is_closing():
                 if self._queued > QUEUE_LIMIT:
                     pipe.pause_reading()
                 elif not pipe.is_reading():
