@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from diagnostics.finding import CheckResult, Citation, Finding
 from diagnostics.verdict import Severity, Verdict
+from inventory.errors import Text
 from remote.answer import Ended
 from reports import words
 from reports.document import content_digest
@@ -166,6 +167,12 @@ class View:
         ended = self.record.ended_at
         return (ended - self.record.started_at).total_seconds() * 1000 if ended else None
 
+    def versions(self) -> list[tuple[str, str, bool]]:
+        """Return what made the run: name, version, and whether it is a digest, digests last."""
+        named = [(name, value, name in _DIGESTS) for name, value in sorted(self.record.versions.items())]
+        named.sort(key=lambda entry: entry[2])
+        return [(self.tongue.say(_VERSIONS[name]) if name in _VERSIONS else name, value, wide) for name, value, wide in named]
+
     def steps(self) -> object:
         """Return the commands to type next."""
         return next_commands(self.record, self.tongue)
@@ -224,19 +231,18 @@ class View:
         return [one.finding for told in several for one in told][:PREVIEWED]
 
     def proofs(self, host: HostRecord, told: Told) -> list[Proof]:
-        """Return the lines that prove a finding."""
-        quotes = host.quotes.get(told.finding.id, ())
-        quoted = {quote.citation for quote in quotes}
-        unquoted = [citation for citation in told.finding.citations if citation not in quoted]
-        return [self._proof(quote) for quote in quotes] + [self._place(citation) for citation in unquoted]
+        """Return the lines that prove a finding, and those on its side of the link to its cause."""
+        own = dict.fromkeys((*told.finding.citations, *(told.link.effect_citations if told.link else ())))
+        quotes = {quote.citation: quote for quote in host.quotes.get(told.finding.id, ())}
+        return [self._proof(quotes[one]) if one in quotes else self._place(one) for one in own]
 
-    def cause_proofs(self, host: HostRecord, told: Told) -> list[Proof]:
-        """Return the lines on the cause's side of a link, where they are not those shown with the cause itself."""
-        if told.link is None:
+    def cause_proofs(self, host: HostRecord, told: Told, cause: Told | None) -> list[Proof]:
+        """Return the lines on the cause's side of a link that do not stand with the cause itself already."""
+        if told.link is None or cause is None:
             return []
-        shown = {quote.citation for quote in host.quotes.get(told.finding.id, ())}
+        above = {*cause.finding.citations, *(cause.link.effect_citations if cause.link else ())}
         quotes = {quote.citation: quote for quote in host.quotes.get(told.link.cause, ())}
-        return [self._proof(quotes[one]) for one in told.link.cause_citations if one in quotes and one not in shown]
+        return [self._proof(quotes[one]) for one in told.link.cause_citations if one in quotes and one not in above]
 
     def _proof(self, quote: Quote) -> Proof:
         limit = self.detail.quote_lines
@@ -354,6 +360,13 @@ class View:
         return "p-" + _short_digest(f"{problem.check}/{problem.key}")
 
 
+_DIGESTS: Final = ("library", "playbook", "probes")
+_VERSIONS: Final = {
+    "library": Text("Library, SHA-256"),
+    "playbook": Text("Playbook, SHA-256"),
+    "probes": Text("Further probes, SHA-256"),
+    "bundle": Text("Bundle format"),
+}
 _BY_SEVERITY: Final = {severity.value for severity in Severity}
 
 

@@ -195,7 +195,7 @@ def notes(seed: int = 0, **special: AnswerNote) -> tuple[AnswerNote, ...]:
 def seen(host: str, what: Diagnosis, outcome: Outcome | None = None, *, at_s: float = 0.4, **more: object) -> HostRecord:
     """Return the record of a host that was reached."""
     fields: dict[str, object] = {
-        "address": "10.20.0." + str(sum(host.encode()) % 250),
+        "address": "10.20.0." + str(sum(map(ord, host)) % 250),
         "site": "berlin",
         "customer": "acme",
         "platform": "linux",
@@ -240,7 +240,7 @@ def unseen(host: str, outcome: Outcome, kind: str, error: Text, hint: Text | Non
 
 
 def hash_of(text: str) -> int:
-    return int.from_bytes(text.encode().ljust(8, b"\0")[:8])
+    return int.from_bytes(text.encode(errors="surrogatepass").ljust(8, b"\0")[:8])
 
 
 def run(*hosts: HostRecord, **more: object) -> RunRecord:
@@ -447,7 +447,7 @@ def clean() -> RunRecord:
     return run(*(seen(f"app-{n:02}", diagnosis(f"app-{n:02}")) for n in range(1, 5)), case=None)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fleet() -> Callable[[int], RunRecord]:
     """Return a maker of big runs: most hosts healthy, some problems on many of them, some not seen."""
     return fleet_of
@@ -608,7 +608,7 @@ def hostile_run(payload: str) -> RunRecord:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def hostile() -> Callable[[str], RunRecord]:
     """Return a maker of runs whose every text is the payload given."""
     return hostile_run
@@ -618,3 +618,9 @@ def hostile() -> Callable[[str], RunRecord]:
 def payload(request: pytest.FixtureRequest) -> str:
     """One hostile text after another."""
     return PAYLOADS[request.param]
+
+
+@pytest.fixture(scope="session")
+def payloads() -> tuple[str, ...]:
+    """All hostile texts."""
+    return PAYLOADS

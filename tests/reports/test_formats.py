@@ -1,0 +1,173 @@
+"""All formats say the same, the same way every time, and refuse what they must."""
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from diagnostics.verdict import Reason, Severity, Verdict
+from remote.answer import Ended
+from reports import render as module
+from reports import words
+from reports.document import content_digest
+from reports.language import LANGUAGES
+from reports.render import FORMATS, Audience, AudienceRefused, Format, render
+from reports.summary import tally
+from runner.outcome import Outcome, RunState
+from runner.record import Delivery, RunRecord
+
+SCHEMA = json.loads((Path(module.__file__).parent / "run.schema.json").read_text())
+
+
+def made(record: RunRecord, kind: Format, code: str = "en") -> bytes:
+    return render(record, audience=Audience.INTERNAL, language=code, format=kind)
+
+
+@pytest.mark.parametrize("kind", Format)
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_the_same_record_gives_the_same_bytes(small: RunRecord, kind: Format, code: str) -> None:
+    assert made(small, kind, code) == made(small, kind, code)
+
+
+def test_every_format_has_a_row() -> None:
+    assert set(FORMATS) == set(Format)
+    assert len({row.suffix for row in FORMATS.values()}) == len(FORMATS)
+
+
+@pytest.mark.parametrize("kind", Format)
+def test_no_report_for_customers_yet(small: RunRecord, kind: Format) -> None:
+    with pytest.raises(AudienceRefused):
+        render(small, audience=Audience.CUSTOMER, language="en", format=kind)
+
+
+@pytest.mark.parametrize("make", ["small", "clean"])
+def test_counts_agree_across_formats(make: str, request: pytest.FixtureRequest) -> None:
+    counts_agree(request.getfixturevalue(make))
+
+
+@pytest.mark.parametrize("size", [1, 13, 100])
+def test_counts_agree_across_formats_for_fleets(fleet: Callable[[int], RunRecord], size: int) -> None:
+    counts_agree(fleet(size))
+
+
+def counts_agree(record: RunRecord) -> None:
+    figures = tally(record)
+    document = json.loads(made(record, Format.JSON))
+    found = [finding for host in document["hosts"] for finding in host["findings"]]
+    assert len(found) == figures.findings == document["counts"]["findings"]
+    assert sum(finding["root"] for finding in found) == figures.roots == document["counts"]["roots"]
+    assert Counter(finding["severity"] for finding in found) == +Counter(document["counts"]["severities"])
+    assert sum(document["coverage"]["outcomes"].values()) == document["coverage"]["targeted"] == len(document["hosts"])
+
+    rows = list(csv.DictReader(io.StringIO(made(record, Format.CSV).decode())))
+    assert Counter(row["severity"] for row in rows if row["severity"]) == Counter(finding["severity"] for finding in found)
+    assert len({row["host"] for row in rows}) == figures.targeted
+
+    suites = ET.fromstring(made(record, Format.JUNIT))
+    assert len(suites) == figures.targeted
+    assert int(suites.get("tests", "")) == figures.targeted + sum(figures.verdicts.values())
+    assert int(suites.get("skipped", "")) == figures.verdicts[Verdict.NOT_APPLICABLE]
+    assert int(suites.get("errors", "")) == figures.unseen + figures.verdicts[Verdict.UNKNOWN]
+
+    page = made(record, Format.HTML).decode()
+    for told in found:
+        assert page.count(f'id="{anchor(told["id"])}"') == 1, "a finding is told once, and none is hidden"
+    shown = dict(
+        re.findall(r'<b>(\d+)</b><span class="sign" aria-hidden="true">.</span> (\w+)', page)[i][::-1] for i in range(3)
+    )
+    assert {word: int(count) for word, count in shown.items()} == document["counts"]["severities"]
+    assert page.count('<details class="host">') == figures.targeted
+
+    lines = made(record, Format.TEXT).decode().splitlines()
+    assert lines[2].startswith(f"{figures.targeted} targeted = {figures.seen} seen + ")
+    assert sum(map(int, re.findall(r"\d+", lines[2].split("=")[1]))) == figures.targeted
+
+
+def anchor(finding: str) -> str:
+    from reports.page import _short_digest
+
+    return "f-" + _short_digest(finding)
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+@pytest.mark.parametrize("make", ["small", "clean"])
+def test_the_document_is_as_the_schema_says(make: str, code: str, request: pytest.FixtureRequest) -> None:
+    document = json.loads(made(request.getfixturevalue(make), Format.JSON, code))
+    Draft202012Validator.check_schema(SCHEMA)
+    Draft202012Validator(SCHEMA).validate(document)
+
+
+def test_the_schema_allows_no_field_that_is_not_documented(small: RunRecord) -> None:
+    page = (Path(module.__file__).parent.parent / "docs" / "run-json.md").read_text()
+
+    def fields(schema: dict[str, object]) -> set[str]:
+        names: set[str] = set()
+        for part in [schema, *schema.get("$defs", {}).values()]:  # type: ignore[attr-defined]
+            properties = part.get("properties", {})
+            names |= set(properties)
+            for value in properties.values():
+                names |= fields(value) if isinstance(value, dict) else set()
+            if properties:
+                assert part.get("additionalProperties") is False and set(part["required"]) == set(properties)
+        return names
+
+    missing = sorted(name for name in fields(SCHEMA) if f"`{name}`" not in page)
+    assert not missing, f"docs/run-json.md does not tell of {missing}"
+
+
+def test_the_content_digest_ignores_where_reports_went(small: RunRecord) -> None:
+    sent = replace(small, deliveries=(Delivery(case="DEMO-1", kind="run", audience="internal", language="en", state="sent"),))
+    assert content_digest(sent) == content_digest(small)
+    assert made(sent, Format.HTML) == made(small, Format.HTML), "the page does not change by being delivered"
+    assert json.loads(made(small, Format.JSON, "ru"))["content_digest"] == content_digest(small)
+    assert content_digest(replace(small, actor="someone else")) != content_digest(small)
+
+
+def test_nothing_unseen_is_green(small: RunRecord) -> None:
+    """A host that was not fully seen has no tag, bar or cell of its own that looks clear for what it did not show."""
+    unreachable = next(host for host in small.hosts if host.outcome is Outcome.UNREACHABLE)
+    only = replace(small, hosts=(unreachable,))
+    page = made(only, Format.HTML).decode()
+    body = page[page.index("<body>") :]
+    assert 'class="verdict unseen"' in body
+    assert not re.search(r'class="(f-)?clear\b', body)
+    assert body.count('<i class="unseen"') == len(small.checks)
+    assert "<failure" not in made(only, Format.JUNIT).decode() and "<error" in made(only, Format.JUNIT).decode()
+
+
+def test_a_run_that_did_not_end_says_so(small: RunRecord) -> None:
+    stopped = replace(small, state=RunState.INTERRUPTED, ended_at=None)
+    for kind in (Format.HTML, Format.TEXT, Format.JSON):
+        assert "The run did not end" in made(stopped, kind).decode()
+        assert "longarm run resume" in made(stopped, kind).decode()
+
+
+def test_the_reader_is_told_what_to_type(small: RunRecord) -> None:
+    text = made(small, Format.TEXT).decode()
+    assert "longarm host enrol cache-01" in text
+    assert "longarm diagnose db-02,nfs-01 --case DEMO-1" in text
+
+
+def test_a_big_fleet_stays_within_the_budget(fleet: Callable[[int], RunRecord]) -> None:
+    page = made(fleet(500), Format.HTML)
+    assert len(page) <= 2 * 1024 * 1024
+
+
+def test_every_identifier_has_words() -> None:
+    for kinds, table in (
+        (Outcome, words.OUTCOMES),
+        (Severity, words.SEVERITIES),
+        (Verdict, words.VERDICTS),
+        (Reason, words.REASONS),
+        (Ended, words.ENDINGS),
+        ({*Severity, *Verdict}, words.SIGNS),
+    ):
+        assert set(table) == set(kinds)

@@ -1,0 +1,126 @@
+"""Whatever a host, an inventory or a ticket says stays data in every format (threats T6, T31)."""
+
+import csv
+import io
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reports.render import Audience, Format, render
+from reports.table import guarded
+from reports.visible import shortened, visible
+from runner.record import RunRecord
+
+Hostile = Callable[[str], RunRecord]
+HARMLESS = "harmless"
+
+
+def made(record: RunRecord, kind: Format) -> str:
+    return render(record, audience=Audience.INTERNAL, language="en", format=kind).decode()
+
+
+class Elements(HTMLParser):
+    """Counts elements with the names of their attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: Counter[tuple[str, ...]] = Counter()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen[(tag, *(name for name, _ in attrs))] += 1
+        for name, value in attrs:
+            assert not name.startswith("on") and name != "style"
+            assert name not in ("href", "src") or (value or "").startswith("#")
+
+
+def test_no_payload_makes_an_element(hostile: Hostile, payload: str) -> None:
+    assert Elements(made(hostile(payload), Format.HTML)).seen == Elements(made(hostile(HARMLESS), Format.HTML)).seen
+
+
+def test_every_payload_can_still_be_read(hostile: Hostile, payload: str) -> None:
+    class Text(HTMLParser):
+        text = ""
+
+        def handle_data(self, data: str) -> None:
+            self.text += data
+
+    reader = Text()
+    reader.feed(made(hostile(payload), Format.HTML))
+    assert visible(payload.expandtabs(8))[:200] in reader.text
+
+
+@pytest.mark.parametrize("kind", [Format.HTML, Format.TEXT, Format.JUNIT, Format.CSV, Format.JSON])
+def test_no_hidden_character_reaches_a_sink(hostile: Hostile, payload: str, kind: Format) -> None:
+    written = made(hostile(payload), kind)
+    hidden = {
+        character
+        for character in set(written)
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in "\n\r\t"
+    }
+    assert not hidden
+    assert not re.search("\u0301{4}", written) or kind is Format.JSON
+    assert kind is Format.CSV or "\r" not in written
+
+
+def test_json_keeps_the_text_itself(hostile: Hostile, payload: str) -> None:
+    document = json.loads(made(hostile(payload), Format.JSON))
+    assert document["actor"] == payload
+    assert document["hosts"][0]["findings"][0]["quotes"][0]["lines"] == [payload, payload]
+
+
+def test_csv_cells_are_no_formulas(hostile: Hostile, payload: str) -> None:
+    for row in csv.reader(io.StringIO(made(hostile(payload), Format.CSV))):
+        for cell in row:
+            assert not cell.lstrip().startswith(("=", "+", "-", "@", "＝", "|", "%"))
+
+
+def test_junit_is_well_formed(hostile: Hostile, payload: str) -> None:
+    assert len(ET.fromstring(made(hostile(payload), Format.JUNIT))) == 2
+
+
+def test_a_line_of_text_stays_a_line(hostile: Hostile, payload: str) -> None:
+    lines = made(hostile(payload), Format.TEXT).splitlines()
+    assert len(lines) == len(made(hostile(HARMLESS), Format.TEXT).splitlines())
+    assert max(map(len, lines)) < 3000
+
+
+def test_templates_print_nothing_unescaped() -> None:
+    from importlib import resources
+
+    for template in (resources.files("reports") / "templates").iterdir():
+        source = template.read_text("utf-8")
+        assert not re.search(r"\|\s*(safe|forceescape)|autoescape|Markup|<script", source), template.name
+
+
+@given(st.text())
+def test_visible_text_has_nothing_hidden_and_is_stable(text: str) -> None:
+    shown = visible(text)
+    assert visible(shown) == shown
+    assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for c in shown)
+    shown.encode()
+
+
+@given(st.text(max_size=40), st.integers(1, 50))
+def test_shortened_text_is_short(text: str, limit: int) -> None:
+    assert len(shortened(text, limit)) <= limit
+    assert shortened(text, limit) == text or shortened(text, limit).endswith("…")
+
+
+@given(st.text())
+def test_no_guarded_cell_is_a_formula(text: str) -> None:
+    assert not guarded(text).lstrip().startswith(("=", "+", "-", "@"))
+
+
+@settings(max_examples=25)
+@given(text=st.text(min_size=1, max_size=60))
+def test_any_text_leaves_the_page_as_it_was(hostile: Hostile, text: str) -> None:
+    assert Elements(made(hostile(text), Format.HTML)).seen == Elements(made(hostile(HARMLESS), Format.HTML)).seen
