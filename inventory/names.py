@@ -145,6 +145,7 @@ def _decodes(part: str) -> bool:
     if part[:4].lower() != "xn--":
         return True
     try:
-        return bool(part[4:].encode("ascii").decode("punycode"))
+        decoded = part[4:].encode("ascii").decode("punycode")
     except UnicodeError:
         return False
+    return not decoded.isascii() and decoded.isprintable()

@@ -10,7 +10,8 @@ import yaml
 from inventory.errors import Text
 
 _FORBIDDEN = re.compile(
-    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"  # YAML 1.2, c-printable
+    "[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"  # YAML 1.2, c-printable, without U+0085
+    "|[\u2028\u2029]"  # like U+0085, line ends for libyaml (they would end a comment), but for no editor
     "|[\u202a-\u202e\u2066-\u2069]"  # they make a file look different from what it says (CVE-2021-42574)
 )
 _QUOTE = Text("put a text with special characters in quotes")
@@ -34,15 +35,15 @@ _HINTS: tuple[tuple[str, Text], ...] = (
 )
 
 
-def forbidden_character(text: str) -> tuple[int, Text, Text | None] | None:
+def forbidden_character(text: str) -> tuple[int, Text, Text] | None:
     """Return offset, problem and hint of the first character that YAML or we refuse, None if there is none."""
     if not (match := _FORBIDDEN.search(text)):
         return None
     code = f"U+{ord(match[0]):04X}"
     if unicodedata.category(match[0]) == "Cf":
         what = Text("the invisible character {code} changes the order in which text is shown", code=code)
-        return match.start(), what, Text("delete it, or write it as an escape in double quotes")
-    what = Text("the file contains the control character {code}", code=code)
+    else:
+        what = Text("the file contains the control character {code}", code=code)
     return match.start(), what, Text("delete it, or write it as an escape in double quotes")
 
 

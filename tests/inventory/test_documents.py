@@ -235,6 +235,8 @@ REFUSED: dict[str, tuple[str | bytes, str, str, str]] = {
     "NUL in a key": ('"b\\0c": 1', "1:1", "NUL", ""),
     "escape character": ("a: 1\nb: \x1b[2J", "2:4", "the control character U+001B", ""),
     "hidden order": ("a: x\u202e y", "1:5", "U+202E changes the order in which text is shown", ""),
+    "a line end for libyaml only": ("# a comment\u2028a: 1", "1:12", "the control character U+2028", ""),
+    "another line end": ("a: b\x85c: d", "1:5", "the control character U+0085", ""),
     "tab for indentation": ("a:\n\tb: 1", "2:1", "not valid YAML", "spaces, not with tabs"),
     "tab after spaces": ("a:\n  b: 1\n \tc: 2", "3:2", "not valid YAML", "spaces, not with tabs"),
     "two colons": ("a: b: c", "1:5", "mapping values are not allowed", "needs quotes"),
