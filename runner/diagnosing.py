@@ -27,6 +27,7 @@ from runner.recording import Kept, host_record
 from runner.store.blobs import digest_of
 from runner.store.changes import HostStates
 from runner.store.rows import HostRow, StateRow
+from runner.store.sentences import as_kept
 
 Thresholds = Mapping[str, Mapping[str, Param]]
 
@@ -164,7 +165,7 @@ class Diagnosing:
         row = replace(
             _row(target, ended),
             outcome=outcome,
-            error=ended.error or _error(outcome, asked, ended.host),
+            error=as_kept(ended.error or _error(outcome, asked, ended.host)),
             diagnosis=data,
             diagnosis_digest=digest_of(data),
         )
@@ -243,8 +244,8 @@ def _row(target: HostRow, ended: HostRun[Asked]) -> HostRow:
     return replace(
         target,
         outcome=ended.outcome,
-        error=ended.error,
-        hint=ended.hint,
+        error=as_kept(ended.error),
+        hint=as_kept(ended.hint),
         error_kind=ended.error_kind,
         started_at=ended.started_at,
         ended_at=ended.ended_at,

@@ -83,7 +83,8 @@ async def run_host(host: Host, job: Job[T], connect: Connect, *, deadline_s: flo
     started_at, now = clock(), asyncio.get_running_loop().time
     over = now() + deadline_s
     try:
-        async with asyncio.timeout(deadline_s + GRACE_S), connect(host) as session:
+        async with asyncio.timeout_at(over) as limit, connect(host) as session:
+            limit.reschedule(over + GRACE_S)
             value = await job(session, max(over - now(), 0.001))
         return HostRun(host=host, started_at=started_at, ended_at=clock(), value=value)
     except RemoteError as error:

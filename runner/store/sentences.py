@@ -29,6 +29,11 @@ def text_from_json(value: Mapping[str, Any] | None) -> Text | None:
     return None if value is None else _text(value)
 
 
+def as_kept(text: Text | None) -> Text | None:
+    """Return a sentence as it comes back from the store: masked, with plain parameters."""
+    return text_from_json(text_to_json(text))
+
+
 def _plain(value: object) -> object:
     match value:
         case Text():

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from diagnostics.library import Library
 from diagnostics.verdict import Severity
 from inventory.errors import Text
 from runner.outcome import Outcome, RunState
 from runner.store.blobs import digest_of
 from runner.store.changes import Attach, BeginRun, EndRun
 from runner.store.rows import AttachmentRow, AuditRow, HostRow, OutboxRow, OutboxState, RunRow, StateRow
+from tests.runner.fleet import small_library
 
 NOW = datetime(2026, 11, 22, 10, 47, 55, 123456, tzinfo=UTC)
 
@@ -141,3 +143,9 @@ def home(tmp_path: Path) -> Path:
 def mode() -> Callable[[Path], int]:
     """Return a function that tells the permission bits of a path."""
     return lambda path: path.stat().st_mode & 0o777
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """Return a library of two checks (`clock-off`, `disk-full`) and three probes."""
+    return small_library(tmp_path_factory.mktemp("library"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from inventory.inventory import Inventory
 from playbooks.model import Playbook
 from remote.answer import Answer, Ended, answered
 from remote.question import Privilege, Question
+from remote.session import Session
+from remote.testing import FAKE_FACTS, FakeConnect, FakeHost
 from runner.request import DiagnoseRequest
 
 CHECKS = {
@@ -109,3 +114,67 @@ def asking(library: Library, selection: Selection, **values: Any) -> DiagnoseReq
     playbook = Playbook(id="standard", title={"en": "Standard", "ru": "Обычная"}, digest="p" * 64)
     row: dict[str, Any] = {"checks": tuple(library.checks), "case": "DEMO-1", "actor": "anna"}
     return DiagnoseRequest(selection=selection, playbook=playbook, library=library, **{**row, **values})
+
+
+class Raises:
+    """A session whose `ask` raises."""
+
+    def __init__(self, host: Host, error: Exception) -> None:
+        self.host, self.facts, self._error = host, FAKE_FACTS, error
+
+    async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
+        raise self._error
+
+
+class Forgets:
+    """A session that breaks its promise: it answers less than it was asked."""
+
+    def __init__(self, host: Host) -> None:
+        self.host, self.facts = host, FAKE_FACTS
+
+    async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Act:
+    """What a host of a scripted fleet does: answers, or raises on connecting or on being asked, or hangs."""
+
+    answers: Mapping[str, Answer] = field(default_factory=lambda: OK)
+    refuses: Exception | None = None
+    breaks: Exception | None = None
+    hangs: bool = False
+    silent: bool = False
+    forgets: bool = False
+
+
+class ActingConnect:
+    """A `Connect` over hosts that act; `connected` lists them in the order they were begun."""
+
+    def __init__(self, acts: Mapping[str, Act]) -> None:
+        never = asyncio.Event()
+        self.acts, self.connected = acts, list[str]()
+        self._fake = FakeConnect(
+            {
+                name: FakeHost(
+                    answers=act.answers,
+                    refuses=act.refuses,
+                    connects_after=never if act.hangs else None,
+                    answers_after=never if act.silent else None,
+                )
+                for name, act in acts.items()
+            }
+        )
+
+    @asynccontextmanager
+    async def __call__(self, host: Host) -> AsyncIterator[Session]:
+        """Open a session to a host that does what its act says."""
+        self.connected.append(host.name)
+        act = self.acts[host.name]
+        async with self._fake(host) as session:
+            if act.breaks is not None:
+                yield Raises(host, act.breaks)
+            elif act.forgets:
+                yield Forgets(host)
+            else:
+                yield session
