@@ -62,6 +62,8 @@ class _CheckReader:
         self.node, self.probes = node, probes
         self.fields = Fields(node, self.problems, "a check")
         self.shapes: dict[str, Shape] = {}
+        self.declared: dict[str, dict[str, Shape]] = {"subject": {}, "params": {}}
+        """Every name of `subject` and `params`, with a mistake in its expression too: one mistake is told once."""
 
     def read(self) -> Check:
         fields = self.fields
@@ -95,9 +97,9 @@ class _CheckReader:
             since=self.expression(fields, "since", ("int", "float", "time")),
             thresholds=thresholds,
             levels=levels,
-            finding=self.template("finding", subject, params),
+            finding=self.template("finding"),
             cause=fields.languages("cause"),
-            remedy=self.remedy(subject, params),
+            remedy=self.remedy(),
             tests=tuple(self.tests()),
             place=self.node.place,
         )
@@ -172,7 +174,9 @@ class _CheckReader:
         for name in fields.keys():  # noqa: SIM118 Fields is no mapping
             if not _NAME.fullmatch(name):
                 fields.problem(fields.key_place(name), Text("“{name}” is not a name: lower case, digits, _", name=name))
-            if expression := self.expression(fields, name, SCALARS):
+            expression = self.expression(fields, name, SCALARS)
+            self.declared[key][name] = expression.shape if expression else "any"
+            if expression:
                 found[name] = expression
         return found
 
@@ -205,26 +209,24 @@ class _CheckReader:
             fields.problem(fields.place(), Text("“severity” needs critical, warning or info"))
         return tuple(levels)
 
-    def template(self, key: str, subject: Mapping[str, Expression], params: Mapping[str, Expression]) -> Mapping[str, str]:
+    def template(self, key: str) -> Mapping[str, str]:
         texts = self.fields.languages(key, required=True)
         node = self.fields.node(key)
-        known = {"subject": subject, "params": params}
         for language, text in texts.items():
             below = node.get(language) if isinstance(node, MapNode) else None
-            for name in unknown_names(text, known):
+            for name in unknown_names(text, self.declared):
                 wrong = Text("the text uses “{name}”, which the check does not have", name=name)
-                root = known.get(name.partition(".")[0])
+                root = self.declared.get(name.partition(".")[0])
                 hint = did_you_mean(name.partition(".")[2], root) if root is not None else Text("subject.name or params.name")
                 self.problems.append(Problem(place=below.place if below else self.node.place, text=wrong, hint=hint))
         return texts
 
-    def remedy(self, subject: Mapping[str, Expression], params: Mapping[str, Expression]) -> RemedyRule | None:
+    def remedy(self) -> RemedyRule | None:
         if not self.fields.has("remedy"):
             return None
         fields = self.fields.fields("remedy")
         playbook = fields.text("playbook", required=True)
-        self.shapes["subject"] = {name: expression.shape for name, expression in subject.items()}
-        self.shapes["params"] = {name: expression.shape for name, expression in params.items()}
+        self.shapes |= self.declared
         below = fields.fields("params")
         found = {name: self.expression(below, name, SCALARS) for name in below.keys()}  # noqa: SIM118
         fields.done()
