@@ -8,14 +8,15 @@
 `not` binds closest, then `and`, then `or` and the comma, which mean the same. A name is that of a
 host or a group; a glob (`*`, `?`) is one of host names; a range (`web[01:20]`) stands for each of its
 names. Values may be globs; in quotes they are literal. Upper and lower case do not matter. A part that
-matches no host is an error even under `not`: it is far more often misspelt than meant.
+matches no host is an error, and so is `not` before anything that matches none: it is far more often
+misspelt than meant.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn, TypeAlias
 
 from inventory.errors import LongarmError, NothingMatched, Text
@@ -48,9 +49,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """All hosts but those of the operand."""
+    """All hosts but those of the operand; `text` is how the operand is written."""
 
     operand: Tree
+    text: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,9 @@ def _chosen(tree: Tree, matcher: Matcher) -> Hosts:
             found = matcher.having(tree.key or "", tree.value, part=tree.text, literal=tree.literal)
             return matcher.everything - found if tree.negated else found
         case Not():
-            return matcher.everything - _chosen(tree.operand, matcher)
+            if not (excluded := _chosen(tree.operand, matcher)):
+                raise NothingMatched(matcher.expression, tree.text)
+            return matcher.everything - excluded
         case AllOf():
             return frozenset.intersection(*[_chosen(operand, matcher) for operand in tree.operands])
         case AnyOf():
@@ -99,8 +103,8 @@ def _chosen(tree: Tree, matcher: Matcher) -> Hosts:
 def parse(expression: str) -> Tree:
     """Return the tree of an expression, or raise BadExpression.
 
-    >>> parse("a, b and not site=x*").operands[1].operands[1]
-    Not(operand=Part(text='site=x*', key='site', value='x*', negated=False, literal=False))
+    >>> parse("a, b and not site=x*").operands[1].operands[1].operand
+    Part(text='site=x*', key='site', value='x*', negated=False, literal=False)
     """
     if len(expression) > MAX_LENGTH:
         text = Text("column {column}: an expression has at most {limit} characters", column=MAX_LENGTH, limit=MAX_LENGTH)
@@ -187,7 +191,8 @@ class _Parser:
             tree = self._part(token)
         else:
             self._unexpected(token)
-        return Not(tree) if negations % 2 else tree
+        last = self.tokens[self.position - 1]
+        return Not(tree, self.expression[token.column - 1 : last.column - 1 + len(last.text)]) if negations % 2 else tree
 
     def _parenthesised(self, opened: _Token) -> Tree:
         self.depth += 1
