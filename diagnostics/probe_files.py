@@ -121,7 +121,7 @@ def _parser(fields: Fields, question: str) -> tuple[Callable[[Answer], Facts] | 
         return OwnParser(question=question, kind=kind, shape=LINES), LINES
     name = kind.removeprefix("jc:")
     if kind.startswith("jc:"):
-        if name not in jc_parsers():
+        if name.replace("-", "_") not in jc_parsers():
             fields.problem(
                 fields.place("parse"), Text("jc has no parser “{name}”", name=name), did_you_mean(name, jc_parsers())
             )
@@ -140,7 +140,7 @@ def jc_parsers() -> tuple[str, ...]:
     """Return the names of jc's parsers, those of streams left out."""
     import jc  # 2 to 16 ms that only its users pay
 
-    return tuple(name for name in jc.parser_mod_list() if not name.endswith("_s"))
+    return tuple(name for name in jc.parser_mod_list(show_hidden=True) if not name.endswith("_s"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,11 +29,13 @@ class UnknownPlaybook(UsageError):
 
 def find_playbook(name: str, extra: Sequence[Path] = (), library: Library | None = None) -> Playbook:
     """Return a playbook by name, the given files before the shipped ones; raise UnknownPlaybook with the nearest names."""
-    playbooks = {playbook.id: playbook for playbook in shipped_playbooks(library)}
-    playbooks |= {playbook.id: playbook for playbook in (load_playbook(path, library) for path in extra)}
-    if name not in playbooks:
-        raise UnknownPlaybook(name, list(playbooks))
-    return playbooks[name]
+    given = {playbook.id: playbook for playbook in (load_playbook(path, library) for path in extra)}
+    shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+    if name in given:
+        return given[name]
+    if name not in shipped:
+        raise UnknownPlaybook(name, [*given, *shipped])
+    return load_playbook(shipped[name], library)
 
 
 def shipped_playbooks(library: Library | None = None) -> tuple[Playbook, ...]:

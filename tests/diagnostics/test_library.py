@@ -1,0 +1,151 @@
+"""The library: questions for a host, words for a run, tests that checks bring along."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from diagnostics.check_files import read_check
+from diagnostics.check_tests import NoSuchCapture, load_capture, run_check_tests
+from diagnostics.context import Context
+from diagnostics.evidence import Evidence
+from diagnostics.formats import encode_evidence
+from diagnostics.library import Library, UnknownCheck, digest_of, load_library, with_expectations
+from diagnostics.probe import Probe
+from diagnostics.verdict import Verdict
+from inventory.documents import parse_document
+from inventory.host import Expectations
+from remote.answer import Ended, answered
+from remote.question import Question
+
+NONE = Expectations()
+
+
+def test_each_question_is_asked_once_and_only_where_its_check_applies(library: Library) -> None:
+    extra = Probe(question=Question(id="own.one", script="x"), parse=None)
+    windows = Probe(question=Question(id="own.two", script="x"), parse=None, platforms=("windows",))
+    asked = library.questions(["disk-full", "disk-none", "disk-expected"], "linux", NONE, [extra, windows])
+    assert [question.id for question in asked] == ["disk.list", "sys.up", "own.one"]
+    assert [question.id for question in library.questions(["disk-full"], "windows", NONE, [extra, windows])] == ["own.two"]
+
+
+def test_what_is_not_expected_is_not_asked(library: Library) -> None:
+    assert library.questions(["disk-expected"], "linux", NONE) == ()
+    assert len(library.questions(["disk-expected"], "linux", Expectations(services=("a",)))) == 1
+
+
+def test_expectations_reach_a_script_as_variables() -> None:
+    question = Question(id="q", script="x", variables=(("services", ""), ("ports", ""), ("fixed", "1")))
+    filled = with_expectations(question, Expectations(services=("a", "b")))
+    assert filled.variables == (("services", "a b"), ("ports", ""), ("fixed", "1"))
+
+
+def test_an_unknown_check_is_named_with_the_nearest(library: Library) -> None:
+    with pytest.raises(UnknownCheck) as caught:
+        library.questions(["disk-ful"], "linux", NONE)
+    assert "disk-full" in str(caught.value.hint)
+
+
+def test_the_words_of_a_run_are_those_of_its_checks(library: Library) -> None:
+    content = library.content(["disk-full", "disk-expected"])
+    assert sorted(content.checks) == ["disk-expected", "disk-full"]
+    assert sorted(content.rules) == ["full-disk-hides-disk"]
+    assert content.questions == {"disk.list": "The disks"}
+    assert library.content(["disk-full"]).rules == {}
+
+
+def test_the_digest_follows_every_file(tmp_path: Path) -> None:
+    (tmp_path / "checks").mkdir()
+    first = digest_of(tmp_path)
+    (tmp_path / "checks" / "a.yaml").write_text("a")
+    second = digest_of(tmp_path)
+    (tmp_path / "checks" / "a.yaml").write_text("b")
+    assert len({first, second, digest_of(tmp_path)}) == 3
+    assert digest_of(tmp_path) == digest_of(tmp_path)
+
+
+def test_the_shipped_library_loads() -> None:
+    library = load_library()
+    assert library.digest
+    assert all(check.id == name for name, check in library.checks.items())
+
+
+CHECK = """
+check: disk-calm
+title: {en: a, ru: b}
+platforms: [linux]
+needs: [disk.list]
+each: {item: facts.disk_list.disks}
+subject: {disk: item.name}
+params: {used: item.used}
+thresholds: {limit: 90.0}
+severity: {warning: {raise: item.used > thresholds.limit, clear: item.used < 50.0}}
+finding: {en: a, ru: b}
+tests:
+"""
+
+
+@pytest.fixture
+def tested(library: Library, tmp_path: Path) -> Callable[[str], str]:
+    folder = tmp_path / "full"
+    folder.mkdir()
+    (folder / "disk.list.stdout").write_text("a 95.0 1\nb 60.0 1\n")
+    lost = tmp_path / "lost"
+    lost.mkdir()
+    (lost / "disk.list.status").write_text("timed_out\n")
+    status = tmp_path / "status"
+    status.mkdir()
+    (status / "disk.list.status").write_text("3\n")
+    (status / "disk.list.stderr").write_text("oh\n")
+    (tmp_path / "empty").mkdir()
+
+    def problem(line: str) -> str:
+        check = read_check(parse_document((CHECK + f"  - {line}\n").encode(), "c.yaml"), library.probes)
+        (result,) = run_check_tests(check, replace(library, checks={check.id: check}, causes=()), tmp_path)
+        assert result.place.line == 13
+        return result.problem
+
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{evidence: full, expect: {severity: warning, subject: {disk: a}, params: {used: 95.0}}}", ""),
+        ("{evidence: full, expect: [{subject: {disk: b}}, {subject: {disk: a}}], thresholds: {limit: 10.0}}", ""),
+        ("{evidence: full, expect: [{}, {}], earlier: [{severity: warning, subject: {disk: b}}]}", ""),
+        ("{evidence: lost, expect: unknown}", ""),
+        ("{evidence: status, expect: unknown}", ""),
+        ("{evidence: empty, expect: unknown}", ""),
+        ("{evidence: full, expect: clear}", "finding instead of clear; found warning disk=a {'used': 95.0}"),
+        ("{evidence: full, expect: {subject: {disk: b}}}", "no finding like"),
+        ("{evidence: full, expect: {severity: critical}}", "no finding like"),
+        ("{evidence: full, expect: {}, thresholds: {limit: 10.0}}", "more findings than expected; found warning disk=b"),
+        ("{evidence: lost, expect: clear}", "unknown (timed_out: disk.list ) instead of clear"),
+    ],
+)
+def test_the_tests_of_a_check_tell_what_differs(tested: Callable[[str], str], line: str, problem: str) -> None:
+    told = tested(line)
+    assert told.startswith(problem) if problem else told == ""
+
+
+def test_stored_evidence_is_a_capture_too(
+    tmp_path: Path, evidence_of: Callable[..., Evidence], context_of: Callable[..., Context]
+) -> None:
+    evidence, context = evidence_of(disk_list=answered(b"a 5.0 1\n")), context_of("disk-full", services=("a",))
+    (tmp_path / "web.evidence").write_bytes(encode_evidence(evidence, context))
+    assert load_capture(tmp_path / "web.evidence") == load_capture(tmp_path / "web") == (evidence, context)
+    with pytest.raises(NoSuchCapture, match="nothing"):
+        load_capture(tmp_path / "nothing")
+
+
+def test_a_capture_says_how_a_question_ended(tmp_path: Path) -> None:
+    (tmp_path / "q.status").write_text("lost")
+    answer = load_capture(tmp_path)[0].answers["q"]
+    assert (answer.ended, answer.exit_status) == (Ended.LOST, None)
+
+
+def test_shipped_checks_say_what_their_tests_expect() -> None:
+    library = load_library()
+    assert all(Verdict(test.verdict) for check in library.checks.values() for test in check.tests)
