@@ -84,8 +84,13 @@ class CaseFile:
 class CaseSystem(Protocol):
     """One case system; every method raises CaseError and nothing else of its vendor's."""
 
-    name: str
-    caps: Capabilities
+    @property
+    def name(self) -> str:
+        """Return what the system is called in messages."""
+
+    @property
+    def caps(self) -> Capabilities:
+        """Return what it can do."""
 
     def get(self, ref: str) -> Case | None:
         """Return the case that `ref` means here, or None if it is not a reference of this system."""
