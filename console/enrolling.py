@@ -86,7 +86,13 @@ def show_offers(settings: Settings, offers: Sequence[Offer]) -> None:
     """Write a row for each key to stdout, so that a person can compare."""
     rows: list[dict[str, object]] = []
     for offer in offers:
-        row: dict[str, object] = {"host": offer.host.name, "state": offer.state, "type": "", "fingerprint": "", "error": offer.error}
+        row: dict[str, object] = {
+            "host": offer.host.name,
+            "state": offer.state,
+            "type": "",
+            "fingerprint": "",
+            "error": offer.error,
+        }
         rows += [row | {"type": key.type, "fingerprint": key.fingerprint} for key in offer.keys] or [row]
     show_list(settings.output, _COLUMNS, rows)
 

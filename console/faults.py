@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
+from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 
@@ -90,11 +91,20 @@ def crashed(kind: type[BaseException], error: BaseException, trace: TracebackTyp
     os._exit(FAULT)
 
 
+_HOME: ContextVar[Path | None] = ContextVar("home", default=None)
+
+
+def keep_crashes_in(home: Path) -> None:
+    """Keep crash files in this home from now on."""
+    _HOME.set(home)
+
+
 def crash_file(details: str) -> Path:
     """Write `details` to a file that only the user can read and return its path."""
-    folder = Path(os.environ.get("LONGARM_HOME") or default_home()) / "crashes"
+    folder = (_HOME.get() or Path(os.environ.get("LONGARM_HOME") or default_home())) / "crashes"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / time.strftime(f"%Y%m%d-%H%M%S-{os.getpid()}.txt", time.gmtime())
     path.touch(mode=0o600)
-    path.write_text(details)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(details + "\n")
     return path

@@ -11,6 +11,8 @@ from typing import Any, cast
 import click
 from click.shell_completion import CompletionItem
 
+from console.faults import keep_crashes_in
+from console.logs import listen
 from console.settings import Output, Settings, settings_from
 from console.terminal import write
 from console.words import LANGUAGES, say, spoken
@@ -114,7 +116,10 @@ class Command(_Speaking, click.Command):
     def invoke(self, ctx: click.Context) -> int:
         """Return the exit code of the body."""
         own = {name: value for name, value in ctx.params.items() if name not in COMMON}
-        return self.body(settings=resolve(ctx), **own) or 0
+        settings = resolve(ctx)
+        keep_crashes_in(settings.home)
+        listen(settings.verbosity)
+        return self.body(settings=settings, **own) or 0
 
 
 @dataclass(frozen=True, slots=True)

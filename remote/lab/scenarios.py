@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from importlib import resources
@@ -11,7 +11,7 @@ from importlib import resources
 from inventory.documents import parse_document
 from inventory.errors import InvalidFile, Problem
 from inventory.fields import Fields
-from remote.answer import Answer
+from remote.answer import Answer, Ended
 from remote.lab.captures import read_captures
 
 
@@ -38,6 +38,10 @@ class Scenario:
     behaviour: Behaviour = Behaviour.ANSWERS
     captures: tuple[str, ...] = ()
     """Files of captured answers beside it; a later one replaces answers of an earlier one."""
+    denied: tuple[str, ...] = ()
+    """Questions that sudo does not let us ask here; all others are answered as the login user."""
+    refusal: str = ""
+    """Sudo's own words."""
     services: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
@@ -47,7 +51,10 @@ class Scenario:
         merged: dict[str, Answer] = {}
         for name in self.captures:
             merged |= read_captures(resources.files("remote.lab").joinpath("scenarios", name).read_bytes(), name)
-        return merged
+        if not self.denied:
+            return merged
+        refused = Answer(ended=Ended.NOT_RUN, exit_status=None, why=self.refusal)
+        return {name: replace(answer, as_root=False) for name, answer in merged.items()} | dict.fromkeys(self.denied, refused)
 
 
 @cache
@@ -63,16 +70,18 @@ def read_scenario(data: bytes, file: str) -> Scenario:
     problems: list[Problem] = []
     fields = Fields(parse_document(data, file), problems, "scenario")
     scenario = Scenario(
-        name=fields.text("scenario", required=True) or "",
-        title=fields.languages("title") or {},
-        learn=fields.languages("learn") or {},
-        role=fields.text("role", required=True) or "",
-        order=fields.integer("order", required=True) or 0,
+        name=fields.text("scenario", required=True),
+        title=fields.languages("title"),
+        learn=fields.languages("learn"),
+        role=fields.text("role", required=True),
+        order=fields.integer("order", required=True),
         behaviour=Behaviour(fields.one_of("behaviour", tuple(map(str, Behaviour))) or "answers"),
-        captures=tuple(fields.texts("captures") or ()),
-        services=tuple(fields.texts("services") or ()),
-        ports=tuple(fields.texts("ports") or ()),
-        names=tuple(fields.texts("names") or ()),
+        captures=fields.texts("captures"),
+        denied=fields.texts("denied"),
+        refusal=fields.text("refusal") or "",
+        services=fields.texts("services"),
+        ports=fields.texts("ports"),
+        names=fields.texts("names"),
     )
     fields.done()
     if problems:

@@ -201,7 +201,7 @@ def test_commands_are_short() -> None:
             assert isinstance(command, Group)
             command = command.get_command(click.Context(command), name)
         if isinstance(command, Command):
-            code = command.body.__code__  # type: ignore[attr-defined]
+            code = command.body.__code__
             lines = sorted({line for _, _, line in code.co_lines() if line} - {code.co_firstlineno})
             assert lines[-1] - lines[0] < 20, path
 

@@ -1,0 +1,243 @@
+"""`longarm diagnose` from the command line to the case, on practice hosts over real SSH."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.console.conftest import LONGARM, Console, Done
+
+HOSTS = 9
+PROBES = "- probe: os.name\n  script: uname -s\n"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """Return a longarm whose home has one practice host of each kind."""
+    console = Console(tmp_path_factory.mktemp("lab") / "home")
+    assert console("lab", "up").code == 0
+    yield console
+    assert console("lab", "down").code == 0
+
+
+@pytest.fixture(scope="module")
+def diagnosed(lab: Console) -> Done:
+    """Return how `diagnose all` ended, which several tests look at."""
+    return lab("diagnose", "all", "--case", "DEMO-1", "--json")
+
+
+def test_the_document_accounts_for_every_host(diagnosed: Done) -> None:
+    document = diagnosed.json()
+    assert diagnosed.code == 4  # a changed host key goes before everything else
+    assert document["format"] == "longarm-run/1"
+    assert document["coverage"]["targeted"] == HOSTS == sum(document["coverage"]["outcomes"].values())
+    outcomes = {host["host"]: host["outcome"] for host in document["hosts"]}
+    assert outcomes["lab-web-01"] == "ok"
+    assert outcomes["lab-db-01"] == "findings"
+    assert outcomes["lab-backup-01"] == "unreachable"
+    assert outcomes["lab-edge-01"] == "refused"
+    assert outcomes["lab-shop-01"] == "incomplete"
+
+
+@pytest.mark.parametrize(
+    ("host", "check"),
+    [
+        ("lab-db-01", "fs-space"),
+        ("lab-app-01", "mem-oom"),
+        ("lab-mail-01", "dns-broken"),
+        ("lab-auth-01", "time-unsync"),
+        ("lab-build-01", "pkg-broken"),
+    ],
+)
+def test_each_scenario_shows_what_it_is_for(diagnosed: Done, host: str, check: str) -> None:
+    (found,) = (entry for entry in diagnosed.json()["hosts"] if entry["host"] == host)
+    assert check in {result["check"] for result in found["checks"] if result["verdict"] == "finding"}, found
+
+
+def test_plain_lines_and_messages_go_to_stderr(diagnosed: Done) -> None:
+    assert "lab-web-01" in diagnosed.err
+    assert re.search(r"attached \S+\.html to case DEMO-1", diagnosed.err)
+    assert "next: longarm report open" in diagnosed.err
+    assert "\x1b" not in diagnosed.err
+
+
+def test_the_report_is_in_the_home_and_on_the_case_once(lab: Console, diagnosed: Done) -> None:
+    run = diagnosed.json()["run"]
+    page = lab.home / "reports" / f"{run}.html"
+    assert page.read_text().startswith("<!doctype html>")
+    assert json.loads(page.with_suffix(".json").read_text())["run"] == run
+    attached = [row for row in lab("case", "show", "DEMO-1", "--json").json() if row["run"] == run]
+    assert [row["state"] for row in attached] == ["sent"]
+    assert lab("case", "deliver").code == 0
+    assert [row for row in lab("case", "show", "DEMO-1", "--json").json() if row["run"] == run] == attached
+    assert lab("report", "open", run).out == f"{page}\n"
+
+
+def test_runs_are_listed_shown_and_exported(lab: Console, diagnosed: Done) -> None:
+    run = diagnosed.json()["run"]
+    rows = lab("run", "list", "--json").json()
+    assert {"run": run, "state": "ended", "hosts": HOSTS, "case": "DEMO-1"}.items() <= next(
+        r for r in rows if r["run"] == run
+    ).items()
+    shown = lab("run", "show", run[-6:])
+    assert shown.code == 0
+    assert f"{HOSTS} targeted" in shown.out
+    assert lab("run", "show", run, "--json").json()["content_digest"] == diagnosed.json()["content_digest"]
+    for form, start in {
+        "json": "{",
+        "html": "<!doctype",
+        "text": "Standard",
+        "junit": "<?xml",
+        "csv": "",
+        "answers": "{",
+    }.items():
+        done = lab("run", "export", run, "--format", form)
+        assert done.code == 0, done.err
+        assert done.out.startswith(start)
+    russian = lab("run", "show", run, "--lang", "ru")
+    assert re.search("[а-я]{4}", russian.out)
+
+
+@pytest.mark.parametrize(
+    ("targets", "options", "code"),
+    [
+        ("lab-web-01", [], 0),
+        ("lab-db-01", [], 1),
+        ("lab-db-01", ["--fail-on", "never"], 0),
+        ("lab-web-01,lab-backup-01", [], 3),
+        ("lab-db-01,lab-backup-01", [], 3),
+        ("lab-shop-01", [], 3),
+        ("lab-edge-01,lab-backup-01,lab-db-01", ["--fail-on", "never"], 4),
+    ],
+)
+def test_exit_codes_first_match_wins(lab: Console, targets: str, options: list[str], code: int) -> None:
+    done = lab("diagnose", targets, *options, "-q")
+    assert done.code == code, done
+
+
+def test_one_check_alone(lab: Console) -> None:
+    document = lab("diagnose", "lab-db-01", "--check", "fs-space", "--json").json()
+    assert document["checks"] == ["fs-space"]
+
+
+def test_answers_and_the_user_s_own_probes(console: Console, tmp_path: Path) -> None:
+    console.inventory("hosts:\n  here: {address: localhost, transport: local}\n")
+    probes, answers = tmp_path / "probes.yaml", tmp_path / "answers.jsonl"
+    probes.write_text(PROBES)
+    alone = console("diagnose", "here", "--probes", str(probes), "--answers", str(answers), "--json")
+    lines = [json.loads(line) for line in answers.read_text().splitlines()]
+    assert alone.json()["checks"] == []
+    assert [(line["host"], line["probe"], line["rc"], line["stdout"]) for line in lines] == [("here", "os.name", 0, "Linux\n")]
+    assert alone.code == 0
+    both = console("diagnose", "here", "--probes", str(probes), "--check", "mem-low", "--answers", str(answers), "--json")
+    assert both.json()["checks"] == ["mem-low"]
+    assert {"os.name", "mem.info"} <= {json.loads(line)["probe"] for line in answers.read_text().splitlines()}
+
+
+def test_enrolment_shows_asks_and_refuses_what_is_not_expected(practice: Callable[..., Console]) -> None:
+    console = practice("--hosts", "2")
+    known = console.home / "known_hosts"
+    enrolled = known.read_text()
+    known.write_text("")
+    known.chmod(0o600)
+    inventory = ("--inventory", str(console.home / "lab" / "inventory.yaml"))
+    assert console("diagnose", "lab-web-01", *inventory).code == 4
+    asked = console("host", "enrol", "all", *inventory)
+    assert asked.code == 2
+    assert "SHA256:" in asked.out
+    assert "--yes" in asked.err
+    wrong = console("host", "enrol", "lab-web-01", "--fingerprint", "lab-web-01=SHA256:AAAA", *inventory)
+    assert wrong.code == 4
+    assert known.read_text() == ""
+    (shown,) = console("host", "enrol", "lab-web-01", "--yes", "--json", *inventory).json()
+    assert shown["state"] == "new"
+    right = console("host", "enrol", "lab-db-01", "--fingerprint", f"lab-db-01={fingerprint(console, 'lab-db-01')}", *inventory)
+    assert right.code == 0
+    assert sorted(known.read_text().splitlines()) == sorted(enrolled.splitlines())
+    assert console("host", "enrol", "all", *inventory).code == 0
+    assert console("diagnose", "lab-web-01", *inventory).code == 0
+
+
+def fingerprint(console: Console, host: str) -> str:
+    rows = console("host", "enrol", host, "--json", "--no-input").json()
+    return str(rows[0]["fingerprint"])
+
+
+def test_a_changed_key_is_replaced_only_when_told_so(lab: Console) -> None:
+    done = lab("host", "enrol", "lab-edge-01", "--yes")
+    assert done.code == 4
+    assert "changed" in done.out
+    assert lab("host", "enrol", "lab-backup-01", "--yes").code == 3
+
+
+def test_a_live_table_stands_on_a_terminal(lab: Console) -> None:
+    shown = on_a_terminal(lab, "diagnose", "all")
+    assert "\x1b[" in shown
+    assert f"{HOSTS} of {HOSTS} hosts" in shown
+    plain = on_a_terminal(lab, "diagnose", "lab-web-01", environ={"TERM": "dumb"})
+    assert "\x1b" not in plain
+    uncoloured = on_a_terminal(lab, "diagnose", "lab-web-01", environ={"NO_COLOR": "1"})
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", uncoloured)
+
+
+def on_a_terminal(console: Console, *arguments: str, environ: dict[str, str] | None = None) -> str:
+    """Return what a command line writes to a terminal that is its stderr."""
+    ours, theirs = pty.openpty()
+    environ = console.environ | {"TERM": "xterm-256color", "LINES": "40"} | (environ or {})
+    with subprocess.Popen(
+        [LONGARM, *arguments], env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = bytearray()
+        while data := read_terminal(ours):
+            shown += data
+        process.wait(60)
+    os.close(ours)
+    return shown.decode()
+
+
+def read_terminal(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # EIO: the last writer has closed its side
+        return b""
+
+
+def test_many_hosts_are_no_flood(practice: Callable[..., Console]) -> None:
+    console = practice("--hosts", "60")
+    done = console("diagnose", "all", "--fail-on", "never")
+    assert "60 of 60 hosts" in done.err
+    assert len(done.err.splitlines()) < 70
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_is_accounted_for_and_can_be_resumed(practice: Callable[..., Console], number: signal.Signals) -> None:
+    console = practice("--hosts", "60")
+    process = console.start("diagnose", "all", "--concurrency", "1", "--case", "STOP-1")
+    assert process.stderr and process.stdout
+    first = process.stderr.readline().decode()
+    process.send_signal(number)
+    rest = process.stderr.read().decode()
+    out = process.stdout.read().decode()
+    assert process.wait(60) == 130, rest
+    process.stdout.close()
+    process.stderr.close()
+    run = first.split()[1].rstrip(":")
+    assert f"next: longarm run resume {run}" in rest
+    assert "60 targeted" in out
+    assert {"run": run, "state": "interrupted"}.items() <= console("run", "list", "--json").json()[0].items()
+    assert console("case", "show", "STOP-1").code == 6
+    resumed = console("run", "resume", run, "--json", "--fail-on", "never")
+    assert resumed.json()["state"] == "ended"
+    assert resumed.json()["run"] == run
+    assert resumed.json()["coverage"]["outcomes"]["interrupted"] == 0
+    assert len(console("case", "show", "STOP-1", "--json").json()) == 1
+    assert console("run", "resume", run).code == 7
