@@ -10,6 +10,7 @@ from diagnostics.expressions import Expression, Needs
 from diagnostics.finding import Param
 from diagnostics.verdict import Severity, Verdict
 from inventory.errors import Place, Text
+from inventory.fields import parse_size
 
 EXPECTATIONS = ("services", "ports", "names")
 
@@ -98,11 +99,15 @@ class Check:
         yield from self.remedy.params.values() if self.remedy else ()
 
     def threshold(self, name: str, value: object) -> int | float | Text:
-        """Return an override of a threshold in its declared type, or the sentence that says why it cannot be one."""
+        """Return an override of a threshold in its declared type, or the sentence that says why it cannot be one.
+
+        A size may be written as in a file, `5 GiB`.
+        """
         if name not in self.thresholds:
             known = ", ".join(self.thresholds) or "none"
             return Text("{check} has no threshold “{name}” (it has {known})", check=self.id, name=name, known=known)
         whole = isinstance(self.thresholds[name], int)
+        value = parse_size(value) if isinstance(value, str) and whole else value
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             kind = "whole number" if whole else "number"
             return Text("the threshold {check}.{name} is a {kind}", check=self.id, name=name, kind=kind)

@@ -15,6 +15,7 @@ from diagnostics.finding import CheckResult, Diagnosis
 from diagnostics.judging import judge, not_applicable, unknown
 from diagnostics.library import Library
 from diagnostics.verdict import Reason, Why
+from inventory.errors import Text
 
 
 def diagnose(evidence: Evidence, context: Context, library: Library) -> Diagnosis:
