@@ -41,18 +41,29 @@ def result_of(check: Check, evidence: Evidence, context: Context, found: Mapping
         return not_applicable(check, absent[0])
     if whys:
         return unknown(check, whys)
-    variables = variables_of(check, context) | {"facts": fact_tree({name: found[name] for name in check.needs})}
+    thresholds = thresholds_of(check, context)
+    if isinstance(thresholds, Why):
+        return unknown(check, [thresholds])
+    facts = fact_tree({name: found[name] for name in check.needs})
+    variables = variables_of(thresholds, context) | {"facts": facts}
     return judge(check, evidence.host, Scope(variables, check.engine_needs), context)
 
 
-def variables_of(check: Check, context: Context) -> dict[str, Any]:
-    """Return the variables of a check's expressions besides `facts`: thresholds as overridden, expectations, time."""
-    overrides = context.thresholds.get(check.id, {})
-    accepted = {
-        name: value for name, given in overrides.items() if isinstance(value := check.threshold(name, given), int | float)
-    }
+def thresholds_of(check: Check, context: Context) -> dict[str, int | float] | Why:
+    """Return a check's thresholds as overridden; where an override cannot be meant, no other bound judges in its place."""
+    thresholds = dict(check.thresholds)
+    for name, given in context.thresholds.get(check.id, {}).items():
+        value = check.threshold(name, given)
+        if isinstance(value, Text):
+            return Why(reason=Reason.NOT_EVALUATED, detail=str(value))
+        thresholds[name] = value
+    return thresholds
+
+
+def variables_of(thresholds: Mapping[str, int | float], context: Context) -> dict[str, Any]:
+    """Return the variables of a check's expressions besides `facts`: thresholds, expectations, time."""
     return {
-        "thresholds": {**check.thresholds, **accepted},
+        "thresholds": thresholds,
         "expected": {"services": list(context.services), "ports": list(context.ports), "names": list(context.names)},
         "context": {"now_s": int(context.now.timestamp())},
     }

@@ -187,11 +187,19 @@ def test_one_subject_is_one_finding_the_worst(judged: Callable[..., CheckResult]
 
 
 def test_thresholds_are_overridden_by_name_in_their_own_type(judged: Callable[..., CheckResult]) -> None:
-    assert judged("disk-full", "a 60.0 1000000\n", thresholds={"disk-full": {"warning": 50}}).verdict is Verdict.FINDING
-    assert (
-        judged("disk-full", "a 60.0 1000000\n", thresholds={"disk-full": {"warning": "50", "other": 1}}).verdict
-        is Verdict.CLEAR
-    )
+    good = {"disk-full": {"warning": 50, "little": "1 MiB"}}
+    assert judged("disk-full", "a 60.0 1000000\n", thresholds=good).findings[0].severity is Severity.WARNING
+    assert judged("disk-full", "a 99.0 1000000\n", thresholds=good).findings[0].severity is Severity.CRITICAL
+
+
+@pytest.mark.parametrize("wrong", [{"warning": "50"}, {"wrning": 50}, {"little": 1.5}, {"warning": True}])
+def test_a_threshold_that_cannot_be_meant_is_not_judged_by_another_one(
+    judged: Callable[..., CheckResult], wrong: dict[str, object]
+) -> None:
+    result = judged("disk-full", "a 60.0 1000000\n", thresholds={"disk-full": wrong})
+    assert result.verdict is Verdict.UNKNOWN
+    assert result.why
+    assert next(iter(wrong)) in result.why.detail
 
 
 def test_too_many_items_are_unknown_not_cut(judged: Callable[..., CheckResult]) -> None:
