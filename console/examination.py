@@ -82,10 +82,8 @@ def store(settings: Settings) -> Row:
 
 def inventory(settings: Settings) -> Row:
     """Read the inventory."""
-    if not any(path.exists() for path in settings.files):
-        return row(
-            "inventory", NOTE, say(Text("{path} is not there yet", path=shown(settings.files[0]))), Text("longarm lab up")
-        )
+    if not settings.has_inventory:
+        return row("inventory", NOTE, say(Text("none yet")), Text("longarm lab up"))
     known = load_inventory(settings.files)
     return row("inventory", OK, say(Text("{hosts} hosts, {groups} groups", hosts=len(known.hosts), groups=len(known.groups))))
 

@@ -11,7 +11,7 @@ from importlib import resources
 from inventory.documents import parse_document
 from inventory.errors import InvalidFile, Problem
 from inventory.fields import Fields
-from remote.answer import Answer, Ended
+from remote.answer import Answer
 from remote.lab.captures import read_captures
 
 
@@ -38,10 +38,8 @@ class Scenario:
     behaviour: Behaviour = Behaviour.ANSWERS
     captures: tuple[str, ...] = ()
     """Files of captured answers beside it; a later one replaces answers of an earlier one."""
-    denied: tuple[str, ...] = ()
-    """Questions that sudo does not let us ask here; all others are answered as the login user."""
-    refusal: str = ""
-    """Sudo's own words."""
+    root: bool = True
+    """False: sudo is not to be had here, every answer was given to the login user."""
     services: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
@@ -51,10 +49,7 @@ class Scenario:
         merged: dict[str, Answer] = {}
         for name in self.captures:
             merged |= read_captures(resources.files("remote.lab").joinpath("scenarios", name).read_bytes(), name)
-        if not self.denied:
-            return merged
-        refused = Answer(ended=Ended.NOT_RUN, exit_status=None, why=self.refusal)
-        return {name: replace(answer, as_root=False) for name, answer in merged.items()} | dict.fromkeys(self.denied, refused)
+        return merged if self.root else {name: replace(answer, as_root=False) for name, answer in merged.items()}
 
 
 @cache
@@ -77,8 +72,7 @@ def read_scenario(data: bytes, file: str) -> Scenario:
         order=fields.integer("order", required=True),
         behaviour=Behaviour(fields.one_of("behaviour", tuple(map(str, Behaviour))) or "answers"),
         captures=fields.texts("captures"),
-        denied=fields.texts("denied"),
-        refusal=fields.text("refusal") or "",
+        root=fields.boolean("root") is not False,
         services=fields.texts("services"),
         ports=fields.texts("ports"),
         names=fields.texts("names"),
