@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from diagnostics.finding import Diagnosis, Finding, Link, Unchecked
 from diagnostics.verdict import Severity
 from runner.record import HostRecord
+
+DEEPEST: Final = 6
+"""Chains of consequences that are longer stand side by side from here on: nobody reads deeper nesting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +75,15 @@ def explain(diagnosis: Diagnosis) -> tuple[Told, ...]:
         if link.cause in findings and link.cause != link.effect and link is not above.get(link.effect):
             causes[link.effect].append(link)
 
-    def told(finding: Finding, link: Link | None) -> Told:
+    def told(finding: Finding, link: Link | None, depth: int = 0) -> Told:
+        effects = [told(findings[below.effect], below, depth + 1) for below in beneath[finding.id]]
+        if depth == DEEPEST:
+            effects = [replace(one, effects=()) for effect in effects for one in effect]
         return Told(
             finding=finding,
             link=link,
             also=tuple(causes[finding.id]) if link else (),
-            effects=_worst_first(told(findings[below.effect], below) for below in beneath[finding.id]),
+            effects=_worst_first(effects),
             unchecked=tuple(unchecked for unchecked in diagnosis.unchecked if unchecked.finding == finding.id),
         )
 

@@ -151,7 +151,7 @@ class BadWords(LongarmError):
 
 _ALLOWED: Final = (
     nodes.Output | nodes.TemplateData | nodes.Name | nodes.Getattr | nodes.Getitem | nodes.Const | nodes.Filter
-    | nodes.If | nodes.CondExpr | nodes.Compare | nodes.Operand | nodes.And | nodes.Or | nodes.Not
+    | nodes.If | nodes.CondExpr | nodes.Compare | nodes.Operand | nodes.And | nodes.Or | nodes.Not | nodes.Test
 )  # fmt: skip
 """No loop, no call, no assignment, no arithmetic: what a template costs is bounded by its length."""
 
@@ -191,11 +191,14 @@ def _compiled(template: str, code: str) -> Template:
             raise TemplateError(f"{type(node).__name__} is not allowed in words")
         if isinstance(node, nodes.Filter) and node.name not in FILTERS:
             raise TemplateError(f"no filter named {node.name}")
+        if isinstance(node, nodes.Test) and node.name not in TESTS:
+            raise TemplateError(f"no test named {node.name}")
         if isinstance(node, nodes.Name) and node.name not in ("subject", "params"):
             raise TemplateError(f"{node.name} is neither subject nor params")
     return environment.from_string(template)
 
 
+TESTS: Final = ("none", "defined")
 FILTERS: Final = ("percent", "bytes", "duration", "datetime", "number")
 
 
