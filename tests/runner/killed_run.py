@@ -1,0 +1,133 @@
+"""A fork server of runs that are killed with SIGKILL; started by test_killed_run.py, speaks JSON lines on its pipes.
+
+It imports everything once and forks a child for each order, so that fifty kills cost seconds. A child
+diagnoses a small fleet and says each event after it was acknowledged; it dies after `kill_after_s`,
+or at the `kill_at`-th step of its way to the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import alembic.command  # noqa: F401 - imported before the fork, as is all below
+import sqlalchemy
+
+import runner.store.sql  # noqa: F401
+from diagnostics.library import Library
+from inventory.host import Host
+from remote.errors import ConnectFailed, ConnectionLost
+from remote.session import Session
+from runner.desk import Desk
+from runner.observer import Silent
+from runner.record import HostRecord, RunRecord
+from runner.store.blobs import Blobs
+from tests.runner.fleet import DENIED, FULL, OK, Act, ActingConnect, asking, fleet, small_library
+
+CONCURRENCY = 5
+ACTS = {
+    f"host-{number:02}": (
+        Act(refuses=ConnectFailed("x", "no route")),
+        Act(breaks=ConnectionLost("x", "reset", {"disk": FULL["disk"]})),
+        Act({**OK, "clock": DENIED}),
+        Act(FULL),
+        Act(),
+    )[number % 5]
+    for number in range(20)
+}
+
+
+class Slow(ActingConnect):
+    """A fleet whose hosts take some milliseconds each, by a seed."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(ACTS)
+        self._random = random.Random(seed)
+
+    @asynccontextmanager
+    async def __call__(self, host: Host) -> AsyncIterator[Session]:
+        """Open a session after a while."""
+        await asyncio.sleep(self._random.uniform(0, 0.02))
+        async with super().__call__(host) as session:
+            yield session
+
+
+class Telling(Silent):
+    """Says what was acknowledged, at once and whole."""
+
+    def host_ended(self, record: HostRecord) -> None:
+        """Say that a host is on disk."""
+        say(acknowledged=record.host)
+
+    def run_ended(self, record: RunRecord) -> None:
+        """Say that the end of the run is on disk."""
+        say(ended=record.run)
+
+
+def say(**words: Any) -> None:
+    """Write one JSON line, in one system call."""
+    os.write(1, json.dumps(words).encode() + b"\n")
+
+
+class Steps:
+    """Counts the moments before and after each write, fsync, rename and commit; the process dies at number `last`."""
+
+    def __init__(self, last: int | None) -> None:
+        self.taken, self._last = 0, last
+        for owner, name in ((os, "fsync"), (Path, "rename"), (Blobs, "write")):
+            setattr(owner, name, self._around(getattr(owner, name)))
+        for event in ("begin", "commit"):
+            sqlalchemy.event.listen(sqlalchemy.Engine, event, self._step)
+
+    def _step(self, *_: object) -> None:
+        self.taken += 1
+        if self.taken == self._last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **named: Any) -> Any:
+            self._step()
+            result = function(*arguments, **named)
+            self._step()
+            return result
+
+        return counted
+
+
+def diagnose(library: Library, order: dict[str, Any]) -> None:
+    """Diagnose the fleet in the home of the order, and say how many steps that took."""
+    steps = Steps(order.get("kill_at"))
+    with Desk.open(Path(order["home"]), write=True, actor="anna") as desk:
+        request = asking(library, fleet(*ACTS), concurrency=CONCURRENCY)
+        asyncio.run(desk.diagnose(request, connect=Slow(order["seed"]), observer=Telling()))
+    say(steps=steps.taken)
+
+
+def serve(library: Library) -> None:
+    """Carry out one order after another, each in a child of its own."""
+    for line in sys.stdin:
+        order = json.loads(line)
+        begun = time.monotonic()
+        if (child := os.fork()) == 0:
+            diagnose(library, order)
+            os._exit(0)
+        if "kill_after_s" in order:
+            time.sleep(order["kill_after_s"])
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        say(status=os.waitstatus_to_exitcode(status), took_s=time.monotonic() - begun)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        serve(small_library(Path(folder)))

@@ -1,0 +1,191 @@
+"""A run that is killed at any moment: what was acknowledged is kept, the rest is interrupted, `resume` does it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from diagnostics.library import Library
+from runner.desk import Desk
+from runner.observer import Silent
+from runner.outcome import Outcome, RunState
+from runner.record import RunRecord
+from tests.runner.fleet import ActingConnect, fleet, inventory_of
+from tests.runner.killed_run import ACTS, CONCURRENCY
+
+SOAK = bool(os.environ.get("LONGARM_SOAK"))
+KILLS = 1000 if SOAK else 50
+STEPS = 10_000 if SOAK else 40
+SEED = 20261122
+
+
+@dataclass
+class Told:
+    """What a child said before it died."""
+
+    hosts: list[str] = field(default_factory=list)
+    run: str | None = None
+    steps: int = 0
+    status: int = 0
+    took_s: float = 0.0
+
+
+class Killer:
+    """The fork server; `order` returns what its child said."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def order(self, home: Path, **order: Any) -> Told:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"home": str(home), **order}) + "\n")
+        self._process.stdin.flush()
+        told = Told()
+        for line in self._process.stdout:
+            words = json.loads(line)
+            if "status" in words:
+                told.status, told.took_s = words["status"], words["took_s"]
+                return told
+            if "acknowledged" in words:
+                told.hosts.append(words["acknowledged"])
+            told.run, told.steps = words.get("ended", told.run), words.get("steps", told.steps)
+        raise AssertionError("the fork server is gone")
+
+
+@pytest.fixture(scope="module")
+def killer() -> Iterator[Killer]:
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "tests.runner.killed_run"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent.parent,
+        env={**os.environ, "PYTHONPATH": "."},
+    )
+    with process:
+        yield Killer(process)
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait() == 0
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home with an empty store, to copy."""
+    home = tmp_path_factory.mktemp("template") / "home"
+    with Desk.open(home, write=True):
+        return home
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder in memory where there is one: a killed process loses no page cache, so nothing is lost by it."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+def finished(record: RunRecord) -> list[str]:
+    return [host.host for host in record.hosts if host.outcome is not Outcome.INTERRUPTED]
+
+
+def check_what_is_left(home: Path, told: Told, library: Library) -> RunState | None:
+    """Hold what a killed run left against what it had told; then do the rest and deliver the report, twice."""
+    with Desk.open(home, write=False) as reader:
+        runs = reader.runs()
+        assert len(runs) <= 1
+        if not runs:
+            assert not told.hosts
+            return None
+        left = reader.record(runs[0].run)
+        assert runs[0].coverage == left.coverage
+    assert set(told.hosts) <= set(finished(left))
+    assert len(set(finished(left)) - set(told.hosts)) <= CONCURRENCY
+    assert left.coverage.targeted == len(ACTS)
+    assert left.state is RunState.ENDED or (left.state is RunState.INTERRUPTED and told.run is None)
+
+    with Desk.open(home, write=True, actor="boris") as desk:
+        record = desk.record(left.run)
+        assert record == left
+        if left.state is RunState.INTERRUPTED:
+            connect = ActingConnect(ACTS)
+            inventory = inventory_of(fleet(*ACTS))
+            record = asyncio.run(
+                desk.resume(left.run, inventory=inventory, library=library, connect=connect, observer=Silent())
+            )
+            assert connect.connected == [host for host in ACTS if host not in finished(left)]
+            assert [host for host in record.hosts if host.host in finished(left)] == [
+                host for host in left.hosts if host.host in finished(left)
+            ]
+        check_the_end(desk, record, library)
+    with closing(sqlite3.connect(home / "longarm.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    return left.state
+
+
+def check_the_end(desk: Desk, record: RunRecord, library: Library) -> None:
+    outcomes = [host.outcome for host in record.hosts]
+    cycle = [Outcome.UNREACHABLE, Outcome.INCOMPLETE, Outcome.INCOMPLETE, Outcome.FINDINGS, Outcome.OK]
+    assert (record.state, outcomes) == (RunState.ENDED, cycle * 4)
+    assert all(replayed.same for replayed in desk.replay(record.run, library=library))
+    (row,) = desk.outbox()
+    for attempt in (b"first", b"second"):
+        row = desk.outbox_rendered(row.id, f"{record.run}.html", attempt)
+        desk.case_attach(row.case, row.filename, desk.outbox_data(row.id), "text/html", True, "")
+        desk.outbox_sent(row.id)
+    assert [(file.filename, file.size_bytes) for file in desk.case_attachments("DEMO-1")] == [(f"{record.run}.html", 5)]
+
+
+def test_a_run_killed_at_any_moment_keeps_what_was_acknowledged(
+    killer: Killer, template: Path, scratch: Path, library: Library
+) -> None:
+    whole = max(killer.order(scratch / f"whole-{number}", seed=number).took_s for number in range(2))
+    moments, states = random.Random(SEED), list[RunState | None]()
+    for number in range(KILLS):
+        home = scratch / f"home-{number}"
+        if number % 4:  # every fourth also makes its home, and may be killed at that
+            shutil.copytree(template, home)
+        told = killer.order(home, seed=number, kill_after_s=moments.uniform(0, whole))
+        states.append(check_what_is_left(home, told, library))
+        shutil.rmtree(home)
+    assert states.count(RunState.INTERRUPTED) >= KILLS // 4, "the moments did not fall into the run"
+
+
+def test_a_run_killed_around_each_step_to_the_disk_keeps_what_was_acknowledged(
+    killer: Killer, template: Path, scratch: Path, library: Library
+) -> None:
+    most = killer.order(scratch / "whole", seed=0).steps
+    states = list[RunState | None]()
+    for step in random.Random(SEED).sample(range(1, most + 1), min(STEPS, most)):
+        home = scratch / f"home-{step}"
+        if step % 4:
+            shutil.copytree(template, home)
+        told = killer.order(home, seed=0, kill_at=step)
+        states.append(check_what_is_left(home, told, library))
+        shutil.rmtree(home)
+    assert states.count(RunState.INTERRUPTED) >= len(states) // 2
+
+
+def test_a_run_that_is_not_killed_leaves_nothing_to_do(killer: Killer, scratch: Path, library: Library) -> None:
+    told = killer.order(scratch / "home", seed=1)
+    assert (told.status, sorted(told.hosts)) == (0, list(ACTS))
+    assert told.run is not None
+    assert check_what_is_left(scratch / "home", told, library) is RunState.ENDED
