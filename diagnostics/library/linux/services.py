@@ -37,13 +37,14 @@ units() {
     '*.service' $expected) && printf '%s\n' "$shown"
 }
 last_words() { # of at most ten failed services
-  count=0 unit=''
+  count=0 unit='' asked=' '
   IFS=$nl
   for line in $shown; do # a unit's Id stands before its ActiveState
     case $line in Id=*) unit=${line#Id=} ;; esac
     case $line$unit in ActiveState=failed*.service) ;; *) continue ;; esac
+    case $asked in *" $unit "*) continue ;; esac # an expected one is shown again
     case $count in 10) break ;; esac
-    count=$((count + 1))
+    count=$((count + 1)) asked="$asked$unit "
     ask "log $unit" journalctl -q -b -n 20 -o cat --no-pager -u "$unit"
   done
   unset IFS
@@ -73,9 +74,36 @@ _SAYS: dict[str, re.Pattern[str]] = {
 """What a service's last words say of their cause, as libc and most programs put it (strerror(3), gai_strerror(3))."""
 _PATH = re.compile(r"(?<![\w./])/[\w.@:+-]+(?:/[\w.@:+-]+)*")
 _FRAME = re.compile(
-    r"(Starting|Started|Stopping|Stopped|Failed to start|Finished) |\S+\.service: (Scheduled restart|Start request|Consumed|Failed with)"
+    r"(Starting|Started|Stopping|Stopped|Failed to start|Finished) "
+    r"|\S+\.service: (Scheduled restart|Start request|Consumed|Failed with)"
 )
 _WORDS_OF_SYSTEMD = re.compile(_FRAME.pattern + r"|\S+\.service: ")
+_USUAL_PORTS = {
+    "apache2": ("tcp/80", "tcp/443"),
+    "bind9": ("tcp/53", "udp/53"),
+    "chrony": ("udp/123",),
+    "chronyd": ("udp/123",),
+    "dnsmasq": ("tcp/53", "udp/53"),
+    "dovecot": ("tcp/143", "tcp/993"),
+    "haproxy": ("tcp/80", "tcp/443"),
+    "httpd": ("tcp/80", "tcp/443"),
+    "mariadb": ("tcp/3306",),
+    "mongod": ("tcp/27017",),
+    "mysql": ("tcp/3306",),
+    "named": ("tcp/53", "udp/53"),
+    "nginx": ("tcp/80", "tcp/443"),
+    "postfix": ("tcp/25",),
+    "postgresql": ("tcp/5432",),
+    "rabbitmq-server": ("tcp/5672",),
+    "redis": ("tcp/6379",),
+    "redis-server": ("tcp/6379",),
+    "slapd": ("tcp/389", "tcp/636"),
+    "smbd": ("tcp/445",),
+    "ssh": ("tcp/22",),
+    "sshd": ("tcp/22",),
+    "unbound": ("tcp/53", "udp/53"),
+}
+"""Where services listen by default (IANA's service names and the packages' own defaults): a hint for causes, no proof."""
 _RUNNING = frozenset({"active", "reloading", "refreshing"})
 _SECRETS = (
     Redaction(pattern=re.compile(rb"(?i)(?:password|passwd|pwd|secret|token|api[_-]?key)[\"']?\s*[=:]\s*(?P<secret>[^\s,;]+)")),
@@ -198,6 +226,7 @@ def _failed_fact(block: _Block, sources: Sources, mounts: tuple[Mount, ...], upt
         "age_s": max(0, int(uptime_s - integer("svc.units", block.get("StateChangeTimestampMonotonic", "")) / 1e6)),
         "mounts": sorted({mount_point_of(path, mounts) for path in paths}),
         **{name: bool(lines) for name, lines in says.items()},
+        "usual_ports": _usual_ports(block["Id"]),
         "last_words": decisive.text[:300] if decisive else "",
         "words_at": at("svc.units", decisive.number) if decisive else place,
         "at": place,
@@ -230,6 +259,15 @@ def _paths(value: str) -> list[str]:
     return [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|(\S+)', value)]
 
 
+def _usual_ports(unit: str) -> list[str]:
+    """Return the ports of a service or of an instance of it.
+
+    >>> _usual_ports("postgresql@15-main.service")
+    ['tcp/5432']
+    """
+    return list(_USUAL_PORTS.get(unit.removesuffix(".service").partition("@")[0], ()))
+
+
 def _expected_fact(service: str, blocks: list[_Block]) -> dict[str, Any]:
     """Return how an expected service stands; its socket may stand in for it."""
     unit = service if "." in service else f"{service}.service"
@@ -246,6 +284,7 @@ def _expected_fact(service: str, blocks: list[_Block]) -> dict[str, Any]:
         "state": found["ActiveState"],
         "sub_state": found["SubState"],
         "running": found["ActiveState"] in _RUNNING or by_socket,
+        "usual_ports": _usual_ports(found["Id"]),
         "unit_file": block.get("UnitFileState", ""),
         "enabled": block.get("UnitFileState", "") not in ("disabled", "masked", "masked-runtime"),
         "at": at("svc.units", block.first, block.last),
@@ -274,6 +313,7 @@ PROBES: tuple[Probe, ...] = (
                     "read_only": "bool",
                     "no_memory": "bool",
                     "no_name": "bool",
+                    "usual_ports": ["str"],
                     "last_words": "str",
                     "words_at": "at",
                     "at": "at",
@@ -287,6 +327,7 @@ PROBES: tuple[Probe, ...] = (
                     "state": "str",
                     "sub_state": "str",
                     "running": "bool",
+                    "usual_ports": ["str"],
                     "unit_file": "str",
                     "enabled": "bool",
                     "at": "at",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from diagnostics.parsing import ASKING, Source, at, read_sources
+from diagnostics.parsing import ASKING, Source, at, read_sources, whole
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe
 from remote.answer import Answer
 from remote.question import Question
@@ -69,7 +69,8 @@ def parse_listeners(answer: Answer) -> Facts:
         if source.status is not None:
             for protocol, address, port, line in _bound(source.usable()):
                 found.setdefault((protocol, port), []).append((address, line))
-    return {"listeners": [_listener(protocol, port, places) for (protocol, port), places in sorted(found.items())]}
+    listeners = [_listener(protocol, port, places) for (protocol, port), places in sorted(found.items())]
+    return {"listeners": listeners, "at": whole("net.listen", answer)}
 
 
 def _listener(protocol: str, port: int, places: list[tuple[str, int]]) -> dict[str, Any]:
@@ -110,6 +111,6 @@ PROBES: tuple[Probe, ...] = (
         question=Question(id="net.listen", script=_SCRIPT, deadline_s=5),
         parse=parse_listeners,
         summary="Which TCP and UDP ports the host listens on, and at which addresses",
-        shape={"listeners": [{"port": "str", "addresses": ["str"], "loopback_only": "bool", "at": "at"}]},
+        shape={"listeners": [{"port": "str", "addresses": ["str"], "loopback_only": "bool", "at": "at"}], "at": "at"},
     ),
 )
