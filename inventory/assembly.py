@@ -26,7 +26,10 @@ def assemble(drafts: Drafts) -> Inventory:
     assembly.resolve_references()
     if ring := cycles(drafts.groups):
         raise InvalidFile([*drafts.problems, *ring])
-    inventory = assembly.inventory()
+    try:
+        inventory = assembly.inventory()
+    except InvalidFile as error:
+        raise InvalidFile([*drafts.problems, *error.problems]) from None
     if drafts.problems:
         raise InvalidFile(drafts.problems)
     return inventory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from inventory.errors import LongarmError, Place, Problem, Text
+from inventory.errors import InvalidFile, LongarmError, Place, Problem, Text
 from inventory.fields import Fields, is_empty
 from inventory.grouping import GroupDraft
 from inventory.host import CredentialReference
@@ -42,7 +42,7 @@ class Drafts:
         self._repeated: set[tuple[Place, Place]] = set()
 
     def read(self, document: Node) -> None:
-        """Take up what one file says."""
+        """Take up what one file says; raises InvalidFile only where going on makes no sense."""
         fields = Fields(document, self.problems, "the inventory")
         defaults = fields.fields("defaults", "“defaults”")
         self._add_layer(self.defaults, read_layer(defaults), "“defaults”")
@@ -149,4 +149,4 @@ class Drafts:
                 host.place, Text("the host {name} is declared twice, first at {place}", name=host.name, place=known.place), hint
             )
         if len(self.hosts) > MAX_HOSTS:
-            raise LongarmError(Text("more than {limit} hosts", limit=MAX_HOSTS))
+            raise InvalidFile([Problem(place=host.place, text=Text("more than {limit} hosts", limit=MAX_HOSTS))])

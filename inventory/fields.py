@@ -45,8 +45,10 @@ def nearest(word: str, known: Iterable[str], most: int = 3) -> tuple[str, ...]:
     ('address',)
     """
     by_fold = {name.casefold(): name for name in known}
-    close = difflib.get_close_matches(word.casefold()[:100], by_fold, n=most, cutoff=0.6)
-    return tuple(by_fold[name] for name in close)
+    folded = word.casefold()[:100]
+    close = difflib.get_close_matches(folded, by_fold, n=most, cutoff=0.6)
+    alike = [difflib.SequenceMatcher(None, folded, name).ratio() for name in close]
+    return tuple(by_fold[name] for name, ratio in zip(close, alike, strict=True) if ratio > alike[0] - 0.25)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> Text | None:
@@ -64,12 +66,14 @@ class Fields:
 
     def __init__(self, node: Node, problems: list[Problem], what: str) -> None:
         self.problems, self.what, self._place = problems, what, node.place
+        self._quiet = False  # True: a mistake above explains all that is missing here
         self._known: dict[str, None] = {}
         self._entries: dict[str, tuple[ScalarNode, Node]] = {}
         if isinstance(node, MapNode):
             self._entries = {key.text: (key, value) for key, value in node.entries}
         elif not is_empty(node):
             self.problem(node.place, Text("{what} must be a mapping, that is lines of “key: value”", what=what))
+            self._quiet = True
 
     def problem(self, place: Place, text: Text, hint: Text | None = None) -> None:
         """Note a mistake."""
@@ -194,9 +198,9 @@ class Fields:
         if not self.has(key) and not required:
             return MappingProxyType({})
         fields = self.fields(key, required=required)
-        read = {language: fields.text(language, required=bool(fields.keys())) for language in LANGUAGES}
+        read = {language: fields.text(language, required=True) for language in LANGUAGES}
         fields.done()
-        return MappingProxyType({language: text or "" for language, text in read.items()})
+        return MappingProxyType(read)
 
     def mapping(self, key: str, *, required: bool = False) -> MapNode | None:
         """Return the mapping of a key; without a value it counts as absent."""
@@ -205,8 +209,12 @@ class Fields:
 
     def fields(self, key: str, what: str | None = None, *, required: bool = False) -> Fields:
         """Return a reader for the mapping of a key, empty where the key is not there; it notes into the same list."""
-        node = self.mapping(key, required=required)
-        return Fields(node or MapNode(self.place(key), ()), self.problems, what or f"“{key}”")
+        node = self.node(key)
+        fields = Fields(node or MapNode(self._place, ()), self.problems, what or f"“{key}”")
+        if required and (node is None or is_empty(node)):
+            self._missing(key)
+            fields._quiet = True
+        return fields
 
     def items(self, key: str, *, required: bool = False) -> tuple[Node, ...]:
         """Return the nodes of a list; without a value it counts as empty."""
@@ -233,7 +241,8 @@ class Fields:
         return fallback if required else None
 
     def _missing(self, key: str) -> None:
-        self.problem(self.place(key), Text("{what} needs the key “{key}”", what=self.what, key=key))
+        if not self._quiet:
+            self.problem(self.place(key), Text("{what} needs the key “{key}”", what=self.what, key=key))
 
 
 def parse_size(text: str) -> int | None:

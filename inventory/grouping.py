@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from inventory.errors import Place, Problem, Text
+from inventory.errors import InvalidFile, Place, Problem, Text
 from inventory.settings import Layer
+
+MAX_OUTER = 100
 
 
 @dataclass(slots=True)
@@ -44,7 +46,10 @@ def cycles(groups: Mapping[str, GroupDraft]) -> list[Problem]:
 
 
 def above(groups: Mapping[str, GroupDraft]) -> dict[str, frozenset[str]]:
-    """Return for each group all the groups that it is inside of; outer groups come first. There must be no cycle."""
+    """Return for each group all the groups that it is inside of; outer groups come first.
+
+    There must be no cycle. Raises InvalidFile where groups nest absurdly deep.
+    """
     parents: dict[str, list[str]] = {name: [] for name in groups}
     for name, group in groups.items():
         for child in group.children:
@@ -60,6 +65,9 @@ def above(groups: Mapping[str, GroupDraft]) -> dict[str, frozenset[str]]:
                 continue
             stack.pop()
             found[name] = frozenset(parents[name]).union(*(found[parent] for parent in parents[name]))
+            if len(found[name]) > MAX_OUTER:
+                text = Text("the group {name} is inside more than {limit} others", name=name, limit=MAX_OUTER)
+                raise InvalidFile([Problem(place=groups[name].place, text=text)])
     return found
 
 

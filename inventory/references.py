@@ -25,17 +25,18 @@ def read_credentials(node: MapNode | None, problems: list[Problem]) -> dict[str,
 
 
 def _credential(name: ScalarNode, fields: Fields) -> CredentialReference:
+    agent = fields.boolean("agent")
     credential = CredentialReference(
         name=name.text,
         user=_user(fields),
         key=fields.text("key"),
         passphrase=_secret(fields, "passphrase"),
-        agent=fields.boolean("agent") or False,
+        agent=agent or False,
         password=_secret(fields, "password"),
         place=name.place,
     )
     fields.done()
-    if not (fields.has("key") or fields.has("password") or credential.agent):
+    if fields.keys() and not (fields.has("key") or fields.has("password") or (fields.has("agent") and agent is not False)):
         hint = Text("give it one of key, password or agent: true")
         fields.problem(name.place, Text("the credential {name} proves nothing", name=shown(name.text)), hint)
     if fields.has("passphrase") and not fields.has("key"):
