@@ -38,6 +38,9 @@ ask_tool() { if command -v "$2" >/dev/null 2>&1; then ask "$@"; else absent "$1"
 """What a script with several sources begins with; dash, bash and busybox ash."""
 
 _HEAD = re.compile(rb"@longarm ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
+_DECIMAL = re.compile(r"-?[0-9]{1,19}(?:\.[0-9]{1,30})?")
+_END = re.compile(rb"end (\d{1,3})")
 INT64 = range(-(2**63), 2**63)
 
 
@@ -184,7 +187,7 @@ def _until_end(question: str, mark: bytes, rest: Iterable[Line]) -> tuple[tuple[
     body: list[Line] = []
     for line in rest:
         if line.data.startswith(mark):
-            if not (match := re.fullmatch(rb"end (\d{1,3})", line.data.removeprefix(mark))) or not body:
+            if not (match := _END.fullmatch(line.data.removeprefix(mark))) or not body:
                 raise ParseError(question, line.data)
             if not body[-1].data:  # the newline before the mark, after text that ended in one of its own
                 body.pop()
@@ -209,7 +212,7 @@ def integer(question: str, data: bytes | str) -> int:
     16384
     """
     text = data if isinstance(data, str) else text_of(data)
-    if not re.fullmatch(r"-?[0-9]{1,19}", text) or int(text) not in INT64:
+    if not _INTEGER.fullmatch(text) or int(text) not in INT64:
         raise ParseError(question, text.encode())
     return int(text)
 
@@ -221,6 +224,6 @@ def decimal(question: str, data: bytes | str) -> float:
     0.2
     """
     text = data if isinstance(data, str) else text_of(data)
-    if not re.fullmatch(r"-?[0-9]{1,19}(\.[0-9]{1,30})?", text):
+    if not _DECIMAL.fullmatch(text):
         raise ParseError(question, text.encode())
     return float(text)

@@ -6,22 +6,42 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from diagnostics.probe import Probe, Redaction
+from diagnostics.probe import Probe
 from inventory.secret import MASK, MASKER, Masker
-from remote.answer import Answer
+from remote.answer import Answer, Ended
+from remote.bundle.kept import TAIL_BYTES
 
 
 def redact(answers: Mapping[str, Answer], probes: Mapping[str, Probe], *, masker: Masker = MASKER) -> dict[str, Answer]:
     """Return the answers as they may be kept: each probe's own rules, then every secret that is known."""
-    return {name: redacted(answer, probes[name].redact if name in probes else (), masker) for name, answer in answers.items()}
+    return {name: redacted(answer, probes.get(name), masker) for name, answer in answers.items()}
 
 
-def redacted(answer: Answer, rules: tuple[Redaction, ...], masker: Masker = MASKER) -> Answer:
-    """Return one answer with its rules and the known secrets applied; the lines stay where they are."""
+def redacted(answer: Answer, probe: Probe | None, masker: Masker = MASKER) -> Answer:
+    """Return one answer with the rules of its probe and the known secrets applied; the lines of a whole answer stay put."""
     stdout, stderr = answer.stdout, answer.stderr
-    for rule in rules:
-        stdout, stderr = _masked(rule.pattern, stdout), _masked(rule.pattern, stderr)
+    if probe and probe.redact:
+        if answer.ended is not Ended.EXITED:
+            limit = probe.question.max_bytes
+            stdout, stderr = whole_lines(stdout, limit, answer.stdout_cut), whole_lines(stderr, limit, answer.stderr_cut)
+        for rule in probe.redact:
+            stdout, stderr = _masked(rule.pattern, stdout), _masked(rule.pattern, stderr)
     return replace(answer, stdout=masker.data(stdout), stderr=masker.data(stderr), why=masker.text(answer.why))
+
+
+def whole_lines(data: bytes, limit: int, cut: int) -> bytes:
+    r"""Return the lines of an unfinished answer that are whole: a rule may not know the rest of a secret again.
+
+    Where bytes were dropped between head and tail, the line over the joint goes too.
+
+    >>> whole_lines(b"a\npassword=hun", 100, 0)
+    b'a\n'
+    """
+    if cut and len(data) >= limit:
+        joint = limit - min(TAIL_BYTES, limit // 2)
+        after = data.find(b"\n", joint)
+        data = data[: data.rfind(b"\n", 0, joint) + 1] + (data[after + 1 :] if after >= 0 else b"")
+    return data[: data.rfind(b"\n") + 1]
 
 
 def _masked(pattern: re.Pattern[bytes], data: bytes) -> bytes:

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from diagnostics.cel_engine import FAILURES, engine
 from diagnostics.cel_syntax import BadSyntax, read_expression
 from diagnostics.expressions import Needs, Scope, Undecided, compile_expression
-from diagnostics.functions import CONSTANTS, FUNCTIONS
 from diagnostics.verdict import Reason
 from inventory.documents import MapNode, ScalarNode, parse_document
 from inventory.errors import InvalidFile
@@ -298,12 +296,6 @@ def test_one_bad_value_does_not_spoil_the_next_item() -> None:
         expression.evaluate(scope)
     scope.set("item", {"name": "a"})
     assert expression.evaluate(scope) is True
-
-
-def test_every_function_and_constant_is_documented() -> None:
-    documented = (Path(__file__).parents[2] / "docs" / "checks.md").read_text()
-    assert not [name for name in FUNCTIONS if f"`{name}" not in documented and f".{name}(" not in documented]
-    assert not [name for name in CONSTANTS if name not in documented]
 
 
 def test_loading_the_engine_does_not_load_its_command_line() -> None:

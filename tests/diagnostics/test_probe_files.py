@@ -17,7 +17,7 @@ from diagnostics.verdict import Reason, Why
 from inventory.documents import parse_document
 from inventory.errors import InvalidFile
 from inventory.secret import Masker, Secret
-from remote.answer import answered
+from remote.answer import Answer, Ended, answered
 from remote.question import Privilege
 
 
@@ -197,6 +197,25 @@ def test_what_must_not_be_kept_is_redacted_before_anything_sees_it() -> None:
     assert kept["app.release"].stderr == b"password=***"
     assert kept["app.raw"].stdout == b"password=abc ***"
     assert kept["other"].stdout == b"***"
+
+
+_HEAD = b"x" * 40 + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("stdout", "cut", "kept"),
+    [
+        (b"a\nuser=b passw", 0, b"a\n"),
+        (b"a\npassword=ab", 0, b"a\n"),
+        (_HEAD + b"password=hunt" + b"er22 rest\n" + _HEAD[:36], 5, _HEAD),
+        (_HEAD + b"no newline anywhere after it, to the very end of what was kept", 5, _HEAD),
+        (b"y" * 100, 5, b""),
+    ],
+)
+def test_a_secret_that_was_cut_off_is_not_kept_by_half(stdout: bytes, cut: int, kept: bytes) -> None:
+    (probe,) = probes("- {probe: a, script: x, max_bytes: 100, redact: ['password=(?P<secret>\\S+)']}")
+    answer = Answer(ended=Ended.CAPPED if cut else Ended.LOST, exit_status=None, stdout=stdout, stdout_cut=cut)
+    assert redact({"a": answer}, {"a": probe})["a"].stdout == kept
 
 
 def test_redaction_leaves_lines_where_they_are() -> None:
