@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from inventory.own import load_inventory
+
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "README.ru.md", *(ROOT / "docs").rglob("*.md")])
 RUNS = ("longarm ",)
@@ -58,7 +60,7 @@ def matches(printed: list[str], output: str) -> str | None:
         wanted = " ".join(line.split())
         if wanted in ("", "…"):
             continue
-        pattern = re.compile(".*".join(map(re.escape, wanted.split("…"))))
+        pattern = re.compile(".*".join(re.escape(part.strip()) for part in wanted.split("…")))
         found = next((at for at, line in enumerate(rest) if pattern.fullmatch(line)), None)
         if found is None:
             return line
@@ -109,3 +111,16 @@ def run_example(page: Path, example: Example, environ: dict[str, str], folder: P
 
 def test_every_page_has_its_examples_looked_at() -> None:
     assert ROOT / "README.md" in PAGES_WITH_EXAMPLES
+
+
+def test_the_inventory_of_the_readme_is_sound(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    path = tmp_path / "inventory.yaml"
+    path.write_text(text)
+    assert list(load_inventory([path]).hosts) == ["db01", "db02"]
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
