@@ -84,6 +84,8 @@ class FanOut(Generic[T]):
         asking = asyncio.create_task(run_host(host, self._job, self._connect, deadline_s=deadline_s, clock=self._clock))
         self._asking.add(asking)
         asking.add_done_callback(self._asking.discard)
+        if self.stopped:  # by whoever was told that this host begins
+            asking.cancel()
         await asyncio.wait({asking})
         if not asking.cancelled():
             return asking.result()

@@ -27,7 +27,9 @@ from remote.errors import (
     RemoteError,
     TransportUnsupported,
 )
+from remote.testing import UnscriptedQuestion
 from runner.desk import Desk
+from runner.observer import Silent
 from runner.outcome import Outcome, RunState
 from runner.record import HostRecord
 from tests.runner.fleet import FULL, LOST, OK, Act, ActingConnect, asking, fleet
@@ -223,8 +225,19 @@ def test_every_remote_error_has_a_row() -> None:
         assert not any(issubclass(kind, before) for before in rows[:earlier]), f"{kind} is never reached"
 
 
-def test_an_answer_of_a_fake_is_not_swallowed() -> None:
-    """What tests rely on: a question that was not scripted ends the run, as nothing else does."""
-    from remote.testing import UnscriptedQuestion
+def test_a_question_that_was_not_scripted_ends_the_run(desk: Desk, library: Library) -> None:
+    """What every test of a run rests on: nothing here eats a BaseException."""
+    acts = {"a": Act(), "b": Act({"disk": OK["disk"]}), "c": Act()}
+    with pytest.raises(UnscriptedQuestion):
+        asyncio.run(desk.diagnose(asking(library, fleet(*acts)), connect=ActingConnect(acts), observer=Silent()))
 
-    assert not issubclass(UnscriptedQuestion, Exception)
+
+def test_a_stop_as_a_host_begins_interrupts_it(desk: Desk, library: Library) -> None:
+    class Hasty(Silent):
+        def host_started(self, host: Host) -> None:
+            desk.stop()
+
+    acts = {"a": Act(hangs=True), "b": Act()}
+    request = asking(library, fleet(*acts), concurrency=1)
+    record = asyncio.run(desk.diagnose(request, connect=ActingConnect(acts), observer=Hasty()))
+    assert [host.outcome for host in record.hosts] == [Outcome.INTERRUPTED, Outcome.NOT_STARTED]

@@ -4,10 +4,11 @@ from alembic import context
 
 from runner.store.schema import TABLES
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=TABLES,
-    transactional_ddl=True,
-    render_as_batch=True,
-)
-context.run_migrations()
+if hasattr(context, "config"):  # alembic runs this file; importing it does nothing
+    context.configure(
+        connection=context.config.attributes["connection"],
+        target_metadata=TABLES,
+        transactional_ddl=True,
+        render_as_batch=True,
+    )
+    context.run_migrations()
