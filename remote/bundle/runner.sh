@@ -22,17 +22,14 @@ la_begin() {
 	ulimit -c 0
 	cd /
 	exec 3<&0 7>&2 8>&1
-	la_proc='' la_sid='' la_born=0 la_keep=' ' la_lanes=' ' la_ticks=' ' la_pend='' la_filter='' la_again='' la_who=user la_part=0 la_o=0 la_e=0
+	la_proc='' la_quick='' la_sid='' la_born=0 la_low=$$ la_elders=1 la_pend='' la_filter='' la_again='' la_who=user la_part=0 la_o=0 la_e=0
 	if la_stat "$$"; then
 		la_proc=1 la_born=$la_start
 		[ "$la_ses" = "$$" ] && la_sid=$$
+		[ -r "/proc/$$/task/$$/children" ] && la_quick=1
 	fi
 	command -v head >/dev/null && command -v dd >/dev/null && la_filter=1
-	if [ "$la_proc" ]; then
-		while read -r la_y la_x la_uid la_x; do [ "$la_y" = Uid: ] && break; done </proc/self/status
-	else
-		la_uid=$(id -u)
-	fi
+	if [ "$la_proc" ]; then la_kin; else la_uid=$(id -u); fi
 	[ "$la_uid" = 0 ] && la_who=root
 	la_guard </dev/null >/dev/null 2>&1 7>&- 8>&- &
 	la_watch=$!
@@ -44,7 +41,7 @@ la_guard() {
 	while read -r la_x <&3; do :; done
 	kill -STOP "$$"
 	la_self
-	la_keep=" $la_me " la_lanes=' ' la_ticks=' ' la_root=$$
+	la_keep=" $la_me " la_root=$$
 	la_slay 9
 	kill -KILL "$$"
 }
@@ -95,12 +92,11 @@ la_pipe() {
 la_lane() {
 	la_self
 	la_above=${la_root:-$$} la_root=$la_me la_switch=''
-	la_lanes="$la_lanes$la_above "
 	trap 'la_t=$((la_t + 1))' USR1
 	trap : PIPE
 	la_ticker </dev/null >/dev/null 2>&1 3<&- 7>&- 8>&- &
 	la_tick=$!
-	la_keep="$la_keep$la_me $la_tick " la_ticks="$la_ticks$la_tick "
+	la_keep="$la_keep$la_me $la_tick "
 	if [ "$1" ]; then
 		la_part=$1 la_o=0 la_e=0 la_pend="open - longarm-bundle/1 $la_who"
 		la_out "$la_pend"
@@ -152,6 +148,8 @@ la_ask() {
 		la_job=$!
 	fi
 	while la_seen=$la_t; wait "$la_job" 2>/dev/null; [ "$la_t" -ne "$la_seen" ]; do
+		# gone and not noticed: bash 5.2 loses children that end while a trap interrupts wait; or capped, and it goes on
+		kill -0 "$la_job" 2>/dev/null || { la_slay 9; break; }
 		[ "$la_t" -le "$la_max" ] || la_late || break
 	done
 	la_now
@@ -180,9 +178,10 @@ la_late() {
 		for la_p in $la_found; do
 			[ "${#la_left}" -gt 300 ] || la_left="$la_left $la_p"
 		done
-		la_root=$la_above la_others=$la_lanes la_lanes=' '
-		la_slay 9
-		la_root=$la_me la_lanes=$la_others
+		la_kids "$la_above"
+		for la_p in $la_list; do
+			case $la_keep in *" $la_p "*) ;; *) kill -KILL "$la_p" ;; esac
+		done
 	else
 		la_how=blind
 	fi
@@ -212,50 +211,89 @@ la_slay() {
 	done 2>/dev/null
 }
 
-# la_found: living processes that a question started: children of la_root, all of our session, all that
-# carry the mark in their environment, and the children of these.
+# la_found: living processes that a question started: the children of la_root, orphans that are of our session
+# or carry the mark in their environment, and the children of these.
 la_look() {
-	la_found='' la_cand='' la_low=$$
+	la_found=' ' la_next='' la_all=' '
 	read -r la_x la_x la_x la_x la_y </proc/loadavg
-	[ "$la_y" -gt "$$" ] || la_low=0
-	for la_p in /proc/[0-9]*; do
-		la_p=${la_p#/proc/}
-		[ "$la_p" -gt "$la_low" ] || continue
-		case $la_keep in *" $la_p "*) continue ;; esac
-		la_stat "$la_p" || continue
-		case $la_state in Z | X) continue ;; esac
-		[ "$la_start" -ge "$la_born" ] || continue
-		case $la_ticks in *" $la_pp "*) continue ;; esac
-		case $la_lanes in *" $la_pp "*) continue ;; esac
-		la_cand="$la_cand $la_p:$la_pp:$la_ses"
-	done
-	la_kin tree
-	[ -z "$la_cand" ] || la_kin mark
-}
-
-la_kin() {
-	la_how_kin=$1 la_more=1
-	while [ "$la_more" ]; do
-		la_more='' la_rest=''
-		for la_c in $la_cand; do
-			la_p=${la_c%%:*} la_pp=${la_c#*:}
-			la_ses=${la_pp#*:} la_pp=${la_pp%:*}
-			if la_ours; then la_found="$la_found $la_p" la_more=1; else la_rest="$la_rest $la_c"; fi
+	[ "$la_y" -ge "$la_low" ] || la_low=0
+	la_kids "$la_root"
+	la_add $la_list
+	for la_elder in $la_elders; do
+		la_kids "$la_elder"
+		for la_p in $la_list; do
+			la_orphan "$la_p" && la_add "$la_p"
 		done
-		la_cand=$la_rest
+	done
+	while [ "$la_next" ]; do
+		la_these=$la_next la_next=''
+		for la_parent in $la_these; do
+			la_kids "$la_parent"
+			la_add $la_list
+		done
+	done
+	for la_p in $la_all; do
+		la_stat "$la_p" || continue
+		case $la_state in Z | X) ;; *) la_found="$la_found$la_p " ;; esac
+	done
+	la_found=${la_found# }
+}
+
+la_add() {
+	for la_p; do
+		case "$la_keep$la_all" in *" $la_p "*) ;; *) la_all="$la_all$la_p " la_next="$la_next $la_p" ;; esac
 	done
 }
 
-la_ours() {
-	[ "$la_pp" = "$la_root" ] && return
+# Pids before our own are older than we are, unless they wrapped around.
+la_orphan() {
+	[ "$1" -gt "$la_low" ] && la_stat "$1" && [ "$la_start" -ge "$la_born" ] || return
 	[ "$la_ses" = "$la_sid" ] && return
-	case "$la_found " in *" $la_pp "*) return ;; esac
-	[ "$la_how_kin" = mark ] || return
 	while IFS= read -r la_x || [ "$la_x" ]; do
 		case $la_x in *"LONGARM_Q=$la_tok."*) return ;; esac
-	done <"/proc/$la_p/environ"
+	done <"/proc/$1/environ"
 	return 1
 } 2>/dev/null
+
+# la_list: the children of a process; without CONFIG_PROC_CHILDREN from the parents of all.
+la_kids() {
+	la_list=''
+	if [ "$la_quick" ]; then
+		for la_file in "/proc/$1/task/"*/children; do
+			la_x=''
+			read -r la_x <"$la_file"
+			la_list="$la_list $la_x"
+		done
+	else
+		for la_file in /proc/[0-9]*; do
+			la_file=${la_file#/proc/}
+			la_stat "$la_file" && [ "$la_pp" = "$1" ] && la_list="$la_list $la_file"
+		done
+	fi
+} 2>/dev/null
+
+# la_uid: as whom we run. la_elders: who may adopt orphans of ours: init, and ancestors that could be subreapers.
+la_kin() {
+	la_status "$$" Uid:
+	while [ "$la_pp" -gt 1 ]; do
+		la_elder=$la_pp
+		la_status "$la_elder" PPid: || break
+		case $la_name in sshd* | dropbear | sudo) ;; *) la_elders="$la_elders $la_elder" ;; esac
+	done
+} 2>/dev/null
+
+# What /proc/PID/status says up to the line named (shorter than stat: read takes it byte by byte).
+la_status() {
+	while read -r la_x la_y la_z la_line; do
+		case $la_x in
+		Name:) la_name=$la_y ;;
+		PPid:) la_pp=$la_y ;;
+		Uid:) la_uid=$la_z ;;
+		esac
+		[ "$la_x" != "$2" ] || return 0
+	done <"/proc/$1/status"
+	return 1
+}
 
 # The name of a process may hold anything, newlines and parentheses too: what counts follows the last one.
 la_stat() {
