@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 from diagnostics.expressions import Expression, Needs, Scope, Undecided
@@ -62,11 +63,12 @@ def _effects(rule: CauseRule, findings: Mapping[str, list[Finding]]) -> Iterator
 
 
 def _links(rule: CauseRule, findings: Mapping[str, list[Finding]], facts: Mapping[str, Any]) -> Iterator[Link]:
-    pairs = [
+    scope = _scope(rule, facts)
+    pairs = (
         (cause, effect) for cause in findings.get(rule.cause, ()) for effect in _effects(rule, findings) if cause != effect
-    ]
-    for cause, effect in pairs[:MAX_PAIRS]:
-        weight = weight_of(rule, cause, effect, facts)
+    )
+    for cause, effect in islice(pairs, MAX_PAIRS):
+        weight = weight_of(rule, cause, effect, scope)
         if weight >= LOWEST_WEIGHT:
             yield Link(
                 cause=cause.id,
@@ -78,9 +80,10 @@ def _links(rule: CauseRule, findings: Mapping[str, list[Finding]], facts: Mappin
             )
 
 
-def weight_of(rule: CauseRule, cause: Finding, effect: Finding, facts: Mapping[str, Any]) -> float:
+def weight_of(rule: CauseRule, cause: Finding, effect: Finding, scope: Scope) -> float:
     """Return how strongly `cause` explains `effect` by `rule`; 0.0 where it does not, or where that is undecided."""
-    scope = _scope(rule, {"cause": side_of(cause), "effect": side_of(effect), "facts": facts})
+    scope.set("cause", side_of(cause))
+    scope.set("effect", side_of(effect))
     if rule.when and not _holds(rule.when, scope):
         return 0.0
     weight = rule.boost_weight if rule.boost_when and _holds(rule.boost_when, scope) else rule.weight
@@ -97,8 +100,10 @@ def side_of(finding: Finding) -> dict[str, Any]:
     return {"subject": dict(finding.subject), "params": dict(finding.params), "severity": finding.severity.value}
 
 
-def _scope(rule: CauseRule, variables: Mapping[str, Any]) -> Scope:
-    return Scope(variables, Needs.of(one for one in (rule.when, rule.boost_when) if one))
+def _scope(rule: CauseRule, facts: Mapping[str, Any]) -> Scope:
+    """Return a scope for all pairs of a rule: the facts are converted for the engine once."""
+    needs = Needs.of(one for one in (rule.when, rule.boost_when) if one)
+    return Scope({"facts": facts, "cause": {}, "effect": {}}, needs)
 
 
 def _holds(expression: Expression, scope: Scope) -> bool:
@@ -110,8 +115,10 @@ def _holds(expression: Expression, scope: Scope) -> bool:
 
 def _may_explain(rule: CauseRule, effect: Finding, facts: Mapping[str, Any]) -> bool:
     """Tell whether a rule could hold for an effect while nothing is known of its cause: all but a clear no."""
+    scope = _scope(rule, facts)
+    scope.set("effect", side_of(effect))
     try:
-        return rule.when is None or rule.when.holds(_scope(rule, {"cause": {}, "effect": side_of(effect), "facts": facts}))
+        return rule.when is None or rule.when.holds(scope)
     except Undecided:
         return True
 

@@ -30,14 +30,14 @@ class Judged:
 
 def judge(check: Check, host: str, scope: Scope, context: Context) -> CheckResult:
     """Return how a check ends whose needed facts are all there (docs/checks.md, "How a check ends")."""
-    judge = _Judge(check, host, scope, context)
+    judging = _Judge(check, host, scope, context)
     try:
         if check.applies and not check.applies.holds(scope):
             return not_applicable(check, Why(reason=Reason.DOES_NOT_APPLY, detail=check.applies.text))
-        items = judge.items()
+        items = judging.items()
     except Undecided as undecided:
         return unknown(check, [undecided.why])
-    return _together(check, [judge.item(item) for item in items])
+    return _together(check, [judging.item(item) for item in items])
 
 
 def not_applicable(check: Check, why: Why) -> CheckResult:

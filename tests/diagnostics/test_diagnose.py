@@ -1,8 +1,11 @@
 """diagnose: one verdict for each check, nothing unseen is clear, hysteresis, citations, the same to the byte."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +17,7 @@ from diagnostics.diagnose import diagnose
 from diagnostics.evidence import Evidence
 from diagnostics.finding import CheckResult, Citation, Finding, Remedy
 from diagnostics.formats import decode_evidence, encode_diagnosis, encode_evidence
-from diagnostics.library import Library
+from diagnostics.library import Library, load_library
 from diagnostics.verdict import Reason, Severity, Verdict, Why
 from remote.answer import Answer, Ended, answered
 
@@ -303,3 +306,36 @@ def test_results_that_contradict_themselves_cannot_be_made() -> None:
         with pytest.raises(ValueError, match="x"):
             replace(clear, **wrong)
     assert replace(clear, verdict=Verdict.UNKNOWN, why=why).unseen == (why,)
+
+
+_SEEDED = """
+import sys
+from pathlib import Path
+from diagnostics.diagnose import diagnose
+from diagnostics.formats import decode_evidence, encode_diagnosis
+from diagnostics.library import load_library
+evidence, context = decode_evidence(sys.stdin.buffer.read())
+sys.stdout.buffer.write(encode_diagnosis(diagnose(evidence, context, load_library())))
+"""
+
+
+def test_replay_does_not_hang_on_the_order_of_hashes(
+    evidence_of: Callable[..., Evidence], context_of: Callable[..., Context]
+) -> None:
+    library = load_library()
+    answers = {name.replace(".", "_"): answered(b"nonsense", exit_status=len(name) % 2) for name in library.probes}
+    stored = encode_evidence(
+        evidence_of(**answers), context_of(*library.checks, services=("a", "b"), ports=("tcp/1",), names=("x",))
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", _SEEDED],
+            input=stored,
+            capture_output=True,
+            check=True,
+            env={"PYTHONHASHSEED": str(seed), "PYTHONPATH": str(Path(__file__).parents[2])},
+        ).stdout
+        for seed in (1, 2)
+    }
+    assert len(said) == 1
+    assert len(said.pop()) > 100

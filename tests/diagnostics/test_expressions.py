@@ -1,5 +1,6 @@
 """Expressions: places of mistakes, three values, bounds, and nothing that could escape."""
 
+import builtins
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from diagnostics.cel_engine import FAILURES, engine
 from diagnostics.cel_syntax import BadSyntax, read_expression
 from diagnostics.expressions import Needs, Scope, Undecided, compile_expression
+from diagnostics.functions import FUNCTIONS
 from diagnostics.verdict import Reason
 from inventory.documents import MapNode, ScalarNode, parse_document
 from inventory.errors import InvalidFile
@@ -262,6 +264,15 @@ def test_what_is_no_expression_of_ours_is_refused_at_once(text: str) -> None:
     with pytest.raises(InvalidFile):
         compile_expression(text, shapes=SHAPES)
     assert time.process_time() - before < 5  # not a speed test: a hang of the parser shows
+
+
+def test_nothing_of_python_can_be_called_or_reached() -> None:
+    names = [name for name in dir(builtins) if name not in FUNCTIONS]
+    assert len(names) > 140
+    forms = ("{}(item.name)", "item.{}", "{}", "item.name.{}()", "facts.raw.map(x, {}(x))")
+    for text in (form.format(name) for name in names for form in forms):
+        with pytest.raises(InvalidFile):
+            compile_expression(text, shapes=SHAPES)
 
 
 def test_lists_are_bounded_when_evaluated() -> None:
