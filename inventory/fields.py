@@ -21,6 +21,7 @@ from typing import Literal, TypeVar, overload
 
 from inventory.errors import Place, Problem, Text
 from inventory.host import Value
+from inventory.names import shown
 from inventory.nodes import ListNode, MapNode, Node, ScalarNode, plain
 
 T = TypeVar("T")
@@ -105,7 +106,7 @@ class Fields:
         for key, (node, _) in self._entries.items():
             if key not in self._known:
                 hint = did_you_mean(key, self._known) or Text("it knows {keys}", keys=", ".join(self._known))
-                self.problem(node.place, Text("{what} has no key “{key}”", what=self.what, key=key[:80]), hint)
+                self.problem(node.place, Text("{what} has no key “{key}”", what=self.what, key=shown(key)), hint)
 
     @overload
     def text(self, key: str, *, required: Literal[True]) -> str: ...
@@ -181,7 +182,7 @@ class Fields:
                 self._missing(key)
             return known[0] if text is None and required else text
         hint = did_you_mean(text, known) or Text("one of {choices}", choices=", ".join(known))
-        self.problem(self.place(key), Text("“{key}” cannot be “{value}”", key=key, value=text[:80]), hint)
+        self.problem(self.place(key), Text("“{key}” cannot be “{value}”", key=key, value=shown(text)), hint)
         return known[0] if required else None
 
     def texts(self, key: str, *, required: bool = False) -> tuple[str, ...]:

@@ -91,6 +91,8 @@ def shown(text: str) -> str:
     'web1\\\\x1b[2J'
     """
     short = text if len(text) <= 80 else text[:79] + "…"
+    if short.isprintable():
+        return short
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in short)
 
 

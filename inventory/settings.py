@@ -16,7 +16,7 @@ from inventory.fields import Fields
 from inventory.host import Platform, Transport, Value
 from inventory.matching import KEYS
 from inventory.names import group_name, host_name, label, shown
-from inventory.nodes import MapNode, Node, ScalarNode, plain
+from inventory.nodes import ListNode, MapNode, Node, ScalarNode, plain
 
 _SERVICE = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9:_.@\\ $-]{0,255}")
 _PORT = re.compile(r"(?:(tcp|udp)/)?([1-9][0-9]{0,4})")
@@ -127,7 +127,10 @@ def _variables(fields: Fields) -> Entries:
             fields.problem(key.place, error.text, error.hint)
         if key.text == "thresholds":
             _look_at_thresholds(fields, value)
-    return _entries(fields, node) if node else {}
+    if node is None:
+        return {}
+    _look_for_secrets(fields, node)
+    return _entries(node)
 
 
 def _look_at_thresholds(fields: Fields, node: Node) -> None:
@@ -139,14 +142,22 @@ def _look_at_thresholds(fields: Fields, node: Node) -> None:
         fields.problem(node.place, Text("“thresholds” must be values by check and name"), hint)
 
 
-def _entries(fields: Fields, node: MapNode) -> Entries:
-    entries: Entries = {}
-    for key, value in node.entries:
+def _look_for_secrets(fields: Fields, node: Node) -> None:
+    if isinstance(node, ListNode):
+        for item in node.items:
+            _look_for_secrets(fields, item)
+    for key, value in node.entries if isinstance(node, MapNode) else ():
+        _look_for_secrets(fields, value)
         if _SECRET_NAME.search(key.text) and isinstance(value, ScalarNode) and isinstance(value.value, str):
             hint = Text("variables are shown in reports: keep it in a credential, which names where the secret is kept")
             fields.problem(key.place, Text("“{key}” looks like a secret", key=shown(key.text)), hint)
+
+
+def _entries(node: MapNode) -> Entries:
+    entries: Entries = {}
+    for key, value in node.entries:
         if isinstance(value, MapNode):
-            entries[key.text] = Branch(value.place, _entries(fields, value))
+            entries[key.text] = Branch(value.place, _entries(value))
         else:
             entries[key.text] = Leaf(value.place, plain(value))
     return entries

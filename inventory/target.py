@@ -22,6 +22,7 @@ from typing import NoReturn, TypeAlias
 from inventory.errors import LongarmError, NothingMatched, Text
 from inventory.host import Host, Selection
 from inventory.matching import Hosts, Matcher
+from inventory.names import shown
 
 MAX_LENGTH = 65_536
 MAX_NESTING = 50
@@ -144,11 +145,11 @@ class _Parser:
         if token.kind in ("equals", "differs"):
             hint = Text("a value with such a character needs quotes: role='a=b'")
             self._fail(
-                token, Text("column {column}: “{word}” has no key before it", column=token.column, word=token.text), hint
+                token, Text("column {column}: “{word}” has no key before it", column=token.column, word=shown(token.text)), hint
             )
         if token.kind != "end":
             text = Text(
-                "column {column}: “{word}” follows without “and”, “or” or a comma", column=token.column, word=token.text
+                "column {column}: “{word}” follows without “and”, “or” or a comma", column=token.column, word=shown(token.text)
             )
             self._fail(token, text, Text("a value with spaces needs quotes: site='North Berlin'"))
         return tree
@@ -159,7 +160,7 @@ class _Parser:
             column = position + 1
             if not (match := _TOKEN.match(self.expression, position)):
                 character = self.expression[position]
-                text = Text("column {column}: “{word}” is not understood here", column=column, word=character)
+                text = Text("column {column}: “{word}” is not understood here", column=column, word=shown(character))
                 hint = Text("a closing quote is missing") if character in "\"'" else Text("“not” excludes, “!=” compares")
                 raise BadExpression(self.expression, column, text, hint)
             position, kind, text_of = match.end(), match.lastgroup or "", match[0]
@@ -215,7 +216,9 @@ class _Parser:
         value = self._next()
         if value.kind not in ("word", "quoted") or not _unquoted(value):
             text = Text(
-                "column {column}: a value is missing after “{word}”", column=value.column, word=token.text + operator.text
+                "column {column}: a value is missing after “{word}”",
+                column=value.column,
+                word=shown(token.text + operator.text),
             )
             self._fail(value, text)
         written = f"{token.text}{operator.text}{value.text}"
@@ -232,7 +235,7 @@ class _Parser:
         if token.kind == "end":
             text = Text("column {column}: a name is missing at the end", column=token.column)
         else:
-            text = Text("column {column}: a name is missing before “{word}”", column=token.column, word=token.text)
+            text = Text("column {column}: a name is missing before “{word}”", column=token.column, word=shown(token.text))
         hint = Text("“all” chooses every host") if not self.expression.strip() else None
         self._fail(token, text, hint)
 

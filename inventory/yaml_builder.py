@@ -11,6 +11,7 @@ from yaml._yaml import CParser
 from yaml._yaml import Mark as CMark
 
 from inventory.errors import InvalidFile, Place, Problem, Text
+from inventory.names import shown
 from inventory.nodes import ListNode, MapNode, Node, ScalarNode, ScalarValue, Style, collection_paused
 from inventory.yaml_scalars import NotStorable, core_value
 from inventory.yaml_syntax import explain_syntax_error
@@ -158,7 +159,7 @@ class Builder:
             return core_value(text)
         except NotStorable:
             hint = Text("in quotes it is text")
-            self._report(place, Text("“{text}” is not a number that can be stored", text=text[:40]), hint)
+            self._report(place, Text("“{text}” is not a number that can be stored", text=shown(text)), hint)
             return 0
 
     def _key(self, frame: _Frame, event: yaml.ScalarEvent, place: Place) -> None:
@@ -171,7 +172,9 @@ class Builder:
             self._report(place, Text("the text contains the character NUL"))
         frame.keep = key.text not in frame.seen
         if not frame.keep:
-            text = Text("the key “{key}” stands here twice, first in line {line}", key=key.text[:80], line=frame.seen[key.text])
+            text = Text(
+                "the key “{key}” stands here twice, first in line {line}", key=shown(key.text), line=frame.seen[key.text]
+            )
             self._report(place, text, Text("keep one of them"))
         frame.seen.setdefault(key.text, place.line)
         frame.key = key
@@ -239,10 +242,13 @@ class Builder:
             self._stop(place, Text("more than {limit} aliases", limit=MAX_ALIASES))
         target = self.anchors.get(name)
         if target is None:
-            self._stop(place, Text("nothing is named “&{name}”", name=name), Text("a text that begins with * needs quotes"))
+            self._stop(
+                place, Text("nothing is named “&{name}”", name=shown(name)), Text("a text that begins with * needs quotes")
+            )
         if target.node is None:
             self._stop(
-                place, Text("“*{name}” stands inside “&{name}” of line {line}: a cycle", name=name, line=target.place.line)
+                place,
+                Text("“*{name}” stands inside “&{name}” of line {line}: a cycle", name=shown(name), line=target.place.line),
             )
         if self.frames and self.frames[-1].mapping and self.frames[-1].key is None:
             self._stop(place, Text("a key must be text, not an alias"), Text("a text that begins with * needs quotes"))
@@ -261,14 +267,14 @@ class Builder:
                 place, Text("more than {limit} values in one file", limit=MAX_NODES), Text("split it into several files")
             )
         if (tag := getattr(event, "tag", None)) is not None:
-            shown = tag.replace("tag:yaml.org,2002:", "!!")
+            tag = tag.replace("tag:yaml.org,2002:", "!!")
             self._report(
-                place, Text("the tag “{tag}” is not read", tag=shown[:80]), Text("a text that begins with ! needs quotes")
+                place, Text("the tag “{tag}” is not read", tag=shown(tag)), Text("a text that begins with ! needs quotes")
             )
 
     def _name(self, anchor: str, anchored: _Anchored) -> None:
         if earlier := self.anchors.get(anchor):
-            text = Text("“&{name}” is given twice, first in line {line}", name=anchor[:80], line=earlier.place.line)
+            text = Text("“&{name}” is given twice, first in line {line}", name=shown(anchor), line=earlier.place.line)
             self._report(anchored.place, text)
         self.anchors[anchor] = anchored
 

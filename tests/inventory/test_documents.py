@@ -281,6 +281,12 @@ def test_every_mistake_that_does_not_stop_the_reading_is_told() -> None:
     assert len(problems("- .nan\n" * 5000)) == 100
 
 
+def test_messages_are_harmless_whatever_the_file_holds() -> None:
+    for text in ('"\\e[2J": 1\n"\\e[2J": 2', '"\\u202e": 1\n"\\u202e": 2', "a: 1\n? " + "x" * 500 + "\n? " + "x" * 500):
+        for problem in problems(text):
+            assert str(problem).isprintable() and len(str(problem)) < 300
+
+
 def test_what_is_not_torn_is_left_alone() -> None:
     text = "{a: 'max(b, c)', b: max(x), c: [f(x), 'g(', \"b, c\"], d: null, e: ~, f: '', 'g': {}}"
     assert plain(read(text))["b"] == "max(x)"  # type: ignore[index, call-overload]

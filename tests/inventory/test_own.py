@@ -216,6 +216,7 @@ MISTAKES = {
     "hosts: {h: {vars: {thresholds: {fs-space: 85}}}}": "a:1:32: “thresholds” must be values by check and name",
     "hosts: {h: {vars: {thresholds: {fs-space: {warning: [1]}}}}}": "a:1:32: “thresholds” must be values by check",
     "hosts: {h: {vars: {x: {db_password: hunter2}}}}": "a:1:24: “db_password” looks like a secret (variables",
+    "hosts: {h: {vars: {x: [{token: hunter2}]}}}": "a:1:25: “token” looks like a secret",
     "hosts: {h: {vars: {api-key: hunter2}}}": "a:1:20: “api-key” looks like a secret",
     "hosts: {h: {credential: op}}\ncredentials: {ops: {user: x, agent: true}}": "a:1:25: no credential “op” is declared (did",
     "hosts: {h: {}, H: {}}": "a:1:16: the host H is declared twice, first at a:1:9 (to put a host into one",
