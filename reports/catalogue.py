@@ -24,7 +24,7 @@ ROOT: Final = Path(__file__).parent.parent
 PACKAGES: Final = ("inventory", "remote", "diagnostics", "playbooks", "runner", "reports", "console")
 _SAYS: Final = frozenset({"Text", "say", "_"})
 _COUNTS: Final = frozenset({"plural"})
-_COMMAND: Final = re.compile(r"longarm( [a-z-]+| --[a-z-]+| \{\w+\}| '\{\w+\}'| [A-Z]+)*")
+_COMMAND: Final = re.compile(r"(longarm|chmod|unset)( [a-z0-9-]+| --[a-z-]+| \{\w+\}| '\{\w+\}'| [A-Z]+)*")
 _HEADER: Final = (
     "# Russian words of longarm. docs/glossary.md says which word stands for what.\n"
     'msgid ""\nmsgstr ""\n"Language: {code}\\n"\n"Plural-Forms: {plurals}\\n"\n'
@@ -83,7 +83,7 @@ def _has_words(sentence: Sentence) -> bool:
     for character in sentence.one:
         depth += (character == "{") - (character == "}")
         text += character if not depth else ""
-    return any(character.isalpha() for character in text)
+    return any(character.isalpha() or character == "%" for character in text)
 
 
 def _in_python(source: str, name: str) -> Iterator[Sentence | NotLiteral]:
