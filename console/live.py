@@ -21,6 +21,8 @@ from runner.outcome import Outcome
 
 _STYLES = {Outcome.OK: "green", Outcome.FINDINGS: "yellow", Outcome.INCOMPLETE: "magenta"}
 _MARKS = {Outcome.OK: "✔", Outcome.FINDINGS: "!", Outcome.INCOMPLETE: "?"}
+_ASKED, _WAITS = Text("asked"), Text("waits")
+_WIDEST_NAME = 40
 _FRAME = 4  # lines around the rows: heading, counts and room for the prompt
 
 
@@ -44,9 +46,11 @@ class LiveTable(Progress):
             yield
 
     def _picture(self) -> Group:
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for width in (1, None, None, None):
+        table = Table(box=None, pad_edge=False, show_header=False, expand=True)
+        names = min(_WIDEST_NAME, max(map(len, self.hosts), default=0))
+        for width in (1, names, max(len(say(text)) for text in (*OUTCOMES.values(), _ASKED, _WAITS))):
             table.add_column(width=width, no_wrap=True, overflow="ellipsis")
+        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         for name in self._visible():
             table.add_row(*self._row(name))
         return Group(table, Styled(self.counts(), style="bold"))
@@ -67,5 +71,5 @@ class LiveTable(Progress):
             return Styled(texts[0], style), Styled(texts[1]), Styled(texts[2], style), Styled(texts[3].replace("\n", " "))
         if name in self.active:
             seconds = time.monotonic() - self._since.get(name, time.monotonic())
-            return Styled("…"), Styled(name), Styled(say(Text("asked")), "cyan"), Styled(f"{seconds:.0f} s", "dim")
-        return Styled(" "), Styled(name, "dim"), Styled(say(Text("waits")), "dim"), Styled("")
+            return Styled("…"), Styled(name), Styled(say(_ASKED), "cyan"), Styled(f"{seconds:.0f} s", "dim")
+        return Styled(" "), Styled(name, "dim"), Styled(say(_WAITS), "dim"), Styled("")
