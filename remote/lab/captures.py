@@ -34,14 +34,17 @@ def read_captures(data: bytes, file: str) -> Mapping[str, Answer]:
 
 
 def _answer(plain: Mapping[str, Any]) -> Answer:
-    """Return one answer; what is true of the time of capture only (how long it took) is kept too."""
+    """Return one answer as it was captured, the time it took included."""
     return Answer(
         ended=Ended(plain["ended"]),
         exit_status=plain["exit_status"],
         stdout=_bytes(plain.get("stdout", {"text": ""})),
         stderr=_bytes(plain.get("stderr", {"text": ""})),
         duration_ms=plain.get("duration_ms", 0),
+        stdout_cut=plain.get("stdout_cut", 0),
+        stderr_cut=plain.get("stderr_cut", 0),
         as_root=plain.get("as_root", False),
+        unkillable=tuple(plain.get("unkillable", ())),
         why=plain.get("why", ""),
     )
 

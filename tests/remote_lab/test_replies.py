@@ -11,17 +11,15 @@ from hypothesis import strategies as st
 
 from remote.answer import Answer, Ended
 from remote.bundle import BundleExchange
+from remote.bundle.manifest import read_manifest, write_frames
 from remote.lab.captures import NoCapture, read_captures
-from remote.lab.replies import frames, read_head
 from remote.question import Privilege, Question
 
 
 def asked(questions: list[Question], answers: Mapping[str, Answer]) -> dict[str, Answer]:
     """Return what the asking side makes of the practice host's frames."""
     exchange = BundleExchange(questions)
-    head = read_head(exchange.script)
-    assert head is not None
-    out, err = frames(head, answers)
+    out, err = write_frames(read_manifest(exchange.script), answers)
     exchange.feed_stdout(out)
     exchange.feed_stderr(err)
     return exchange.finish("" if exchange.complete else "cut")
@@ -68,23 +66,13 @@ def test_denied_root_is_told_in_the_host_s_own_words() -> None:
 def test_answers_that_did_not_exit_stay_so(ended: Ended) -> None:
     status = 0 if ended is Ended.CAPPED else None
     captured = {
-        "bad": Answer(ended=ended, exit_status=status, stdout=b"begun"),
+        "bad": Answer(ended=ended, exit_status=status, stdout=b"begun", stderr_cut=-1 if ended is Ended.CAPPED else 0),
         "good": Answer(ended=Ended.EXITED, exit_status=0),
     }
     answers = asked([question("bad"), question("good")], captured)
     assert answers["bad"].ended is ended
     assert answers["bad"].stdout == b"begun"
     assert answers["good"].ended is Ended.EXITED
-
-
-def test_a_head_is_read_only_when_it_is_whole() -> None:
-    script = BundleExchange([question("one"), question("two")]).script
-    whole = script.index(b"\n{\n") + 3
-    assert read_head(script[: whole - 1]) is None
-    head = read_head(script[:whole])
-    assert head is not None
-    assert dict(head.questions) == {0: "one", 1: "two"}
-    assert read_head(b"echo hello\n{\n}\n") is None
 
 
 @pytest.mark.parametrize(
