@@ -173,6 +173,13 @@ class View:
         named.sort(key=lambda entry: entry[2])
         return [(self.tongue.say(_VERSIONS[name]) if name in _VERSIONS else name, value, wide) for name, value, wide in named]
 
+    def asked(self) -> list[tuple[str, str]]:
+        """Return what each question that was asked anywhere in this run asks, where the run kept words for it."""
+        asked = {note.question for host in self.record.hosts for note in host.answers}
+        return sorted(
+            (question, text) for question, text in self.record.content.questions.items() if question in asked and text
+        )
+
     def steps(self) -> object:
         """Return the commands to type next."""
         return next_commands(self.record, self.tongue)

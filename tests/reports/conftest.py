@@ -124,6 +124,10 @@ CONTENT = Content(
             ),
         ),
     },
+    questions={
+        "fs.stat": "Size and use of every mounted filesystem.",
+        "svc.units": "Units that failed or should be active, with the end of their logs.",
+    },
     rules={
         "disk-stops-service": _words(
             "The service writes to the full filesystem, and its log says “No space left on device”.",
