@@ -98,8 +98,6 @@ class BundleExchange:
 
     def finish(self, why: str) -> dict[str, Answer]:
         """Return exactly one answer for each question; `why` says what cut the exchange short, if anything did."""
-        for stream, side in self._sides.items():
-            self._payload(stream, side.reader.rest())
         return {question.id: self._answer(index, question, why) for index, question in enumerate(self.questions)}
 
     def _feed(self, stream: Stream, data: bytes) -> None:

@@ -72,7 +72,10 @@ def read_mark(text: bytes) -> Mark | None:
 
 
 class FrameReader:
-    """Splits one stream, as its pieces arrive, into payload and marks; holds back at most one mark's length."""
+    """Splits one stream, as its pieces arrive, into payload and marks.
+
+    Holds back what may become a mark, at most one mark's length: no loss, since nothing is whole without its end mark.
+    """
 
     def __init__(self, nonce: str) -> None:
         self._start = b"\n" + nonce.encode() + b" "
@@ -102,11 +105,6 @@ class FrameReader:
         self._held = data[keep:]
         if keep > at:
             yield data[at:keep]
-
-    def rest(self) -> bytes:
-        """Return what is still held back, once nothing more can arrive."""
-        held, self._held = self._held, b""
-        return held
 
 
 def _begins_at(data: bytes, start: bytes, at: int) -> int:

@@ -27,25 +27,22 @@ class NotABundle(ValueError):
 def read_manifest(script: bytes) -> Manifest:
     r"""Return what the head of `script` declares.
 
-    >>> read_manifest(b"# longarm-bundle/1\n# nonce ab12\n# question 0 cpu.load\n{\n}\n")
+    >>> read_manifest(b"# longarm-bundle/1\n# nonce ab12\n# question 0 cpu.load\n{\n:\n}\n")
     Manifest(nonce='ab12', questions=('cpu.load',))
 
     Raises:
         NotABundle: the head is not that of this format, or the script does not end as one does.
     """
     head, brace, body = script.partition(b"\n{\n")
-    first, *lines = head.decode(errors="replace").split("\n")
-    if first != f"# {FORMAT}" or not lines or not brace or not body.endswith(b"}\n"):
+    first, _, rest = head.decode(errors="replace").partition("\n")
+    nonce, *rows = rest.split("\n")
+    if first != f"# {FORMAT}" or not nonce.startswith("# nonce ") or not brace or not body.endswith(b"\n}\n"):
         raise NotABundle(first[:80])
-    (mark, kind, nonce), *rows = (line.split(" ", 2) for line in lines)
-    questions = []
-    for row in rows:
-        if row[:2] != ["#", "question"] or row[2].split(" ")[0] != str(len(questions)):
-            raise NotABundle(" ".join(row)[:80])
-        questions.append(row[2].split(" ", 1)[1])
-    if (mark, kind) != ("#", "nonce"):
-        raise NotABundle(f"{mark} {kind}"[:80])
-    return Manifest(nonce=nonce, questions=tuple(questions))
+    for index, row in enumerate(rows):
+        if not row.startswith(f"# question {index} "):
+            raise NotABundle(row[:80])
+    questions = tuple(row.removeprefix(f"# question {index} ") for index, row in enumerate(rows))
+    return Manifest(nonce=nonce.removeprefix("# nonce "), questions=questions)
 
 
 def write_frames(manifest: Manifest, answers: Mapping[str, Answer]) -> tuple[bytes, bytes]:

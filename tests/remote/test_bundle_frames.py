@@ -1,0 +1,303 @@
+"""Our side of the bundle against bytes: whatever arrives, whole, in pieces, cut, forged or endless."""
+
+from __future__ import annotations
+
+import random
+import string
+import tracemalloc
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from remote.answer import Answer, Ended
+from remote.bundle import BundleExchange
+from remote.bundle.exchange import GRACE_S, ROOT_GRACE_S
+from remote.bundle.frames import FORMAT, FrameReader, Mark
+from remote.bundle.kept import SLACK_BYTES, TAIL_BYTES, Kept
+from remote.bundle.manifest import NotABundle, read_manifest, write_frames
+from remote.question import Privilege, Question
+
+NONCE = "0123456789abcdef0123456789abcdef"
+MEBIBYTE = 2**20
+
+lookalikes = st.sampled_from(
+    [
+        b"\n",
+        b"\n" + NONCE.encode(),
+        b"\n" + NONCE.encode() + b" ",
+        b"\n" + NONCE.encode() + b" end 0 1.0 ok\n",
+        b"\n" + NONCE.encode() + b" 1 2 begin\n",
+        b"\n" + NONCE[:-1].encode() + b"0 1 3 end 0 1.00 ok\n",
+        b"\r\n",
+        b"\0",
+    ]
+)
+payloads = st.lists(st.one_of(st.binary(max_size=60), lookalikes), max_size=6).map(b"".join)
+hundredths = st.integers(min_value=0, max_value=500).map(lambda steps: steps * 10)
+exited = st.builds(
+    Answer,
+    ended=st.just(Ended.EXITED),
+    exit_status=st.integers(min_value=0, max_value=255),
+    stdout=payloads,
+    stderr=payloads,
+    duration_ms=hundredths,
+    as_root=st.booleans(),
+)
+late = st.builds(
+    Answer,
+    ended=st.just(Ended.TIMED_OUT),
+    exit_status=st.none(),
+    stdout=payloads,
+    stderr=payloads,
+    duration_ms=hundredths,
+    as_root=st.booleans(),
+    unkillable=st.lists(st.integers(min_value=1, max_value=2**22), max_size=3).map(tuple),
+)
+answers_of_a_host = st.lists(st.one_of(exited, late), min_size=1, max_size=5).map(
+    lambda answers: {f"q{index}": answer for index, answer in enumerate(answers)}
+)
+
+
+def exchange_for(answers: dict[str, Answer], **options: object) -> BundleExchange:
+    return BundleExchange([Question(id=name, script=":") for name in answers], nonce=NONCE, **options)  # type: ignore[arg-type]
+
+
+def feed(exchange: BundleExchange, stdout: bytes, stderr: bytes, seed: int) -> None:
+    """Feed both streams in pieces of random sizes, interleaved at random."""
+    chance = random.Random(seed)
+    while stdout or stderr:
+        size = chance.choice((1, 2, 7, 33, 34, 35, 100, 5000))
+        if stdout and (not stderr or chance.random() < 0.5):
+            exchange.feed_stdout(stdout[:size])
+            stdout = stdout[size:]
+        else:
+            exchange.feed_stderr(stderr[:size])
+            stderr = stderr[size:]
+
+
+@given(answers=answers_of_a_host, seed=st.integers(), greeting=payloads)
+def test_what_a_host_sends_is_what_we_read_in_whatever_pieces(answers: dict[str, Answer], seed: int, greeting: bytes) -> None:
+    exchange = exchange_for(answers)
+    stdout, stderr = write_frames(read_manifest(exchange.script), answers)
+    feed(exchange, greeting + stdout, greeting + stderr, seed)
+    assert exchange.complete
+    assert exchange.finish("") == answers
+
+
+@given(answers=answers_of_a_host, seed=st.integers(), data=st.data())
+def test_a_cut_leaves_whole_answers_as_they_are_and_the_rest_unseen(
+    answers: dict[str, Answer], seed: int, data: st.DataObject
+) -> None:
+    exchange = exchange_for(answers)
+    stdout, stderr = write_frames(read_manifest(exchange.script), answers)
+    cut_out = data.draw(st.integers(min_value=0, max_value=len(stdout)))
+    cut_err = data.draw(st.integers(min_value=0, max_value=len(stderr)))
+    feed(exchange, stdout[:cut_out], stderr[:cut_err], seed)
+    assert exchange.complete == ((cut_out, cut_err) == (len(stdout), len(stderr)))
+    told = exchange.finish("cut")
+    assert told.keys() == answers.keys()
+    for name, answer in told.items():
+        assert answer == answers[name] or answer.ended in (Ended.LOST, Ended.NOT_RUN, Ended.TIMED_OUT), name
+        if answer.ended in (Ended.LOST, Ended.NOT_RUN):
+            assert answer.exit_status is None
+            assert answer.why == "cut"
+
+
+@given(answers=answers_of_a_host, data=st.data())
+def test_a_mark_that_is_missing_or_doubled_makes_no_success_of_another_payload(
+    answers: dict[str, Answer], data: st.DataObject
+) -> None:
+    exchange = exchange_for(answers)
+    assume(not any(NONCE.encode() in answer.stdout + answer.stderr for answer in answers.values()))
+    streams = dict(zip(("stdout", "stderr"), write_frames(read_manifest(exchange.script), answers), strict=True))
+    damaged = data.draw(st.sampled_from(sorted(streams)))
+    lines = streams[damaged].split(b"\n" + NONCE.encode() + b" ")
+    at = data.draw(st.integers(min_value=1, max_value=len(lines) - 1))
+    lines[at : at + 1] = [lines[at]] * data.draw(st.sampled_from((0, 2)))
+    streams[damaged] = (b"\n" + NONCE.encode() + b" ").join(lines)
+    exchange.feed_stdout(streams["stdout"])
+    exchange.feed_stderr(streams["stderr"])
+    for name, answer in exchange.finish("").items():
+        assert answer.ended is not Ended.EXITED or (answer.stdout, answer.stderr) == (
+            answers[name].stdout,
+            answers[name].stderr,
+        )
+
+
+@given(st.binary(max_size=3000), st.binary(max_size=3000))
+def test_any_bytes_give_one_answer_per_question_and_never_a_success(stdout: bytes, stderr: bytes) -> None:
+    exchange = exchange_for({"a": None, "b": None})  # type: ignore[dict-item]  # only the names matter
+    exchange.feed_stdout(stdout)
+    exchange.feed_stderr(stderr)
+    assert {name: answer.ended for name, answer in exchange.finish("x").items()} == {"a": Ended.NOT_RUN, "b": Ended.NOT_RUN}
+
+
+def marks_of(data: bytes, pieces: int) -> list[bytes | Mark]:
+    reader = FrameReader(NONCE)
+    found: list[bytes | Mark] = []
+    for at in range(0, len(data), pieces):
+        for piece in reader.feed(data[at : at + pieces]):
+            if isinstance(piece, bytes) and found and isinstance(found[-1], bytes):
+                found[-1] += piece
+            else:
+                found.append(piece)
+    if reader._held:
+        found.append(reader._held)
+    return found
+
+
+@given(st.lists(st.one_of(payloads, st.just(Mark(1, 2, "more", 0))), max_size=8), st.integers(min_value=1, max_value=80))
+def test_payload_is_exact_in_whatever_pieces_it_comes(pieces: list[bytes | Mark], size: int) -> None:
+    data = b"".join(piece.encode(NONCE) if isinstance(piece, Mark) else piece for piece in pieces)
+    assert marks_of(data, size) == marks_of(data, len(data) + 1)
+    assert b"".join(piece.encode(NONCE) if isinstance(piece, Mark) else piece for piece in marks_of(data, size)) == data
+
+
+def test_a_frame_with_another_nonce_is_payload() -> None:
+    forged = Mark(1, 3, "end", 0, ("9.99", "ok")).encode("f" * 32)
+    answers = {"q": Answer(ended=Ended.EXITED, exit_status=1, stdout=b"x" + forged + b"y")}
+    exchange = exchange_for(answers)
+    stdout, stderr = write_frames(read_manifest(exchange.script), answers)
+    exchange.feed_stdout(stdout)
+    exchange.feed_stderr(stderr)
+    assert exchange.finish("") == answers
+
+
+def test_a_status_alone_or_an_end_alone_is_lost() -> None:
+    for kind, fields in (("status", ("0",)), ("end", ("1.00", "ok"))):
+        exchange = exchange_for({"q": None})  # type: ignore[dict-item]
+        for take in (exchange.feed_stdout, exchange.feed_stderr):
+            take(Mark(1, 1, "open", None, (FORMAT, "user")).encode(NONCE))
+            take(Mark(1, 2, "begin", 0, ("1.00", "user")).encode(NONCE))
+        exchange.feed_stdout(b"text" + Mark(1, 2 if kind == "status" else 3, kind, 0, fields).encode(NONCE))
+        exchange.feed_stderr(Mark(1, 3, "end", 0, ("1.00", "ok")).encode(NONCE))
+        answer = exchange.finish("")["q"]
+        assert (answer.ended, answer.exit_status, answer.stdout) == (Ended.LOST, None, b"text")
+        assert answer.why
+
+
+def test_payload_may_go_on_between_the_frames_of_others() -> None:
+    exchange = exchange_for({"a": None, "b": None})  # type: ignore[dict-item]
+    frames: list[Mark | bytes] = [
+        *(Mark(part, 1, "open", None, (FORMAT, "user")) for part in (1, 2)),
+        *(Mark(1, 2, "begin", 0, ("1.00", "user")), b"a1", Mark(2, 2, "begin", 1, ("1.00", "user")), b"b1"),
+        *(Mark(1, 3, "more", 0), b"a2", Mark(2, 3, "more", 1), b"b2", Mark(1, 4, "more", 0)),
+    ]
+    exchange.feed_stdout(b"".join(frame.encode(NONCE) if isinstance(frame, Mark) else frame for frame in frames))
+    assert [answer.stdout for answer in exchange.finish("").values()] == [b"a1a2", b"b1b2"]
+
+
+# --- caps and memory -----------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.binary(max_size=300), max_size=30), st.integers(min_value=1, max_value=600))
+def test_kept_never_holds_more_than_its_limit_and_everything_within_it(pieces: list[bytes], limit: int) -> None:
+    kept, everything = Kept(limit), b"".join(pieces)
+    for piece in pieces:
+        kept.add(piece)
+    assert (kept.seen, kept.over) == (len(everything), max(0, len(everything) - limit))
+    if len(everything) <= limit + SLACK_BYTES:
+        assert kept.value() == everything[:limit]
+    else:
+        tail = min(TAIL_BYTES, limit // 2)
+        assert kept.value() == everything[: limit - tail] + everything[len(everything) - tail :]
+
+
+def test_a_host_that_ignores_its_cap_shows_head_and_tail() -> None:
+    question = Question(id="q", script=":", max_bytes=MEBIBYTE)
+    exchange = BundleExchange([question], nonce=NONCE)
+    exchange.feed_stdout(Mark(1, 2, "begin", 0, ("1.00", "user")).encode(NONCE))
+    for number in range(200):
+        exchange.feed_stdout(bytes([number]) * 65536)
+    answer = exchange.finish("")["q"]
+    assert (answer.ended, len(answer.stdout)) == (Ended.CAPPED, MEBIBYTE)
+    assert (answer.stdout[:65536], answer.stdout[-65536:]) == (bytes(65536), bytes([199]) * 65536)
+
+
+def test_more_than_all_caps_together_is_noticed() -> None:
+    exchange = exchange_for({"q": None})  # type: ignore[dict-item]
+    for _ in range(33):
+        assert not exchange.overfull
+        exchange.feed_stderr(bytes(MEBIBYTE // 2))
+    exchange.feed_stderr(bytes(MEBIBYTE))
+    assert exchange.overfull
+    assert exchange.finish("too much")["q"].ended is Ended.NOT_RUN
+
+
+@pytest.mark.parametrize("line", [b"\0", b"x", b"\n", b"\n" + NONCE.encode() + b" "], ids=["nul", "x", "newline", "nonce"])
+def test_an_endless_line_is_not_held(line: bytes) -> None:
+    exchange = exchange_for({"q": None})  # type: ignore[dict-item]
+    exchange.feed_stdout(Mark(1, 2, "begin", 0, ("1.00", "user")).encode(NONCE))
+    piece = (line * (32768 // len(line) + 1))[:32768]
+    tracemalloc.start()
+    for _ in range(512):  # 16 MiB, where the wire would be closed
+        exchange.feed_stdout(piece)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * MEBIBYTE
+    assert exchange.finish("")["q"].ended is Ended.CAPPED
+
+
+# --- time ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_question_that_the_host_does_not_end_is_given_up_alone() -> None:
+    now = 100.0
+    exchange = BundleExchange(
+        [Question(id=name, script=":", deadline_s=7) for name in ("a", "b", "c")], nonce=NONCE, clock=lambda: now
+    )
+    for take in (exchange.feed_stdout, exchange.feed_stderr):
+        take(Mark(1, 1, "open", None, (FORMAT, "user")).encode(NONCE))
+        take(Mark(1, 2, "begin", 0, ("1.00", "user")).encode(NONCE) + b"a")
+    exchange.feed_stdout(Mark(1, 2, "status", 0, ("0",)).encode(NONCE))
+    for take in (exchange.feed_stdout, exchange.feed_stderr):
+        take(Mark(1, 3, "end", 0, ("1.50", "ok")).encode(NONCE) + Mark(1, 4, "begin", 1, ("1.50", "user")).encode(NONCE))
+    assert exchange.due == now + 7 + GRACE_S
+    assert exchange.overdue(now + 7) is None
+    assert exchange.overdue(now + 7 + GRACE_S) == "b"
+    told = exchange.finish("given up")
+    assert [answer.ended for answer in told.values()] == [Ended.EXITED, Ended.TIMED_OUT, Ended.NOT_RUN]
+    assert (told["a"].duration_ms, told["a"].stdout) == (500, b"a")
+
+
+def test_durations_fall_back_to_our_own_clock() -> None:
+    now = [10.0]
+    exchange = BundleExchange([Question(id="q", script=":")], nonce=NONCE, clock=lambda: now[0])
+    exchange.feed_stdout(Mark(1, 2, "begin", 0, ("-", "user")).encode(NONCE))
+    now[0] = 10.25
+    exchange.feed_stdout(Mark(1, 3, "end", 0, ("-", "ok")).encode(NONCE))
+    assert exchange.finish("")["q"].duration_ms == 250
+
+
+def test_sudo_that_does_not_come_back_is_overdue() -> None:
+    exchange = BundleExchange([Question(id="q", script=":", privilege=Privilege.ROOT)], nonce=NONCE, clock=lambda: 50.0)
+    exchange.feed_stdout(Mark(0, 2, "sudo", None).encode(NONCE))
+    assert (exchange.due, exchange.overdue(50.0 + ROOT_GRACE_S)) == (50.0 + ROOT_GRACE_S, "sudo")
+    exchange.feed_stdout(Mark(2, 2, "begin", 0, ("1.00", "root")).encode(NONCE))
+    assert exchange.overdue(50.0 + ROOT_GRACE_S) == "q"
+    exchange.feed_stdout(Mark(0, 3, "sudone", None, ("1",)).encode(NONCE))
+    assert exchange.due == 50.0 + 10 + GRACE_S
+
+
+# --- the script's head ---------------------------------------------------------------------------------------------
+
+
+def test_a_script_says_what_it_asks() -> None:
+    exchange = BundleExchange([Question(id=name, script=":") for name in ("cpu.load", "fs.stat")], nonce=NONCE)
+    manifest = read_manifest(exchange.script)
+    assert (manifest.nonce, manifest.questions) == (NONCE, ("cpu.load", "fs.stat"))
+
+
+@given(st.integers(min_value=0))
+@settings(max_examples=50)
+def test_a_script_that_did_not_arrive_whole_is_none(at: int) -> None:
+    script = BundleExchange([Question(id="q", script="echo")], nonce=NONCE).script
+    with pytest.raises(NotABundle):
+        read_manifest(script[: at % len(script)])
+
+
+def test_each_exchange_has_a_nonce_of_128_bits() -> None:
+    nonces = {BundleExchange([]).nonce for _ in range(20)}
+    assert len(nonces) == 20
+    assert all(len(nonce) == 32 and set(nonce) <= set(string.hexdigits.lower()) for nonce in nonces)
