@@ -11,8 +11,8 @@ from pathlib import Path
 from console.faults import FAULT
 from console.listing import json_line
 from console.settings import Output, Settings
-from console.terminal import tell, write_bytes
-from inventory.errors import Text
+from console.terminal import tell, write, write_bytes
+from inventory.errors import Text, UsageError
 from reports.render import Audience, Format, render
 from runner.desk import Desk
 from runner.outcome import FailOn, RunState, exit_code
@@ -49,6 +49,16 @@ def write_answers(desk: Desk, run: str, path: Path) -> None:
     """Write one JSON line for each host and question: host, probe, rc (null: none), stdout, stderr."""
     with path.open("w", encoding="utf-8") as file:
         file.writelines(answer_lines(desk, run))
+
+
+def writable(path: Path | None) -> Path | None:
+    """Return `path`, which can be written; UsageError before a run that would end without its answers."""
+    if path is not None:
+        try:
+            path.touch()
+        except OSError as error:
+            raise UsageError(Text("{path} cannot be written: {reason}", path=str(path), reason=error.strerror)) from error
+    return path
 
 
 def answer_lines(desk: Desk, run: str) -> Iterator[str]:
@@ -91,7 +101,12 @@ def show_record(settings: Settings, record: RunRecord) -> None:
     """Write the run to stdout: coverage first, then findings under their causes; JSON where a machine reads."""
     kind = _FORMATS.get(settings.output, Format.TEXT)
     data = render(record, audience=Audience.INTERNAL, language=settings.language, format=kind)
-    write_bytes(json_line(json.loads(data)).encode() if settings.output is Output.JSONL else data)
+    if settings.output is Output.JSONL:
+        write(json_line(json.loads(data)))
+    elif kind is Format.TEXT:
+        write(data.decode())
+    else:
+        write_bytes(data)
 
 
 def tell_next(settings: Settings, record: RunRecord, page: Path) -> None:

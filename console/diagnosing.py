@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.aftermath import Aftermath, settle
+from console.aftermath import Aftermath, settle, writable
 from console.conduct import Work, conduct
 from console.settings import Settings
 from console.wiring import connector, credential_store
@@ -45,6 +45,7 @@ class Wishes:
 
 def diagnose_hosts(settings: Settings, targets: str, wishes: Wishes) -> int:
     """Carry out a diagnosis, settle what follows from it and return the exit code."""
+    wanted = Aftermath(fail_on=FailOn(wishes.fail_on), answers=writable(wishes.answers))
     selection = load_inventory(settings.files).select(targets)
     library = load_library(wishes.probes)
     playbook = find_playbook(wishes.playbook or "standard")
@@ -69,7 +70,7 @@ def diagnose_hosts(settings: Settings, targets: str, wishes: Wishes) -> int:
             start=lambda observer: desk.diagnose(request, connect=connect, observer=observer),
         )
         record = conduct(settings, desk, work)
-        return settle(settings, desk, record, Aftermath(fail_on=FailOn(wishes.fail_on), answers=wishes.answers))
+        return settle(settings, desk, record, wanted)
 
 
 def resume_run(settings: Settings, run: str, probes: Path | None, wanted: Aftermath) -> int:

@@ -58,6 +58,11 @@ def explain(error: LongarmError) -> None:
         complain(say(Text("next: {hint}", hint=error.hint)))
 
 
+def unusable(error: OSError) -> LongarmError:
+    """Return what the system refused us, a file or the disk, as an error that can be explained."""
+    return LongarmError(Text("the system refused: {reason}", reason=str(error)), Text("longarm doctor"))
+
+
 def explain_usage(error: click.UsageError) -> None:
     """Write what is wrong with the command line, and how to see its help."""
     complain(say(Text("error: {message}", message=usage_text(error))))

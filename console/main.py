@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 import click
 
-from console.faults import INTERRUPTED, crashed, exit_of, explain, explain_usage
+from console.faults import FAULT, INTERRUPTED, crashed, exit_of, explain, explain_usage, unusable
 from console.framework import Group
 from console.table import COMMANDS
 from console.terminal import complain
@@ -21,6 +22,9 @@ ROOT = Group("longarm", Text("Find out from a distance what is wrong with machin
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     sys.excepthook = crashed
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a sign that the terminal cannot show is no reason to fail
     sys.exit(run(sys.argv[1:]))
 
 
@@ -40,5 +44,8 @@ def run(arguments: Sequence[str]) -> int:
     except LongarmError as error:
         explain(error)
         return exit_of(error)
+    except OSError as error:
+        explain(unusable(error))
+        return FAULT
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED

@@ -29,8 +29,10 @@ def write(text: str) -> None:
 
 def write_bytes(data: bytes) -> None:
     """Write rendered data to stdout as it is: who rendered it made it harmless in its own way."""
-    sys.stdout.flush()
+    if sys.stdout is None:
+        return
     try:
+        sys.stdout.flush()
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
@@ -48,7 +50,9 @@ def tell(settings: Settings, text: Text, *, level: int = 0) -> None:
         complain(say(text))
 
 
-def _send(stream: TextIO, text: str) -> None:
+def _send(stream: TextIO | None, text: str) -> None:
+    if stream is None:  # it was closed before we began
+        return
     try:
         stream.write(text)
         stream.flush()
@@ -65,7 +69,7 @@ def confirmed(settings: Settings, question: Text) -> bool:
     """Return the user's answer; `--yes` is one, and without a terminal there is none (UsageError)."""
     if settings.yes:
         return True
-    if settings.no_input or not sys.stdin.isatty():
+    if settings.no_input or not sys.stdin or not sys.stdin.isatty():
         raise UsageError(Text("this needs an answer: {question}", question=question), Text("give --yes to agree"))
     _send(sys.stderr, printable(say(question)) + " [y/N] ")
     return sys.stdin.readline().strip().lower() in ("y", "yes", "д", "да")

@@ -90,10 +90,10 @@ def show(settings: Settings, run_id: str) -> None:
 )
 def resume(settings: Settings, run_id: str, probes: Path | None, answers: Path | None, fail_on: str) -> int:
     """Resume a run and settle what follows from it."""
-    from console.aftermath import Aftermath
+    from console.aftermath import Aftermath, writable
     from console.diagnosing import resume_run
 
-    return resume_run(settings, run_id, probes, Aftermath(fail_on=FailOn(fail_on), answers=answers))
+    return resume_run(settings, run_id, probes, Aftermath(fail_on=FailOn(fail_on), answers=writable(answers)))
 
 
 _FORMATS = ("json", "html", "text", "junit", "csv", "answers")

@@ -210,3 +210,20 @@ def test_no_color_reaches_no_terminal_codes(console: Console) -> None:
     console.inventory(HOSTS)
     assert "\x1b" not in console("inventory", "list", environ={"TERM": "xterm-256color"}).out
     assert os.linesep in console("version").out
+
+
+def test_signs_that_a_terminal_cannot_show_are_no_reason_to_fail(console: Console) -> None:
+    console.inventory(HOSTS)
+    done = console("inventory", "list", "web9", environ={"PYTHONIOENCODING": "ascii:strict"})
+    assert done.code == 6
+    assert "\\u201c" in done.err
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_reason_to_fail(console: Console, closed: str) -> None:
+    console.inventory(HOSTS)
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{LONGARM} inventory list {closed}"], env=console.environ, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"Traceback" not in done.stderr

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.desk import Desk
 from tests.console.conftest import LONGARM, Console, Done
 
 HOSTS = 9
@@ -216,6 +217,42 @@ def test_many_hosts_are_no_flood(practice: Callable[..., Console]) -> None:
     done = console("diagnose", "all", "--fail-on", "never")
     assert "60 of 60 hosts" in done.err
     assert len(done.err.splitlines()) < 70
+
+
+def test_a_second_signal_leaves_at_once_and_the_run_can_still_be_resumed(practice: Callable[..., Console]) -> None:
+    console = practice("--hosts", "60")
+    process = console.start("diagnose", "all", "--concurrency", "1")
+    assert process.stderr and process.stdout
+    told = process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    while not told.startswith(b"stopping"):
+        told = process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    process.stderr.read()
+    process.stdout.close()
+    process.stderr.close()
+    assert process.wait(60) == 130
+    (run,) = console("run", "list", "--json").json()
+    assert run["state"] == "interrupted"
+    assert console("run", "resume", run["run"], "--fail-on", "never", "-q").code == 4
+
+
+def test_one_writer_and_readers_that_are_never_blocked(lab: Console, diagnosed: Done) -> None:
+    with Desk.open(lab.home, write=True):
+        busy = lab("diagnose", "lab-web-01")
+        assert busy.code == 7
+        assert f"process {os.getpid()}" in busy.err
+        assert "next:" in busy.err
+        assert lab("run", "list").code == 0
+        assert lab("run", "show", diagnosed.json()["run"]).code == 0
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_asked(lab: Console) -> None:
+    done = lab("diagnose", "lab-web-01", "--answers", "/nowhere/answers.jsonl")
+    assert done.code == 2
+    assert "/nowhere/answers.jsonl" in done.err
+    assert "lab-web-01" not in done.err
+    assert lab("run", "export", lab("run", "list", "-o", "name").out.split()[0], "--to", "/nowhere/run.json").code == 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
