@@ -97,7 +97,7 @@ def connector(tmp_path: Path, host_key: Keys) -> MakeConnector:
 @pytest.fixture
 async def practice(host_key: Keys, user_key: Keys, reference: CredentialReference) -> AsyncIterator[StartPractice]:
     """Return a coroutine function that starts an asyncssh server; it ends with the test."""
-    started: list[asyncssh.SSHAcceptor] = []
+    started: list[Practice] = []
 
     async def start(
         *,
@@ -107,26 +107,28 @@ async def practice(host_key: Keys, user_key: Keys, reference: CredentialReferenc
         process: Process = run_a_shell,
         name: str = "node",
         credential: CredentialReference | None = None,
+        server: type[PracticeServer] = PracticeServer,
         **options: object,
     ) -> Practice:
         seen = Seen()
-        server = await asyncssh.listen(
+        listening = await asyncssh.listen(
             "127.0.0.1",
             0,
-            server_factory=lambda: PracticeServer(seen, user_key.public if accepts is None else accepts, password),
+            server_factory=lambda: server(seen, user_key.public if accepts is None else accepts, password),
             server_host_keys=[str(key.path) for key in keys or (host_key,)],
             process_factory=process,
             encoding=None,
             **options,
         )
-        started.append(server)
-        host = Host(name=name, address="127.0.0.1", port=server.get_port(), credential=credential or reference)
-        return Practice(host=host, seen=seen, server=server)
+        host = Host(name=name, address="127.0.0.1", port=listening.get_port(), credential=credential or reference)
+        started.append(Practice(host=host, seen=seen, server=listening))
+        return started[-1]
 
     yield start
-    for server in started:
-        server.close()
-        await server.wait_closed()
+    for running in started:
+        running.seen.over.set()
+        running.server.close()
+        await running.server.wait_closed()
     await no_more_tasks()
 
 

@@ -44,9 +44,11 @@ def free_port() -> int:
 
 
 async def no_more_tasks() -> None:
-    """Wait until this task is the only one: what a test started has ended."""
-    while others := asyncio.all_tasks() - {asyncio.current_task()}:
-        await asyncio.wait(others, timeout=5)
+    """Wait until this task is the only one; AssertionError with what is still there after 20 s."""
+    if others := asyncio.all_tasks() - {asyncio.current_task()}:
+        _, pending = await asyncio.wait(others, timeout=20)
+        assert not pending, pending
+        await no_more_tasks()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,7 +59,8 @@ class Seen:
     keys: list[str] = field(default_factory=list)
     passwords: list[str] = field(default_factory=list)
     connections: int = 0
-    commands: list[str | None] = field(default_factory=list)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the test has ended: what hangs on purpose waits for it."""
 
 
 class PracticeServer(asyncssh.SSHServer):
@@ -93,10 +96,14 @@ async def run_a_shell(process: asyncssh.SSHServerProcess[bytes]) -> None:
     await _run(process, "/bin/sh", "-c", process.command or "exec /bin/sh")
 
 
-async def run_as_nobody(process: asyncssh.SSHServerProcess[bytes]) -> None:
-    """Run what the client asks for as a user without any rights (needs root)."""
-    nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    await _run(process, *nobody, "/bin/sh", "-c", process.command or "exec /bin/sh")
+def as_nobody(path: str) -> Process:
+    """Return what runs a client's command as a user without any rights, with a PATH of the test's (needs root)."""
+
+    async def run(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env", "-i", f"PATH={path}"]
+        await _run(process, *become, "/bin/sh", "-c", process.command or "exec /bin/sh")
+
+    return run
 
 
 async def _run(process: asyncssh.SSHServerProcess[bytes], *command: str) -> None:

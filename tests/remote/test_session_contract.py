@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +15,7 @@ from remote.answer import Answer, Ended
 from remote.question import Privilege, Question
 from remote.session import Connect, Session
 from remote.testing import FakeConnect, FakeHost, FakeSession, UnscriptedQuestion
+from tests.remote.servers import MakeConnector, StartPractice, as_nobody
 
 ALL_BYTES = bytes(range(256))
 OCTAL = "".join(f"\\{byte:03o}" for byte in range(256))
@@ -152,6 +157,39 @@ async def test_root_asks_as_root(real_session: Session) -> None:
     answer = (await real_session.ask([question], deadline_s=DEADLINE_S))["who"]
     assert same(answer, exited(0, b"0\n"))
     assert answer.as_root
+
+
+@pytest.fixture(params=["missing", "asks for a password"])
+def path_of_nobody(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Return a PATH for a user without rights: no sudo, or one that wants a password; /tmp, since nobody may look there."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for tool in ("sh", "id", "cat", "head", "dd", "sleep", "env"):
+            (folder / tool).symlink_to(shutil.which(tool) or "")
+        if request.param != "missing":
+            (folder / "sudo").write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
+            (folder / "sudo").chmod(0o755)
+        yield name
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes nobody, which only root can")
+async def test_root_that_cannot_be_had_is_said_and_nothing_else_is_lost(
+    path_of_nobody: str, practice: StartPractice, connector: MakeConnector
+) -> None:
+    running = await practice(process=as_nobody(path_of_nobody))
+    questions = [
+        Question(id="user", script="id -u"),
+        Question(id="root", script="id -u", privilege=Privilege.ROOT),
+        Question(id="either", script="id -u", privilege=Privilege.PREFER_ROOT),
+    ]
+    async with connector()(running.host) as session:
+        answers = await session.ask(questions, deadline_s=DEADLINE_S)
+    assert same(answers["user"], exited(0, b"65534\n"))
+    assert (answers["root"].ended, answers["root"].exit_status) == (Ended.NOT_RUN, None)
+    assert "sudo" in answers["root"].why
+    assert same(answers["either"], exited(0, b"65534\n"))
+    assert not answers["either"].as_root
 
 
 def test_a_session_tells_who_it_is(real_session: Session) -> None:
