@@ -187,12 +187,17 @@ class Fields:
 
     def texts(self, key: str, *, required: bool = False) -> tuple[str, ...]:
         """Return a list of texts; one text alone counts as a list of one."""
+        return tuple(node.text for node in self.text_nodes(key, required=required))
+
+    def text_nodes(self, key: str, *, required: bool = False) -> tuple[ScalarNode, ...]:
+        """Return what `texts` returns with the place of each text."""
         none: tuple[Node, ...] = ()
-        nodes = self._read(key, required, none, _as_nodes, Text("“{key}” must be a list of texts", key=key), empty=True) or none
+        expected = Text("“{key}” must be a list of texts", key=key)
+        nodes = self._read(key, required, none, _as_nodes, expected, empty=True) or none
         for node in nodes:
             if _as_text(node) is None:
-                self.problem(node.place, Text("“{key}” must be a list of texts", key=key))
-        return tuple(text for node in nodes if (text := _as_text(node)) is not None)
+                self.problem(node.place, expected)
+        return tuple(node for node in nodes if isinstance(node, ScalarNode) and not is_empty(node))
 
     def languages(self, key: str, *, required: bool = False) -> Mapping[str, str]:
         """Return a text in every language of the program, `{en: …, ru: …}`, all of them required; empty if there is none."""

@@ -18,6 +18,8 @@ from inventory.matching import KEYS
 from inventory.names import group_name, host_name, label, shown
 from inventory.nodes import ListNode, MapNode, Node, ScalarNode, plain
 
+_PLATFORMS = tuple(platform.value for platform in Platform)
+_TRANSPORTS = tuple(transport.value for transport in Transport)
 _SERVICE = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9:_.@\\ $-]{0,255}")
 _PORT = re.compile(r"(?:(tcp|udp)/)?([1-9][0-9]{0,4})")
 _SECRET_NAME = re.compile(r"(^|[_.-])(password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key)$", re.IGNORECASE)
@@ -66,19 +68,19 @@ def read_layer(fields: Fields) -> Layer:
     """Return the settings among the keys of a mapping; mistakes are noted in `fields.problems`."""
     layer = Layer()
     for key in ("site", "customer"):
-        _keep(layer, fields, key, _checked(fields, key, fields.text(key), label))
-    _keep(layer, fields, "platform", fields.one_of("platform", [platform.value for platform in Platform]))
-    _keep(layer, fields, "transport", fields.one_of("transport", [transport.value for transport in Transport]))
+        _keep(layer, fields, key, _checked_text(fields, key, label))
+    _keep(layer, fields, "platform", fields.one_of("platform", _PLATFORMS))
+    _keep(layer, fields, "transport", fields.one_of("transport", _TRANSPORTS))
     _keep(layer, fields, "port", fields.integer("port", minimum=1, maximum=65535))
-    _keep(layer, fields, "credential", _checked(fields, "credential", fields.text("credential"), group_name))
+    _keep(layer, fields, "credential", _checked_text(fields, "credential", group_name))
     if fields.has("tags"):
-        layer.lists["tags"] = _checked_all(fields, "tags", group_name)
+        layer.lists["tags"] = _checked_texts(fields, "tags", group_name)
     if fields.has("vars"):
         layer.values["vars"] = Branch(fields.place("vars"), _variables(fields))
     if fields.has("expect"):
         expect = fields.fields("expect")
         for key, check in (("services", _service), ("ports", _port), ("names", host_name)):
-            if texts := _checked_all(expect, key, check):
+            if texts := _checked_texts(expect, key, check):
                 layer.lists[key] = texts
         expect.done()
     return layer
@@ -89,16 +91,21 @@ def _keep(layer: Layer, fields: Fields, key: str, value: Value) -> None:
         layer.values[key] = Leaf(fields.place(key), value)
 
 
-def _checked(fields: Fields, key: str, text: str | None, check: Callable[[str], str]) -> str | None:
+def _checked(fields: Fields, text: str, place: Place, check: Callable[[str], str]) -> str | None:
     try:
-        return None if text is None else check(text)
+        return check(text)
     except LongarmError as error:
-        fields.problem(fields.place(key), error.text, error.hint)
+        fields.problem(place, error.text, error.hint)
         return None
 
 
-def _checked_all(fields: Fields, key: str, check: Callable[[str], str]) -> tuple[str, ...]:
-    checked = (_checked(fields, key, text, check) for text in fields.texts(key))
+def _checked_text(fields: Fields, key: str, check: Callable[[str], str]) -> str | None:
+    text = fields.text(key)
+    return None if text is None else _checked(fields, text, fields.place(key), check)
+
+
+def _checked_texts(fields: Fields, key: str, check: Callable[[str], str]) -> tuple[str, ...]:
+    checked = (_checked(fields, node.text, node.place, check) for node in fields.text_nodes(key))
     return tuple(dict.fromkeys(text for text in checked if text is not None))
 
 
@@ -121,10 +128,7 @@ def _variables(fields: Fields) -> Entries:
         if key.text in KEYS:
             hint = Text("write it beside “vars”, or choose another name")
             fields.problem(key.place, Text("“{key}” is not a variable", key=key.text), hint)
-        try:
-            group_name(key.text)
-        except LongarmError as error:
-            fields.problem(key.place, error.text, error.hint)
+        _checked(fields, key.text, key.place, group_name)
         if key.text == "thresholds":
             _look_at_thresholds(fields, value)
     if node is None:
