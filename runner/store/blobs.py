@@ -15,7 +15,7 @@ from runner.store.errors import StoreDamaged
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LEVEL = 4
-"""Of gzip: 9 KiB of answers take 0.2 ms and come out 3 % larger than with level 9, which takes three times as long."""
+"""Of gzip: 26 KiB of evidence (12 checks) come to 4.2 KiB in 0.18 ms; level 9 saves 0.3 KiB more and takes 0.28 ms (2026)."""
 
 
 def digest_of(data: bytes) -> str:
