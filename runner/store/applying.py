@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, Insert, Table, bindparam, delete, exists, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from runner.outcome import Outcome, RunState
 from runner.store.changes import (
@@ -170,6 +170,8 @@ def _audit(connection: Connection, row: AuditRow) -> None:
 def _insert_new(connection: Connection, table: Table, *key: str) -> Insert:
     """Return an insert that leaves a row with this key alone if there is one."""
     if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # 0.06 s that no command on SQLite has to wait for
+
         return postgresql.insert(table).on_conflict_do_nothing(index_elements=key)
     return sqlite.insert(table).on_conflict_do_nothing(index_elements=key)
 
