@@ -94,10 +94,10 @@ def up(home: Path, wanted: int, *, this_machine: bool = False) -> Lab:
     _private(folder / "plan.json", json.dumps({"hosts": plan, "authorized_keys": authorized}))
     ports, noted = _started(folder)
     hosts = [PracticeHost(name=name, scenario=scenario.name, port=ports[name]) for name, scenario in planned]
+    document = noted | {"hosts": [{"name": host.name, "scenario": host.scenario, "port": host.port} for host in hosts]}
+    _private(folder / "running.json", json.dumps(document))  # first of all, so that `down` finds it whatever happens now
     _enrol(home, planned, keys)
     _private(folder / "inventory.yaml", inventory_text(hosts, folder / "keys" / "client", this_machine=this_machine))
-    document = noted | {"hosts": [{"name": host.name, "scenario": host.scenario, "port": host.port} for host in hosts]}
-    _private(folder / "running.json", json.dumps(document))
     return Lab(folder=folder, pid=int(str(noted["pid"])), hosts=tuple(hosts))
 
 
