@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +54,7 @@ class NotLiteral:
     line: int
 
 
+@cache
 def sentences(root: Path = ROOT) -> tuple[Mapping[Sentence, tuple[str, ...]], tuple[NotLiteral, ...]]:
     """Return every sentence of the program with the files it stands in, and the places that no catalogue can serve."""
     found: dict[Sentence, set[str]] = {}

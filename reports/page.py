@@ -221,6 +221,10 @@ class View:
         """Return the likely cause that the check's author names, or nothing."""
         return words.cause(finding.check, self.record.content, self.tongue)
 
+    def prose(self, text: str) -> list[tuple[bool, str]]:
+        """Return content as pieces, true for those that its author put between backticks: commands and file names."""
+        return [(position % 2 == 1, piece) for position, piece in enumerate(text.split("`")) if piece]
+
     def rule(self, rule: str) -> str:
         """Return why a cause explains its effect."""
         return self.tongue.pick(self.record.content.rules.get(rule, {}), rule)

@@ -15,6 +15,8 @@ from runner.record import HostRecord, RunRecord
 NAMED: Final = 6
 """Hosts of one problem, or unseen for one reason, that a line names; the rest is counted."""
 LONGEST_LINE: Final = 400
+WIDEST_COMMAND: Final = 60
+"""Commands up to this width have their reasons in one column."""
 
 
 def text(record: RunRecord, tongue: Language) -> bytes:
@@ -38,7 +40,7 @@ def _lines(record: RunRecord, tongue: Language) -> Iterator[str]:
     yield ""
     yield tongue.say("Next:")
     steps = next_commands(record, tongue)
-    width = max(len(step.command) for step in steps)
+    width = max((len(step.command) for step in steps if len(step.command) <= WIDEST_COMMAND), default=0)
     for step in steps:
         yield f"  {step.command:{width}}  # {step.why}"
 

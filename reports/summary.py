@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -156,22 +155,27 @@ def why_unseen(host: HostRecord, tongue: Language) -> tuple[str, ...]:
     reasons = [tongue.say(host.error)] if host.error else []
     if host.denied_root:
         reasons.append(tongue.say("root was denied: {why}", why=shortened(host.denied_root, LONGEST_PARAM)))
-    grouped: dict[tuple[Reason, str, str], list[str]] = defaultdict(list)
-    for result in host.diagnosis.results if host.diagnosis else ():
-        for why in result.unseen:
-            key = (Reason.NOT_RUN, "", "") if _said_by_denied_root(host, why) else (why.reason, why.question, why.detail)
-            if result.check not in grouped[key]:
-                grouped[key].append(result.check)
-    for (kind, question, detail), checks in grouped.items():
-        said = reason(Why(reason=kind, question=question, detail=detail)) if question or detail else Text("needs root")
+    for (kind, detail), (checks, questions) in _unseen(host).items():
+        about = ", ".join(questions)
+        said = reason(Why(reason=kind, question=about, detail=detail)) if about or detail else Text("needs root")
         reasons.append(tongue.say("{checks}: {why}", checks=", ".join(checks), why=said))
     if not reasons and not host.outcome.seen:
         reasons.append(tongue.say("no reason was recorded"))
     return tuple(reasons)
 
 
-def _said_by_denied_root(host: HostRecord, why: Why) -> bool:
-    return bool(host.denied_root) and why.reason is Reason.NOT_RUN and why.detail == host.denied_root
+def _unseen(host: HostRecord) -> dict[tuple[Reason, str], tuple[list[str], list[str]]]:
+    """Return by reason and detail which checks could not judge and which questions stood behind them, each once."""
+    grouped: dict[tuple[Reason, str], tuple[list[str], list[str]]] = {}
+    for result in host.diagnosis.results if host.diagnosis else ():
+        for why in result.unseen:
+            denied = bool(host.denied_root) and why.reason is Reason.NOT_RUN and why.detail == host.denied_root
+            checks, questions = grouped.setdefault((why.reason, "" if denied else why.detail), ([], []))
+            if result.check not in checks:
+                checks.append(result.check)
+            if not denied and why.question and why.question not in questions:
+                questions.append(why.question)
+    return grouped
 
 
 def next_commands(record: RunRecord, tongue: Language) -> tuple[Next, ...]:
@@ -184,7 +188,15 @@ def next_commands(record: RunRecord, tongue: Language) -> tuple[Next, ...]:
     if record.state is not RunState.ENDED or _named(record, {Outcome.INTERRUPTED, Outcome.NOT_STARTED}):
         step(Text("do the rest of this run"), "run", "resume", record.run)
     case = ("--case", record.case) if record.case else ()
-    if hosts := _named(record, {Outcome.REFUSED}, ("HostKeyRefused",)):
+    changed = [
+        host.host
+        for host in record.hosts
+        if host.error and host.error_kind == "HostKeyRefused" and "known" in host.error.params
+    ]
+    if changed:
+        why = Text("a changed host key can mean that another machine answers: find out who changed it, then accept it")
+        step(why, "host", "enrol", "--replace", _targets(record, changed))
+    if hosts := [host for host in _named(record, {Outcome.REFUSED}, ("HostKeyRefused",)) if host not in changed]:
         step(Text("compare the fingerprints of their host keys, then trust them"), "host", "enrol", _targets(record, hosts))
     if hosts := _named(record, {Outcome.REFUSED}, besides=("HostKeyRefused",)):
         step(Text("when their credentials are in order"), "diagnose", _targets(record, hosts), *case)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from diagnostics.content import CheckContent, Content
 from diagnostics.finding import CheckResult, Citation, Diagnosis, Finding, Link, Param, Unchecked
@@ -17,6 +18,9 @@ from inventory.errors import Text
 from remote.answer import Ended
 from runner.outcome import Outcome, RunState
 from runner.record import AnswerNote, HostRecord, Quote, RunRecord
+
+settings.register_profile("longarm", deadline=None, derandomize=True)
+settings.load_profile("longarm")
 
 BEGAN = datetime(2026, 11, 22, 10, 47, 55, tzinfo=UTC)
 GIB = 1024**3
