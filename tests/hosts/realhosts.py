@@ -11,6 +11,7 @@ import ctypes
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -89,12 +90,14 @@ class RealLab:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.prefix = f"lt{os.getpid() % 100000}"
+        self.prefix = f"lt{os.getpid()}"
         self.switch, self.desk = f"{self.prefix}-sw", f"{self.prefix}-desk"
         self.key = folder / "id_ed25519"
         self.hosts: dict[str, RealHost] = {}
+        self.last_octet = 10
 
     def __enter__(self) -> RealLab:
+        sweep()
         for namespace in (self.switch, self.desk):
             run("ip", "netns", "add", namespace)
             run("ip", "-n", namespace, "link", "set", "lo", "up")
@@ -118,7 +121,8 @@ class RealLab:
 
     def add(self, name: str, flavour: str) -> RealHost:
         """Create and boot a host; `wait` tells when it answers."""
-        host = RealHost(name, f"10.77.0.{11 + len(self.hosts)}", flavour, self.folder / name)
+        self.last_octet += 1
+        host = RealHost(name, f"10.77.0.{self.last_octet}", flavour, self.folder / name)
         self.hosts[name] = host
         root = host.folder / "root"
         for part in ("upper", "work", "root"):
@@ -197,6 +201,16 @@ class RealLab:
         """Run a shell script as root inside a host, beside SSH, and return its standard output."""
         return run("nsenter", "-t", str(self.init_pid(name)), "-a", "-r", "-w", "/bin/sh", "-c", script, check=check)
 
+    def fingerprint(self, name: str) -> str:
+        """Return the SHA256 fingerprint of the ed25519 key, from the host's own file where OpenSSH keeps one."""
+        host = self.hosts[name]
+        public = host.folder / "root/etc/ssh/ssh_host_ed25519_key.pub"
+        if not public.exists():
+            command = ("ip", "netns", "exec", self.desk, "ssh-keyscan", "-t", "ed25519", host.address)
+            public = host.folder / "offered.pub"
+            public.write_text(run(*command))
+        return run("ssh-keygen", "-lf", public).split()[1]
+
     def power_off(self, name: str) -> None:
         """Pull the cable, then the plug: nothing says goodbye."""
         host = self.hosts[name]
@@ -218,6 +232,7 @@ class RealLab:
         """End a host and remove what it was made of."""
         self.power_off(name)
         host = self.hosts.pop(name)
+        run("ip", "-n", self.switch, "link", "del", f"p-{name}", check=False)
         run("ip", "netns", "del", f"{self.prefix}-{name}", check=False)
         for _ in range(50):
             if not run("umount", host.folder / "root", check=False) and not os.path.ismount(host.folder / "root"):
@@ -236,6 +251,20 @@ class RealLab:
             host = self.hosts[name]
             lines += [f"  {name}: {{address: {host.address}, site: lab, credential: lab, tags: [{host.flavour}]}}"]
         return "\n".join(lines) + "\n"
+
+
+def sweep() -> None:
+    """Remove the networks and mounts of labs whose process was killed before it could."""
+    for line in run("ip", "netns", "list").splitlines():
+        name = line.split()[0]
+        owner = re.fullmatch(r"lt(\d+)-.+", name)
+        if owner and not Path(f"/proc/{owner[1]}").exists():
+            run("ip", "netns", "del", name, check=False)
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        device, place = line.split()[:2]
+        owner = re.fullmatch(r"lt(\d+)-.+", device)
+        if owner and not Path(f"/proc/{owner[1]}").exists():
+            run("umount", "-l", place, check=False)
 
 
 def cgroup_roots() -> list[Path]:
