@@ -167,6 +167,23 @@ def test_enrolment_shows_asks_and_refuses_what_is_not_expected(practice: Callabl
     assert console("diagnose", "lab-web-01", *inventory).code == 0
 
 
+@pytest.mark.parametrize(("typed", "kept"), [("y\n", 1), ("\n", 0), ("no\n", 0)])
+def test_a_person_is_asked_before_a_key_is_kept(practice: Callable[..., Console], typed: str, kept: int) -> None:
+    console = practice("--hosts", "1")
+    known = console.home / "known_hosts"
+    known.write_text("")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [LONGARM, "host", "enrol", "all"], env=console.environ, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs
+    )
+    os.close(theirs)
+    os.write(ours, typed.encode())
+    shown, _ = process.communicate(timeout=60)
+    os.close(ours)
+    assert b"SHA256:" in shown
+    assert len(known.read_text().splitlines()) == kept
+
+
 def fingerprint(console: Console, host: str) -> str:
     rows = console("host", "enrol", host, "--json", "--no-input").json()
     return str(rows[0]["fingerprint"])
