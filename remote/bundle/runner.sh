@@ -31,13 +31,16 @@ la_begin() {
 	command -v head >/dev/null && command -v dd >/dev/null && la_filter=1
 	if [ "$la_proc" ]; then la_kin; else la_uid=$(id -u); fi
 	[ "$la_uid" = 0 ] && la_who=root
-	la_guard </dev/null >/dev/null 2>&1 7>&- 8>&- &
+	la_guard &
 	la_watch=$!
 	la_keep=" $$ $la_watch "
 }
 
+# What runs beside us gives up our streams by `exec`: redirections of a function are saved, and ash and dash let
+# the saved copies live on in what it starts.
 # The guard: stdin has ended, so nobody listens any more. Main is stopped first, it could go on to the next part.
 la_guard() {
+	exec </dev/null >/dev/null 2>&1 7>&- 8>&-
 	while read -r la_x <&3; do :; done
 	kill -STOP "$$"
 	la_self
@@ -82,7 +85,10 @@ la_go() {
 # One lane, with all it has on stderr through one filter: a flood ends with the filter.
 la_pipe() {
 	if [ "$la_filter" ]; then
-		la_lane "$@" 2>&1 >&8 | dd bs=1024 count="$((1024 + 256 * $#))" 2>/dev/null >&7 3<&- 7>&- 8>&-
+		{
+			exec 2>&1 >&8
+			la_lane "$@"
+		} | dd bs=1024 count="$((1024 + 256 * $#))" 2>/dev/null >&7 3<&- 7>&- 8>&-
 	else
 		(la_lane "$@")
 	fi
@@ -94,7 +100,7 @@ la_lane() {
 	la_above=${la_root:-$$} la_root=$la_me la_switch=''
 	trap 'la_t=$((la_t + 1))' USR1
 	trap : PIPE
-	la_ticker </dev/null >/dev/null 2>&1 3<&- 7>&- 8>&- &
+	la_ticker &
 	la_tick=$!
 	la_keep="$la_keep$la_me $la_tick "
 	if [ "$1" ]; then
@@ -119,6 +125,7 @@ la_lane() {
 
 # Takes its sleep with it when it is told to end.
 la_ticker() {
+	exec </dev/null >/dev/null 2>&1 3<&- 7>&- 8>&-
 	trap 'kill "$la_nap"; exit' TERM
 	while
 		sleep 1 &
@@ -160,6 +167,7 @@ la_ask() {
 
 # The exit status goes through the same pipe as the output: it arrives whole only if the output did.
 la_put() {
+	exec </dev/null 3<&- 7>&- 8>&-
 	(
 		LONGARM_Q=$la_tok.$la_i
 		export LONGARM_Q
@@ -167,7 +175,7 @@ la_put() {
 		"la_q$la_i"
 	)
 	printf '\n%s %s %s status %s %s\n' "$la_n" "$la_part" "$la_o" "$la_i" "$?"
-} </dev/null 3<&- 7>&- 8>&-
+}
 
 # Past its deadline: fails where something outlives SIGKILL and may still write: go on in a new lane, with pipes of its own.
 la_late() {
@@ -329,16 +337,18 @@ la_sudo() {
 	la_out 'sudo -'
 	la_err 'sudo -'
 	{
+		exec 2>/dev/null 7>&- 8>&-
 		la_self
 		printf '%s\n' "$la_me" '{' "la_n=$la_n la_tok=$la_tok" "$la_text" "$la_asks" la_begin "la_go 2 $1" 'la_leave 77' '}'
 		while read -r la_x <&3; do :; done
-	} 2>/dev/null 7>&- 8>&- | {
+	} | {
+		exec 3<&- 7>&- 8>&-
 		read -r la_holder
 		sudo -n -- /bin/sh
 		la_x=$?
 		kill -KILL "$la_holder" 2>/dev/null
 		exit "$la_x"
-	} 3<&- 7>&- 8>&-
+	}
 	la_x=$?
 	la_out "sudone - $la_x"
 	la_err "sudone - $la_x"

@@ -1,0 +1,308 @@
+"""The bundle in real shells: what each kind of question comes to, and that it harms no other and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inventory.host import Host, Transport
+from remote.answer import Answer, Ended
+from remote.local import LocalSession
+from remote.question import Question
+
+HERE = Host(name="here", address="127.0.0.1", transport=Transport.LOCAL)
+SHELLS = {"dash": ("dash",), "bash": ("bash",), "bash_posix": ("bash", "--posix"), "ash": ("sh",)}
+DEADLINE_S = 90.0  # far above what any of this takes: only a hang reaches it
+FIRST, LAST = Question(id="first", script="echo first"), Question(id="last", script="echo last; echo to stderr >&2")
+
+
+@pytest.fixture(scope="session")
+def applets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with busybox under all its names, and nothing else."""
+    folder = tmp_path_factory.mktemp("applets")
+    busybox = shutil.which("busybox")
+    assert busybox
+    subprocess.run([busybox, "--install", "-s", str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture(params=SHELLS)
+def session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> LocalSession:
+    if request.param == "ash":
+        folder = request.getfixturevalue("applets")
+        monkeypatch.setenv("PATH", str(folder))
+        return LocalSession(HERE, shell=(str(folder / "sh"),))
+    return LocalSession(HERE, shell=SHELLS[request.param])
+
+
+async def ask(session: LocalSession, *questions: Question) -> Mapping[str, Answer]:
+    answers = await session.ask(questions, deadline_s=DEADLINE_S)
+    assert answers.keys() == {question.id for question in questions}
+    return answers
+
+
+async def ask_between(session: LocalSession, *questions: Question) -> Mapping[str, Answer]:
+    """Ask with one question before and one after, which must not be affected."""
+    answers = await ask(session, FIRST, *questions, LAST)
+    first, last = answers["first"], answers["last"]
+    assert (first.ended, first.exit_status, first.stdout, first.stderr) == (Ended.EXITED, 0, b"first\n", b"")
+    assert (last.ended, last.exit_status, last.stdout, last.stderr) == (Ended.EXITED, 0, b"last\n", b"to stderr\n")
+    return answers
+
+
+def marked(mark: str) -> list[str]:
+    """Return the command lines of living processes that hold `mark` in their environment or arguments."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if folder.name == str(os.getpid()) or (folder / "stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+                continue
+            if mark.encode() in (folder / "environ").read_bytes() + (folder / "cmdline").read_bytes():
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return found
+
+
+def gone(mark: str) -> bool:
+    """Whether nothing with `mark` is alive, within a second."""
+    end = time.monotonic() + 1
+    while marked(mark) and time.monotonic() < end:
+        time.sleep(0.02)
+    return not marked(mark)
+
+
+def marking(mark: str, script: str) -> str:
+    return f"LONGARM_TEST={mark}; export LONGARM_TEST; {script}"
+
+
+@pytest.fixture
+def mark() -> Iterable[str]:
+    name = secrets.token_hex(8)
+    yield name
+    assert gone(name), marked(name)
+
+
+# --- what comes back is what was said ------------------------------------------------------------------------------
+
+
+@given(data=st.lists(st.binary(max_size=80), min_size=1, max_size=8).map(lambda pieces: b"\n".join(pieces)))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_answers_are_binary_safe(session: LocalSession, data: bytes) -> None:
+    octal = "".join(f"\\{byte:03o}" for byte in data)
+    questions = [
+        Question(id="out", script=f"printf '{octal}'"),
+        Question(id="err", script=f"printf '{octal}' >&2; exit 7"),
+        Question(id="both", script=f"printf '{octal}'; printf '{octal}' >&2"),
+    ]
+    answers = await ask(session, *questions)
+    assert [(answers[q.id].ended, answers[q.id].exit_status) for q in questions] == [
+        (Ended.EXITED, 0),
+        (Ended.EXITED, 7),
+        (Ended.EXITED, 0),
+    ]
+    assert [(answers[q.id].stdout, answers[q.id].stderr) for q in questions] == [(data, b""), (b"", data), (data, data)]
+
+
+@given(value=st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_a_variable_is_a_value_and_never_text(session: LocalSession, value: str) -> None:
+    question = Question(id="q", script='printf %s "$value"', variables=(("value", value),))
+    other = Question(id="other", script='printf %s "${value-unset}"')
+    answers = await ask(session, question, other)
+    assert answers["q"].stdout == value.encode()
+    assert answers["other"].stdout == b"unset"
+
+
+SMALL = {
+    "exit_3": ("exit 3", (Ended.EXITED, 3, b"", b"")),
+    "return_4": ("return 4", (Ended.EXITED, 4, b"", b"")),
+    "exec": ("exec printf replaced", (Ended.EXITED, 0, b"replaced", b"")),
+    "stdin": ("cat; read -r line; echo $?", (Ended.EXITED, 0, b"1\n", b"")),
+    "own_trap": ("trap 'echo trapped' EXIT; exit 5", None),  # ash 1.35 forgets the trap of a subshell
+    "unset_and_errexit": ("set -eu; false; echo not reached", (Ended.EXITED, 1, b"", b"")),
+    "break": ("break; echo on", None),
+    "here_document_in_quotes": ("printf '%s' 'a\nEOF\n}'", (Ended.EXITED, 0, b"a\nEOF\n}", b"")),
+    "closes_stdout": ("exec >&-; exit 6", (Ended.EXITED, 6, b"", b"")),
+    "closes_stderr": ("exec 2>&-; echo out; exit 6", (Ended.EXITED, 6, b"out\n", b"")),
+    "closes_all": ("exec <&- >&- 2>&-; exit 9", (Ended.EXITED, 9, b"", b"")),
+    "stopped_early_by_a_pipe": ("yes | head -n 1", (Ended.EXITED, 0, b"y\n", b"")),
+    "kills_itself": ("sh -c 'kill -TERM $$'", (Ended.EXITED, 143, b"", None)),
+    "knows_no_nonce": ("set | grep -c '^la_n='; env | grep -c la_n", (Ended.EXITED, 1, b"0\n0\n", b"")),
+    "has_only_its_three_files": ("ls /proc/self/fd | wc -l", (Ended.EXITED, 0, b"4\n", b"")),
+    "environment": (
+        "echo $LC_ALL; umask; case :$PATH: in *:/usr/sbin:/sbin:*) pwd ;; esac",
+        (Ended.EXITED, 0, b"C\n0077\n/\n", b""),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+async def test_small_scripts(session: LocalSession, name: str) -> None:
+    script, expected = SMALL[name]
+    answer = (await ask_between(session, Question(id="q", script=script)))["q"]
+    assert answer.ended is Ended.EXITED
+    if expected:
+        told = (answer.ended, answer.exit_status, answer.stdout, answer.stderr if expected[3] is not None else None)
+        assert told == expected
+
+
+@pytest.mark.parametrize("script", ["if (", "'", '"', "}", ")", "case x in", "$(", "`", "for", "{ echo;", "\\"])
+async def test_a_syntax_error_hurts_nobody_else(session: LocalSession, script: str) -> None:
+    answer = (await ask_between(session, Question(id="q", script=script)))["q"]
+    assert answer.ended is Ended.EXITED
+    assert answer.exit_status != 0 or script == "\\"
+
+
+async def test_questions_of_another_shell_are_not_run(session: LocalSession) -> None:
+    answer = (await ask_between(session, Question(id="q", script="Get-Date", shell="powershell")))["q"]
+    assert answer.ended is Ended.NOT_RUN
+    assert "powershell" in answer.why
+
+
+async def test_no_questions_at_all(session: LocalSession) -> None:
+    assert await ask(session) == {}
+
+
+async def test_time_is_told_in_steps_of_the_uptime(session: LocalSession) -> None:
+    answer = (await ask(session, Question(id="q", script="sleep 0.3")))["q"]
+    assert answer.duration_ms >= 290
+    assert answer.duration_ms % 10 == 0
+
+
+# --- hung questions ------------------------------------------------------------------------------------------------
+
+HUNG = {
+    "sleeps": "echo before; sleep 1000",
+    "with_children": "echo before; sh -c 'sleep 1000 & sleep 1000'; :",
+    "ignores_term": "echo before; trap '' TERM HUP INT; while :; do sleep 1000; done",
+    "daemon": "echo before; setsid sleep 1000; :",
+    "daemon_in_background": "echo before; setsid sleep 1000 & wait",
+    "double_fork": "echo before; (setsid sh -c 'sleep 1000 & sleep 1000' &); sleep 1000",
+    "orphan_that_is_only_a_shell": "echo before; ( (while :; do sleep 1000; done) & ); exit 0",
+    "busy": "echo before; while :; do :; done",
+    "stopped": "echo before; sh -c 'kill -STOP $$'; :",
+    "daemon_keeps_stdout_after_exit": "echo before; setsid sleep 1000 & exit 0",
+    "named_like_a_trap": "echo before; cp $(command -v sleep) ./'a) S 1 (b' 2>/dev/null; exec sh -c 'sleep 1000'",
+}
+
+
+@pytest.mark.parametrize("name", HUNG)
+async def test_a_hung_question_is_killed_with_all_it_started(session: LocalSession, name: str, mark: str) -> None:
+    hung = Question(id="hung", script=marking(mark, HUNG[name]), deadline_s=1)
+    answer = (await ask_between(session, hung))["hung"]
+    assert (answer.ended, answer.exit_status, answer.stdout) == (Ended.TIMED_OUT, None, b"before\n")
+    assert (answer.unkillable, answer.why) == ((), "")
+    assert answer.duration_ms >= 1000
+
+
+async def test_a_leftover_of_a_good_question_does_not_stay(session: LocalSession, mark: str) -> None:
+    daemon = "setsid sh -c 'sleep 1000 & sleep 1000' </dev/null >/dev/null 2>&1 & echo started"
+    answer = (await ask_between(session, Question(id="q", script=marking(mark, daemon))))["q"]
+    assert (answer.ended, answer.exit_status, answer.stdout) == (Ended.EXITED, 0, b"started\n")
+
+
+async def test_a_leftover_that_keeps_only_stderr_holds_up_nobody(session: LocalSession, mark: str) -> None:
+    daemon = "setsid sleep 1000 </dev/null >/dev/null & echo started"
+    answer = (await ask_between(session, Question(id="q", script=marking(mark, daemon))))["q"]
+    assert (answer.ended, answer.exit_status, answer.stdout) == (Ended.EXITED, 0, b"started\n")
+
+
+# --- floods --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_flood_on_stdout_is_cut_at_the_cap(session: LocalSession, mark: str) -> None:
+    flood = Question(id="q", script=marking(mark, "yes longarm"), max_bytes=100_000, deadline_s=30)
+    answer = (await ask_between(session, flood))["q"]
+    assert (answer.ended, len(answer.stdout), answer.stdout_cut) == (Ended.CAPPED, 100_000, -1)
+    assert answer.stdout == (b"longarm\n" * 12_501)[:100_000]
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1, 60, 127, 128, 129, 200])
+async def test_the_cap_is_exact(session: LocalSession, over: int) -> None:
+    size = 10_000 + over
+    question = Question(id="q", script=f"head -c {size} /dev/zero | tr '\\0' x", max_bytes=10_000)
+    answer = (await ask_between(session, question))["q"]
+    assert answer.ended is (Ended.CAPPED if over > 0 else Ended.EXITED)
+    assert answer.stdout == b"x" * min(size, 10_000)
+    assert answer.stdout_cut in ((over, -1) if over > 0 else (0,))
+
+
+async def test_a_flood_on_stderr_ends_its_question_only(session: LocalSession, mark: str) -> None:
+    flood = Question(id="q", script=marking(mark, "echo out; yes longarm >&2"), deadline_s=30)
+    answer = (await ask_between(session, flood))["q"]
+    assert (answer.ended, answer.stdout, len(answer.stderr)) == (Ended.CAPPED, b"out\n", 65536)
+    assert answer.stderr.startswith(b"longarm\n" * 100)
+    assert answer.stderr_cut != 0
+
+
+async def test_floods_on_both_streams_one_after_another(session: LocalSession, mark: str) -> None:
+    script = marking(mark, "yes out & yes err >&2")
+    answers = await ask_between(
+        session,
+        *(Question(id=f"q{number}", script=script, max_bytes=5000, deadline_s=20) for number in range(2)),
+        Question(id="quiet", script="echo quiet"),
+    )
+    assert [answers[name].ended for name in ("q0", "q1", "quiet")] == [Ended.CAPPED, Ended.CAPPED, Ended.EXITED]
+    assert answers["q1"].stdout == (b"out\n" * 1250)
+    assert answers["quiet"].stdout == b"quiet\n"
+
+
+async def test_a_flood_that_ignores_a_closed_pipe_does_not_run_until_its_deadline(session: LocalSession, mark: str) -> None:
+    script = marking(mark, "trap '' PIPE; while :; do echo longarm 2>/dev/null; done")
+    answer = (await ask_between(session, Question(id="q", script=script, max_bytes=1000, deadline_s=60)))["q"]
+    assert (answer.ended, len(answer.stdout)) == (Ended.CAPPED, 1000)
+
+
+async def test_stderr_within_its_limit_is_whole(session: LocalSession) -> None:
+    script = "head -c 65536 /dev/zero | tr '\\0' x >&2"
+    answer = (await ask_between(session, Question(id="q", script=script)))["q"]
+    assert (answer.ended, answer.stderr, answer.stderr_cut) == (Ended.EXITED, b"x" * 65536, 0)
+
+
+# --- violence ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_question_that_kills_its_own_shell_has_no_status(session: LocalSession) -> None:
+    script = "echo before; read -r me rest </proc/self/stat; kill -KILL $me; echo not reached"
+    answer = (await ask_between(session, Question(id="q", script=script)))["q"]
+    assert (answer.ended, answer.exit_status, answer.stdout) == (Ended.EXITED, 137, b"before\n")
+
+
+VIOLENCE = {
+    "asker": "read -r a b c asker rest </proc/self/stat; kill -KILL $asker",
+    "lane": (
+        "read -r a b c asker rest </proc/self/stat; read -r a b c lane rest </proc/$asker/stat; kill -KILL $lane"
+    ),
+    "main": "kill -KILL $$; sleep 0.5; echo after",
+    "group": "kill -KILL 0",
+}
+
+
+@pytest.mark.parametrize("name", VIOLENCE)
+async def test_a_question_that_kills_the_runner_is_no_success(session: LocalSession, name: str, mark: str) -> None:
+    question = Question(id="q", script=marking(mark, VIOLENCE[name]), deadline_s=5)
+    answers = await ask(session, FIRST, question, LAST)
+    assert (answers["first"].ended, answers["first"].stdout) in ((Ended.EXITED, b"first\n"), (Ended.LOST, b"first\n"))
+    assert answers["last"].ended is Ended.NOT_RUN or answers["last"].stdout == b"last\n"
+    if name != "main":  # killing main alone leaves the lane, which can still prove its answers
+        assert (answers["q"].ended, answers["q"].exit_status) == (Ended.LOST, None)
+        assert answers["q"].why
+    if answers["last"].ended is Ended.NOT_RUN:
+        assert answers["last"].why
+
+
+async def test_a_question_that_kills_the_lane_and_hangs_is_ended_by_our_own_watch(session: LocalSession, mark: str) -> None:
+    question = Question(id="q", script=marking(mark, f"{VIOLENCE['lane']}; sleep 1000"), deadline_s=1)
+    answers = await ask(session, FIRST, question, LAST)
+    assert [answer.ended for answer in answers.values()] == [Ended.EXITED, Ended.TIMED_OUT, Ended.NOT_RUN]
+    assert "q was past its deadline" in answers["last"].why
