@@ -50,7 +50,7 @@ class Console:
             cwd=self.home.parent,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=120,
+            timeout=300,
             check=False,
             **more,
         )

@@ -19,6 +19,8 @@ from tests.console.conftest import LONGARM, Console, Done
 HOSTS = 9
 PROBES = "- probe: os.name\n  script: uname -s\n"
 
+pytestmark = pytest.mark.xdist_group("console_diagnose")  # one lab for the module
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:

@@ -15,6 +15,8 @@ from tests.console.conftest import Console
 HOSTS = 24
 MOMENTS = 100 if SOAK else 10
 
+pytestmark = pytest.mark.xdist_group("console_kill")  # one lab for the module
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:

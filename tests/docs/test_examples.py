@@ -100,7 +100,7 @@ def run_example(page: Path, example: Example, environ: dict[str, str], folder: P
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=120,
+        timeout=300,
         check=False,
         text=True,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remote.answer import Answer, Ended
@@ -29,6 +29,7 @@ def question(name: str, privilege: Privilege = Privilege.USER) -> Question:
     return Question(id=name, script="true", privilege=privilege)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.binary(max_size=300), st.binary(max_size=300), st.integers(0, 255), st.booleans()), min_size=1, max_size=8
