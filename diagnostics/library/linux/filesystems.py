@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from diagnostics.parsing import ASKING, Line, Source, at, integer, read_sources, text_of
+from diagnostics.parsing import ASKING, Line, Source, Sources, at, decimal, integer, read_sources, text_of
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe
 from remote.answer import Answer
 from remote.question import Privilege, Question
@@ -23,7 +23,7 @@ _ASKED = _ON_DISK | {"zfs", "tmpfs"}
 _FIXED_INODES = _FIXED_INODES_ON_DISK | {"tmpfs", "overlay"}
 """Types with a limit on inodes; btrfs, zfs, vfat and reiserfs make them as they go."""
 _STOPPED = frozenset({"emergency_ro", "shutdown"})
-"""What ext4 says of itself after an error; /proc/mounts still begins with `rw` (seen on Linux 6.18)."""
+"""What ext4 says of itself after an error behind an `rw` (seen on Linux 6.18); older kernels say `ro`."""
 _EFI = frozenset({"/boot/efi", "/efi"})
 """Read-only by many a policy, and vfat turns read-only at the first odd sector."""
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
@@ -283,15 +283,36 @@ def _inode_fact(mount: Mount, row: _Space | None) -> dict[str, Any]:
     return fact | {"total": row.inodes, "free": row.inodes_free, "free_percent": round(100 * row.inodes_free / row.inodes, 2)}
 
 
-_MOUNTS_SCRIPT = ASKING + "ask_file mountinfo /proc/self/mountinfo\nask_file fstab /etc/fstab\n"
+_MOUNTS_SCRIPT = (
+    ASKING
+    + r"""
+seen=no
+ext4_errors() { # device, errors since the last fsck, time of the last one; without a process
+  for state in /sys/fs/ext4/*; do
+    [ -r "$state/errors_count" ] && [ -r "$state/last_error_time" ] && [ -r "/sys/class/block/${state##*/}/dev" ] || continue
+    read -r errors <"$state/errors_count" || return
+    [ "$errors" != 0 ] || continue
+    seen=yes
+    read -r last <"$state/last_error_time" && read -r device <"/sys/class/block/${state##*/}/dev" || return
+    printf '%s %s %s\n' "$device" "$errors" "$last"
+  done
+}
+uptime() { read -r up _idle </proc/uptime && printf '%s\n' "$up"; }
+ask_file mountinfo /proc/self/mountinfo
+ask_file fstab /etc/fstab
+ask errors ext4_errors
+if [ "$seen" = yes ]; then ask uptime uptime; ask clock date +%s; fi
+"""
+)
 
 
 def parse_mounts(answer: Answer) -> Facts:
     r"""Return which filesystems on disks take no writes, and whether they were meant to.
 
-    `stopped`: the kernel gave up after an error (`emergency_ro`, `shutdown`). `read_only`: the filesystem itself is
-    (its own options say `ro`, proc_pid_mountinfo(5) field 11). `meant_writable`: a mount of it is `rw`, as errors=remount-ro
-    leaves it, or fstab asks for it without `ro`. Raises NothingThere where nothing is on a disk (a container).
+    `stopped`: the kernel gave up after an error: it says `emergency_ro` or `shutdown`, or ext4 met an error since the
+    boot and has errors=remount-ro (Linux 6.1.192 of Debian then says `rw` everywhere, and every write fails). `read_only`:
+    the filesystem's own options say `ro` (proc_pid_mountinfo(5) field 11). `meant_writable`: a mount of it is `rw`, as
+    errors=remount-ro left it before, or fstab asks for it without `ro`. Raises NothingThere where nothing is on a disk.
 
     >>> from remote.answer import answered
     >>> mark = "@0b7e9c52-60c5-4d54-9c58-6f0c1c6f1f5e"
@@ -301,23 +322,27 @@ def parse_mounts(answer: Answer) -> Facts:
     ...
     ... {mark} end 0
     ... {mark} absent fstab /etc/fstab
+    ... {mark} source errors
+    ...
+    ... {mark} end 0
     ... '''.encode()))
     >>> [(item["mount"], item["stopped"], item["meant_writable"]) for item in facts["mounts"]]
     [('/srv/data', True, True)]
     """
     sources = read_sources("fs.mounts", answer)
-    wanted = _fstab(sources["fstab"])
+    wanted, broken = _fstab(sources["fstab"]), _broken_since_boot(sources)
     by_device: dict[str, list[Mount]] = {}
     for mount in read_mountinfo(sources["mountinfo"]):
         if mount.type in _ON_DISK and not mount.point.startswith((b"/proc/", b"/sys/")) and text_of(mount.point) not in _EFI:
             by_device.setdefault(mount.device, []).append(mount)
     if not by_device:
         raise NothingThere("fs.mounts", "a filesystem on a disk")
-    return {"mounts": [_mount_fact(mounts, wanted) for mounts in by_device.values()]}
+    return {"mounts": [_mount_fact(mounts, wanted, broken) for mounts in by_device.values()]}
 
 
-def _mount_fact(mounts: list[Mount], wanted: dict[bytes, frozenset[str]]) -> dict[str, Any]:
+def _mount_fact(mounts: list[Mount], wanted: dict[bytes, frozenset[str]], broken: dict[str, int]) -> dict[str, Any]:
     first = mounts[0]
+    gave_up = first.device in broken and "errors=remount-ro" in first.super_options
     asked_for = [wanted[mount.point] for mount in mounts if mount.point in wanted]
     refused = any("ro" in options for options in asked_for)
     return {
@@ -325,10 +350,32 @@ def _mount_fact(mounts: list[Mount], wanted: dict[bytes, frozenset[str]]) -> dic
         "device": first.source,
         "type": first.type,
         "read_only": "ro" in first.super_options,
-        "stopped": bool(_STOPPED & first.super_options),
+        "stopped": gave_up or bool(_STOPPED & first.super_options),
         "meant_writable": not refused and (bool(asked_for) or any("rw" in mount.options for mount in mounts)),
+        "proof_at": at("fs.mounts", broken[first.device] if gave_up else first.line),
         "at": at("fs.mounts", first.line),
     }
+
+
+def _broken_since_boot(sources: Sources) -> dict[str, int]:
+    """Return the line of each ext4 device that met an error since the boot; older ones only wait for fsck."""
+    errors = sources["errors"].usable()
+    if not errors.lines:
+        return {}
+    booted_s = integer(errors.question, _only(sources["clock"])) - decimal(errors.question, _only(sources["uptime"]))
+    found = {}
+    for line in errors.lines:
+        if not (match := re.fullmatch(rb"(\d+:\d+) (\d+) (\d+)", line.data)):
+            raise ParseError(errors.question, line.data)
+        if integer(errors.question, match[3]) >= booted_s:
+            found[text_of(match[1])] = line.number
+    return found
+
+
+def _only(source: Source) -> bytes:
+    if len(lines := source.usable().lines) != 1:
+        raise ParseError(source.question, source.data)
+    return lines[0].data
 
 
 def _fstab(source: Source) -> dict[bytes, frozenset[str]]:
@@ -390,6 +437,7 @@ PROBES: tuple[Probe, ...] = (
                     "read_only": "bool",
                     "stopped": "bool",
                     "meant_writable": "bool",
+                    "proof_at": "at",
                     "at": "at",
                 }
             ]

@@ -113,7 +113,7 @@ def _details(sources: Sources) -> dict[str, Any]:
         "mounts": sorted({mount_point_of(path, mounts) for path in _PLACES}),
         "no_space": any(b"No space left" in line.data for line in words),
         "read_only": any(b"Read-only file system" in line.data for line in words),
-        "last_words": words[-1].text[:300] if words else "",
+        "last_words": words[-1].text.strip()[:300] if words else "",
         "words_at": at("pkg.deb", words[-1].number) if words else place,
         "at": place,
     }

@@ -77,6 +77,9 @@ _FRAME = re.compile(
     r"(Starting|Started|Stopping|Stopped|Failed to start|Finished) "
     r"|\S+\.service: (Scheduled restart|Start request|Consumed|Failed with)"
 )
+_COMPLAINT = re.compile(
+    r"\b(fatal|panic|error|failed|cannot|can't|could not|denied|refused|invalid|unable|no such)\b", re.IGNORECASE
+)
 _WORDS_OF_SYSTEMD = re.compile(_FRAME.pattern + r"|\S+\.service: ")
 _USUAL_PORTS = {
     "apache2": ("tcp/80", "tcp/443"),
@@ -215,8 +218,9 @@ def _failed_fact(block: _Block, sources: Sources, mounts: tuple[Mount, ...], upt
     telling = says["no_space"] + says["read_only"]
     paths = [*_paths(block.get("RequiresMountsFor", "")), *(path for line in telling for path in _PATH.findall(line.text))]
     own = [line for line in log if not _WORDS_OF_SYSTEMD.match(line.text)]
+    complaints = [line for line in own if _COMPLAINT.search(line.text)]
     reasons = [line for line in log if not _FRAME.match(line.text)]
-    decisive = next((lines[-1] for lines in (*says.values(), own, reasons, log) if lines), None)
+    decisive = next((lines[-1] for lines in (*says.values(), complaints, own, reasons, log) if lines), None)
     place = at("svc.units", block.first, block.last)
     return {
         "unit": block["Id"],
