@@ -56,6 +56,9 @@ def expected_fingerprints(pairs: Iterable[str]) -> Mapping[str, str]:
 def enrol_hosts(settings: Settings, targets: str, expected: Mapping[str, str], *, replace: bool) -> int:
     """Enrol the chosen hosts and return the exit code: 4 for a wrong or changed key, 3 for a host not reached."""
     hosts = [host for host in load_inventory(settings.files).select(targets).hosts if host.transport is Transport.SSH]
+    if not hosts:
+        tell(settings, Text("none of the chosen hosts is reached by SSH: there is no key to enrol"))
+        return 0
     if strangers := sorted(set(expected) - {host.name for host in hosts}):
         raise UsageError(Text("a fingerprint for a host that was not chosen: {names}", names=", ".join(strangers)))
     known = KnownHosts(settings.writable_home() / "known_hosts")

@@ -198,6 +198,13 @@ def test_a_changed_key_is_replaced_only_when_told_so(lab: Console) -> None:
     assert lab("host", "enrol", "lab-backup-01", "--yes").code == 3
 
 
+def test_a_changed_key_that_was_looked_into_is_replaced(practice: Callable[..., Console]) -> None:
+    console = practice("--hosts", "8", "--this-machine")
+    assert console("host", "enrol", "lab-edge-01", "--replace", "--yes").code == 0
+    assert console("diagnose", "lab-edge-01", "--check", "fs-space").code == 0
+    assert "no key to enrol" in console("host", "enrol", "this-machine").err
+
+
 def test_a_live_table_stands_on_a_terminal(lab: Console) -> None:
     shown = on_a_terminal(lab, "diagnose", "all")
     assert "\x1b[" in shown
