@@ -55,7 +55,7 @@ def test_the_document_accounts_for_every_host(diagnosed: Done) -> None:
     [
         ("lab-db-01", "fs-space"),
         ("lab-app-01", "mem-oom"),
-        ("lab-mail-01", "dns-broken"),
+        ("lab-portal-01", "dns-broken"),
         ("lab-auth-01", "time-unsync"),
         ("lab-build-01", "pkg-broken"),
     ],
