@@ -43,14 +43,14 @@ class Detail:
 
     quote_lines: int
     questions: bool
+    brief: bool = False
+    """Findings as single lines, hosts without their particulars: for fleets where very much is wrong."""
 
 
 LEVELS: Final = (
     Detail(quote_lines=20, questions=True),
-    Detail(quote_lines=8, questions=True),
     Detail(quote_lines=4, questions=False),
-    Detail(quote_lines=1, questions=False),
-    Detail(quote_lines=0, questions=False),
+    Detail(quote_lines=0, questions=False, brief=True),
 )
 
 

@@ -511,6 +511,12 @@ def fleet_of(size: int) -> RunRecord:
     return run(*hosts, expression="all", started_at=BEGAN, ended_at=BEGAN + timedelta(seconds=size / 12))
 
 
+@pytest.fixture(scope="session")
+def broken_fleet() -> RunRecord:
+    """A run of 500 hosts with 5 findings each: more is wrong than anybody can read."""
+    return run(*(broken_database(f"db-{n:03}.berlin") for n in range(500)))
+
+
 PAYLOADS = (
     "<script>document.title='owned'</script>",
     "<img src=x onerror=alert(1)>",

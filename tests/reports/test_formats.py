@@ -19,6 +19,7 @@ from reports import render as module
 from reports import words
 from reports.document import content_digest
 from reports.language import LANGUAGES
+from reports.page import BUDGET_BYTES, _short_digest
 from reports.render import FORMATS, Audience, AudienceRefused, Format, render
 from reports.summary import tally
 from runner.outcome import Outcome, RunState
@@ -92,8 +93,6 @@ def counts_agree(record: RunRecord) -> None:
 
 
 def anchor(finding: str) -> str:
-    from reports.page import _short_digest
-
     return "f-" + _short_digest(finding)
 
 
@@ -157,8 +156,15 @@ def test_the_reader_is_told_what_to_type(small: RunRecord) -> None:
 
 
 def test_a_big_fleet_stays_within_the_budget(fleet: Callable[[int], RunRecord]) -> None:
-    page = made(fleet(500), Format.HTML)
-    assert len(page) <= 2 * 1024 * 1024
+    assert len(made(fleet(500), Format.HTML)) <= BUDGET_BYTES
+
+
+def test_a_fleet_where_everything_is_wrong_stays_within_the_budget_and_hides_nothing(broken_fleet: RunRecord) -> None:
+    page = made(broken_fleet, Format.HTML)
+    assert len(page) <= BUDGET_BYTES
+    assert b"this page shows less" in page
+    anchors = re.findall(rb'id="(f-[0-9a-f]+)"', page)
+    assert len(anchors) == len(set(anchors)) == tally(broken_fleet).findings == 2500
 
 
 def test_every_identifier_has_words() -> None:
