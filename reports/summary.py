@@ -91,7 +91,7 @@ def tone(record: RunRecord) -> Tone:
     """Return what the verdict looks like at a glance."""
     if (worst := record.worst) is not None:
         return Tone(worst.value)
-    return Tone.CLEAR if record.coverage.seen == record.coverage.targeted > 0 else Tone.UNSEEN
+    return Tone.CLEAR if record.checks and record.coverage.seen == record.coverage.targeted else Tone.UNSEEN
 
 
 def verdict(record: RunRecord, tongue: Language) -> str:
@@ -120,6 +120,8 @@ def _what_was_found(record: RunRecord, figures: Tally, tongue: Language) -> str:
         return tongue.plural("Warnings on {some} of {n} host.", "Warnings on {some} of {n} hosts.", total, some=some)
     if some := hosts_with[Severity.INFO]:
         return tongue.plural("Only remarks, on {some} of {n} host.", "Only remarks, on {some} of {n} hosts.", total, some=some)
+    if not record.checks:
+        return tongue.say("Questions were asked and nothing was judged: no check was chosen.")
     if figures.seen == total:
         return tongue.plural(
             "{n} host was seen completely: nothing was found.", "All {n} hosts were seen completely: nothing was found.", total

@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from jsonschema import Draft202012Validator
 
+from diagnostics.finding import Citation, Diagnosis
 from diagnostics.verdict import Reason, Severity, Verdict
 from remote.answer import Ended
 from reports import render as module
@@ -23,7 +24,7 @@ from reports.page import BUDGET_BYTES, _short_digest
 from reports.render import FORMATS, Audience, AudienceRefused, Format, render
 from reports.summary import tally
 from runner.outcome import Outcome, RunState
-from runner.record import Delivery, RunRecord
+from runner.record import Delivery, Quote, RunRecord
 
 SCHEMA = json.loads((Path(module.__file__).parent / "run.schema.json").read_text())
 
@@ -147,6 +148,33 @@ def test_a_run_that_did_not_end_says_so(small: RunRecord) -> None:
     for kind in (Format.HTML, Format.TEXT, Format.JSON):
         assert "The run did not end" in made(stopped, kind).decode()
         assert "longarm run resume" in made(stopped, kind).decode()
+
+
+def test_a_run_without_checks_judges_nothing(clean: RunRecord) -> None:
+    judged = [replace(host, diagnosis=Diagnosis(host=host.host, results=())) for host in clean.hosts]
+    asked = replace(clean, checks=(), hosts=tuple(judged))
+    for kind in Format:
+        assert made(asked, kind)
+    assert "nothing was judged" in made(asked, Format.TEXT).decode()
+    assert 'class="verdict unseen"' in made(asked, Format.HTML).decode()
+
+
+def test_both_sides_of_a_link_are_quoted(small: RunRecord) -> None:
+    host = small.hosts[0]
+    assert host.diagnosis
+    disk, proof = host.diagnosis.findings[0], Citation(question="log.kernel", first=7, last=7)
+    assert disk.check == "fs-space" and disk.severity is Severity.CRITICAL
+    links = tuple(replace(link, cause_citations=(proof,)) if link.cause == disk.id else link for link in host.diagnosis.links)
+    quotes = {**host.quotes, disk.id: (*host.quotes[disk.id], Quote(citation=proof, lines=("EXT4-fs: the disk's own words",)))}
+    one = replace(host, diagnosis=replace(host.diagnosis, links=links), quotes=quotes)
+    page = made(replace(small, hosts=(one,)), Format.HTML).decode()
+    told = page[page.index('<details class="effects">') :]
+    assert told.index("EXT4-fs: the disk&#39;s own words") < told.index("No space left on device\n"), (
+        "the cause's side, the effect's side"
+    )
+    assert page.count("EXT4-fs") == 1 and page.count("/dev/mapper/vg0-pgdata") == 1, (
+        "what stands with the cause is not repeated"
+    )
 
 
 def test_the_reader_is_told_what_to_type(small: RunRecord) -> None:
