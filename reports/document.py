@@ -16,6 +16,7 @@ from inventory.errors import Text
 from reports import words
 from reports.explain import explain
 from reports.language import Language, language
+from reports.sentences import sentence
 from reports.summary import next_commands, tally, tone, verdict
 from runner.outcome import Outcome
 from runner.record import AnswerNote, Delivery, HostRecord, Quote, RunRecord
@@ -135,7 +136,7 @@ def _finding(finding: Finding, is_root: bool, host: HostRecord, record: RunRecor
         "check": finding.check,
         "severity": finding.severity.value,
         "root": is_root,
-        "text": words.sentence(finding, record.content, tongue),
+        "text": sentence(finding, record.content, tongue),
         "cause": words.cause(finding.check, record.content, tongue) or None,
         "subject": _params(finding.subject),
         "params": _params(finding.params),

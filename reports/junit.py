@@ -8,6 +8,7 @@ from diagnostics.finding import CheckResult
 from diagnostics.verdict import Severity, Verdict
 from reports import words
 from reports.language import Language
+from reports.sentences import sentence
 from reports.summary import why_unseen
 from reports.visible import visible
 from runner.record import HostRecord, RunRecord
@@ -48,7 +49,7 @@ def _case(suite: Element, host: HostRecord, result: CheckResult, record: RunReco
         _note(case, "skipped", "not_applicable", said)
     elif result.verdict is Verdict.FINDING:
         worst = max((finding.severity for finding in result.findings), key=lambda severity: severity.rank)
-        told = "; ".join(words.sentence(finding, record.content, tongue) for finding in result.findings)
+        told = "; ".join(sentence(finding, record.content, tongue) for finding in result.findings)
         if worst is Severity.INFO:
             SubElement(case, "system-out").text = visible(told)
         else:

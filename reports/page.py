@@ -3,73 +3,73 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from base64 import b64encode
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from diagnostics.finding import CheckResult, Citation, Finding
-from diagnostics.verdict import Severity, Verdict
-from inventory.errors import Text
-from remote.answer import Ended
+from diagnostics.verdict import Verdict
 from reports import words
 from reports.document import content_digest
-from reports.explain import Problem, Told, by_severity, explain, problems
 from reports.language import Language
-from reports.pictures import Piece, bar, strip
-from reports.summary import coverage_line, next_commands, tally, tone, verdict_sentences, why_unseen
+from reports.summary import coverage_line, verdict_sentences
+from reports.view import FULL, Detail, View
 from reports.visible import visible
-from runner.outcome import Outcome
-from runner.record import AnswerNote, HostRecord, Quote, RunRecord
+from runner.record import RunRecord
 
 BUDGET_BYTES: Final = 2 * 1024 * 1024
-FOLD_HEALTHY_FROM: Final = 25
-"""From this many hosts on, those where everything is clear are folded into one line."""
-
-HEAT_FROM: Final = 12
-PREVIEWED: Final = 4
-LISTED: Final = 8
-"""Hosts of one problem that stand in the open; the rest is folded."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Detail:
-    """How much is said of each host; the first level that fits the budget is taken, and the page says which."""
-
-    quote_lines: int
-    questions: bool
-    brief: bool = False
-    """Findings as single lines, hosts without their particulars: for fleets where very much is wrong."""
-
-
 LEVELS: Final = (
-    Detail(quote_lines=20, questions=True),
+    FULL,
     Detail(quote_lines=4, questions=False),
     Detail(quote_lines=0, questions=False, brief=True),
 )
+"""How much is said of each host: the first level that fits the budget is taken, and the page says so."""
 
 
 def html(record: RunRecord, tongue: Language) -> bytes:
     """Return the report as one HTML file of at most 2 MiB, unless even the shortest form is longer."""
     page = b""
     for detail in LEVELS:
-        page = _environment().get_template("run.html.j2").render(View(record, tongue, detail).context()).encode()
+        page = _environment().get_template("run.html.j2").render(_names(record, tongue, detail)).encode()
         if len(page) <= BUDGET_BYTES:
             break
     return page
 
 
+def _names(record: RunRecord, tongue: Language, detail: Detail) -> dict[str, object]:
+    """Return the names that the template may use."""
+    return {
+        "v": View(record, tongue, detail),
+        "run": record,
+        "say": tongue.say,
+        "plural": tongue.plural,
+        "date": tongue.date,
+        "duration": tongue.duration,
+        "size": tongue.bytes,
+        "style_digest": _style_digest(),
+        "severities": words.SEVERITIES,
+        "outcomes": words.OUTCOMES,
+        "verdicts": words.VERDICTS,
+        "signs": words.SIGNS,
+        "verdict_sentences": verdict_sentences(record, tongue),
+        "coverage_line": coverage_line(record, tongue),
+        "unknown": Verdict.UNKNOWN,
+        "shown_verdicts": (Verdict.CLEAR, Verdict.NOT_APPLICABLE, Verdict.UNKNOWN),
+        "digest": content_digest(record),
+    }
+
+
 @cache
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined, finalize=_shown,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _shown(value: object) -> object:
@@ -81,324 +81,3 @@ def _shown(value: object) -> object:
 def _style_digest() -> str:
     """Return the digest by which the page's policy allows its own style and no other."""
     return b64encode(hashlib.sha256(_environment().get_template("run.css").render().encode()).digest()).decode()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """Quoted lines, with where they stand; fewer than there were where the page had to be short."""
-
-    where: str
-    lines: Sequence[str]
-    hidden: int
-    cut: bool
-
-
-class View:
-    """What the template asks for; holds no text of its own."""
-
-    def __init__(self, record: RunRecord, tongue: Language, detail: Detail) -> None:
-        self.record, self.tongue, self.detail = record, tongue, detail
-        self.figures, self.problems = tally(record), problems(record.hosts)
-        self._titles = {check: words.title(check, record.content, tongue) for check in record.checks}
-
-    def context(self) -> dict[str, object]:
-        """Return the names that the template may use."""
-        return {
-            "v": self,
-            "run": self.record,
-            "say": self.tongue.say,
-            "plural": self.tongue.plural,
-            "date": self.tongue.date,
-            "duration": self.tongue.duration,
-            "size": self.tongue.bytes,
-            "style_digest": _style_digest(),
-            "severities": words.SEVERITIES,
-            "outcomes": words.OUTCOMES,
-            "verdicts": words.VERDICTS,
-            "signs": words.SIGNS,
-            "verdict_sentences": verdict_sentences(self.record, self.tongue),
-            "coverage_line": coverage_line(self.record, self.tongue),
-            "unknown": Verdict.UNKNOWN,
-            "shown_verdicts": (Verdict.CLEAR, Verdict.NOT_APPLICABLE, Verdict.UNKNOWN),
-            "digest": content_digest(self.record),
-        }
-
-    @property
-    def shortened(self) -> bool:
-        """Tell whether quotes or questions were left out to stay within the budget."""
-        return self.detail is not LEVELS[0]
-
-    @property
-    def zone(self) -> str:
-        """Return the zone that every time on the page is given in."""
-        return self.record.started_at.tzname() or "UTC"
-
-    @property
-    def has_heat(self) -> bool:
-        """Tell whether the fleet is big enough that people would rather look than read."""
-        return len(self.record.hosts) >= HEAT_FROM
-
-    def sign(self, kind: str) -> str:
-        """Return the sign of a class of cells."""
-        return words.SIGNS[Severity(kind)] if kind in _BY_SEVERITY else words.SIGNS[Verdict.UNKNOWN]
-
-    @property
-    def tone(self) -> str:
-        """Return the class of the verdict block."""
-        return tone(self.record).value
-
-    @property
-    def title(self) -> str:
-        """Return the playbook's title."""
-        return self.tongue.pick(self.record.title, self.record.playbook)
-
-    @property
-    def maintenance(self) -> str:
-        """Return the kind of maintenance in words."""
-        kind = words.MAINTENANCE.get(self.record.maintenance)
-        return self.tongue.say(kind) if kind else self.record.maintenance
-
-    @property
-    def took_ms(self) -> float | None:
-        """Return how long the run took, or None while it has no end."""
-        ended = self.record.ended_at
-        return (ended - self.record.started_at).total_seconds() * 1000 if ended else None
-
-    def versions(self) -> list[tuple[str, str, bool]]:
-        """Return what made the run: name, version, and whether it is a digest, digests last."""
-        named = [(name, value, name in _DIGESTS) for name, value in sorted(self.record.versions.items())]
-        named.sort(key=lambda entry: entry[2])
-        return [(self.tongue.say(_VERSIONS[name]) if name in _VERSIONS else name, value, wide) for name, value, wide in named]
-
-    def asked(self) -> list[tuple[str, str]]:
-        """Return what each question that was asked anywhere in this run asks, where the run kept words for it."""
-        asked = {note.question for host in self.record.hosts for note in host.answers}
-        return sorted(
-            (question, text) for question, text in self.record.content.questions.items() if question in asked and text
-        )
-
-    def steps(self) -> object:
-        """Return the commands to type next."""
-        return next_commands(self.record, self.tongue)
-
-    def coverage(self) -> tuple[Piece, ...]:
-        """Return the coverage bar: what was seen by its worst finding, what was not by how it ended."""
-        return bar((kind, count, label) for kind, count, label in self._coverage())
-
-    def _coverage(self) -> list[tuple[str, int, str]]:
-        say = self.tongue.say
-        hosts = self.record.hosts
-        seen = Counter(_worst(host) for host in hosts if host.outcome.seen)
-        parts = [("clear", seen[None], say("clear"))]
-        parts += [(severity.value, seen[severity], say(words.SEVERITIES[severity])) for severity in words.SEVERITIES]
-        ended = Counter(host.outcome for host in hosts if not host.outcome.seen)
-        return parts + [("unseen", ended[outcome], say(words.OUTCOMES[outcome])) for outcome in Outcome if ended[outcome]]
-
-    # problems
-
-    def sentence(self, finding: Finding) -> str:
-        """Return a finding in words."""
-        return words.sentence(finding, self.record.content, self.tongue)
-
-    def heading(self, problem: Problem) -> str:
-        """Return the sentence of a problem on one host; on several, the check's title and its subject."""
-        first = problem.cases[0][1].finding
-        if len(problem.cases) == 1:
-            return self.sentence(first)
-        head, subject = self.check_title(problem.check), words.subject(first)
-        return f"{head}: {subject}" if subject else head
-
-    def listed(self, problem: Problem) -> tuple[tuple[tuple[HostRecord, Told], ...], tuple[tuple[HostRecord, Told], ...]]:
-        """Return the cases of a problem that stand in the open, and those that are folded."""
-        count = LISTED if len(problem.cases) > LISTED + 2 else len(problem.cases)
-        return problem.cases[:count], problem.cases[count:]
-
-    def check_title(self, check: str) -> str:
-        """Return a check's title."""
-        return self._titles.get(check) or words.title(check, self.record.content, self.tongue)
-
-    def cause(self, finding: Finding) -> str:
-        """Return the likely cause that the check's author names, or nothing."""
-        return words.cause(finding.check, self.record.content, self.tongue)
-
-    def prose(self, text: str) -> list[tuple[bool, str]]:
-        """Return content as pieces, true for those that its author put between backticks: commands and file names."""
-        return [(position % 2 == 1, piece) for position, piece in enumerate(text.split("`")) if piece]
-
-    def rule(self, rule: str) -> str:
-        """Return why a cause explains its effect."""
-        return self.tongue.pick(self.record.content.rules.get(rule, {}), rule)
-
-    def told_counts(self, told: Sequence[Told]) -> list[tuple[Severity, int]]:
-        """Return how many findings of which severity stand in these and beneath them, zero left out."""
-        counts = by_severity(one.finding for root in told for one in root)
-        return [(severity, count) for severity, count in counts.items() if count]
-
-    def preview(self, several: Sequence[Told]) -> list[Finding]:
-        """Return the findings that a folded line names."""
-        return [one.finding for told in several for one in told][:PREVIEWED]
-
-    def proofs(self, host: HostRecord, told: Told) -> list[Proof]:
-        """Return the lines that prove a finding, and those on its side of the link to its cause."""
-        own = dict.fromkeys((*told.finding.citations, *(told.link.effect_citations if told.link else ())))
-        quotes = {quote.citation: quote for quote in host.quotes.get(told.finding.id, ())}
-        return [self._proof(quotes[one]) if one in quotes else self._place(one) for one in own]
-
-    def cause_proofs(self, host: HostRecord, told: Told, cause: Told | None) -> list[Proof]:
-        """Return the lines on the cause's side of a link that do not stand with the cause itself already."""
-        if told.link is None or cause is None:
-            return []
-        above = {*cause.finding.citations, *(cause.link.effect_citations if cause.link else ())}
-        quotes = {quote.citation: quote for quote in host.quotes.get(told.link.cause, ())}
-        return [self._proof(quotes[one]) for one in told.link.cause_citations if one in quotes and one not in above]
-
-    def _proof(self, quote: Quote) -> Proof:
-        limit = self.detail.quote_lines
-        return Proof(
-            where=self.tongue.say(words.lines_of(quote.citation)), lines=[line.expandtabs(8) for line in quote.lines[:limit]],
-            hidden=max(0, len(quote.lines) - limit), cut=quote.cut,
-        )  # fmt: skip
-
-    def _place(self, citation: Citation) -> Proof:
-        return Proof(where=self.tongue.say(words.lines_of(citation)), lines=(), hidden=0, cut=False)
-
-    # hosts
-
-    def unseen(self) -> list[tuple[Outcome, list[HostRecord], tuple[str, ...], str]]:
-        """Return the hosts that were not fully seen, those with the same outcome and reasons together."""
-        groups: dict[tuple[Outcome, tuple[str, ...], str], list[HostRecord]] = {}
-        for host in self.record.hosts:
-            if not host.outcome.seen:
-                hint = self.tongue.say(host.hint) if host.hint else ""
-                groups.setdefault((host.outcome, why_unseen(host, self.tongue), hint), []).append(host)
-        order = list(Outcome)
-        return [
-            (outcome, hosts, reasons, hint)
-            for (outcome, reasons, hint), hosts in sorted(groups.items(), key=lambda group: order.index(group[0][0]))
-        ]
-
-    def heat(self) -> list[tuple[str, tuple[tuple[str, str], ...], list[tuple[str, int]]]]:
-        """Return for each check its strip over all hosts and what it counted, clear left out."""
-        rows = []
-        for check in self.record.checks:
-            kinds = [_cell(_result(host, check)) for host in self.record.hosts]
-            counts = Counter(kinds)
-            told = [(kind, counts[kind]) for kind in ("critical", "warning", "info", "unseen") if counts[kind]]
-            rows.append((check, strip(kinds), told))
-        return rows
-
-    def hosts(self) -> tuple[list[HostRecord], list[HostRecord]]:
-        """Return the hosts to list one by one, and the healthy ones of a big run, to be folded."""
-        hosts = list(self.record.hosts)
-        if len(hosts) < FOLD_HEALTHY_FROM:
-            return hosts, []
-        return [host for host in hosts if host.outcome is not Outcome.OK], [
-            host for host in hosts if host.outcome is Outcome.OK
-        ]
-
-    def cells(self, host: HostRecord) -> list[tuple[str, str, str]]:
-        """Return a host's row of the matrix: class, sign, check and how it ended."""
-        row = []
-        for check in self.record.checks:
-            result = _result(host, check)
-            kind = _cell(result)
-            sign = (
-                words.SIGNS[Severity(kind)]
-                if kind in _BY_SEVERITY
-                else words.SIGNS[result.verdict if result else Verdict.UNKNOWN]
-            )
-            row.append((kind, sign, check))
-        return row
-
-    def worst(self, host: HostRecord) -> Severity | None:
-        """Return the worst severity on a host."""
-        return _worst(host)
-
-    def by_verdict(self, host: HostRecord) -> list[tuple[Verdict, list[tuple[CheckResult, str]]]]:
-        """Return a host's checks by verdict, each with its reason in words."""
-        results = host.diagnosis.results if host.diagnosis else ()
-        grouped = []
-        for which in (Verdict.FINDING, Verdict.UNKNOWN, Verdict.NOT_APPLICABLE, Verdict.CLEAR):
-            of = [(one, "; ".join(self._reasons(one))) for one in results if one.verdict is which]
-            if of:
-                grouped.append((which, of))
-        return grouped
-
-    def _reasons(self, result: CheckResult) -> list[str]:
-        whys = result.unseen or ((result.why,) if result.why else ())
-        return list(dict.fromkeys(self.tongue.say(words.reason(why)) for why in whys))
-
-    def not_judged(self, host: HostRecord) -> list[str]:
-        """Return the checks that were asked for and of which nothing is known on this host."""
-        judged = {result.check for result in host.diagnosis.results} if host.diagnosis else set()
-        return [check for check in self.record.checks if check not in judged]
-
-    def roots(self, host: HostRecord) -> tuple[Told, ...]:
-        """Return a host's findings as roots."""
-        return explain(host.diagnosis) if host.diagnosis else ()
-
-    def notes(self, host: HostRecord) -> tuple[AnswerNote, ...]:
-        """Return how the questions ended; on big pages only those that did not simply exit."""
-        if self.detail.questions:
-            return host.answers
-        return tuple(note for note in host.answers if note.ended is not Ended.EXITED)
-
-    def ending(self, note: AnswerNote) -> str:
-        """Return how a question ended."""
-        return self.tongue.say(words.ending(note))
-
-    def host_ms(self, host: HostRecord) -> float | None:
-        """Return how long a host took."""
-        if host.started_at is None or host.ended_at is None:
-            return None
-        return (host.ended_at - host.started_at).total_seconds() * 1000
-
-    # anchors
-
-    def host_anchor(self, host: HostRecord) -> str:
-        """Return the fragment of a host's section: `host-db01`."""
-        return "host-" + _slug(host.host)
-
-    def anchor(self, finding: Finding | str) -> str:
-        """Return the fragment of a finding: the same in every report on it."""
-        return "f-" + _short_digest(finding if isinstance(finding, str) else finding.id)
-
-    def problem_anchor(self, problem: Problem) -> str:
-        """Return the fragment of a problem."""
-        return "p-" + _short_digest(f"{problem.check}/{problem.key}")
-
-
-_DIGESTS: Final = ("library", "playbook", "probes")
-_VERSIONS: Final = {
-    "library": Text("Library, SHA-256"),
-    "playbook": Text("Playbook, SHA-256"),
-    "probes": Text("Further probes, SHA-256"),
-    "bundle": Text("Bundle format"),
-}
-_BY_SEVERITY: Final = {severity.value for severity in Severity}
-
-
-def _worst(host: HostRecord) -> Severity | None:
-    return host.diagnosis.findings[0].severity if host.diagnosis and host.diagnosis.findings else None
-
-
-def _result(host: HostRecord, check: str) -> CheckResult | None:
-    return next((result for result in host.diagnosis.results if result.check == check), None) if host.diagnosis else None
-
-
-def _cell(result: CheckResult | None) -> str:
-    """Return the class of one cell: a severity, clear, none (not applicable), or unseen."""
-    if result is None or result.verdict is Verdict.UNKNOWN:
-        return "unseen"
-    if result.verdict is Verdict.FINDING:
-        return max((finding.severity for finding in result.findings), key=lambda severity: severity.rank).value
-    return "clear" if result.verdict is Verdict.CLEAR else "none"
-
-
-def _short_digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
-
-
-def _slug(name: str) -> str:
-    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:80]
-    return kept if kept == name else f"{kept}-{_short_digest(name)}"

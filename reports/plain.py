@@ -8,6 +8,7 @@ from typing import Final
 from reports import words
 from reports.explain import Problem, Told, problems
 from reports.language import Language
+from reports.sentences import sentence
 from reports.summary import coverage_line, next_commands, verdict, why_unseen
 from reports.visible import shortened, visible
 from runner.record import HostRecord, RunRecord
@@ -49,7 +50,7 @@ def _problem(problem: Problem, record: RunRecord, tongue: Language) -> Iterator[
     sign, severity = words.SIGNS[problem.worst], tongue.say(words.SEVERITIES[problem.worst])
     if len(problem.cases) == 1:
         host, told = problem.cases[0]
-        yield f"{sign} {severity}  {host.host}  {words.sentence(told.finding, record.content, tongue)}"
+        yield f"{sign} {severity}  {host.host}  {sentence(told.finding, record.content, tongue)}"
         yield from _beneath(told, record, tongue)
         return
     first = problem.cases[0][1].finding
@@ -57,7 +58,7 @@ def _problem(problem: Problem, record: RunRecord, tongue: Language) -> Iterator[
     hosts = tongue.plural("{n} host", "{n} hosts", len(problem.cases))
     yield f"{sign} {severity}  {hosts}  {words.title(problem.check, record.content, tongue)}{about}"
     for host, told in problem.cases[:NAMED]:
-        yield f"    {host.host}  {words.sentence(told.finding, record.content, tongue)}"
+        yield f"    {host.host}  {sentence(told.finding, record.content, tongue)}"
         yield from _beneath(told, record, tongue, "    ")
     if (rest := len(problem.cases) - NAMED) > 0:
         yield "    " + tongue.plural("… and {n} more host", "… and {n} more hosts", rest)
@@ -66,7 +67,7 @@ def _problem(problem: Problem, record: RunRecord, tongue: Language) -> Iterator[
 def _beneath(told: Told, record: RunRecord, tongue: Language, indent: str = "") -> Iterator[str]:
     for effect in told.effects:
         sign = words.SIGNS[effect.finding.severity]
-        yield f"{indent}    └ {sign} {words.sentence(effect.finding, record.content, tongue)}"
+        yield f"{indent}    └ {sign} {sentence(effect.finding, record.content, tongue)}"
         yield from _beneath(effect, record, tongue, indent + "  ")
     for unchecked in told.unchecked:
         title = words.title(unchecked.check, record.content, tongue)

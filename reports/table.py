@@ -9,6 +9,7 @@ from typing import Final
 
 from reports import words
 from reports.language import Language
+from reports.sentences import sentence
 from reports.summary import why_unseen
 from reports.visible import visible
 from runner.record import HostRecord, RunRecord
@@ -40,7 +41,7 @@ def _rows(host: HostRecord, record: RunRecord, tongue: Language) -> Iterator[tup
             said = tongue.say(words.reason(result.why)) if result.why else ""
             yield outcome, result.check, result.verdict.value, "", "", said, ""
         for finding in result.findings:
-            said, since = words.sentence(finding, record.content, tongue), finding.since
+            said, since = sentence(finding, record.content, tongue), finding.since
             yield (
                 outcome, result.check, result.verdict.value, finding.severity.value, finding.key, said,
                 since.isoformat() if since else "",

@@ -8,7 +8,7 @@ from diagnostics.library import load_library
 from playbooks.load import shipped_playbooks
 from reports.catalogue import in_line, read_catalogue, sentences
 from reports.language import LANGUAGES, language
-from reports.words import check_words
+from reports.sentences import check_words
 
 FOREIGN = LANGUAGES[1:]
 

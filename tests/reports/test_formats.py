@@ -20,9 +20,10 @@ from reports import render as module
 from reports import words
 from reports.document import content_digest
 from reports.language import LANGUAGES
-from reports.page import BUDGET_BYTES, _short_digest
+from reports.page import BUDGET_BYTES
 from reports.render import FORMATS, Audience, AudienceRefused, Format, render
 from reports.summary import tally
+from reports.view import _short_digest
 from runner.outcome import Outcome, RunState
 from runner.record import Delivery, Quote, RunRecord
 

@@ -13,7 +13,7 @@ from diagnostics.finding import Finding, Param
 from diagnostics.verdict import Severity
 from inventory.errors import Text
 from reports.language import LANGUAGES, UnknownLanguage, language
-from reports.words import LONGEST_SENTENCE, BadWords, check_words, render_words, sentence
+from reports.sentences import LONGEST_SENTENCE, BadWords, check_words, render_words, sentence
 
 EN, RU = language("en"), language("ru")
 GIB = 1024**3
