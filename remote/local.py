@@ -21,6 +21,8 @@ from remote.session import SessionFacts
 SHELL = ("/bin/sh",)
 QUEUE_LIMIT = 256 * 1024
 """From how many unread bytes on the pipes are left to fill up."""
+WHY_S = 1.0
+"""How long the exit status may come after the end of the streams."""
 LEAVE_S = 3.0
 """How long the shell may take to end everything once its stdin has ended, before its process group is killed."""
 
@@ -73,6 +75,7 @@ class _PipeWire(asyncio.SubprocessProtocol):
         self._pieces: deque[tuple[Stream, bytes]] = deque()
         self._queued = 0
         self._open_streams = 2
+        self._closed = False
         self._news = asyncio.Event()
         self._exited = asyncio.Event()
         self._transport: asyncio.SubprocessTransport
@@ -95,6 +98,7 @@ class _PipeWire(asyncio.SubprocessProtocol):
         """Return the next piece, or None when both streams have ended."""
         while not self._pieces:
             if not self._open_streams:
+                await self._learn_why()
                 return None
             self._news.clear()
             await self._news.wait()
@@ -103,8 +107,16 @@ class _PipeWire(asyncio.SubprocessProtocol):
         self._flow()
         return stream, data
 
+    async def _learn_why(self) -> None:
+        """Wait a moment for the exit status that belongs to streams which ended by themselves."""
+        if not self._closed:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WHY_S):
+                    await self._exited.wait()
+
     def close(self) -> None:
         """Close all three pipes: the end of stdin tells the script to kill what it started."""
+        self._closed = True
         self._open_streams = 0
         self._pieces.clear()
         for fd in (0, 1, 2):

@@ -19,6 +19,8 @@ GRACE_S = 5.0
 ROOT_GRACE_S = 20.0
 """How long sudo may take until the first root question begins."""
 ROOT_PART = 2
+SETTLE_S = 2.0
+"""How long the final frames may take once every question has ended."""
 NOISE_LIMIT = 4096
 """How much is kept of what is said outside frames: greetings, sudo's words, a shell that is none."""
 
@@ -56,6 +58,8 @@ class BundleExchange:
         self._watched: Attempt | None = None
         self._given_up: Attempt | None = None
         self._root_due: float | None = None
+        self._unended = {(index, stream) for index in range(len(self.questions)) for stream in ("stdout", "stderr")}
+        self._settled: float | None = None
         self._sudo: str | None = None
         """Sudo's own words and status, once it has ended."""
         self._received = 0
@@ -71,8 +75,14 @@ class BundleExchange:
 
     @property
     def complete(self) -> bool:
-        """Whether the final frames of both streams arrived and no begun part is still open."""
-        return all(side.done and not side.open_parts for side in self._sides.values())
+        """Whether everything is accounted for: both final frames arrived and no part is open, or nothing else can come.
+
+        The second is a host whose runner cannot finish, held up by what a question left there, after
+        each question has ended on both streams.
+        """
+        if all(side.done and not side.open_parts for side in self._sides.values()):
+            return True
+        return self._settled is not None and self._clock() >= self._settled
 
     @property
     def overfull(self) -> bool:
@@ -81,11 +91,9 @@ class BundleExchange:
 
     @property
     def due(self) -> float:
-        """Return when `overdue` is worth asking again, on the clock."""
-        return min(
-            self._watched.due if self._watched else float("inf"),
-            self._root_due if self._root_due is not None else float("inf"),
-        )
+        """Return when `overdue` and `complete` are worth asking again, on the clock."""
+        moments = (self._watched.due if self._watched else None, self._root_due, self._settled)
+        return min((moment for moment in moments if moment is not None), default=float("inf"))
 
     def overdue(self, now: float) -> str | None:
         """Return what should have ended by `now` and did not (a question's id, or `sudo`), else None."""
@@ -151,6 +159,8 @@ class BundleExchange:
         attempt.take(stream, mark, now)
         if mark.kind == "end":
             side.current = None
+            self._unended.discard((index, stream))
+            self._settled = None if self._unended else now + SETTLE_S
             if stream == "stdout" and self._watched is attempt:
                 self._watched = None
         else:

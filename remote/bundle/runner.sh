@@ -46,6 +46,8 @@ la_guard() {
 	la_self
 	la_keep=" $la_me " la_root=$$
 	la_slay 9
+	# without /proc nothing can be looked up: our process group, if we lead one
+	[ "$la_proc" ] || kill -KILL -- "-$$"
 	kill -KILL "$$"
 }
 
@@ -114,7 +116,7 @@ la_lane() {
 		[ "$la_switch" = again ] || shift
 	done
 	if [ -z "$la_switch" ]; then
-		la_slay 12
+		la_slay 10
 		la_out "close - $((la_o + 1))"
 		la_err "close - $((la_e + 1))"
 	fi
@@ -181,8 +183,8 @@ la_put() {
 la_late() {
 	la_how=late
 	if [ "$la_proc" ]; then
-		la_slay 12
-		[ "$la_found" ] || return 0
+		la_slay 10
+		[ "$la_found" ] || [ "$la_t" -gt "$((la_max + 2))" ] || return 0
 		for la_p in $la_found; do
 			[ "${#la_left}" -gt 300 ] || la_left="$la_left $la_p"
 		done
@@ -199,7 +201,7 @@ la_late() {
 }
 
 # Ends all that the questions of this lane started; la_found: the pids that are still there.
-# First everything is stopped, or it could fork while we look. la_slay ROUNDS: from the 10th on it waits for a tick.
+# First everything is stopped, or it could fork while we look. la_slay ROUNDS: before the 10th it waits for a tick.
 la_slay() {
 	[ "$la_proc" ] || return 0
 	la_dead=' ' la_round=0
@@ -220,13 +222,15 @@ la_slay() {
 }
 
 # la_found: living processes that a question started: the children of la_root, orphans that are of our session
-# or carry the mark in their environment, and the children of these.
+# or carry the mark in their environment, the children of these; and what was found before, la_dead: its parent may
+# be gone by now.
 la_look() {
 	la_found=' ' la_next='' la_all=' '
 	read -r la_x la_x la_x la_x la_y </proc/loadavg
 	[ "$la_y" -ge "$la_low" ] || la_low=0
+	[ "$la_quick" ] || la_scan
 	la_kids "$la_root"
-	la_add $la_list
+	la_add $la_list $la_dead
 	for la_elder in $la_elders; do
 		la_kids "$la_elder"
 		for la_p in $la_list; do
@@ -263,7 +267,7 @@ la_orphan() {
 	return 1
 } 2>/dev/null
 
-# la_list: the children of a process; without CONFIG_PROC_CHILDREN from the parents of all.
+# la_list: the children of a process.
 la_kids() {
 	la_list=''
 	if [ "$la_quick" ]; then
@@ -273,12 +277,19 @@ la_kids() {
 			la_list="$la_list $la_x"
 		done
 	else
-		for la_file in /proc/[0-9]*; do
-			la_file=${la_file#/proc/}
-			la_stat "$la_file" && [ "$la_pp" = "$1" ] && la_list="$la_list $la_file"
+		for la_x in $la_table; do
+			case $la_x in "$1":*) la_list="$la_list ${la_x#*:}" ;; esac
 		done
 	fi
 } 2>/dev/null
+
+# la_table: parent:child of all, for kernels without CONFIG_PROC_CHILDREN.
+la_scan() {
+	la_table=''
+	for la_file in /proc/[0-9]*; do
+		la_stat "${la_file#/proc/}" && la_table="$la_table $la_pp:${la_file#/proc/}"
+	done
+}
 
 # la_uid: as whom we run. la_elders: who may adopt orphans of ours: init, and ancestors that could be subreapers.
 la_kin() {
