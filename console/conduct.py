@@ -25,20 +25,19 @@ from runner.record import RunRecord
 class Work:
     """What is carried out: something to get ready while the terminal is still plain, then the run itself."""
 
-    prepare: Callable[[], Coroutine[Any, Any, None]]
+    prepare: Callable[[], None]
     start: Callable[[Observer], Coroutine[Any, Any, RunRecord]]
 
 
 def conduct(settings: Settings, desk: Desk, work: Work) -> RunRecord:
     """Return the record of the run that `work` starts; KeyboardInterrupt if the user would not wait for its end."""
     gc.freeze()  # what is loaded by now lives as long as the process
-    with asyncio.Runner(loop_factory=new_event_loop) as loop:
-        loop.run(work.prepare())
-        with watching(settings) as observer:
-            try:
-                return loop.run(_stoppable(settings, desk, work.start(observer)))
-            except asyncio.CancelledError:
-                raise KeyboardInterrupt from None
+    work.prepare()  # outside the loop: it may ask for a password, and Ctrl-C is to end that at once
+    with asyncio.Runner(loop_factory=new_event_loop) as loop, watching(settings) as observer:
+        try:
+            return loop.run(_stoppable(settings, desk, work.start(observer)))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
 
 
 async def _stoppable(settings: Settings, desk: Desk, work: Coroutine[Any, Any, RunRecord]) -> RunRecord:

@@ -16,7 +16,7 @@ from remote.session import Connect, Session
 
 
 class Connector:
-    """Opens sessions for one run; implements `Connect`."""
+    """Opens sessions for one run; implements `Connect`. Raises InvalidFile at once if `known_hosts` cannot be read."""
 
     def __init__(
         self,
@@ -26,6 +26,7 @@ class Connector:
         breaker: Breaker,
         connect_deadline_s: float = 15.0,
     ) -> None:
+        known_hosts.names()  # a broken file is said before the first host is asked
         self._known_hosts, self._credentials, self._breaker = known_hosts, credentials, breaker
         self._connect_deadline_s = connect_deadline_s
         self._ssh: Connect | None = None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import asyncssh
 
 Ask = Callable[[Text], str | None]
-"""Asks a person for a secret and returns it; None if they gave none. Called in a thread, one question at a time."""
+"""Asks a person for a secret and returns it; None if they gave none. Called one question at a time."""
 
 DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 _LARGEST_FILE = 64 * 1024
@@ -57,37 +57,40 @@ class Credential:
 
 
 class CredentialStore:
-    """Resolves the credential references of a run, each once; hosts that share one wait for the same answer."""
+    """Resolves the credential references of a run, each once; hosts that share one share the answer."""
 
     def __init__(self, ask: Ask | None = None, *, masker: Masker = MASKER) -> None:
         self._ask, self._masker = ask, masker
-        self._resolved: dict[CredentialReference | None, asyncio.Future[Credential]] = {}
+        self._resolved: dict[CredentialReference | None, Credential | Unusable] = {}
         self._one_at_a_time = asyncio.Lock()
 
-    async def resolve(self, host: Host) -> Credential:
-        """Return the credential of a host, or raise CredentialUnusable; read and asked for once, then remembered."""
-        reference = host.credential
-        try:
-            return await asyncio.shield(self._resolving(reference))
-        except Unusable as unusable:
-            raise CredentialUnusable(host.name, reference.name if reference else "default", unusable.reason) from unusable
-
-    async def prepare(self, hosts: Iterable[Host]) -> None:
-        """Resolve what the hosts name before any of them is asked, so that a prompt does not fall into a live table.
+    def prepare(self, hosts: Iterable[Host]) -> None:
+        """Resolve what the hosts name before a run begins, so that no prompt falls into a live table.
 
         What cannot be used is told by `resolve`, host by host.
         """
         for reference in dict.fromkeys(host.credential for host in hosts):
-            await asyncio.wait([self._resolving(reference)])
+            if reference not in self._resolved:
+                self._resolved[reference] = self._read(reference)
 
-    def _resolving(self, reference: CredentialReference | None) -> asyncio.Future[Credential]:
-        if (resolved := self._resolved.get(reference)) is None:
-            resolved = self._resolved[reference] = asyncio.ensure_future(self._read(reference))
-        return resolved
+    async def resolve(self, host: Host) -> Credential:
+        """Return the credential of a host, or raise CredentialUnusable; read and asked for once, then remembered."""
+        reference = host.credential
+        if reference not in self._resolved:
+            async with self._one_at_a_time:  # a person is asked one thing at a time
+                if reference not in self._resolved:
+                    self._resolved[reference] = await asyncio.to_thread(self._read, reference)
+        match self._resolved[reference]:
+            case Unusable() as unusable:
+                raise CredentialUnusable(host.name, reference.name if reference else "default", unusable.reason)
+            case credential:
+                return credential
 
-    async def _read(self, reference: CredentialReference | None) -> Credential:
-        async with self._one_at_a_time:  # a person is asked one thing at a time
-            return await asyncio.to_thread(self._credential, reference)
+    def _read(self, reference: CredentialReference | None) -> Credential | Unusable:
+        try:
+            return self._credential(reference)
+        except Unusable as unusable:
+            return unusable
 
     def _credential(self, reference: CredentialReference | None) -> Credential:
         if reference is None:

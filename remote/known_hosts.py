@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from inventory.errors import InvalidFile, Place, Problem, Text
+from inventory.errors import InvalidFile, Place, Problem, Text, UsageError
 
 _REVOKED = "@revoked"
 _EVERY = "*"  # `@revoked * …`: refused from every host
@@ -82,7 +82,10 @@ class KnownHosts:
         return tuple(name for name in self._known or () if name != _EVERY)
 
     def add(self, host_name: str, *keys: HostKey) -> tuple[HostKey, ...]:
-        """Write the keys that are not there yet and return them; what stands in the file stays as it is."""
+        """Write the keys that are not there yet and return them; what stands in the file stays as it is.
+
+        Raises UsageError for a key that is revoked: it is refused whatever else the file says.
+        """
         if (
             not host_name
             or host_name.startswith(("#", "@"))
@@ -92,7 +95,12 @@ class KnownHosts:
         added: list[HostKey] = []
 
         def appended(lines: list[str]) -> list[str]:
-            known = _parsed(lines, str(self.path)).get(host_name, ())
+            parsed = _parsed(lines, str(self.path))
+            known = parsed.get(host_name, ()) + parsed.get(_EVERY, ())
+            revoked = {key.blob for key in known if key.revoked}
+            for key in keys:
+                if key.blob in revoked and not key.revoked:
+                    raise UsageError(Text("the key {key} of {host} is revoked", key=key.fingerprint, host=host_name))
             added.extend(key for key in dict.fromkeys(keys) if key not in known)
             marks = ((_REVOKED + " " if key.revoked else "", key) for key in added)
             return lines + [f"{mark}{host_name} {key.line}" for mark, key in marks]

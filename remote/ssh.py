@@ -17,8 +17,8 @@ from remote.answer import Answer
 from remote.breaker import Breaker
 from remote.bundle.exchange import BundleExchange
 from remote.bundle.wire import COMMAND, drive
-from remote.credentials import Credential, CredentialStore
-from remote.errors import AuthenticationRefused, ConnectFailed, DeadlineExceeded
+from remote.credentials import CredentialStore
+from remote.errors import AuthenticationRefused, ConnectFailed, CredentialUnusable, DeadlineExceeded
 from remote.known_hosts import KnownHosts
 from remote.question import Question
 from remote.session import SessionFacts
@@ -80,12 +80,13 @@ class SshConnector:
             await hang_up(connection)
 
     async def _log_in(self, login: Login) -> asyncssh.SSHClientConnection:
+        options = options_for(login)
         try:
             async with asyncio.timeout(self._connect_deadline_s) as login.deadline:
                 connection = await asyncssh.connect(
                     login.host.address,
                     login.host.port or PORT,
-                    options=options_for(login.credential, login),
+                    options=options,
                     client_factory=lambda: login,
                 )
         except Exception as error:
@@ -105,10 +106,15 @@ class SshConnector:
         return ConnectFailed(login.host.name, reason)
 
 
-def options_for(credential: Credential, login: Login) -> asyncssh.SSHClientConnectionOptions:
-    """Return the shared options of all logins with this credential to hosts with these kinds of keys."""
+def options_for(login: Login) -> asyncssh.SSHClientConnectionOptions:
+    """Return the shared options of all logins like this one, or raise CredentialUnusable for a user no host can have."""
     known_types = frozenset(key.type for key in login.known if not key.revoked)
-    return login_options(credential.user, password=credential.password is not None, known_types=known_types)
+    credential = login.credential
+    try:
+        return login_options(credential.user, password=credential.password is not None, known_types=known_types)
+    except ValueError as error:  # RFC 4013 forbids some characters
+        reason = Text("not a user name: {reason}", reason=str(error))
+        raise CredentialUnusable(login.host.name, credential.name, reason) from error
 
 
 def facts_of(login: Login, connection: asyncssh.SSHClientConnection) -> SessionFacts:

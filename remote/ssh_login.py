@@ -14,6 +14,7 @@ from remote.credentials import Credential, PrivateKey
 from remote.errors import CredentialBlocked
 from remote.known_hosts import HostKey
 from remote.ssh_library import asyncssh
+from remote.ssh_options import keep_alive
 
 if TYPE_CHECKING:
     from asyncssh.auth import PasswordChangeResponse
@@ -47,8 +48,9 @@ class Login(asyncssh.SSHClient):
         self._challenges = 0
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
-        """Keep the connection."""
+        """Keep the connection, and notice when its peer is gone."""
         self.reached, self._connection = True, conn
+        keep_alive(conn)
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         """Tell whether the host's key is one we know; the name that counts is the inventory's."""

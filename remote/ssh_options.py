@@ -7,6 +7,7 @@ The key exchange is left as asyncssh orders it: post-quantum hybrids first; pinn
 
 from __future__ import annotations
 
+import socket
 from functools import lru_cache
 
 from remote.ssh_library import asyncssh
@@ -22,8 +23,11 @@ HOST_KEY_ALGORITHMS = {
 }
 """Kinds of host keys, and the signature algorithms a host may prove each with (RFC 8332 for RSA)."""
 
-KEEPALIVE_INTERVAL_S = 10
-KEEPALIVE_COUNT = 3
+KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
+"""A peer that is gone is noticed by the kernel after 35 s of silence; a host that hangs is the deadlines' business.
+
+asyncssh's own keepalive sets a timer anew with each packet: 25 timers per host for twelve questions.
+"""
 
 
 def host_key_algorithms(known_types: frozenset[str]) -> tuple[str, ...]:
@@ -65,6 +69,13 @@ def login_options(user: str, *, password: bool, known_types: frozenset[str]) -> 
         compression_algs=None,
         client_version="longarm",
         login_timeout=0,  # our own deadline surrounds it
-        keepalive_interval=KEEPALIVE_INTERVAL_S,
-        keepalive_count_max=KEEPALIVE_COUNT,
+        keepalive_interval=0,
     )
+
+
+def keep_alive(connection: asyncssh.SSHClientConnection) -> None:
+    """Let the kernel notice a peer that is gone, where it can be told to (Linux; elsewhere its own times hold)."""
+    if (opened := connection.get_extra_info("socket")) is not None:
+        for name, value in KEEPALIVE.items():
+            if (option := getattr(socket, name, None)) is not None:
+                opened.setsockopt(socket.IPPROTO_TCP, option, value)

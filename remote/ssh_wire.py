@@ -1,9 +1,8 @@
-"""One exec on a host as a wire: what is written goes to its stdin, what it prints is read in the order it came."""
+"""One exec on a host as a wire: what is written goes to its stdin, what it prints is read stream by stream, in order."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
 from remote.bundle.frames import Stream
 from remote.ssh_errors import reason_of
@@ -23,7 +22,7 @@ class SshWire(asyncssh.SSHClientSession[bytes]):
         self.why = ""
         """Why the wire ended; empty while it is open, and when the host ended it in order."""
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
-        self._arrived: deque[tuple[Stream, bytes]] = deque()
+        self._arrived: dict[Stream, list[bytes]] = {"stdout": [], "stderr": []}
         self._held = 0
         self._paused = self._ended = False
         self._news = asyncio.Event()
@@ -34,7 +33,7 @@ class SshWire(asyncssh.SSHClientSession[bytes]):
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         """Keep what came, and pause the host when too much of it waits."""
-        self._arrived.append(("stderr" if datatype == asyncssh.EXTENDED_DATA_STDERR else "stdout", data))
+        self._arrived["stderr" if datatype == asyncssh.EXTENDED_DATA_STDERR else "stdout"].append(data)
         self._held += len(data)
         if self._held > _MOST_HELD and not self._paused and self._channel is not None:
             self._paused = True
@@ -52,13 +51,19 @@ class SshWire(asyncssh.SSHClientSession[bytes]):
         self._news.set()
 
     async def read(self) -> tuple[Stream, bytes] | None:
-        """Return the next piece and its stream, or None when the wire has ended and everything was read."""
-        while not self._arrived:
+        """Return all that waits of one stream, or None when the wire has ended and everything was read.
+
+        A host sends each frame in a packet of its own, 60 for twelve questions; what came together is
+        handed on together.
+        """
+        while not self._held:
             if self._ended:
                 return None
             self._news.clear()
             await self._news.wait()
-        stream, data = self._arrived.popleft()
+        stream: Stream = "stdout" if self._arrived["stdout"] else "stderr"
+        data = b"".join(self._arrived[stream])
+        self._arrived[stream].clear()
         self._held -= len(data)
         if self._paused and self._held < _MOST_HELD // 2 and self._channel is not None:
             self._paused = False

@@ -178,12 +178,28 @@ async def test_a_person_is_asked_once_for_all_hosts() -> None:
     assert {id(credential) for credential in credentials} == {id(credentials[0])}
 
 
+async def test_what_was_prepared_is_not_asked_for_again() -> None:
+    asked: list[str] = []
+
+    def ask(text: Text) -> str:
+        asked.append(str(text))
+        return "hunter22"
+
+    store = CredentialStore(ask, masker=Masker())
+    hosts = [host(password("prompt", f"Password {number % 2}"), f"db{number}") for number in range(6)]
+    store.prepare(hosts)
+    assert asked == ["Password 0", "Password 1"]
+    for each in hosts:
+        await store.resolve(each)
+    assert asked == ["Password 0", "Password 1"]
+
+
 async def test_nobody_to_ask_and_no_answer_are_told_apart_for_each_host() -> None:
     with pytest.raises(CredentialUnusable, match="nobody can be asked"):
         await resolve(password("prompt", "Password"))
     store = CredentialStore(lambda text: None, masker=Masker())
     reference = password("prompt", "Password")
-    await store.prepare([host(reference)])
+    store.prepare([host(reference)])
     for name in ("db1", "db2"):
         with pytest.raises(CredentialUnusable, match="was not given") as refused:
             await store.resolve(host(reference, name))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory.errors import InvalidFile
+from inventory.errors import InvalidFile, UsageError
 from remote.known_hosts import HostKey, KnownHosts, fingerprint
 
 
@@ -86,6 +86,14 @@ def test_revoked_keys_are_told_for_their_host_and_for_every_host(tmp_path: Path)
     assert [key.revoked for key in known.keys("db1")] == [False, True, True]
     assert known.keys("db2") == (HostKey.of(SECOND.blob, revoked=True),)
     assert known.names() == ("db1",)
+
+
+@pytest.mark.parametrize("mark", ["@revoked db1", "@revoked *"])
+def test_a_revoked_key_is_not_enrolled(tmp_path: Path, mark: str) -> None:
+    known = store(tmp_path / "known_hosts", f"{mark} {FIRST.line}\n")
+    with pytest.raises(UsageError, match="is revoked"):
+        known.add("db1", SECOND, FIRST)
+    assert known.path.read_text() == f"{mark} {FIRST.line}\n"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -195,6 +196,14 @@ async def test_a_blocked_credential_is_not_even_connected_with(
     assert running.seen.connections == 1
 
 
+async def test_a_user_that_no_host_can_have_is_a_credential_that_cannot_be_used(
+    practice: StartPractice, connector: MakeConnector, reference: CredentialReference
+) -> None:
+    running = await practice(credential=replace(reference, user="anna\x07"))
+    assert await outcome(connector(), running.host) == "CredentialUnusable"
+    assert running.seen.connections == 0
+
+
 @pytest.fixture
 def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Start an SSH agent that holds nothing; end it, by pid."""
@@ -296,3 +305,12 @@ async def test_a_host_that_leaves_during_the_login_is_not_tried_again_by_itself(
             pass
     assert not isinstance(ended.value, ConnectFailed)
     assert await outcome(connector(breaker=breaker), running.host) == "CredentialBlocked"
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="the kernel cannot be told")
+async def test_the_kernel_watches_over_a_peer_that_goes_away(practice: StartPractice, connector: MakeConnector) -> None:
+    running = await practice()
+    async with connector()(running.host) as session:
+        opened = session._connection.get_extra_info("socket")
+        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 15
