@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ansible-rounds", type=int, default=3, help="of the slow one: a task for each probe")
     parser.add_argument("--peers", type=Path, default=Path.home() / ".cache" / "longarm-bench")
-    parser.add_argument("--only", default="", help="comma list of names, for a quick look")
+    parser.add_argument("--only", default="", help="names separated by ;, for a quick look")
     asked = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("bench: needs root, for a network namespace of its own")
@@ -156,7 +156,7 @@ def main() -> None:
         Runner(name="ansible, 12 tasks", command=peer(asked.peers, "ansible", "ansible_play.py"), at_most=asked.ansible_rounds),
     ]
     if asked.only:
-        runners = [runner for runner in runners if runner.name in asked.only.split(",")]
+        runners = [runner for runner in runners if runner.name in asked.only.split(";")]
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
         scratch = Path(folder)
         probes = scratch / "probes.json"
