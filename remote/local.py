@@ -84,9 +84,12 @@ class _PipeWire(asyncio.SubprocessProtocol):
     async def open(cls, command: Sequence[str]) -> _PipeWire:
         """Start `command`, or raise OSError."""
         loop = asyncio.get_running_loop()
-        transport, wire = await loop.subprocess_exec(cls, *command, env=_environment(), cwd="/", start_new_session=True)
-        wire._transport = transport  # noqa: SLF001  # our own constructor
+        _, wire = await loop.subprocess_exec(cls, *command, env=_environment(), cwd="/", start_new_session=True)
         return wire
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the child's transport (asyncio calls this before anything else)."""
+        self._transport = cast("asyncio.SubprocessTransport", transport)
 
     def write(self, data: bytes) -> None:
         """Queue `data` for the child's stdin."""

@@ -27,7 +27,7 @@ class NotABundle(ValueError):
 def read_manifest(script: bytes) -> Manifest:
     r"""Return what the head of `script` declares.
 
-    >>> read_manifest(b"# longarm-bundle/1\n# nonce ab12\n# question 0 cpu.load\n{\n:\n}\n")
+    >>> read_manifest(b"# longarm-bundle/1\n# nonce ab12\n# question 0 cpu.load\n{\n}\n# end ab12\n")
     Manifest(nonce='ab12', questions=('cpu.load',))
 
     Raises:
@@ -36,11 +36,13 @@ def read_manifest(script: bytes) -> Manifest:
     head, brace, body = script.partition(b"\n{\n")
     first, _, rest = head.decode(errors="replace").partition("\n")
     nonce, *rows = rest.split("\n")
-    if first != f"# {FORMAT}" or not nonce.startswith("# nonce ") or not brace or not body.endswith(b"\n}\n"):
+    if first != f"# {FORMAT}" or not nonce.startswith("# nonce ") or not brace:
         raise NotABundle(first[:80])
     for index, row in enumerate(rows):
         if not row.startswith(f"# question {index} "):
             raise NotABundle(row[:80])
+    if not body.endswith(f"}}\n# end {nonce.removeprefix('# nonce ')}\n".encode()):
+        raise NotABundle("its end is missing")
     questions = tuple(row.removeprefix(f"# question {index} ") for index, row in enumerate(rows))
     return Manifest(nonce=nonce.removeprefix("# nonce "), questions=questions)
 

@@ -23,7 +23,7 @@ la_begin() {
 	cd /
 	exec 3<&0 7>&2 8>&1
 	la_proc='' la_quick='' la_sid='' la_born=0 la_low=$$ la_elders=1 la_pend='' la_filter='' la_again='' la_who=user la_part=0 la_o=0 la_e=0
-	if la_stat "$$"; then
+	if la_stat "$$" 2>/dev/null; then
 		la_proc=1 la_born=$la_start
 		[ "$la_ses" = "$$" ] && la_sid=$$
 		[ -r "/proc/$$/task/$$/children" ] && la_quick=1
@@ -188,7 +188,7 @@ la_late() {
 		for la_p in $la_found; do
 			[ "${#la_left}" -gt 300 ] || la_left="$la_left $la_p"
 		done
-		la_kids "$la_above"
+		la_kids "$la_above" 2>/dev/null
 		for la_p in $la_list; do
 			case $la_keep in *" $la_p "*) ;; *) kill -KILL "$la_p" ;; esac
 		done
@@ -232,7 +232,8 @@ la_look() {
 	la_kids "$la_root"
 	la_add $la_list $la_dead
 	for la_elder in $la_elders; do
-		la_kids "$la_elder"
+		# orphans go to the first thread
+		la_kids "$la_elder" "$la_elder"
 		for la_p in $la_list; do
 			la_orphan "$la_p" && la_add "$la_p"
 		done
@@ -265,13 +266,13 @@ la_orphan() {
 		case $la_x in *"LONGARM_Q=$la_tok."*) return ;; esac
 	done <"/proc/$1/environ"
 	return 1
-} 2>/dev/null
+}
 
-# la_list: the children of a process.
+# la_list: the children of a process, or of one thread of it.
 la_kids() {
 	la_list=''
 	if [ "$la_quick" ]; then
-		for la_file in "/proc/$1/task/"*/children; do
+		for la_file in "/proc/$1/task/"${2:-*}/children; do
 			la_x=''
 			read -r la_x <"$la_file"
 			la_list="$la_list $la_x"
@@ -281,13 +282,14 @@ la_kids() {
 			case $la_x in "$1":*) la_list="$la_list ${la_x#*:}" ;; esac
 		done
 	fi
-} 2>/dev/null
+}
 
-# la_table: parent:child of all, for kernels without CONFIG_PROC_CHILDREN.
+# la_table: parent:child of all that can be ours, for kernels without CONFIG_PROC_CHILDREN.
 la_scan() {
 	la_table=''
 	for la_file in /proc/[0-9]*; do
-		la_stat "${la_file#/proc/}" && la_table="$la_table $la_pp:${la_file#/proc/}"
+		la_file=${la_file#/proc/}
+		[ "$la_file" -gt "$la_low" ] && la_stat "$la_file" && la_table="$la_table $la_pp:$la_file"
 	done
 }
 
@@ -323,7 +325,7 @@ la_stat() {
 	la_state=$1 la_pp=$2 la_ses=$4
 	shift 19
 	la_start=$1
-} 2>/dev/null
+}
 
 # la_main USER ROOT EITHER: the questions of each privilege, as lists; la_asks: the functions of those that want root.
 la_main() {

@@ -32,6 +32,7 @@ def write_script(questions: Sequence[Question], nonce: str) -> bytes:
         "la_main "
         + " ".join(quote(_list(asked, privilege)) for privilege in (Privilege.USER, Privilege.ROOT, Privilege.PREFER_ROOT)),
         "}",
+        f"# end {nonce}",
     ]
     return ("\n".join(lines) + "\n").encode()
 

@@ -7,7 +7,7 @@ import string
 import tracemalloc
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from remote.answer import Answer, Ended
@@ -231,7 +231,7 @@ def test_an_endless_line_is_not_held(line: bytes) -> None:
     exchange.feed_stdout(Mark(1, 2, "begin", 0, ("1.00", "user")).encode(NONCE))
     piece = (line * (32768 // len(line) + 1))[:32768]
     tracemalloc.start()
-    for _ in range(100):  # 3 MiB, ten times what may be kept
+    for _ in range(40):  # 1.25 MiB, five times what may be kept
         exchange.feed_stdout(piece)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -289,12 +289,11 @@ def test_a_script_says_what_it_asks() -> None:
     assert (manifest.nonce, manifest.questions) == (NONCE, ("cpu.load", "fs.stat"))
 
 
-@given(st.integers(min_value=0))
-@settings(max_examples=50)
-def test_a_script_that_did_not_arrive_whole_is_none(at: int) -> None:
+def test_a_script_that_did_not_arrive_whole_is_none() -> None:
     script = BundleExchange([Question(id="q", script="echo")], nonce=NONCE).script
-    with pytest.raises(NotABundle):
-        read_manifest(script[: at % len(script)])
+    for at in range(len(script)):
+        with pytest.raises(NotABundle):
+            read_manifest(script[:at])
 
 
 def test_each_exchange_has_a_nonce_of_128_bits() -> None:

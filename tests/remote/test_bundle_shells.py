@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import shutil
@@ -196,13 +197,17 @@ HUNG = {
 }
 
 
-@pytest.mark.parametrize("name", HUNG)
-async def test_a_hung_question_is_killed_with_all_it_started(session: LocalSession, name: str, mark: str) -> None:
-    hung = Question(id="hung", script=marking(mark, HUNG[name]), deadline_s=1)
-    answer = (await ask_between(session, hung))["hung"]
-    assert (answer.ended, answer.exit_status, answer.stdout) == (Ended.TIMED_OUT, None, b"before\n")
-    assert (answer.unkillable, answer.why) == ((), "")
-    assert answer.duration_ms >= 1000
+async def test_a_hung_question_is_killed_with_all_it_started(session: LocalSession, mark: str) -> None:
+    async def check(name: str, script: str) -> None:
+        hung = Question(id="hung", script=marking(mark, script), deadline_s=1)
+        answer = (await ask_between(session, hung))["hung"]
+        assert (answer.ended, answer.exit_status, answer.stdout) == (Ended.TIMED_OUT, None, b"before\n"), name
+        assert (answer.unkillable, answer.why) == ((), ""), name
+        assert answer.duration_ms >= 1000, name
+
+    async with asyncio.TaskGroup() as group:  # mostly waiting: all at once
+        for name, script in HUNG.items():
+            group.create_task(check(name, script))
 
 
 async def test_a_leftover_of_a_good_question_does_not_stay(session: LocalSession, mark: str) -> None:
@@ -280,9 +285,7 @@ async def test_a_question_that_kills_its_own_shell_has_no_status(session: LocalS
 
 VIOLENCE = {
     "asker": "read -r a b c asker rest </proc/self/stat; kill -KILL $asker",
-    "lane": (
-        "read -r a b c asker rest </proc/self/stat; read -r a b c lane rest </proc/$asker/stat; kill -KILL $lane"
-    ),
+    "lane": ("read -r a b c asker rest </proc/self/stat; read -r a b c lane rest </proc/$asker/stat; kill -KILL $lane"),
     "main": "kill -KILL $$; sleep 0.5; echo after",
     "group": "kill -KILL 0",
 }
