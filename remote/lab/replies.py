@@ -7,6 +7,7 @@ asking side tells it apart as one that was not run.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import asyncssh
 
@@ -36,9 +37,6 @@ async def _asked(process: asyncssh.SSHServerProcess[bytes]) -> Manifest | None:
     script = bytearray()
     while len(script) < _LONGEST_SCRIPT and (piece := await process.stdin.read(_PIECE)):
         script += piece
-        if script.endswith(b"\n}\n"):
-            try:
-                return read_manifest(bytes(script))
-            except NotABundle:
-                continue  # the end of a function in it: more is to come
+        with suppress(NotABundle):  # more is to come
+            return read_manifest(bytes(script))
     return None

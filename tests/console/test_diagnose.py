@@ -251,8 +251,9 @@ def test_a_second_signal_leaves_at_once_and_the_run_can_still_be_resumed(practic
     assert process.stderr and process.stdout
     told = process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    while not told.startswith(b"stopping"):
+    while told and not told.startswith(b"stopping"):
         told = process.stderr.readline()
+    assert told
     process.send_signal(signal.SIGINT)
     process.stderr.read()
     process.stdout.close()
