@@ -12,10 +12,10 @@ from functools import cache
 from typing import Final, Protocol, TypeAlias
 
 from inventory.errors import LongarmError, Text
-from reports.cases.port import CaseDiffers, CaseError, CaseFile, CaseSystem
-from reports.language import UnknownLanguage
-from reports.render import FORMATS, Audience, AudienceRefused, Format, render
+from reports.cases.port import CaseDiffers, CaseFile, CaseSystem
+from reports.render import FORMATS, Audience, Format, render
 from runner.record import Delivery, RunRecord
+from runner.store.errors import StoreFailed
 from runner.store.rows import OutboxRow, OutboxState
 
 REPORT: Final = Format.HTML
@@ -74,7 +74,9 @@ def _attempt(desk: Outbox, systems: Sequence[CaseSystem], masker: Leaks, row: Ou
         system = _system_of(systems, row)
         rendered = row if row.digest else _rendered(desk, masker, row, record)
         _send(desk, system, masker, rendered, record)
-    except (CaseError, Withheld, AudienceRefused, UnknownLanguage) as error:
+    except StoreFailed:
+        raise  # nothing could be noted on any row
+    except LongarmError as error:  # of this row only: a damaged run, say, does not keep the others from their cases
         return desk.outbox_failed(row.id, str(error))
     return desk.outbox_sent(row.id)
 

@@ -23,6 +23,7 @@ from reports.cases.testing import FakeCases, no_trouble
 from reports.render import Audience, Format, render
 from runner.desk import Desk
 from runner.record import RunRecord
+from runner.store.errors import StoreDamaged, StoreFailed
 from runner.store.rows import OutboxRow, OutboxState
 
 ROUNDS = 2000 if os.environ.get("LONGARM_SOAK") else 100
@@ -138,6 +139,31 @@ def test_an_error_stays_on_the_row_until_it_is_sent(clean: RunRecord) -> None:
     assert (failed.state, failed.attempts, failed.error) == ("failed", 1, "fake did not answer: connection reset")
     (sent,) = deliver(ledger, [cases], Masker())
     assert (sent.state, sent.error) == ("sent", "") and len(cases.received) == 1
+
+
+def test_a_run_that_cannot_be_read_keeps_no_other_from_its_case(clean: RunRecord) -> None:
+    class Damaged(Ledger):
+        def record(self, run: str) -> RunRecord:
+            if run == "20261101-000000-000000":
+                raise StoreDamaged(Path("home"), "ab12", "it is missing")
+            return super().record(run)
+
+    ledger = Damaged(clean, replace(owed(1, clean), run="20261101-000000-000000"), owed(2, clean))
+    cases = FakeCases("DEMO-1")
+    failed, sent = deliver(ledger, [cases], Masker())
+    assert (failed.state, failed.error) == ("failed", "evidence ab12 is damaged: it is missing")
+    assert sent.state == "sent" and len(cases.received) == 1
+
+
+def test_a_store_that_fails_is_no_matter_of_one_row(clean: RunRecord) -> None:
+    def trouble(moment: str) -> None:
+        if moment == "render":
+            raise StoreFailed(Path("home"), "No space left on device")
+
+    ledger = Ledger(clean, owed(1, clean), trouble=trouble)
+    with pytest.raises(StoreFailed):
+        deliver(ledger, [FakeCases("DEMO-1")], Masker())
+    assert ledger.rows[1].state is OutboxState.PENDING
 
 
 def test_a_secret_is_never_kept_nor_sent(small: RunRecord) -> None:
