@@ -47,24 +47,21 @@ class LocalSession:
         self._wires: set[_PipeWire] = set()
 
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
-        """Return exactly one answer for each question, asked in one shell."""
+        """Return exactly one answer for each question, asked in one shell, without waiting for the shell to end."""
         exchange = BundleExchange(questions)
         try:
             wire = await _PipeWire.open(self._shell)
         except OSError as error:
             return exchange.finish(f"no shell: {error}")
         self._wires.add(wire)
-        try:
-            return await drive(exchange, wire, deadline_s=deadline_s)
-        finally:
-            await wire.ended()
-            self._wires.discard(wire)
+        return await drive(exchange, wire, deadline_s=deadline_s)  # which closes the wire; its end is awaited on leaving
 
     async def leave(self) -> None:
-        """End what still runs; never raises."""
-        for wire in tuple(self._wires):
+        """End what still runs and return once it is gone; never raises."""
+        wires, self._wires = self._wires, set()
+        for wire in wires:
             wire.close()
-            await wire.ended()
+        await asyncio.gather(*(wire.ended() for wire in wires))
 
 
 class _PipeWire(asyncio.SubprocessProtocol):
@@ -135,9 +132,11 @@ class _PipeWire(asyncio.SubprocessProtocol):
                 await self._exited.wait()
                 while self._transport.get_returncode() != 0 and _group_lives(group):  # noqa: ASYNC110  # killed: its guard does the rest
                     await asyncio.sleep(0.02)  # the end of a process group is no event
-        except TimeoutError:
+        except (TimeoutError, asyncio.CancelledError) as cut:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGKILL)
+            if isinstance(cut, asyncio.CancelledError):
+                raise
         finally:
             self._transport.close()
 

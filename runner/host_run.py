@@ -55,6 +55,8 @@ OUTCOMES: tuple[tuple[type[RemoteError], Outcome], ...] = (
 
 GRACE_S = 1.0
 """A job that keeps its deadline brings partial answers back; past this it is cut off without them."""
+LEAVING_S = 5.0
+"""How long leaving a host may take once its answers are there; it costs none of them."""
 
 _log = logging.getLogger(__name__)
 
@@ -82,17 +84,26 @@ async def run_host(host: Host, job: Job[T], connect: Connect, *, deadline_s: flo
     """
     started_at, now = clock(), asyncio.get_running_loop().time
     over = now() + deadline_s
+    done: list[HostRun[T]] = []
     try:
         async with asyncio.timeout_at(over) as limit, connect(host) as session:
             limit.reschedule(over + GRACE_S)
             value = await job(session, max(over - now(), 0.001))
-        return HostRun(host=host, started_at=started_at, ended_at=clock(), value=value)
-    except RemoteError as error:
-        return _stopped(host, error, started_at, clock())
-    except TimeoutError:
-        return _stopped(host, DeadlineExceeded(host.name, deadline_s), started_at, clock())
-    except Exception as bug:  # noqa: BLE001 - a fault of ours: shown as such, and the run goes on
-        return broken(HostRun(host=host, started_at=started_at, ended_at=clock()), bug)
+            done.append(HostRun(host=host, started_at=started_at, ended_at=clock(), value=value))
+            limit.reschedule(now() + LEAVING_S)
+    except Exception as error:  # noqa: BLE001 - a fault of ours: shown as such, and the run goes on
+        if not done:
+            return _without_value(host, error, started_at, clock(), deadline_s)
+        _log.warning("leaving host %s failed, its answers stand", host.name, exc_info=error)
+    return done[0]
+
+
+def _without_value(host: Host, error: Exception, started_at: datetime, ended_at: datetime, deadline_s: float) -> HostRun[T]:
+    if isinstance(error, TimeoutError):
+        error = DeadlineExceeded(host.name, deadline_s)
+    if isinstance(error, RemoteError):
+        return _stopped(host, error, started_at, ended_at)
+    return broken(HostRun(host=host, started_at=started_at, ended_at=ended_at), error)
 
 
 def attempt(make: Callable[[], T]) -> T | Exception:

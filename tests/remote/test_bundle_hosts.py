@@ -48,7 +48,10 @@ def prepared(tmp_path: Path) -> RunIn:
 
 
 async def ask(session: LocalSession, *questions: Question) -> Mapping[str, Answer]:
-    return await session.ask(questions, deadline_s=DEADLINE_S)
+    try:
+        return await session.ask(questions, deadline_s=DEADLINE_S)
+    finally:
+        await session.leave()
 
 
 # --- disks ---------------------------------------------------------------------------------------------------------
@@ -172,7 +175,6 @@ async def test_a_host_without_proc_is_honest(shell: str, prepared: RunIn) -> Non
     assert [answer.ended for answer in answers.values()] == [Ended.EXITED, Ended.TIMED_OUT, Ended.EXITED]
     assert answers["last"].stdout == b"last\n"
     assert "may still run" in answers["hung"].why
-    await session.leave()
 
 
 @needs_root

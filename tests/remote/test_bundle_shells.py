@@ -46,7 +46,10 @@ def session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def ask(session: LocalSession, *questions: Question) -> Mapping[str, Answer]:
-    answers = await session.ask(questions, deadline_s=DEADLINE_S)
+    try:
+        answers = await session.ask(questions, deadline_s=DEADLINE_S)
+    finally:
+        await session.leave()
     assert answers.keys() == {question.id for question in questions}
     return answers
 

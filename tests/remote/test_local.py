@@ -97,7 +97,7 @@ async def test_the_deadline_of_the_whole_call_ends_everything(mark: str) -> None
         start = time.monotonic()
         answers = await session.ask(questions, deadline_s=1.5)
         assert time.monotonic() - start < 1.5 + 5
-        assert not alive(mark)
+    assert not alive(mark)
     assert [answer.ended for answer in answers.values()] == [Ended.EXITED, Ended.LOST, Ended.NOT_RUN]
     assert {answers[name].why for name in ("hung", "last")} == {"no end after 1.5 s"}
     assert not children()
@@ -145,6 +145,7 @@ async def test_no_shell_is_an_answer_and_not_an_exception() -> None:
 async def test_what_is_no_shell_says_so(script: str, words: str) -> None:
     session = LocalSession(HERE, shell=("/bin/sh", "-c", script))
     answers = await session.ask([Question(id="q", script=":")], deadline_s=1 if "no end" in words else DEADLINE_S)
+    await session.leave()
     assert (answers["q"].ended, answers["q"].exit_status) == (Ended.NOT_RUN, None)
     assert words in answers["q"].why
 
@@ -153,6 +154,7 @@ async def test_a_shell_that_greets_does_no_harm() -> None:
     script = "printf 'Welcome!\\n\\033[1mLast login\\n'; echo motd >&2; exec /bin/sh"
     session = LocalSession(HERE, shell=("/bin/sh", "-c", script))
     answers = await session.ask([Question(id="q", script="echo x")], deadline_s=DEADLINE_S)
+    await session.leave()
     assert (answers["q"].ended, answers["q"].stdout, answers["q"].stderr) == (Ended.EXITED, b"x\n", b"")
 
 

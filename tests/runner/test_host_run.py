@@ -1,0 +1,59 @@
+"""One host: what its deadline costs, and that leaving it costs nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from inventory.host import Host, Transport
+from remote.answer import Answer, Ended
+from remote.local import open_local
+from remote.question import Question
+from remote.session import Session
+from remote.testing import FakeConnect, FakeHost
+from runner import host_run
+from runner.host_run import run_host
+
+HERE = Host(name="here", address="127.0.0.1", transport=Transport.LOCAL)
+ASKED = (Question(id="first", script="echo first"), Question(id="hung", script="sleep 60", deadline_s=100))
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def asked(session: Session, left_s: float) -> Mapping[str, Answer]:
+    return await session.ask(ASKED, deadline_s=left_s)
+
+
+async def test_this_machine_keeps_what_it_has_when_its_deadline_passes() -> None:
+    ended = await run_host(HERE, asked, open_local, deadline_s=3, clock=now)
+    assert ended.outcome is None
+    assert ended.value is not None
+    assert {name: answer.ended for name, answer in ended.value.items()} == {"first": Ended.EXITED, "hung": Ended.LOST}
+    assert ended.value["first"].stdout == b"first\n"
+
+
+async def named(session: Session, left_s: float) -> str:
+    return session.host.name
+
+
+@pytest.mark.parametrize("fails", [True, False], ids=["raises", "hangs"])
+async def test_leaving_a_host_costs_no_answers(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_run, "LEAVING_S", 0.01)
+    fake = FakeConnect({"here": FakeHost()})
+
+    @asynccontextmanager
+    async def connect(host: Host) -> AsyncIterator[Session]:
+        async with fake(host) as session:
+            yield session
+        if fails:
+            raise OSError("cannot leave")
+        await asyncio.Event().wait()
+
+    ended = await run_host(HERE, named, connect, deadline_s=60, clock=now)
+    assert (ended.value, ended.outcome, ended.error) == ("here", None, None)
