@@ -14,7 +14,6 @@ from inventory.errors import Text
 lab = Group("lab", Text("Practice hosts on this machine, for training and trying out."))
 
 _COLUMNS = {
-    "scenario": Text("scenario"),
     "title": Text("title"),
     "learn": Text("what one can learn"),
     "hosts": Text("running hosts"),
@@ -49,7 +48,6 @@ def list_(settings: Settings) -> None:
     here = keeper.running(settings.home)
     rows = [
         {
-            "scenario": scenario.name,
             "title": scenario.title[spoken()],
             "learn": scenario.learn[spoken()],
             "hosts": tuple(host.name for host in here.hosts if host.scenario == scenario.name) if here else (),

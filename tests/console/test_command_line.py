@@ -69,6 +69,12 @@ def test_every_form_of_a_list(console: Console) -> None:
     assert console("inventory", "show", "web1", "--json").json()["hosts"][0]["platform"] == "linux"
 
 
+def test_the_list_of_practice_hosts_does_not_name_what_ails_them(console: Console) -> None:
+    rows = console("lab", "list", "--json").json()
+    assert [set(row) for row in rows] == [{"title", "learn", "hosts"}] * 9
+    assert "full-disk" not in console("lab", "list").out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
