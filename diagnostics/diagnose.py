@@ -30,14 +30,18 @@ def diagnose(evidence: Evidence, context: Context, library: Library) -> Diagnosi
 
 
 def result_of(check: Check, evidence: Evidence, context: Context, found: Mapping[str, Found]) -> CheckResult:
-    """Return how one check ends: not applicable before unknown, unknown before anything is judged."""
+    """Return how one check ends: not applicable before unknown, unknown before anything is judged.
+
+    What the inventory expects is there or missing: a check of that is never not applicable because its probe found
+    nothing to ask (an expected service on a host without systemd may run or not: nobody saw it).
+    """
     if evidence.platform not in check.platforms:
         return not_applicable(check, Why(reason=Reason.PLATFORM, detail=evidence.platform))
     if check.expects and not getattr(context, check.expects):
         return not_applicable(check, Why(reason=Reason.NOT_EXPECTED, detail=check.expects))
     whys = [fact for name in check.needs if isinstance(fact := found[name], Why)]
     absent = [why for why in whys if why.reason is Reason.NOTHING_THERE]
-    if absent:
+    if absent and not check.expects:
         return not_applicable(check, absent[0])
     if whys:
         return unknown(check, whys)

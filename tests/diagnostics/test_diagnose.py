@@ -127,7 +127,14 @@ def test_not_applicable_comes_before_unknown(judged: Callable[..., CheckResult])
         reason=Reason.NOTHING_THERE, question="disk.list", detail="lsdisk"
     )
     assert judged("disk-none", lost).verdict is Verdict.UNKNOWN
+    assert judged("disk-expected", "absent\n").why == Why(reason=Reason.NOT_EXPECTED, detail="services")
     assert judged("disk-none", "", up=answered(b"")).why == Why(reason=Reason.DOES_NOT_APPLY, detail="facts.sys_up.up_s > 0")
+
+
+def test_what_is_expected_is_unknown_where_it_cannot_be_asked_for(judged: Callable[..., CheckResult]) -> None:
+    result = judged("disk-expected", "absent\n", services=("a",))
+    assert result.verdict is Verdict.UNKNOWN
+    assert result.unseen == (Why(reason=Reason.NOTHING_THERE, question="disk.list", detail="lsdisk"),)
 
 
 def test_a_check_without_items_judges_the_host(judged: Callable[..., CheckResult]) -> None:
