@@ -42,10 +42,15 @@ class CauseRule:
 def explain(
     results: Sequence[CheckResult], rules: Sequence[CauseRule], facts: Mapping[str, Any]
 ) -> tuple[tuple[Link, ...], tuple[Unchecked, ...]]:
-    """Return the links between the findings of one host, without circles, and what an unknown check could explain."""
+    """Return the links between the findings of one host, without circles, and what could explain more but was not seen.
+
+    Not seen is a cause whose check is unknown, and a link whose `when` needs a fact that was not read.
+    """
     findings: dict[str, list[Finding]] = {result.check: list(result.findings) for result in results}
-    links = acyclic(strongest(link for rule in rules for link in _links(rule, findings, facts)))
-    explained = {(link.rule, link.effect) for link in links}
+    told = [one for rule in rules for one in _told(rule, findings, facts)]
+    links = acyclic(strongest(one for one in told if isinstance(one, Link)))
+    explained = {(one.rule, one.effect) for one in links}
+    linked = {(check, link.effect) for link in links for check, ones in findings.items() if link.cause in {x.id for x in ones}}
     hidden = {result.check for result in results if result.verdict is Verdict.UNKNOWN or result.unseen}
     unchecked = {
         (finding.id, rule.cause): Unchecked(finding=finding.id, check=rule.cause, rule=rule.id)
@@ -54,6 +59,9 @@ def explain(
         for finding in _effects(rule, findings)
         if (rule.id, finding.id) not in explained and _may_explain(rule, finding, facts)
     }
+    for one in told:
+        if isinstance(one, Unchecked) and (one.check, one.finding) not in linked:
+            unchecked.setdefault((one.finding, one.check), one)
     return links, tuple(unchecked[key] for key in sorted(unchecked))
 
 
@@ -62,14 +70,17 @@ def _effects(rule: CauseRule, findings: Mapping[str, list[Finding]]) -> Iterator
         yield from findings.get(check, ())
 
 
-def _links(rule: CauseRule, findings: Mapping[str, list[Finding]], facts: Mapping[str, Any]) -> Iterator[Link]:
+def _told(rule: CauseRule, findings: Mapping[str, list[Finding]], facts: Mapping[str, Any]) -> Iterator[Link | Unchecked]:
+    """Yield what a rule says of each pair of a cause and an effect: a link, or that a fact was missing to tell."""
     scope = _scope(rule, facts)
     pairs = (
         (cause, effect) for cause in findings.get(rule.cause, ()) for effect in _effects(rule, findings) if cause != effect
     )
     for cause, effect in islice(pairs, MAX_PAIRS):
-        weight = weight_of(rule, cause, effect, scope)
-        if weight >= LOWEST_WEIGHT:
+        weight, decided = weight_of(rule, cause, effect, scope)
+        if weight >= LOWEST_WEIGHT and not decided:
+            yield Unchecked(finding=effect.id, check=rule.cause, rule=rule.id)
+        elif weight >= LOWEST_WEIGHT:
             yield Link(
                 cause=cause.id,
                 effect=effect.id,
@@ -80,19 +91,23 @@ def _links(rule: CauseRule, findings: Mapping[str, list[Finding]], facts: Mappin
             )
 
 
-def weight_of(rule: CauseRule, cause: Finding, effect: Finding, scope: Scope) -> float:
-    """Return how strongly `cause` explains `effect` by `rule`; 0.0 where it does not, or where that is undecided."""
+def weight_of(rule: CauseRule, cause: Finding, effect: Finding, scope: Scope) -> tuple[float, bool]:
+    """Return how strongly `cause` explains `effect` by `rule`, 0.0 where it does not, and whether `when` was decided.
+
+    Undecided, it is the weight that the link has if `when` holds. A boost that is undecided is not given.
+    """
     scope.set("cause", side_of(cause))
     scope.set("effect", side_of(effect))
-    if rule.when and not _holds(rule.when, scope):
-        return 0.0
-    weight = rule.boost_weight if rule.boost_when and _holds(rule.boost_when, scope) else rule.weight
+    holds = _decided(rule.when, scope) if rule.when else True
+    if holds is False:
+        return 0.0, True
+    weight = rule.boost_weight if rule.boost_when and _decided(rule.boost_when, scope) else rule.weight
     if rule.by_events:
         if not (cause.dated and effect.dated and cause.since and effect.since):
             weight -= UNDATED
         elif cause.since > effect.since + SLACK:
-            return 0.0
-    return round(weight, 3)
+            return 0.0, True
+    return round(weight, 3), holds is not None
 
 
 def side_of(finding: Finding) -> dict[str, Any]:
@@ -106,21 +121,19 @@ def _scope(rule: CauseRule, facts: Mapping[str, Any]) -> Scope:
     return Scope({"facts": facts, "cause": {}, "effect": {}}, needs)
 
 
-def _holds(expression: Expression, scope: Scope) -> bool:
+def _decided(expression: Expression, scope: Scope) -> bool | None:
+    """Tell whether an expression holds; None where that is undecided."""
     try:
         return expression.holds(scope)
     except Undecided:
-        return False
+        return None
 
 
 def _may_explain(rule: CauseRule, effect: Finding, facts: Mapping[str, Any]) -> bool:
     """Tell whether a rule could hold for an effect while nothing is known of its cause: all but a clear no."""
     scope = _scope(rule, facts)
     scope.set("effect", side_of(effect))
-    try:
-        return rule.when is None or rule.when.holds(scope)
-    except Undecided:
-        return True
+    return rule.when is None or _decided(rule.when, scope) is not False
 
 
 def strongest(links: Iterable[Link]) -> list[Link]:

@@ -110,7 +110,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unchecked:
-    """A finding that a check could explain which is unknown on this host: «not checked: X could explain this»."""
+    """A finding that a check could explain, had all been seen: «not checked: X could explain this»."""
 
     finding: str
     check: str

@@ -101,6 +101,23 @@ def test_facts_that_are_missing_make_no_link(library: Library) -> None:
     assert [link.weight for link in explain(results, rules(library, rule), {"disk_list": {"count": 2}})[0]] == [0.75]
 
 
+def test_a_link_that_a_missing_fact_left_open_is_named(library: Library) -> None:
+    """The cause was found; that it explains the effect hangs on a fact which was not read."""
+    rule = RULE.replace("when: effect", "when: facts.disk_list.count > 1 && effect")
+    both = found(finding("disk-full", "a"), finding("disk-expected", "a1"))
+    links, unchecked = explain(both, rules(library, rule), {})
+    assert links == ()
+    assert [(one.finding, one.check, one.rule) for one in unchecked] == [("h/disk-expected/disk=a1", "disk-full", "r")]
+    elsewhere = found(finding("disk-full", "zz"), finding("disk-expected", "a1"))
+    assert explain(elsewhere, rules(library, rule), {})[1] == ()  # a clear no, whatever the missing fact is
+    assert explain(both, rules(library, rule.replace("0.7", "0.55")), {})[1] == ()  # too weak a link anyway
+    late = found(finding("disk-full", "a", since=T0 + timedelta(hours=1)), finding("disk-expected", "a1", since=T0))
+    assert explain(late, rules(library, rule), {})[1] == ()
+    other = rule + RULE.replace("rule: r", "rule: s")
+    links, unchecked = explain(both, rules(library, other), {})
+    assert ([link.rule for link in links], unchecked) == (["s"], ())  # explained by the same check another way
+
+
 def test_the_unknown_cause_of_an_effect_is_named_unless_it_cannot_be(library: Library) -> None:
     lost = CheckResult(check="disk-full", verdict=Verdict.UNKNOWN, why=Why(reason=Reason.LOST))
     effect = found(finding("disk-expected", "a1"))
