@@ -114,18 +114,25 @@ class Check:
         return value if whole else float(value)
 
 
-def out_of_order(thresholds: Mapping[str, int | float]) -> str:
+def out_of_order(thresholds: Mapping[str, int | float], shipped: Mapping[str, int | float] | None = None) -> str:
     """Return the name of a threshold on the wrong side of its neighbours, "" where all is well.
 
-    A warning comes before a critical finding, and a clear bound lies on the calm side of its bound
-    (warning and critical were once swapped in a release of node-mixin: its PR 2373).
+    A clear bound lies on the calm side of its bound. Which side that is, the `shipped` values say: above a warning
+    lies what is worse where their critical bound is the higher one. Against them a warning must also come before a
+    critical finding (the two were once swapped in a release of node-mixin: its PR 2373); thresholds on their own,
+    as a check is loaded, give the direction themselves, so their order cannot be wrong.
 
     >>> out_of_order({"warning": 90.0, "warning_clear": 80.0, "critical": 98.0, "critical_clear": 99.0})
     'critical_clear'
+    >>> out_of_order({"warning": 99.0, "critical": 98.0}, {"warning": 90.0, "critical": 98.0})
+    'warning'
     """
-    if not {"warning", "critical"} <= set(thresholds):
+    shipped = thresholds if shipped is None else shipped
+    if not {"warning", "critical"} <= set(thresholds) & set(shipped):
         return ""
-    upwards = thresholds["critical"] >= thresholds["warning"]
+    upwards = shipped["critical"] >= shipped["warning"]
+    if thresholds["critical"] != thresholds["warning"] and (thresholds["critical"] > thresholds["warning"]) is not upwards:
+        return "warning"
     for bound in ("warning", "critical"):
         if (clear := thresholds.get(f"{bound}_clear")) is not None:
             calm = clear <= thresholds[bound] if upwards else clear >= thresholds[bound]

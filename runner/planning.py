@@ -111,7 +111,7 @@ def _check_thresholds(thresholds: Thresholds, hosts: Sequence[Host], library: Li
         host, value = own
         if not isinstance(value, Mapping) or not all(isinstance(values, Mapping) for values in value.values()):
             raise UsageError(Text("the thresholds of host {host} are not mappings by check", host=host.name))
-        for problem in library.threshold_problems(merged({}, value)):
+        for problem in library.threshold_problems(merged(thresholds, value)):
             raise UsageError(Text("the thresholds of host {host}: {problem}", host=host.name, problem=problem))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from diagnostics.cause_files import load_causes
 from diagnostics.causes import CauseRule
-from diagnostics.check import Check
+from diagnostics.check import Check, out_of_order
 from diagnostics.check_files import load_checks
 from diagnostics.content import Content
 from diagnostics.finding import Param
@@ -84,14 +84,28 @@ class Library:
         return tuple(with_expectations(probe.question, expect) for probe in probes if platform in probe.platforms)
 
     def threshold_problems(self, overrides: Mapping[str, Mapping[str, Param]]) -> Iterator[Text]:
-        """Yield what is wrong with overrides of thresholds: checks or names that do not exist, values of another type."""
+        """Yield what is wrong with overrides of thresholds.
+
+        Checks or names that do not exist, values of another type, a bound on the wrong side of its neighbours as they
+        stand with the other values of the check.
+        """
         for name, values in overrides.items():
             if name not in self.checks:
                 yield Text("there is no check “{name}”", name=name)
                 continue
-            for threshold, value in values.items():
-                if isinstance(problem := self.checks[name].threshold(threshold, value), Text):
-                    yield problem
+            check = self.checks[name]
+            read = {threshold: check.threshold(threshold, value) for threshold, value in values.items()}
+            problems = [value for value in read.values() if isinstance(value, Text)]
+            yield from problems
+            bounds = {**check.thresholds} | {key: value for key, value in read.items() if not isinstance(value, Text)}
+            if not problems and (wrong := out_of_order(bounds, check.thresholds)):
+                given = ", ".join(f"{bound} {value:g}" for bound, value in bounds.items())
+                yield Text(
+                    "the threshold {check}.{name} lies on the wrong side of its bound ({given})",
+                    check=name,
+                    name=wrong,
+                    given=given,
+                )
 
 
 def with_expectations(question: Question, expect: Expectations) -> Question:

@@ -124,6 +124,33 @@ def test_clear_bounds_lie_on_the_calm_side(thresholds: dict[str, float], wrong: 
 
 
 @pytest.mark.parametrize(
+    ("overrides", "wrong"),
+    [
+        ({"warning": 85}, ""),
+        ({"warning": 98}, ""),  # no warning before the critical finding, but none after it either
+        ({"warning": 99}, "warning"),
+        ({"critical": 89.0, "critical_clear": 85.0}, "warning"),
+        ({"warning": 95, "warning_clear": 96.0}, "warning_clear"),
+        ({"warning": 70}, "warning_clear"),
+        ({"warning": 70, "warning_clear": 60}, ""),
+        ({"critical": 99, "critical_clear": 99.5}, "critical_clear"),
+    ],
+)
+def test_overrides_keep_the_order_of_the_shipped_thresholds(library: Library, overrides: dict[str, float], wrong: str) -> None:
+    told = [str(problem) for problem in library.threshold_problems({"disk-full": overrides})]
+    assert [text.partition(" (")[0] for text in told] == (
+        [f"the threshold disk-full.{wrong} lies on the wrong side of its bound"] if wrong else []
+    )
+    assert all(f"{name} {value:g}" in text for text in told for name, value in overrides.items())
+
+
+def test_the_order_of_bounds_that_fall_is_kept_too() -> None:
+    falling = {"warning": 10.0, "critical": 5.0}
+    assert out_of_order({"warning": 4.0, "critical": 5.0}, falling) == "warning"
+    assert out_of_order({"warning": 20.0, "critical": 5.0}, falling) == ""
+
+
+@pytest.mark.parametrize(
     ("template", "unknown"),
     [
         ("{{ subject.a | percent }} {% if params.b is none %}x{% else %}{{ params.b|bytes }}{% endif %}", []),
