@@ -7,6 +7,12 @@ that got no verdict (the host hung up, the deadline passed) counts as rejected w
 the host may have counted it. Rejections add up over the whole run; a success in between takes none back, since
 the hosts that refuse are those where a lock is in the making.
 
+Each acceptance lets `limit` more offers be on their way together, so that a right password does not hold up a
+run: after k acceptances at most limit * (k + 1). The first rejection narrows this for the rest of the run to the
+rejections that are left. What is on its way at that moment cannot be called back, so that a password that was
+right and turns wrong in the middle (it expired, somebody changed it) can be rejected limit * (k + 1) times, and
+never more often than there are hosts at work; one that nobody accepted never more than `limit` times.
+
 A **key** locks nothing. It is blocked only as long as nobody has accepted it: then it is the wrong key, and
 offering it on costs time and looks like an attack. Once accepted it is right, and a host that refuses it
 is that host's matter.
@@ -27,8 +33,20 @@ from remote.errors import CredentialBlocked
 class _Tally:
     on_their_way: int = 0
     rejected: int = 0
-    accepted: bool = False
+    unanswered: int = 0
+    """Offers without a verdict: the first acceptance shows that they were right."""
+    acceptances: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def against(self) -> int:
+        """Return how many offers count as rejected."""
+        return self.rejected if self.acceptances else self.rejected + self.unanswered
+
+    def room(self, limit: int) -> int:
+        """Return how many more offers may be on their way now."""
+        window = limit - self.against if self.rejected else limit * (self.acceptances + 1) - self.against
+        return window - self.on_their_way
 
     def wake(self) -> None:
         """Let everybody who waits for a turn look again."""
@@ -53,14 +71,15 @@ class Turn:
 
     def unanswered(self) -> None:
         """The password went out and no verdict came back."""
-        self._end(rejected=self._tally is not None and not self._tally.accepted)
+        self._end(unanswered=True)
 
-    def _end(self, *, accepted: bool = False, rejected: bool = False) -> None:
+    def _end(self, *, accepted: bool = False, rejected: bool = False, unanswered: bool = False) -> None:
         if (tally := self._tally) is not None:
             self._tally = None
             tally.on_their_way -= 1
-            tally.accepted |= accepted
+            tally.acceptances += accepted
             tally.rejected += rejected
+            tally.unanswered += unanswered
             tally.wake()
 
 
@@ -75,13 +94,13 @@ class Breaker:
     def check(self, host: Host, credential: Credential) -> None:
         """Raise CredentialBlocked if the credential is not to be offered to `host` any more."""
         tally = self._tally(credential)
-        if tally.rejected >= self.limit and (credential.password is not None or not tally.accepted):
-            raise CredentialBlocked(host.name, credential.name, tally.rejected)
+        if tally.against >= self.limit and (credential.password is not None or not tally.acceptances):
+            raise CredentialBlocked(host.name, credential.name, tally.against)
 
     def accepted(self, credential: Credential) -> None:
         """Count that a host accepted one of the credential's keys."""
         if credential.password is None:
-            self._tally(credential).accepted = True
+            self._tally(credential).acceptances += 1
 
     def rejected(self, credential: Credential) -> None:
         """Count that a host refused all of the credential's keys."""
@@ -93,7 +112,7 @@ class Breaker:
         tally = self._tally(credential)
         while True:
             self.check(host, credential)
-            if tally.accepted or tally.rejected + tally.on_their_way < self.limit:
+            if tally.room(self.limit) > 0:
                 return Turn(tally)
             await tally.changed.wait()
 

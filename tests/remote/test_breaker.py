@@ -27,7 +27,49 @@ async def test_an_unproven_password_has_as_many_turns_as_rejections_are_left() -
     assert not waiting.done()
     first.accepted()
     await waiting
-    await turns(breaker, 50)
+    await turns(breaker, 3)
+    assert await in_flight_at_most(breaker, 50) == 0  # 2 + 1 + 3 are on their way: twice the limit
+
+
+async def in_flight_at_most(breaker: Breaker, asked: int) -> int:
+    """Return how many of so many that ask get a turn at once."""
+    asking = [asyncio.create_task(breaker.turn(HOST, PASSWORD)) for _ in range(asked)]
+    await asyncio.sleep(0)
+    granted = sum(one.done() for one in asking)
+    for one in asking:
+        one.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+    return granted
+
+
+@pytest.mark.parametrize(("acceptances", "window"), [(0, 3), (1, 6), (2, 9), (10, 33)])
+async def test_each_acceptance_lets_as_many_more_go_out_together(acceptances: int, window: int) -> None:
+    breaker = Breaker(limit=3)
+    for _ in range(acceptances):
+        (turn,) = await turns(breaker, 1)
+        turn.accepted()
+    assert await in_flight_at_most(breaker, 50) == window
+
+
+async def test_a_password_that_turns_wrong_is_rejected_by_those_on_their_way_and_nobody_else() -> None:
+    breaker = Breaker(limit=3)
+    (good,) = await turns(breaker, 1)
+    good.accepted()
+    running = await turns(breaker, 6)
+    waiting = [asyncio.create_task(breaker.turn(HOST, PASSWORD)) for _ in range(44)]
+    for turn in running:
+        turn.rejected()
+        await asyncio.sleep(0)
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(error, CredentialBlocked) for error in ended)
+
+
+async def test_the_first_rejection_narrows_for_good_what_goes_out_together() -> None:
+    breaker = Breaker(limit=3)
+    for verdict in (Turn.accepted, Turn.accepted, Turn.rejected, Turn.accepted):
+        (turn,) = await turns(breaker, 1)
+        verdict(turn)
+    assert await in_flight_at_most(breaker, 50) == 2
 
 
 async def test_who_waits_is_blocked_once_the_last_rejection_is_in() -> None:
@@ -61,7 +103,8 @@ async def test_no_verdict_counts_until_the_password_is_proven() -> None:
         turn.unanswered()
     (good,) = await turns(breaker, 1)
     good.accepted()
-    for turn in await turns(breaker, 20):
+    for _ in range(20):
+        (turn,) = await turns(breaker, 1)
         turn.unanswered()
     breaker.check(HOST, PASSWORD)
 
