@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import queue
+import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +40,10 @@ class Writer:
     """
 
     def __init__(self, home: Path, engine: Engine, blobs: Blobs, apply: Callable[[Connection, Change], None]) -> None:
-        self._home, self._engine, self._blobs, self._apply = home, engine, blobs, apply
+        """Connect and start the thread, or raise StoreFailed: past this every change that comes in is answered."""
+        self._home, self._blobs, self._apply = home, blobs, apply
+        with _told(home):
+            self._connection = engine.connect()
         self._queue: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
         self._thread.start()
@@ -55,7 +60,7 @@ class Writer:
         self._thread.join()
 
     def _serve(self) -> None:
-        with self._engine.connect() as connection:
+        with self._connection as connection:
             while (first := self._queue.get()) is not None:
                 group, last = self._gather(first)
                 self._keep_all(connection, group)
@@ -80,17 +85,24 @@ class Writer:
                 self._keep_all(connection, [pending])
 
     def _keep(self, connection: Connection, group: Sequence[Pending]) -> None:
-        try:
+        with _told(self._home):
             self._blobs.write(data for pending in group for data in pending.blobs)
             with connection.begin():
                 for pending in group:
                     self._apply(connection, pending.change)
-        except DBAPIError as error:
-            raise StoreFailed(self._home, str(error.orig)) from error
-        except (SQLAlchemyError, OSError) as error:
-            raise StoreFailed(self._home, str(error)) from error
         for pending in group:
             pending.done.set_result(None)
+
+
+@contextmanager
+def _told(home: Path) -> Iterator[None]:
+    """Turn what the disk or the database says into a StoreFailed of this home."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise StoreFailed(home, str(error.orig)) from error
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise StoreFailed(home, str(error)) from error
 
 
 class _Settling:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runner.desk import Desk
 from runner.store import opening
 from runner.store.blobs import Blobs, digest_of
 from runner.store.changes import EndHost
@@ -94,6 +95,19 @@ def test_what_is_not_a_database_is_refused(home: Path) -> None:
     for write in (True, False):
         with pytest.raises(StoreFailed, match="not a database"):
             open_store(home, write=write)
+
+
+def test_a_database_that_cannot_be_set_up_is_said_and_frees_the_home(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """WAL, which some tools switch off, cannot be switched on again while somebody reads."""
+    monkeypatch.setattr(opening, "_BUSY_TIMEOUT_MS", 10)
+    with closing(sqlite3.connect(opening.database(made), isolation_level=None)) as reader:
+        reader.execute("PRAGMA journal_mode=delete")
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM run").fetchone()
+        with pytest.raises(StoreFailed, match="locked"), Desk.open(made, write=True):
+            pass
+    with Desk.open(made, write=True) as desk:
+        assert desk.runs() == ()
 
 
 def test_a_home_without_a_store_reads_as_empty_and_stays_so(home: Path) -> None:
