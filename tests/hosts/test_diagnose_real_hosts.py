@@ -240,7 +240,7 @@ def test_a_host_that_goes_away_is_accounted_for(
     assert answers(out)[spare, "slow"]["rc"] is None
     assert answers(out)[spare, "first"]["stdout"] == "first\n", "what had arrived is kept"
     if fault == "session killed":
-        gone = "for i in $(seq 100); do pgrep -f 'sleep 4322' >/dev/null || exit 0; sleep 0.1; done; exit 1"
+        gone = "for i in $(seq 100); do pgrep -f '[s]leep 4322' >/dev/null || exit 0; sleep 0.1; done; exit 1"
         lab.enter(spare, gone)
 
 
