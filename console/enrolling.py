@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from console.listing import show_list
 from console.settings import Settings
@@ -12,10 +11,12 @@ from console.terminal import confirmed, tell
 from inventory.errors import Text, UsageError
 from inventory.host import Host, Transport
 from inventory.own import load_inventory
-from remote.enrol import OfferedKey, offered_keys
+from remote.enrol import CHANGED, NEW, UNSEEN, WRONG, Offer, judged, keep, offered_keys, vouched
 from remote.errors import RemoteError
 from remote.event_loop import new_event_loop
-from remote.known_hosts import HostKey, KnownHosts
+from remote.known_hosts import KnownHosts
+
+DECLINED = 5
 
 _AT_ONCE = 50
 _DEADLINE_S = 15.0
@@ -26,18 +27,6 @@ _COLUMNS = {
     "fingerprint": Text("fingerprint"),
     "error": Text("error"),
 }
-
-NEW, KNOWN, CHANGED, WRONG, UNSEEN = "new", "known", "changed", "not the expected one", "not reached"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """What one host showed, and what that means beside what we know and expect."""
-
-    host: Host
-    state: str
-    keys: tuple[HostKey, ...] = ()
-    error: str = ""
 
 
 def expected_fingerprints(pairs: Iterable[str]) -> Mapping[str, str]:
@@ -54,7 +43,7 @@ def expected_fingerprints(pairs: Iterable[str]) -> Mapping[str, str]:
 
 
 def enrol_hosts(settings: Settings, targets: str, expected: Mapping[str, str], *, replace: bool) -> int:
-    """Enrol the chosen hosts and return the exit code: 4 for a wrong or changed key, 3 for a host not reached."""
+    """Enrol the chosen hosts and return the exit code: 5 declined, 4 for a wrong or changed key, 3 for a host not reached."""
     hosts = [host for host in load_inventory(settings.files).select(targets).hosts if host.transport is Transport.SSH]
     if not hosts:
         tell(settings, Text("none of the chosen hosts is reached by SSH: there is no key to enrol"))
@@ -66,7 +55,10 @@ def enrol_hosts(settings: Settings, targets: str, expected: Mapping[str, str], *
         offers = loop.run(_asked(hosts, known, expected))
     show_offers(settings, offers)
     wanted = [offer for offer in offers if offer.state == NEW or (offer.state == CHANGED and replace)]
-    if wanted and (set(expected) >= {offer.host.name for offer in wanted} or confirmed(settings, _question(wanted))):
+    if wanted:
+        if not (vouched(wanted, expected) or confirmed(settings, _question(wanted))):
+            tell(settings, Text("no key was kept"), level=-1)
+            return DECLINED
         keep(known, wanted)
         tell(settings, Text("enrolled: {count}", count=len(wanted)))
     states = {offer.state for offer in offers if offer not in wanted}
@@ -75,14 +67,6 @@ def enrol_hosts(settings: Settings, targets: str, expected: Mapping[str, str], *
 
 def _question(wanted: Sequence[Offer]) -> Text:
     return Text("keep these keys of {count} hosts?", count=len(wanted))
-
-
-def keep(known: KnownHosts, offers: Iterable[Offer]) -> None:
-    """Write the offered keys; those of a changed host replace what was known."""
-    for offer in offers:
-        if offer.state == CHANGED:
-            known.remove(offer.host.name)
-        known.add(offer.host.name, *offer.keys)
 
 
 def show_offers(settings: Settings, offers: Sequence[Offer]) -> None:
@@ -112,15 +96,3 @@ async def _asked(hosts: Sequence[Host], known: KnownHosts, expected: Mapping[str
         return judged(host, keys, known.keys(host.name), expected.get(host.name))
 
     return list(await asyncio.gather(*map(asked, hosts)))
-
-
-def judged(host: Host, offered: Sequence[OfferedKey], known: Sequence[HostKey], expected: str | None) -> Offer:
-    """Return what the offered keys mean beside what is known and expected."""
-    keys = tuple(offer.key for offer in offered)
-    if expected is not None:
-        keys = tuple(key for key in keys if key.fingerprint == expected) or keys
-        if keys[0].fingerprint != expected:
-            return Offer(host=host, state=WRONG, keys=keys)
-    if set(keys) & set(known):
-        return Offer(host=host, state=KNOWN, keys=keys)
-    return Offer(host=host, state=CHANGED if known else NEW, keys=keys)

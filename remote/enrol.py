@@ -7,12 +7,13 @@ Each key was proved by the host (it signed the exchange); whose host it is only 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from inventory.errors import Text
 from inventory.host import Host
 from remote.errors import ConnectFailed, DeadlineExceeded
-from remote.known_hosts import HostKey
+from remote.known_hosts import HostKey, KnownHosts
 from remote.ssh_errors import reason_of
 from remote.ssh_library import asyncssh
 from remote.ssh_options import HOST_KEY_ALGORITHMS, PORT
@@ -26,6 +27,44 @@ class OfferedKey:
     fingerprint: str
     line: str
     key: HostKey
+
+
+NEW, KNOWN, CHANGED, WRONG, UNSEEN = "new", "known", "changed", "not the expected one", "not reached"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What one host showed, and what that means beside what we know and expect."""
+
+    host: Host
+    state: str
+    keys: tuple[HostKey, ...] = ()
+    error: str = ""
+
+
+def judged(host: Host, offered: Sequence[OfferedKey], known: Sequence[HostKey], expected: str | None) -> Offer:
+    """Return what the offered keys mean beside what is known and the expected fingerprint."""
+    keys = tuple(offer.key for offer in offered)
+    if expected is not None:
+        keys = tuple(key for key in keys if key.fingerprint == expected) or keys
+        if keys[0].fingerprint != expected:
+            return Offer(host=host, state=WRONG, keys=keys)
+    if set(keys) & set(known):
+        return Offer(host=host, state=KNOWN, keys=keys)
+    return Offer(host=host, state=CHANGED if known else NEW, keys=keys)
+
+
+def vouched(offers: Iterable[Offer], expected: Mapping[str, str]) -> bool:
+    """Tell whether somebody said beforehand which key each of these hosts shows, so that nobody has to be asked."""
+    return set(expected) >= {offer.host.name for offer in offers}
+
+
+def keep(known: KnownHosts, offers: Iterable[Offer]) -> None:
+    """Write the offered keys; those of a changed host replace what was known."""
+    for offer in offers:
+        if offer.state == CHANGED:
+            known.remove(offer.host.name)
+        known.add(offer.host.name, *offer.keys)
 
 
 async def offered_keys(host: Host, *, deadline_s: float = 15.0) -> tuple[OfferedKey, ...]:

@@ -23,7 +23,7 @@ host = Group("host", Text("Host keys: enrol hosts before the first connection.")
     option("--replace", text=Text("Also replace keys that have changed."), is_flag=True),
 )
 def enrol(settings: Settings, targets: str, fingerprint: tuple[str, ...], replace: bool) -> int:
-    """Enrol hosts; 4 if a key is not the expected one, 3 if a host could not be asked."""
+    """Enrol hosts; 5 if the user declined, 4 if a key is not the expected one, 3 if a host could not be asked."""
     from console.enrolling import enrol_hosts, expected_fingerprints
 
     return enrol_hosts(settings, targets, expected_fingerprints(fingerprint), replace=replace)

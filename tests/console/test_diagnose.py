@@ -183,6 +183,7 @@ def test_a_person_is_asked_before_a_key_is_kept(practice: Callable[..., Console]
     shown, _ = process.communicate(timeout=60)
     os.close(ours)
     assert b"SHA256:" in shown
+    assert process.returncode == (0 if kept else 5)
     assert len(known.read_text().splitlines()) == kept
 
 

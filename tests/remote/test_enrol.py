@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from inventory.host import Host
-from remote.enrol import offered_keys
+from remote.enrol import CHANGED, KNOWN, NEW, WRONG, Offer, OfferedKey, judged, keep, offered_keys, vouched
 from remote.errors import ConnectFailed, DeadlineExceeded
-from remote.known_hosts import KnownHosts
+from remote.known_hosts import HostKey, KnownHosts
 from tests.remote.servers import Keys, MakeConnector, MakeKey, StartPractice, no_more_tasks
 
 
@@ -76,3 +77,22 @@ async def test_a_silent_host_ends_at_the_deadline() -> None:
     server.close()
     await server.wait_closed()
     await no_more_tasks()
+
+
+def test_what_an_offer_means_and_what_is_kept(make_key: MakeKey, tmp_path: Path) -> None:
+    first, second = (
+        OfferedKey(type=key.type, fingerprint=key.fingerprint, line=key.line, key=key)
+        for key in (HostKey.of(base64.b64decode(make_key(kind).public.split()[1])) for kind in ("ed25519", "ecdsa"))
+    )
+    host, known = Host(name="node", address="127.0.0.1"), KnownHosts(tmp_path / "home" / "known_hosts")
+    both = (first, second)
+    assert judged(host, both, (), None) == Offer(host=host, state=NEW, keys=(first.key, second.key))
+    assert judged(host, both, (), second.fingerprint) == Offer(host=host, state=NEW, keys=(second.key,))
+    assert judged(host, (first,), (), second.fingerprint).state == WRONG
+    assert judged(host, both, (second.key,), None).state == KNOWN
+    keep(known, [judged(host, (first,), (), None)])
+    changed = judged(host, (second,), known.keys("node"), None)
+    assert changed.state == CHANGED
+    keep(known, [changed])
+    assert known.keys("node") == (second.key,)
+    assert vouched([changed], {"node": second.fingerprint}) and not vouched([changed], {})
