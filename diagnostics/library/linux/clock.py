@@ -40,6 +40,8 @@ esac
 """
 )
 _FIELDS_OF_TRACKING = 14
+_LEAP = ("Normal", "Insert second", "Delete second", "Not synchronised")
+"""All that chronyc(1) says of the leap status."""
 _NUMERIC = re.compile(r"[0-9.]+|[0-9a-fA-F:]*:[0-9a-fA-F:.]*")
 
 
@@ -122,6 +124,8 @@ def _chrony(source: Source, clock_s: int) -> dict[str, Any]:
     if len(fields) != _FIELDS_OF_TRACKING:
         raise ParseError(source.question, source.data)
     stratum, reference_s = integer(source.question, fields[2]), decimal(source.question, fields[3])
+    if fields[13] not in _LEAP:
+        raise ParseError(source.question, source.data)
     synchronized = fields[13] != "Not synchronised"
     return {
         "synchronized": synchronized,

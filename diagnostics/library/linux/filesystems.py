@@ -289,11 +289,14 @@ _MOUNTS_SCRIPT = (
 seen=no
 ext4_errors() { # device, errors since the last fsck, time of the last one; without a process
   for state in /sys/fs/ext4/*; do
-    [ -r "$state/errors_count" ] && [ -r "$state/last_error_time" ] && [ -r "/sys/class/block/${state##*/}/dev" ] || continue
+    block=/sys/class/block/${state##*/}/dev
+    [ -r "$state/last_error_time" ] || continue # a kernel before 4.20, or a folder of features
+    [ -r "$block" ] || continue
     read -r errors <"$state/errors_count" || return
-    [ "$errors" != 0 ] || continue
+    case $errors in 0) continue ;; esac
     seen=yes
-    read -r last <"$state/last_error_time" && read -r device <"/sys/class/block/${state##*/}/dev" || return
+    read -r last <"$state/last_error_time" || return
+    read -r device <"$block" || return
     printf '%s %s %s\n' "$device" "$errors" "$last"
   done
 }

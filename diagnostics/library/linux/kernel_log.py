@@ -55,7 +55,11 @@ fi
 )
 
 _RING = re.compile(rb"\[ *(\d+\.\d+)\](?:\[ *[TC]\d+\])? (.*)")
-_KILLED = re.compile(r"Killed process (\d+) \((.*)\),? (?:UID \d+, )?total-vm:\d+kB, anon-rss:(\d+)kB")
+_KILL = re.compile(r"Killed process \d")
+_KILLED = re.compile(r"Killed process (\d+)(?:, UID \d+,)? \((.*)\),? (?:UID \d+, )?(?:total-vm|vsz):\d+kB, anon-rss:(\d+)kB")
+"""As kernels since 2.6.32 say it (mm/oom_kill.c); Red Hat's put the UID in front of the name or behind it."""
+_BOOT = re.compile(r"Linux version |Booting Linux on physical CPU")
+"""With what a log begins that reaches back to the boot; the second on arm64 and ARM."""
 _CHOSEN = re.compile(r"oom-kill:.*,task_memcg=(.*),task=.*,pid=(\d+),uid=\d+")
 _CHOSEN_OLD = re.compile(r"Task in (\S+) killed as a result of limit of \S+")
 
@@ -131,7 +135,9 @@ def _log(sources: Sources, uptime_s: float) -> list[_Entry]:
 def _far_enough(source: Source, entries: list[_Entry], uptime_s: float) -> list[_Entry]:
     if not entries:
         raise ParseError(source.question, source.data)
-    if (covered_s := uptime_s - entries[0].since_boot_s) < _MUST_COVER_S and "Linux version" not in entries[0].text:
+    first = entries[0]
+    whole = first.since_boot_s == 0 or _BOOT.match(first.text)
+    if not whole and (covered_s := uptime_s - first.since_boot_s) < _MUST_COVER_S:
         raise SourceFailed(source.question, source.name, f"reaches back only {int(covered_s)} s, not to the boot")
     return entries
 
@@ -187,6 +193,8 @@ def _kills(entries: list[_Entry], uptime_s: float) -> Iterator[dict[str, Any]]:
                 "age_s": max(0, int(uptime_s - entry.since_boot_s)),
                 "at": at("log.kernel", first, entry.line),
             }
+        elif _KILL.search(entry.text):
+            raise ParseError("log.kernel", entry.text.encode())
 
 
 def _service_of(cgroup: str) -> str:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from diagnostics.parsing import ASKING, Source, at, integer, read_sources, text_of
-from diagnostics.probe import Facts, NothingThere, ParseError, Probe
+from diagnostics.probe import Facts, NothingThere, ParseError, Probe, SourceFailed
 from remote.answer import Answer
 from remote.question import Question
 
@@ -23,8 +23,8 @@ lookups() { # all at once: a dead name server keeps each of them waiting
     running="$running $!"
     set -- "$@" "$!" "$name"
   done
-  # shellcheck disable=SC2086,SC2064  # process ids, split on purpose; $nap is known when the trap is set
-  ( sleep 15 & nap=$!; trap "kill $nap; exit" TERM; wait "$nap"; kill $running ) >/dev/null 2>&1 &
+  # shellcheck disable=SC2086  # process ids, split on purpose
+  ( trap 'kill "$!"; exit' TERM; sleep 15 & wait "$!"; kill $running ) >/dev/null 2>&1 &
   watch=$!
   while [ "$#" -gt 0 ]; do
     wait "$1"; printf '%s %s\n' "$?" "$2"
@@ -49,6 +49,9 @@ if [ -z "$own" ]; then absent own 'a lookup of the own name'; else ask own echo 
 _LOOKUP = re.compile(rb"(\d{1,3}) (\S+)")
 _NO_ANSWER = frozenset({137, 143})
 """Killed by the script's own watch after 15 s."""
+_GETENT_ENDS = frozenset({0, 2}) | _NO_ANSWER
+"""Found, not found (getent(1)), no answer. It alone is asked for the own name."""
+_NSLOOKUP_ENDS = frozenset({0, 1}) | _NO_ANSWER
 
 
 def parse_names(answer: Answer) -> Facts:
@@ -56,7 +59,8 @@ def parse_names(answer: Answer) -> Facts:
 
     The names are those that the question was given and the host's own. A lookup goes the way of the host's programs
     (getent(1), hence nsswitch.conf), or straight to DNS where there is only nslookup. `declared` and `failed` count
-    without the own name, which a file usually answers.
+    without the own name, which a file usually answers. Raises SourceFailed where a lookup ended in no way that says
+    whether the name resolves.
 
     >>> from remote.answer import answered
     >>> mark = "@0b7e9c52-60c5-4d54-9c58-6f0c1c6f1f5e"
@@ -87,7 +91,8 @@ def parse_names(answer: Answer) -> Facts:
     if sources["lookups"].status is None:
         raise NothingThere("dns.conf", sources["lookups"].missing)
     own = _own(sources["own"])
-    lookups = [_lookup(line.data, line.number, own) for line in sources["lookups"].usable().lines]
+    ends = _GETENT_ENDS if own else _NSLOOKUP_ENDS
+    lookups = [_lookup(line.data, line.number, own, ends) for line in sources["lookups"].usable().lines]
     declared = [lookup for lookup in lookups if not lookup["own"]]
     failed = [lookup["name"] for lookup in declared if not lookup["resolved"]]
     resolv = _words(sources["resolv"])
@@ -113,10 +118,12 @@ def _own(source: Source) -> str:
     return lines[0].text
 
 
-def _lookup(line: bytes, number: int, own: str) -> dict[str, Any]:
+def _lookup(line: bytes, number: int, own: str, ends: frozenset[int]) -> dict[str, Any]:
     if not (match := _LOOKUP.fullmatch(line)):
         raise ParseError("dns.conf", line)
     status, name = integer("dns.conf", match[1]), text_of(match[2])
+    if status not in ends:
+        raise SourceFailed("dns.conf", "lookups", f"{name}: status {status}")
     return {
         "name": name,
         "own": name == own,

@@ -32,7 +32,7 @@ units() { # of the packages named by the first lines of `packages`
   printf '%s\n' "$files" | grep -E '/systemd/system/[^/]+\.service$'
 }
 words() {
-  tail=$(tail -n 400 /var/log/apt/term.log) || return
+  tail=$(tail -n 400 /var/log/apt/term.log) || return 2 # 1 is grep's: read, and nothing found
   printf '%s\n' "$tail" | grep -E 'No space left on device|Read-only file system|error processing package|error exit status'
 }
 if [ -f /var/lib/dpkg/status ]; then
@@ -44,7 +44,7 @@ if [ -f /var/lib/dpkg/status ]; then
     ask packages packages
     ask units units
     ask_file locks /proc/locks
-    ask inodes stat -c '%i' /var/lib/dpkg/lock
+    if [ -e /var/lib/dpkg/lock ]; then ask inodes stat -c '%i' /var/lib/dpkg/lock; else absent inodes /var/lib/dpkg/lock; fi
     ask mountinfo cat /proc/self/mountinfo
     if [ -e /var/log/apt/term.log ]; then ask words words; else absent words /var/log/apt/term.log; fi
   fi
@@ -64,7 +64,8 @@ def parse_deb(answer: Answer) -> Facts:
 
     `interrupted`: notes of a run that did not end are left in /var/lib/dpkg/updates. `busy`: a process holds dpkg's
     lock, so states are on their way. `mounts` are the mount points that dpkg writes to; `units` the services that the
-    unfinished packages bring. Raises NothingThere where there is no dpkg database.
+    unfinished packages bring. `no_space` and `read_only` are left out where apt's log could not be read, and `busy` where
+    the locks could not. Raises NothingThere where there is no dpkg database.
 
     >>> from remote.answer import answered
     >>> mark = "@0b7e9c52-60c5-4d54-9c58-6f0c1c6f1f5e"
@@ -90,8 +91,6 @@ def parse_deb(answer: Answer) -> Facts:
         "busy": False,
         "units": [],
         "mounts": [],
-        "no_space": False,
-        "read_only": False,
         "last_words": "",
         "words_at": sources["count"].at,
         "at": sources["count"].at,
@@ -103,16 +102,20 @@ def _details(sources: Sources) -> dict[str, Any]:
     listed = sources["packages"].usable(1)
     packages = [_package(line) for line in listed.lines]
     mounts = read_mountinfo(sources["mountinfo"])
-    words = sources["words"].lines if sources["words"].status in (0, 1) else ()
+    seen = sources["words"].status in (0, 1)
+    words = sources["words"].lines if seen else ()
+    said = {
+        "no_space": any(b"No space left" in line.data for line in words),
+        "read_only": any(b"Read-only file system" in line.data for line in words),
+    }
     place = listed.at if packages else sources["updates"].at
     return {
         "packages": packages,
         "names": ", ".join(package["package"] for package in packages[:10]) + (", …" if len(packages) > 10 else ""),
-        "busy": _locked(sources["locks"], sources["inodes"]),
+        **_busy(sources["locks"], sources["inodes"]),
         "units": sorted({line.text.rpartition("/")[2] for line in sources["units"].lines}),
         "mounts": sorted({mount_point_of(path, mounts) for path in _PLACES}),
-        "no_space": any(b"No space left" in line.data for line in words),
-        "read_only": any(b"Read-only file system" in line.data for line in words),
+        **(said if seen else {}),
         "last_words": words[-1].text.strip()[:300] if words else "",
         "words_at": at("pkg.deb", words[-1].number) if words else place,
         "at": place,
@@ -140,13 +143,18 @@ def _package(line: Line) -> dict[str, Any]:
     }
 
 
-def _locked(locks: Source, inodes: Source) -> bool:
-    """Return whether a process holds dpkg's lock; a lock file without a holder is normal (proc_locks(5))."""
+def _busy(locks: Source, inodes: Source) -> dict[str, bool]:
+    """Return whether a process holds dpkg's lock, nothing where that was not seen.
+
+    A lock file without a holder is normal (proc_locks(5)); where there is no file, nobody holds it.
+    """
+    if inodes.status is None:
+        return {"busy": False}
     if locks.status is None or inodes.status != 0:
-        return False
+        return {}
     wanted = {line.data for line in inodes.lines}
     rows = (line.data.split() for line in locks.usable().lines)
-    return any(len(row) > 5 and row[5].rpartition(b":")[2] in wanted for row in rows)
+    return {"busy": any(len(row) > 5 and row[5].rpartition(b":")[2] in wanted for row in rows)}
 
 
 _REBOOT_SCRIPT = (
@@ -155,8 +163,10 @@ _REBOOT_SCRIPT = (
 running() { read -r release </proc/sys/kernel/osrelease && printf '%s\n' "$release"; }
 ask running running
 ask clock date +%s
+hidden() { echo '/boot may not be read' >&2; return 1; }
 set -- /boot/vmlinuz-*
-if [ -e "$1" ]; then ask kernels stat -c '%Z %n' "$@"; else absent kernels '/boot/vmlinuz-*'; fi
+if [ -d /boot ] && { [ ! -r /boot ] || [ ! -x /boot ]; }; then ask kernels hidden
+elif [ -e "$1" ]; then ask kernels stat -c '%Z %n' "$@"; else absent kernels '/boot/vmlinuz-*'; fi
 set -- /run/reboot-required /run/reboot-required.pkgs
 if [ -e "$1" ]; then
   ask mark stat -c '%Y' "$1"
@@ -174,7 +184,8 @@ def parse_reboot(answer: Answer) -> Facts:
 
     Two signs: the mark that Debian's packages leave (/run/reboot-required), and an installed kernel that is newer than
     the running one of the same flavour (the time is when its image was put there: ctime, since mtime is the build's).
-    Raises NothingThere on a host that has neither dpkg nor kernels in /boot (a container, an appliance).
+    Raises NothingThere on a host that has neither dpkg nor kernels in /boot (a container, an appliance), and
+    SourceFailed where /boot may not be read.
 
     >>> from remote.answer import answered
     >>> mark = "@0b7e9c52-60c5-4d54-9c58-6f0c1c6f1f5e"
@@ -285,18 +296,18 @@ PROBES: tuple[Probe, ...] = (
             "packages": [{"package": "str", "version": "str", "state": "str", "at": "at"}],
             "names": "str",
             "interrupted": "bool",
-            "busy": "bool",
+            "busy": "bool?",
             "units": ["str"],
             "mounts": ["str"],
-            "no_space": "bool",
-            "read_only": "bool",
+            "no_space": "bool?",
+            "read_only": "bool?",
             "last_words": "str",
             "words_at": "at",
             "at": "at",
         },
     ),
     Probe(
-        question=Question(id="pkg.reboot", script=_REBOOT_SCRIPT, deadline_s=5),
+        question=Question(id="pkg.reboot", script=_REBOOT_SCRIPT, deadline_s=5, privilege=Privilege.PREFER_ROOT),
         parse=parse_reboot,
         summary="Whether the host wants a reboot, since when and for which packages",
         shape={

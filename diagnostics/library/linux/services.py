@@ -119,7 +119,8 @@ def parse_units(answer: Answer) -> Facts:
 
     The properties are those of systemctl(1) show; `mounts` are the mount points under the paths that systemd says the
     unit needs (RequiresMountsFor, which holds its working, state, log and cache directories) or that stand in a line
-    of its log about a full or read-only filesystem. Expected are the names that the question was given.
+    of its log about a full or read-only filesystem. What the log says (`no_space` and the like) is left out where no log
+    could be read. Expected are the names that the question was given.
 
     >>> from remote.answer import answered
     >>> mark = "@0b7e9c52-60c5-4d54-9c58-6f0c1c6f1f5e"
@@ -213,7 +214,8 @@ def _is_failed(block: _Block) -> bool:
 
 
 def _failed_fact(block: _Block, sources: Sources, mounts: tuple[Mount, ...], uptime_s: float) -> dict[str, Any]:
-    log = _log(sources, block["Id"])
+    seen = _log(sources, block["Id"])
+    log = seen or []
     says = {name: [line for line in log if pattern.search(line.text)] for name, pattern in _SAYS.items()}
     telling = says["no_space"] + says["read_only"]
     paths = [*_paths(block.get("RequiresMountsFor", "")), *(path for line in telling for path in _PATH.findall(line.text))]
@@ -229,7 +231,7 @@ def _failed_fact(block: _Block, sources: Sources, mounts: tuple[Mount, ...], upt
         **({"restarts": integer("svc.units", block["NRestarts"])} if "NRestarts" in block else {}),
         "age_s": max(0, int(uptime_s - integer("svc.units", block.get("StateChangeTimestampMonotonic", "")) / 1e6)),
         "mounts": sorted({mount_point_of(path, mounts) for path in paths}),
-        **{name: bool(lines) for name, lines in says.items()},
+        **({} if seen is None else {name: bool(lines) for name, lines in says.items()}),
         "usual_ports": _usual_ports(block["Id"]),
         "last_words": decisive.text[:300] if decisive else "",
         "words_at": at("svc.units", decisive.number) if decisive else place,
@@ -248,19 +250,23 @@ def _ended(block: _Block) -> dict[str, int]:
     return {}
 
 
-def _log(sources: Sources, unit: str) -> list[Line]:
-    """Return the last lines of a unit's journal: none where there is no journal, or none that this user may read."""
+def _log(sources: Sources, unit: str) -> list[Line] | None:
+    """Return the last lines of a unit's journal; None where there is no journal, or nothing in it that this user may read.
+
+    A service that failed in this boot has at least systemd's own words there: an empty journal is one that was not seen.
+    """
     source = sources.found.get(f"log {unit}")
-    return [line for line in source.lines if line.data.strip()] if source is not None and source.status == 0 else []
+    lines = [line for line in source.lines if line.data.strip()] if source is not None and source.status == 0 else []
+    return lines or None
 
 
 def _paths(value: str) -> list[str]:
-    """Return the paths of a property; one with blanks is quoted.
+    """Return the absolute paths of a property; one with blanks is quoted.
 
     >>> _paths('/var/lib/postgresql/15/main "/srv/my data"')
     ['/var/lib/postgresql/15/main', '/srv/my data']
     """
-    return [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|(\S+)', value)]
+    return [path for pair in re.findall(r'"([^"]*)"|(\S+)', value) if (path := "".join(pair)).startswith("/")]
 
 
 def _usual_ports(unit: str) -> list[str]:
@@ -313,10 +319,10 @@ PROBES: tuple[Probe, ...] = (
                     "restarts": "int?",
                     "age_s": "int seconds",
                     "mounts": ["str"],
-                    "no_space": "bool",
-                    "read_only": "bool",
-                    "no_memory": "bool",
-                    "no_name": "bool",
+                    "no_space": "bool?",
+                    "read_only": "bool?",
+                    "no_memory": "bool?",
+                    "no_name": "bool?",
                     "usual_ports": ["str"],
                     "last_words": "str",
                     "words_at": "at",

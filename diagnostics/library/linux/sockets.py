@@ -17,6 +17,7 @@ _SCRIPT = (
     + r"""
 # the kernel lists TCP listeners first (state 0A): sed leaves at the first other row, or the kernel would have to
 # write out every connection of a busy host
+# shellcheck disable=SC2016  # the last line, to sed
 leading_listeners='2,${
 /^ *[0-9]*: [^ ]* [^ ]* 0A /!q
 p

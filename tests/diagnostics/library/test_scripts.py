@@ -1,0 +1,113 @@
+"""The questions' scripts in real shells on this machine: they end, they say how each source ended, they are clean."""
+
+import os
+import shutil
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from diagnostics.library.linux import clock, filesystems, kernel_log, memory, names, packages, services, sockets
+from diagnostics.parsing import read_sources
+from diagnostics.probe import NothingThere, Probe, SourceFailed
+from diagnostics.shapes import misfits
+from remote.answer import Answer, answered
+
+MODULES = (clock, filesystems, kernel_log, memory, names, packages, services, sockets)
+PROBES: dict[str, Probe] = {probe.id: probe for module in MODULES for probe in module.PROBES}
+SHELLS = {"dash": ["dash"], "bash": ["bash"], "bash-posix": ["bash", "--posix"], "ash": ["busybox", "ash"]}
+GIVEN = {"services": "ssh no-such-service", "names": "localhost", "ports": "tcp/22"}
+
+
+def text_of_script(probe: Probe) -> str:
+    assignments = "".join(f"{name}='{GIVEN[name]}'\n" for name, _ in probe.question.variables)
+    return f"{assignments}{probe.question.script}"
+
+
+def run(shell: list[str], script: str, **more: str) -> Answer:
+    environment = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "LC_ALL": "C", **more}
+    ended = subprocess.run(shell, input=script.encode(), capture_output=True, env=environment, check=False, timeout=60)
+    return answered(ended.stdout, stderr=ended.stderr, exit_status=ended.returncode)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("question", sorted(PROBES))
+def test_a_script_answers_in_every_shell(question: str, shell: str) -> None:
+    if not shutil.which(SHELLS[shell][0]):
+        pytest.skip(f"server: not installed: {SHELLS[shell][0]}")
+    probe = PROBES[question]
+    answer = run(SHELLS[shell], text_of_script(probe))
+    assert answer.exit_status == 0
+    assert len(answer.stdout) < probe.question.max_bytes
+    outside = [part for part in answer.stderr.split(b"\n") if b"syntax" in part or b"not found" in part or b"bad " in part]
+    assert outside == []
+    read_sources(question, answer)
+    assert probe.parse
+    with suppress(NothingThere, SourceFailed):  # a machine without systemd, dpkg or a readable kernel log: said, not guessed
+        assert misfits(probe.parse(answer), probe.shape) == ""
+
+
+@pytest.mark.parametrize("question", sorted(PROBES))
+def test_a_script_needs_no_tools_to_say_that_there_are_none(question: str, tmp_path: Path) -> None:
+    """An empty PATH: whatever is asked is absent or fails by name, and the shell itself goes on to the end."""
+    answer = run([str(shutil.which("dash"))], text_of_script(PROBES[question]), PATH=str(tmp_path))
+    assert answer.exit_status == 0
+    sources = read_sources(question, answer)
+    assert all(source.status in (None, 0, 1, 2, 127) for source in sources.values())
+
+
+def test_shellcheck_finds_nothing(tmp_path: Path) -> None:
+    if not shutil.which("shellcheck"):
+        pytest.skip("server: not installed: shellcheck")
+    files = []
+    for question, probe in PROBES.items():
+        head = "".join(f"{name}=$1\n" for name, _ in probe.question.variables)
+        file = tmp_path / f"{question}.sh"
+        file.write_text(f"#!/bin/sh\n{head}{probe.question.script}")
+        files.append(str(file))
+    ended = subprocess.run(
+        ["shellcheck", "--shell=sh", "--severity=style", *files], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ended.stdout == ""
+    assert ended.returncode == 0
+
+
+def test_scripts_have_no_silenced_fallback() -> None:
+    """`2>/dev/null ||` turns a failure into silence; only our own watch may be ended twice."""
+    for question, probe in PROBES.items():
+        silenced = [line for line in probe.question.script.splitlines() if "2>/dev/null" in line]
+        assert all("kill" in line for line in silenced), question
+
+
+@pytest.mark.hosts
+def test_mount_points_with_every_odd_letter_are_asked_for_real(tmp_path: Path) -> None:
+    """In a mount namespace of its own: blanks, tabs, newlines, backslashes, a digit behind an escape, one mounted over."""
+    folders = ["two words", "tab\there", "new\nline", "back\\slash", "a 1", "hash#", "\\040", "über"]
+    for folder in [*folders, "over"]:
+        (tmp_path / folder).mkdir()
+    mounting = "".join(
+        f'mount -t tmpfs -o size=1m odd{number} "$1/$({_printed(folder)})"\n' for number, folder in enumerate(folders)
+    )
+    over = 'mount -t tmpfs -o size=1m under "$1/over"\nmount -t tmpfs -o size=2m above "$1/over"\n'
+    script = tmp_path / "question.sh"
+    script.write_text(PROBES["fs.stat"].question.script)
+    for shell in (["dash"], ["busybox", "ash"], ["bash"]):
+        command = f'set -e\n{mounting}{over}exec {" ".join(shell)} "$2"\n'
+        ended = subprocess.run(
+            ["unshare", "--mount", "dash", "-c", command, "odd", str(tmp_path), str(script)],
+            capture_output=True,
+            env={"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "LC_ALL": "C"},
+            check=True,
+            timeout=60,
+        )
+        facts = filesystems.parse_stat(answered(ended.stdout, stderr=ended.stderr))
+        found = {item["device"]: item for item in facts["mounts"] if item["mount"].startswith(str(tmp_path))}
+        assert [found[f"odd{number}"]["mount"] for number in range(len(folders))] == [f"{tmp_path}/{name}" for name in folders]
+        assert all(found[f"odd{number}"]["size_bytes"] == 1 << 20 for number in range(len(folders)))
+        assert "under" not in found and found["above"]["size_bytes"] == 2 << 20
+
+
+def _printed(folder: str) -> str:
+    """Return a `printf` of a name by octal codes, with a guard against the newline that $() would take away."""
+    return "printf '" + "".join(f"\\{byte:03o}" for byte in folder.encode()) + "'"
