@@ -23,6 +23,7 @@ _TRANSPORTS = tuple(transport.value for transport in Transport)
 _SERVICE = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9:_.@\\ $-]{0,255}")
 _PORT = re.compile(r"(?:(tcp|udp)/)?([1-9][0-9]{0,4})")
 _SECRET_NAME = re.compile(r"(^|[_.-])(password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key)$", re.IGNORECASE)
+_ALWAYS_SECRET = re.compile(r"password|passwd|passphrase|private[_-]?key", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +153,18 @@ def _look_for_secrets(fields: Fields, node: Node) -> None:
             _look_for_secrets(fields, item)
     for key, value in node.entries if isinstance(node, MapNode) else ():
         _look_for_secrets(fields, value)
-        if _SECRET_NAME.search(key.text) and isinstance(value, ScalarNode) and isinstance(value.value, str):
+        if _is_secret(key.text, value):
             hint = Text("variables are shown in reports: keep it in a credential, which names where the secret is kept")
             fields.problem(key.place, Text("“{key}” looks like a secret", key=shown(key.text)), hint)
+
+
+def _is_secret(name: str, node: Node) -> bool:
+    """Tell whether the value may be a secret: behind “token” only a text, behind “password” a number or a list too."""
+    if not (found := _SECRET_NAME.search(name)) or isinstance(node, MapNode):
+        return False
+    if _ALWAYS_SECRET.fullmatch(found[2]):
+        return isinstance(node, ListNode) or not isinstance(node.value, bool | None)
+    return isinstance(node, ScalarNode) and isinstance(node.value, str)
 
 
 def _entries(node: MapNode) -> Entries:

@@ -217,6 +217,9 @@ MISTAKES = {
     "hosts: {h: {vars: {thresholds: {fs-space: {warning: [1]}}}}}": "a:1:32: “thresholds” must be values by check",
     "hosts: {h: {vars: {x: {db_password: hunter2}}}}": "a:1:24: “db_password” looks like a secret (variables",
     "hosts: {h: {vars: {x: [{token: hunter2}]}}}": "a:1:25: “token” looks like a secret",
+    "hosts: {h: {vars: {db_password: 20241122}}}": "a:1:20: “db_password” looks like a secret",
+    "hosts: {h: {vars: {ports_password: [hunter2pw]}}}": "a:1:20: “ports_password” looks like a secret",
+    "hosts: {h: {vars: {Private-Key: 1.5}}}": "a:1:20: “Private-Key” looks like a secret",
     "hosts: {h: {vars: {api-key: hunter2}}}": "a:1:20: “api-key” looks like a secret",
     "hosts: {h: {credential: op}}\ncredentials: {ops: {user: x, agent: true}}": "a:1:25: no credential “op” is declared (did",
     "hosts: {h: {}, H: {}}": "a:1:16: the host H is declared twice, first at a:1:9 (to put a host into one",
@@ -395,3 +398,8 @@ def test_any_tree_gives_an_inventory_or_an_invalid_file(tmp_path_factory: pytest
         assert error.problems and all(problem.place.file == str(path) and problem.place.line >= 1 for problem in error.problems)
     else:
         assert all(host.name == name for name, host in inventory.hosts.items())
+
+
+def test_what_only_sounds_like_a_secret_is_a_variable(load: Load) -> None:
+    host = load("hosts: {h: {vars: {ask_password: true, token: 5, secret: [a], password: {max_days: 90}}}}").hosts["h"]
+    assert host.vars == {"ask_password": True, "token": 5, "secret": ["a"], "password": {"max_days": 90}}
