@@ -17,7 +17,7 @@ from inventory.errors import Text, UsageError
 from inventory.fields import did_you_mean
 from inventory.own import load_inventory
 from playbooks.load import find_playbook
-from playbooks.model import Playbook
+from playbooks.model import DEFAULT_PLAYBOOK, Playbook
 from runner.desk import Desk
 from runner.outcome import FailOn
 from runner.request import DiagnoseRequest
@@ -48,7 +48,7 @@ def diagnose_hosts(settings: Settings, targets: str, wishes: Wishes) -> int:
     wanted = Aftermath(fail_on=FailOn(wishes.fail_on), answers=writable(wishes.answers))
     selection = load_inventory(settings.files).select(targets)
     library = load_library(wishes.probes)
-    playbook = find_playbook(wishes.playbook or "standard")
+    playbook = find_playbook(wishes.playbook or DEFAULT_PLAYBOOK)
     request = DiagnoseRequest(
         selection=selection,
         playbook=playbook,

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from diagnostics.finding import Param
 from inventory.errors import Place
+
+DEFAULT_PLAYBOOK: Final = "standard"
+"""What `diagnose` runs where nothing else is asked for."""
 
 
 class Kind(StrEnum):

@@ -11,6 +11,7 @@ from typing import Final
 from diagnostics.finding import Finding
 from diagnostics.verdict import Reason, Severity, Verdict, Why
 from inventory.errors import Text
+from playbooks.model import DEFAULT_PLAYBOOK
 from reports.explain import by_severity, problems
 from reports.language import Language
 from reports.visible import shortened
@@ -189,7 +190,7 @@ def next_commands(record: RunRecord, tongue: Language) -> tuple[Next, ...]:
 
     if record.state is not RunState.ENDED or _named(record, {Outcome.INTERRUPTED, Outcome.NOT_STARTED}):
         step(Text("do the rest of this run"), "run", "resume", record.run)
-    case = ("--case", record.case) if record.case else ()
+    same = _selection(record) + (("--case", record.case) if record.case else ())
     changed = [
         host.host
         for host in record.hosts
@@ -201,13 +202,19 @@ def next_commands(record: RunRecord, tongue: Language) -> tuple[Next, ...]:
     if hosts := [host for host in _named(record, {Outcome.REFUSED}, ("HostKeyRefused",)) if host not in changed]:
         step(Text("compare the fingerprints of their host keys, then trust them"), "host", "enrol", _targets(record, hosts))
     if hosts := _named(record, {Outcome.REFUSED}, besides=("HostKeyRefused",)):
-        step(Text("when their credentials are in order"), "diagnose", _targets(record, hosts), *case)
+        step(Text("when their credentials are in order"), "diagnose", _targets(record, hosts), *same)
     if hosts := _named(record, {Outcome.UNREACHABLE, Outcome.TIMED_OUT, Outcome.UNKNOWN, Outcome.FAILED}):
-        step(Text("when they can be reached again"), "diagnose", _targets(record, hosts), *case)
+        step(Text("when they can be reached again"), "diagnose", _targets(record, hosts), *same)
     if hosts := [host.host for host in record.hosts if host.outcome is Outcome.INCOMPLETE]:
-        step(Text("when what stood in the way is gone"), "diagnose", _targets(record, hosts), *case)
+        step(Text("when what stood in the way is gone"), "diagnose", _targets(record, hosts), *same)
     step(Text("every host of this run, in the terminal"), "run", "show", record.run)
     return tuple(steps)
+
+
+def _selection(record: RunRecord) -> tuple[str, ...]:
+    """Return the options of `diagnose` that judge by the same checks again; none where the run judged by the default."""
+    playbook = () if record.playbook == DEFAULT_PLAYBOOK else ("--playbook", record.playbook)
+    return playbook + (tuple(word for check in record.checks for word in ("--check", check)) if record.checks_chosen else ())
 
 
 def _named(record: RunRecord, outcomes: set[Outcome], kinds: Sequence[str] = (), *, besides: Sequence[str] = ()) -> list[str]:

@@ -54,6 +54,7 @@ def plan_of(request: DiagnoseRequest, store: Store, clock: Clock) -> Plan:
             "host_deadline_s": request.host_deadline_s,
             "run_deadline_s": request.run_deadline_s,
             "languages": list(request.languages),
+            "checks_chosen": request.checks != request.playbook.checks,
             "extra_probes": [probe.id for probe in request.extra_probes],
             "thresholds": {check: dict(values) for check, values in request.playbook.thresholds.items()},
         },

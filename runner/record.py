@@ -107,6 +107,8 @@ class RunRecord:
     """`longarm`, `library` (digest), `playbook` (digest), `bundle`, `python`."""
     content: Content = field(default_factory=Content, hash=False)
     deliveries: tuple[Delivery, ...] = ()
+    checks_chosen: bool = False
+    """True where `checks` are not the playbook's but were named one by one."""
 
     @property
     def coverage(self) -> Coverage:

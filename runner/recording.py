@@ -75,6 +75,7 @@ def run_record(whole: WholeRun, hosts: Iterable[HostRecord], content: Content, s
         ended_at=run.ended_at,
         hosts=tuple(hosts),
         checks=run.checks,
+        checks_chosen=bool(run.request.get("checks_chosen")),
         versions=run.versions,
         content=content,
         deliveries=tuple(map(_delivery, whole.outbox)),

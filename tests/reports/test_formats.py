@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -19,10 +20,10 @@ from remote.answer import Ended
 from reports import render as module
 from reports import words
 from reports.document import content_digest
-from reports.language import LANGUAGES
+from reports.language import LANGUAGES, language
 from reports.page import BUDGET_BYTES
 from reports.render import FORMATS, Audience, AudienceRefused, Format, render
-from reports.summary import tally
+from reports.summary import next_commands, tally
 from reports.view import _short_digest
 from runner.outcome import Outcome, RunState
 from runner.record import Delivery, Quote, RunRecord
@@ -206,3 +207,21 @@ def test_every_identifier_has_words() -> None:
         ({*Severity, *Verdict}, words.SIGNS),
     ):
         assert set(table) == set(kinds)
+
+
+@pytest.mark.parametrize(
+    ("fields", "options"),
+    [
+        ({"playbook": "standard"}, ""),
+        ({"playbook": "night"}, " --playbook night"),
+        (
+            {"playbook": "standard", "checks": ("fs-space", "mem-oom"), "checks_chosen": True},
+            " --check fs-space --check mem-oom",
+        ),
+    ],
+)
+def test_what_to_type_next_asks_the_same(small: RunRecord, fields: dict[str, Any], options: str) -> None:
+    steps = next_commands(replace(small, case="C-1", **fields), language("en"))
+    again = [step.command for step in steps if step.command.startswith("longarm diagnose")]
+    assert again and all(command.endswith(f"{options} --case C-1") for command in again), again
+    assert ("--" in again[0].removesuffix(" --case C-1")) == bool(options)
