@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
@@ -17,11 +16,7 @@ from console.settings import Output
 from console.terminal import write
 from console.words import say
 from inventory.errors import Place, Text
-
-_HIDDEN = re.compile(
-    r"[\x7f-\xa0\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3000\ud800-\uf8ff\ufeff\ufff9-\ufffb]"
-)
-"""Characters that must reach a reader of JSON as they are, and a terminal not at all: they travel escaped."""
+from reports.visible import json_escaped
 
 Rows = Sequence[Mapping[str, object]]
 
@@ -43,16 +38,12 @@ def show_document(output: Output, document: Mapping[str, object], text: Callable
 
 def as_json(value: object) -> str:
     """Return `value` as indented JSON with a final newline."""
-    return _escaped(json.dumps(value, ensure_ascii=False, indent=2, default=_plain)) + "\n"
+    return json_escaped(json.dumps(value, ensure_ascii=False, indent=2, default=_plain)) + "\n"
 
 
 def json_line(value: object) -> str:
     """Return `value` as one line of JSON."""
-    return _escaped(json.dumps(value, ensure_ascii=False, default=_plain, separators=(",", ":"))) + "\n"
-
-
-def _escaped(text: str) -> str:
-    return _HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], text)
+    return json_escaped(json.dumps(value, ensure_ascii=False, default=_plain, separators=(",", ":"))) + "\n"
 
 
 def _plain(value: object) -> Any:
@@ -90,20 +81,13 @@ def _table(columns: Mapping[str, Text], rows: Rows) -> str:
 
 
 def _csv(columns: Mapping[str, Text], rows: Rows) -> str:
+    from reports.table import guarded
+
     sheet = io.StringIO()
     table = csv.writer(sheet, lineterminator="\n")
     table.writerow(columns)
     table.writerows([guarded(_cell(row[name])) for name in columns] for row in rows)
     return sheet.getvalue()
-
-
-def guarded(cell: str) -> str:
-    """Return a CSV cell that no spreadsheet takes for a formula.
-
-    >>> guarded("=HYPERLINK(1)")
-    "'=HYPERLINK(1)"
-    """
-    return "'" + cell if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def _names(columns: Mapping[str, Text], rows: Rows) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -18,6 +17,7 @@ from reports.explain import explain
 from reports.language import Language, language
 from reports.sentences import sentence
 from reports.summary import next_commands, tally, tone, verdict
+from reports.visible import json_escaped
 from runner.outcome import Outcome
 from runner.record import AnswerNote, Delivery, HostRecord, Quote, RunRecord
 
@@ -28,7 +28,7 @@ _NOT_DIGESTED: Final = ("deliveries", "content_digest")
 def json_document(record: RunRecord, tongue: Language) -> bytes:
     """Return the document as indented UTF-8 JSON; what could steer a terminal is written as \\u escapes."""
     written = json.dumps(document(record, tongue), ensure_ascii=False, indent=2, allow_nan=False)
-    return (_HIDDEN.sub(_escaped, written) + "\n").encode()
+    return (json_escaped(written) + "\n").encode()
 
 
 def document(record: RunRecord, tongue: Language) -> dict[str, Any]:
@@ -216,12 +216,3 @@ def _said(text: Text | None, tongue: Language) -> str | None:
 
 def _time(moment: datetime | None) -> str | None:
     return moment.isoformat().replace("+00:00", "Z") if moment else None
-
-
-_HIDDEN: Final = re.compile(
-    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return json.dumps(match.group())[1:-1]

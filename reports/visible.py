@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import unicodedata
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
@@ -53,6 +55,27 @@ def _without_towers(text: str) -> str:
         if marks <= _MARKS_IN_A_ROW:
             kept.append(character)
     return "".join(kept)
+
+
+def json_escaped(written: str) -> str:
+    r"""Return JSON text in which exactly what `visible` would change is an escape: harmless to see, and the same value.
+
+    >>> json_escaped('"caf\u00e9 \u202egnp.exe"')
+    '"café \\u202egnp.exe"'
+    """
+    return _BEYOND_ASCII.sub(_with_escapes, written)
+
+
+_BEYOND_ASCII = re.compile("[^\x00-\x7e]+")
+
+
+def _with_escapes(match: re.Match[str]) -> str:
+    written, marks = [], 0
+    for character in match[0]:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        kept = marks <= _MARKS_IN_A_ROW and _SHOWN[ord(character)] in (character, ord(character))
+        written.append(character if kept else json.dumps(character)[1:-1])
+    return "".join(written)
 
 
 def shortened(text: str, limit: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import pkgutil
 import subprocess
@@ -14,7 +15,9 @@ import pytest
 import console.main
 from console import faults
 from console.framework import Command, Group
-from inventory.errors import LongarmError
+from console.listing import show_list
+from console.settings import Output
+from inventory.errors import LongarmError, Text
 from tests.console.conftest import LONGARM, Console
 
 HOSTS = "hosts:\n  web1: {address: 127.0.0.1}\n  db1: {address: 127.0.0.1, port: 2222}\n"
@@ -67,6 +70,17 @@ def test_every_form_of_a_list(console: Console) -> None:
     assert console("inventory", "list", "-o", "csv").out.startswith("host,address,")
     assert console("inventory", "list").out.splitlines()[0].split()[:2] == ["HOST", "ADDRESS"]
     assert console("inventory", "show", "web1", "--json").json()["hosts"][0]["platform"] == "linux"
+
+
+def test_lists_for_machines_are_lossless_and_no_formula(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    rows = [{"name": "=a" + "\u0301" * 9 + "\u2800\u3164\u0378\U000e0041\x7f\x1bé"}]
+    for output, read in ((Output.JSON, json.loads), (Output.JSONL, lambda line: [json.loads(line)])):
+        show_list(output, {"name": Text("name")}, rows)
+        out = capsysbinary.readouterr().out.decode()
+        assert read(out) == rows
+        assert not set("\u2800\u3164\x7f\x1b") & set(out)
+    show_list(Output.CSV, {"name": Text("name")}, rows)
+    assert capsysbinary.readouterr().out.decode().splitlines()[1].startswith("'=a")
 
 
 def test_the_list_of_practice_hosts_does_not_name_what_ails_them(console: Console) -> None:

@@ -11,12 +11,12 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reports.render import Audience, Format, render
 from reports.table import guarded
-from reports.visible import shortened, visible
+from reports.visible import json_escaped, shortened, visible
 from runner.record import RunRecord
 
 Hostile = Callable[[str], RunRecord]
@@ -124,3 +124,15 @@ def test_no_guarded_cell_is_a_formula(text: str) -> None:
 @given(text=st.text(min_size=1, max_size=60))
 def test_any_text_leaves_the_page_as_it_was(hostile: Hostile, text: str) -> None:
     assert Elements(made(hostile(text), Format.HTML)).seen == Elements(made(hostile(HARMLESS), Format.HTML)).seen
+
+
+HIDDEN = st.sampled_from('\u2800\u3164\u0378\U000e0041\u0301\u0300\x7f\u202e\x1b\ud800\u3000\u00a0é語a"\\\n')
+
+
+@given(st.text(st.one_of(st.characters(), HIDDEN)))
+@example("a" + "\u0301" * 9 + "\u2800\u3164\u0378\U000e0041")
+def test_json_is_harmless_and_lossless(text: str) -> None:
+    value = {"text": "".join(c for c in text if not "\udc00" <= c <= "\udfff")}  # half a pair meets no other half
+    written = json_escaped(json.dumps(value, ensure_ascii=False))
+    assert json.loads(written) == value
+    assert visible(written) == written
