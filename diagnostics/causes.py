@@ -181,22 +181,3 @@ def _reaches(start: str, end: str, links: Sequence[Link]) -> bool:
         seen.update(new)
         waiting += new
     return False
-
-
-def roots(findings: Sequence[Finding], links: Sequence[Link]) -> tuple[Finding, ...]:
-    """Return the findings that nothing explains: by the worst severity among them and what they explain, then by id."""
-    explained = {link.effect for link in links}
-    by_id = {finding.id: finding for finding in findings}
-    below: dict[str, list[str]] = {}
-    for link in links:
-        below.setdefault(link.cause, []).append(link.effect)
-
-    def worst(finding: Finding) -> int:
-        seen, waiting = {finding.id}, [finding.id]
-        while waiting:
-            new = [name for name in below.get(waiting.pop(), ()) if name not in seen]
-            seen.update(new)
-            waiting += new
-        return max(by_id[name].severity.rank for name in seen)
-
-    return tuple(sorted((one for one in findings if one.id not in explained), key=lambda one: (-worst(one), one.id)))

@@ -57,18 +57,10 @@ def render_words(template: str, of: Mapping[str, Param], params: Mapping[str, Pa
     '/ is 98.4% full'
     """
     try:
-        text = _compiled(template, code).render(subject=_bounded(of), params=_bounded(params))
+        text = compiled(template, code).render(subject=_bounded(of), params=_bounded(params))
     except (TemplateError, TypeError, ValueError, OverflowError) as error:
         raise BadWords(Text("{words}: {error}", words=shortened(template, 80), error=str(error))) from error
     return shortened(text, LONGEST_SENTENCE)
-
-
-def check_words(template: str, code: str) -> None:
-    """Raise BadWords where a template uses what words may not use; says nothing about its values."""
-    try:
-        _compiled(template, code)
-    except TemplateError as error:
-        raise BadWords(Text("{words}: {error}", words=shortened(template, 80), error=str(error))) from error
 
 
 def _bounded(values: Mapping[str, Param]) -> dict[str, Param]:
@@ -76,7 +68,8 @@ def _bounded(values: Mapping[str, Param]) -> dict[str, Param]:
 
 
 @lru_cache(maxsize=1024)
-def _compiled(template: str, code: str) -> Template:
+def compiled(template: str, code: str) -> Template:
+    """Return the template of a sentence; raises TemplateError where it uses what words may not use."""
     if len(template) > LONGEST_TEMPLATE:
         raise TemplateError(f"longer than {LONGEST_TEMPLATE} characters")
     environment = _environment(code)

@@ -8,7 +8,7 @@ from diagnostics.library import load_library
 from playbooks.load import shipped_playbooks
 from reports.catalogue import in_line, read_catalogue, sentences
 from reports.language import LANGUAGES, language
-from reports.sentences import check_words
+from reports.sentences import compiled
 
 FOREIGN = LANGUAGES[1:]
 
@@ -51,7 +51,7 @@ def test_checks_and_causes_have_words(code: str) -> None:
     for check, words in content.checks.items():
         assert words.title.get(code) and words.finding.get(code), check
         assert not words.cause or words.cause.get(code), check
-        check_words(words.finding[code], code)
+        compiled(words.finding[code], code)
     for rule, why in content.rules.items():
         assert why.get(code), rule
 

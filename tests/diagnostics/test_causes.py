@@ -1,4 +1,4 @@
-"""Causes: links with evidence, the order of events, no circles, roots, and what could not be checked."""
+"""Causes: links with evidence, the order of events, no circles, and what could not be checked."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diagnostics.cause_files import read_causes
-from diagnostics.causes import CauseRule, acyclic, explain, roots, strongest
+from diagnostics.causes import CauseRule, acyclic, explain, strongest
 from diagnostics.finding import CheckResult, Citation, Finding, Link
 from diagnostics.library import Library
 from diagnostics.verdict import Reason, Severity, Verdict, Why
@@ -178,17 +178,6 @@ def test_what_is_left_has_no_circle_and_does_not_hang_on_the_order(links: list[L
     alone = best and not any((one.cause, one.effect) == (best.effect, best.cause) for one in links)
     if best and alone and sum(one.weight == best.weight for one in links) == 1:
         assert (best.cause, best.effect) in {(one.cause, one.effect) for one in kept}
-
-
-def test_roots_lead_by_the_worst_that_they_explain() -> None:
-    calm, bad, effect, alone = (
-        finding("a", "1"),
-        finding("b", "2"),
-        finding("c", "3", severity=Severity.CRITICAL),
-        finding("d", "4", severity=Severity.INFO),
-    )
-    links = (link(bad.id, effect.id, 0.9),)
-    assert roots((effect, alone, calm, bad), links) == (bad, calm, alone)
 
 
 @pytest.mark.parametrize(
