@@ -402,4 +402,4 @@ def test_any_tree_gives_an_inventory_or_an_invalid_file(tmp_path_factory: pytest
 
 def test_what_only_sounds_like_a_secret_is_a_variable(load: Load) -> None:
     host = load("hosts: {h: {vars: {ask_password: true, token: 5, secret: [a], password: {max_days: 90}}}}").hosts["h"]
-    assert host.vars == {"ask_password": True, "token": 5, "secret": ["a"], "password": {"max_days": 90}}
+    assert host.vars == {"ask_password": True, "token": 5, "secret": ("a",), "password": {"max_days": 90}}
