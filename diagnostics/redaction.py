@@ -26,7 +26,13 @@ def redacted(answer: Answer, probe: Probe | None, masker: Masker = MASKER) -> An
             stdout, stderr = whole_lines(stdout, limit, answer.stdout_cut), whole_lines(stderr, limit, answer.stderr_cut)
         for rule in probe.redact:
             stdout, stderr = _masked(rule.pattern, stdout), _masked(rule.pattern, stderr)
-    return replace(answer, stdout=masker.data(stdout), stderr=masker.data(stderr), why=masker.text(answer.why))
+    return replace(
+        answer,
+        stdout=masker.data(stdout),
+        stderr=masker.data(stderr),
+        why=masker.text(answer.why),
+        denied=masker.text(answer.denied),
+    )
 
 
 def whole_lines(data: bytes, limit: int, cut: int) -> bytes:

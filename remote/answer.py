@@ -34,6 +34,8 @@ class Answer:
     """Pids that outlived SIGKILL when the deadline passed."""
     why: str = ""
     """For LOST and NOT_RUN: the reason, in the host's or our own words; hostile text."""
+    denied: str = ""
+    """Why it was not asked as root though it should have been, in sudo's words; hostile text."""
 
 
 def answered(stdout: bytes, *, stderr: bytes = b"", exit_status: int = 0) -> Answer:

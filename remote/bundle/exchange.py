@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from remote.answer import Answer, Ended
@@ -172,9 +172,13 @@ class BundleExchange:
     def _answer(self, index: int, question: Question, why: str) -> Answer:
         attempts = [attempt for (at, _), attempt in self._attempts.items() if at == index]
         if not attempts:
-            return Answer(ended=Ended.NOT_RUN, exit_status=None, why=self._why_not_run(question, why))
+            denied = self._sudo or "" if question.privilege is Privilege.ROOT and question.shell == "sh" else ""
+            return Answer(ended=Ended.NOT_RUN, exit_status=None, why=self._why_not_run(question, why), denied=denied)
         last = max(attempts, key=lambda attempt: (attempt.whole, attempt.part))
-        return last.answer(given_up=last is self._given_up, why=why)
+        answer = last.answer(given_up=last is self._given_up, why=why)
+        if question.privilege is Privilege.USER or answer.as_root:
+            return answer
+        return replace(answer, denied=self._sudo or "")
 
     def _why_not_run(self, question: Question, why: str) -> str:
         if question.shell != "sh":

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from diagnostics.library import load_library
 from inventory.host import Host, Transport
+from playbooks.load import find_playbook
 from remote.answer import Answer, Ended
 from remote.bundle import BundleExchange
 from remote.bundle.script import runner
@@ -229,6 +231,7 @@ def check_denied(answers: Mapping[str, Answer], words: str) -> None:
     assert (user.ended, user.stdout, user.as_root) == (Ended.EXITED, b"65534\n", False)
     assert (root.ended, root.exit_status) == (Ended.NOT_RUN, None)
     assert words in root.why
+    assert (user.denied, root.denied, prefer.denied) == ("", root.why, root.why)
     assert (prefer.ended, prefer.stdout, prefer.as_root) == (Ended.EXITED, b"65534\n", False)
 
 
@@ -255,12 +258,29 @@ async def test_denied_sudo_is_told_in_its_own_words(shell: str, with_sudo: WithS
 
 
 @needs_root
+async def test_a_cut_before_root_was_asked_for_is_not_a_denial(with_sudo: WithSudo) -> None:
+    session = with_sudo("root ALL=(ALL) ALL\n", "dash")
+    answers = await ask(session, Question(id="end", script="kill -KILL -$(ps -o sid= -p $$ | tr -d ' ')"), *BY_PRIVILEGE)
+    assert answers["root"].ended is Ended.NOT_RUN
+    assert {answer.denied for answer in answers.values()} == {""}
+
+
+@needs_root
+async def test_denied_root_is_told_of_the_standard_playbook(with_sudo: WithSudo) -> None:
+    library, checks = load_library(), find_playbook("standard").checks
+    answers = await ask(with_sudo("root ALL=(ALL) ALL\n", "dash"), *library.questions(checks, "linux", HERE.expect))
+    words = {answer.denied.partition("\n")[0] for answer in answers.values()}  # some shells add that they were killed
+    assert words == {"", "sudo: a password is required"}
+
+
+@needs_root
 async def test_sudo_without_a_password_asks_root_questions_as_root(shell: str, with_sudo: WithSudo) -> None:
     tricky = Question(id="tricky", script="printf '%s' \"it's $v\"", privilege=Privilege.ROOT, variables=(("v", "'\\''"),))
     answers = await ask(with_sudo("nobody ALL=(root) NOPASSWD: /bin/sh\n", shell), *BY_PRIVILEGE, tricky)
     assert [answers[name.lower()].stdout for name in NAMES] == [b"65534\n", b"0\n", b"0\n"]
     assert [answer.as_root for answer in answers.values()] == [False, True, True, True]
     assert answers["tricky"].stdout == b"it's '\\''"
+    assert {answer.denied for answer in answers.values()} == {""}
     assert {answer.ended for answer in answers.values()} == {Ended.EXITED}
 
 

@@ -87,7 +87,9 @@ PROBES = (
 OK: Mapping[str, Answer] = {"disk": answered(b"/ 12%\n"), "clock": answered(b"0\n"), "motd": answered(b"hello\n")}
 FULL: Mapping[str, Answer] = {**OK, "disk": answered(b"/ 99%\n")}
 LOST = Answer(ended=Ended.LOST, exit_status=None, why="gone")
-DENIED = Answer(ended=Ended.NOT_RUN, exit_status=None, why="sudo: a password is required")
+DENIED = Answer(
+    ended=Ended.NOT_RUN, exit_status=None, why="sudo: a password is required", denied="sudo: a password is required"
+)
 
 
 def small_library(folder: Path) -> Library:
