@@ -18,7 +18,7 @@ from diagnostics.redaction import redact
 from inventory.errors import Text
 from inventory.host import Expectations, Host, Value
 from remote.answer import Answer, Ended
-from remote.question import Privilege, Question
+from remote.question import Question
 from remote.session import Session, SessionFacts
 from runner.host_run import Clock, HostRun, attempt, broken
 from runner.outcome import Outcome, RunState
@@ -91,13 +91,15 @@ class Diagnosing:
         asked_at, start = self.clock(), now()
         answers = await session.ask(questions, deadline_s=left_s) if questions else {}
         took_s = now() - start
-        lost = any(answer.ended is Ended.LOST for answer in answers.values())
+        cut = any(
+            answer.ended is Ended.LOST or (answer.ended is Ended.NOT_RUN and not answer.denied) for answer in answers.values()
+        )
         return Asked(
             answers={question.id: answers[question.id] for question in questions},
             session=_session(session.facts),
             asked_at=asked_at,
             round_trip_ms=round(took_s * 1000),
-            overdue=lost and took_s >= left_s,
+            overdue=cut and took_s >= left_s,
         )
 
     def judge(self, target: HostRow, ended: HostRun[Asked]) -> Judged:
@@ -108,7 +110,7 @@ class Diagnosing:
         taken = attempt(lambda: self._take(ended, asked))
         if isinstance(taken, Exception):
             return _unjudged(target, broken(ended, taken))
-        target = replace(target, evidence_digest=taken.digest, denied_root=self._denied_root(ended.host, taken.evidence))
+        target = replace(target, evidence_digest=taken.digest, denied_root=_denied_root(taken.evidence))
         judged = attempt(lambda: self._judged(target, taken, asked, ended))
         if isinstance(judged, Exception):
             return _unjudged(target, broken(ended, judged), taken)
@@ -178,18 +180,11 @@ class Diagnosing:
 
     def _outcome(self, diagnosis: Diagnosis, answers: Mapping[str, Answer]) -> Outcome:
         """Return how a host ended whose answers came back: what could not be seen goes before what was."""
-        extra = [answers[probe.id] for probe in self.extra if probe.id in answers]
+        extra = [(probe.question, answers[probe.id]) for probe in self.extra if probe.id in answers]
         unseen = not all(result.complete for result in diagnosis.results)
-        if not answers or unseen or any(answer.ended is not Ended.EXITED for answer in extra):
+        if not answers or unseen or any(not _as_declared(*asked) for asked in extra):
             return Outcome.INCOMPLETE
         return Outcome.FINDINGS if diagnosis.findings else Outcome.OK
-
-    def _denied_root(self, host: Host, evidence: Evidence) -> str:
-        """Return why questions for root were not asked, in the host's words, which are the same for all of them."""
-        for question in self.questions(host):
-            if question.privilege is Privilege.ROOT and evidence.answers[question.id].ended is Ended.NOT_RUN:
-                return evidence.answers[question.id].why
-        return ""
 
     def states(self, target: HostRow, now: datetime, diagnosis: Diagnosis) -> HostStates:
         """Return what a diagnosis leaves for the next run on the host."""
@@ -233,6 +228,15 @@ def _error(outcome: Outcome, asked: Asked, host: Host) -> Text | None:
     if not asked.answers:
         return Text("nothing was asked: no check or probe is for {platform}", platform=host.platform.value)
     return None
+
+
+def _as_declared(question: Question, answer: Answer) -> bool:
+    return answer.ended is Ended.EXITED and answer.exit_status in question.ok_statuses
+
+
+def _denied_root(evidence: Evidence) -> str:
+    """Return why questions were not asked as root, in the host's words, which are the same for all of them."""
+    return next((answer.denied for answer in evidence.answers.values() if answer.denied), "")
 
 
 def _session(facts: SessionFacts) -> dict[str, str]:

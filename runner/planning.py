@@ -78,6 +78,7 @@ def plan_of_rest(whole: WholeRun, inventory: Inventory, library: Library, store:
     _check_resumable(whole.run, library)
     unfinished = [row for row in whole.hosts if row.outcome in UNFINISHED]
     hosts = tuple(inventory.hosts[row.host] for row in unfinished if row.host in inventory.hosts)
+    _check_thresholds(whole.run.request["thresholds"], hosts, library)
     content = encode_content(_both(decode_content(store.blob(whole.run.content_digest)), library.content(whole.run.checks)))
     run = replace(whole.run, versions=_resumed(whole.run.versions, library), content_digest=digest_of(content))
     extra = tuple(library.probes[probe] for probe in run.request["extra_probes"])

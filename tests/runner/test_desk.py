@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,8 @@ from inventory.host import Host, Platform
 from inventory.secret import MASKER, Secret
 from remote.answer import Answer, Ended, answered
 from remote.errors import ConnectFailed, ConnectionLost
+from remote.question import Question
+from remote.session import Session
 from runner.desk import Desk
 from runner.observer import Silent
 from runner.outcome import Outcome, RunState
@@ -189,6 +192,17 @@ async def test_hosts_in_flight_are_interrupted_and_asked_again(desk: Desk, libra
     assert set(outcomes(record).values()) == {Outcome.OK}
 
 
+async def test_thresholds_are_looked_at_again_before_a_run_goes_on(desk: Desk, library: Library) -> None:
+    acts = {"a": Act(), "b": Act()}
+    request = asking(library, fleet(*acts), concurrency=1)
+    stopped = await desk.diagnose(request, connect=ActingConnect(acts), observer=stopping(desk, after=1))
+    changed = inventory_of(fleet("b", vars={"thresholds": {"disk-full": {"no_such": 1}}}))
+    connect = ActingConnect(acts)
+    with pytest.raises(UsageError, match="thresholds of host b"):
+        await desk.resume(stopped.run, inventory=changed, library=library, connect=connect, observer=Silent())
+    assert connect.connected == []
+
+
 async def test_a_host_that_left_the_inventory_is_accounted_for(desk: Desk, library: Library) -> None:
     acts = {"a": Act(), "b": Act(), "c": Act()}
     request = asking(library, fleet(*acts), concurrency=1)
@@ -305,7 +319,8 @@ async def test_at_most_so_many_hosts_at_once(desk: Desk, library: Library) -> No
     ("answer", "outcome"),
     [
         (OK["motd"], Outcome.OK),
-        (answered(b"", exit_status=3), Outcome.OK),  # it was answered; nobody judges it
+        (answered(b"", exit_status=3), Outcome.INCOMPLETE),  # a status that nobody declared says nothing
+        (Answer(ended=Ended.EXITED, exit_status=None), Outcome.INCOMPLETE),
         (LOST, Outcome.INCOMPLETE),
         (Answer(ended=Ended.CAPPED, exit_status=None, stdout=b"much"), Outcome.INCOMPLETE),
     ],
@@ -337,6 +352,48 @@ async def test_partial_evidence_is_kept_and_judged(desk: Desk, library: Library)
     assert late.session["user"] == "tester"
 
 
+NOT_RUN = Answer(ended=Ended.NOT_RUN, exit_status=None, why="the host closed the streams early")
+
+
+async def test_root_that_was_not_asked_for_another_reason_was_not_denied(desk: Desk, library: Library) -> None:
+    as_user = replace(OK["disk"], denied="sudo: a password is required")
+    acts = {"cut": Act({**OK, "clock": NOT_RUN}), "as-user": Act({**OK, "disk": as_user})}
+    record = await diagnose(desk, library, acts)
+    assert [host.denied_root for host in record.hosts] == ["", "sudo: a password is required"]
+    assert [host.outcome for host in record.hosts] == [Outcome.INCOMPLETE, Outcome.OK]
+    assert ("as-user", "disk", as_user) in list(desk.answers(record.run))
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"), [(NOT_RUN, Outcome.TIMED_OUT), (LOST, Outcome.TIMED_OUT), (DENIED, Outcome.INCOMPLETE)]
+)
+async def test_a_host_that_hangs_before_the_first_question_timed_out(
+    desk: Desk, library: Library, answer: Answer, outcome: Outcome
+) -> None:
+    class Hung(ActingConnect):
+        @asynccontextmanager
+        async def __call__(self, host: Host) -> AsyncIterator[Session]:
+            async with super().__call__(host) as session:
+                yield Late(session, {"disk": OK["disk"], "clock": answer})
+
+    request = asking(library, fleet("a"), host_deadline_s=0.05)
+    record = await desk.diagnose(request, connect=Hung({"a": Act()}), observer=Silent())
+    assert outcomes(record) == {"a": outcome}
+
+
+class Late:
+    """A session whose answers come as its deadline passes."""
+
+    def __init__(self, session: Session, answers: Mapping[str, Answer]) -> None:
+        self.host, self.facts, self._answers = session.host, session.facts, answers
+
+    async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(deadline_s):
+                await asyncio.Event().wait()
+        return self._answers
+
+
 async def test_evidence_survives_a_fault_of_the_judge(desk: Desk, library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runner.diagnosing.diagnose", lambda *_: 1 // 0)
     record = await diagnose(desk, library, {"a": Act()})
@@ -352,7 +409,7 @@ async def test_what_is_kept_is_redacted_and_masked(desk: Desk, home: Path, libra
         "a": Act({**OK, "clock": answered(b"0\n", stderr=b"key=T0psecret!\n")}),
         "b": Act({**OK, "disk": answered(secret.encode())}),
         "c": Act(refuses=ConnectFailed("c", f"proxy refused {secret}")),
-        "d": Act({**OK, "clock": replace(DENIED, why=f"sudo: {secret}")}),
+        "d": Act({**OK, "clock": replace(DENIED, why=f"sudo: {secret}", denied=f"sudo: {secret}")}),
     }
     record = await diagnose(desk, library, acts)
     desk.outbox_failed(desk.outbox()[0].id, f"401 for {secret}")
