@@ -42,6 +42,23 @@ def test_what_one_can_learn_is_not_the_solution() -> None:
         assert not told & {"kernel", "names", "time", "packages", "disk", "sudo", "ядро", "имена", "время", "пакеты", "диск"}
 
 
+@pytest.mark.parametrize(
+    ("practised", "captured"),
+    [
+        ("healthy", "healthy"),
+        ("full-disk", "full-disk"),
+        ("oom-loop", "oom-loop"),
+        ("dead-dns", "dead-dns"),
+        ("clock", "clock-unsynchronized"),
+        ("broken-packages", "broken-packages"),
+    ],
+)
+def test_practice_hosts_answer_what_the_checks_are_tested_on(repository: Path, practised: str, captured: str) -> None:
+    here = repository / "remote" / "lab" / "scenarios" / f"{practised}.evidence"
+    there = repository / "tests" / "data" / "captures" / f"scenario-{captured}.evidence"
+    assert here.read_bytes() == there.read_bytes()
+
+
 def test_hosts_are_handed_out_in_turn() -> None:
     names = [name for name, _ in keeper.planned_hosts(30)]
     assert len(set(names)) == 30
