@@ -88,14 +88,13 @@ def parse_deb(answer: Answer) -> Facts:
         "packages": [],
         "names": "",
         "interrupted": updates > 0,
-        "busy": False,
         "units": [],
         "mounts": [],
         "last_words": "",
         "words_at": sources["count"].at,
         "at": sources["count"].at,
     }
-    return facts if count == updates == 0 else facts | _details(sources)
+    return facts | ({"busy": False} if count == updates == 0 else _details(sources))
 
 
 def _details(sources: Sources) -> dict[str, Any]:

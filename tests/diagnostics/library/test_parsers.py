@@ -286,6 +286,39 @@ def test_kernels_before_the_control_group_had_its_line() -> None:
     assert (kill["victim"], kill["process"], kill["resident_bytes"]) == ("app.service", "java", 8192)
 
 
+@pytest.mark.parametrize(
+    ("said", "process", "kib"),
+    [
+        ("Killed process 3456, UID 501, (java) total-vm:3145728kB, anon-rss:1048576kB, file-rss:0kB", "java", 1048576),
+        ("Killed process 3456 (mysqld) vsz:912384kB, anon-rss:771096kB, file-rss:4kB", "mysqld", 771096),
+        ("Out of memory: Killed process 3456, UID 27, (mysqld).", None, 0),
+        ("Killed process 3456 in words that no kernel uses", None, 0),
+    ],
+)
+def test_every_kernel_has_its_own_words_for_a_kill(said: str, process: str | None, kib: int) -> None:
+    ring = f"[    0.000000] Linux version 2.6.32\n[  100.100000] {said}\n"
+    answer = asked(uptime="950.00\n", ring=ring, journal=None, container=None)
+    if process is None:
+        with pytest.raises(ParseError):  # a kill that cannot be read is not «nobody was killed»
+            kernel_log.parse_kernel_log(answer)
+        return
+    (kill,) = kernel_log.parse_kernel_log(answer)["kills"]
+    assert (kill["process"], kill["pid"], kill["resident_bytes"]) == (process, 3456, kib * 1024)
+
+
+@pytest.mark.parametrize(
+    ("ring", "journal"),
+    [
+        ("[    0.000000] Booting Linux on physical CPU 0x0000000000 [0x413fd0c1]\n", None),
+        ("[    0.000000] Initializing cgroup subsys cpuset\n", None),
+        (None, '{"MESSAGE":"Booting Linux on physical CPU 0x0","__MONOTONIC_TIMESTAMP":"2100000"}\n'),
+    ],
+)
+def test_a_log_that_begins_with_the_boot_is_whole(ring: str | None, journal: str | None) -> None:
+    answer = asked(uptime="950.00\n", ring=ring, journal=journal, container=None)
+    assert kernel_log.parse_kernel_log(answer)["victims"] == []
+
+
 def test_process_names_that_try_to_look_like_the_log() -> None:
     name = ") total-vm:1kB, anon-rss:1kB"
     ring = (
@@ -337,6 +370,47 @@ def test_who_keeps_the_clock(
     assert found == expected
 
 
+@pytest.mark.parametrize(
+    ("leap", "synchronized"),
+    [("Normal", True), ("Insert second", True), ("Delete second", True), ("Not synchronised", False), ("Unknown", None)],
+)
+def test_what_chrony_says_of_the_leap_is_known_or_not_understood(leap: str, synchronized: bool | None) -> None:
+    chrony = CHRONY.format(reference="1795347000.5", leap=leap)
+    answer = asked(uptime="5400.1\n", clock="1795347671\n", chrony=chrony, ntp=None, kernel=None, servers=None)
+    if synchronized is None:
+        with pytest.raises(ParseError):
+            clock.parse_clock(answer)
+    else:
+        assert clock.parse_clock(answer)["synchronized"] is synchronized
+
+
+@pytest.mark.parametrize(
+    ("status", "own", "resolved"),
+    [
+        (0, "web1", True),
+        (2, "web1", False),
+        (143, "web1", False),
+        (137, "web1", False),
+        (1, None, False),
+        (1, "web1", None),
+        (3, "web1", None),
+        (127, "web1", None),
+        (126, None, None),
+        (127, None, None),
+    ],
+)
+def test_a_lookup_fails_only_by_the_words_of_its_tool(status: int, own: str | None, resolved: bool | None) -> None:
+    """getent is asked where the own name is looked up, else nslookup, whose 1 says that a name is not found."""
+    lookups = f"{status} erp.nord.example\n" + (f"0 {own}\n" if own else "")
+    answer = asked(resolv="", nsswitch=None, lookups=lookups, own=f"{own}\n" if own else None)
+    if resolved is None:
+        with pytest.raises(SourceFailed) as caught:
+            names.parse_names(answer)
+        assert f"status {status}" in caught.value.detail
+    else:
+        assert names.parse_names(answer)["failed"] == (not resolved)
+
+
 def test_a_time_daemon_that_does_not_answer_is_a_failure_where_nothing_else_knows() -> None:
     with pytest.raises(SourceFailed):
         clock.parse_clock(asked(uptime="1.0\n", clock="1\n", chrony=(1, ""), ntp=None, kernel=None, servers=None))
@@ -361,8 +435,35 @@ def test_an_unfinished_dpkg_and_a_lock_that_is_held() -> None:
         ("man-db", "triggers-pending"),
     ]
     assert (facts["interrupted"], facts["busy"], facts["mounts"]) == (True, True, ["/"])
+    assert "no_space" not in facts and "read_only" not in facts  # nothing was read that could say so
     sources["inodes"] = "99\n"
     assert packages.parse_deb(asked(**sources))["busy"] is False
+    sources["inodes"] = None
+    assert packages.parse_deb(asked(**sources))["busy"] is False
+    for unseen in ({"inodes": (1, "")}, {"inodes": "99\n", "locks": None}):
+        assert "busy" not in packages.parse_deb(asked(**(sources | unseen)))
+
+
+@pytest.mark.parametrize(
+    ("words", "no_space"),
+    [("tar: x: No space left on device\n", True), ((1, ""), False), ((2, ""), None), ((127, ""), None), (None, None)],
+)
+def test_what_apt_said_is_a_fact_only_where_its_log_was_read(
+    words: str | tuple[int, str] | None, no_space: bool | None
+) -> None:
+    facts = packages.parse_deb(
+        asked(
+            count="1\n",
+            updates="0\n",
+            packages="iHR\tlibc6:amd64\t2.36\n",
+            units=(1, ""),
+            locks="",
+            inodes="1\n",
+            mountinfo=f"{ROOT}\n",
+            words=words,
+        )
+    )
+    assert (facts.get("no_space"), "read_only" in facts) == (no_space, no_space is not None)
 
 
 RHEL_KERNELS = (

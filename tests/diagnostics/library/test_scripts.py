@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,6 +56,29 @@ def test_a_script_needs_no_tools_to_say_that_there_are_none(question: str, tmp_p
     assert answer.exit_status == 0
     sources = read_sources(question, answer)
     assert all(source.status in (None, 0, 1, 2, 127) for source in sources.values())
+
+
+def test_kernels_that_may_not_be_seen_are_a_failure_not_an_absence() -> None:
+    """A /boot of 0700, asked by another user; it is not looked for under a folder of root's."""
+    with tempfile.TemporaryDirectory() as folder:
+        boot = Path(folder) / "boot"
+        boot.mkdir()
+        (boot / "vmlinuz-1.0.0").touch()
+        script = PROBES["pkg.reboot"].question.script.replace("/boot", str(boot))
+        shell = [str(shutil.which("dash"))]
+        if os.geteuid() == 0:
+            if not shutil.which("setpriv"):
+                pytest.skip("server: not installed: setpriv")
+            shell = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *shell]
+        Path(folder).chmod(0o755)
+        boot.chmod(0o755)
+        assert read_sources("pkg.reboot", run(shell, script))["kernels"].status == 0
+        boot.chmod(0o700 if os.geteuid() == 0 else 0)
+        answer = run(shell, script)
+        boot.chmod(0o700)
+    assert read_sources("pkg.reboot", answer)["kernels"].status == 1
+    with pytest.raises(SourceFailed, match="may not be read"):
+        packages.parse_reboot(answer)
 
 
 def test_shellcheck_finds_nothing(tmp_path: Path) -> None:
