@@ -10,6 +10,7 @@ from remote.bundle.kept import Kept
 from remote.question import Question
 
 STDERR_LIMIT = 64 * 1024
+MOST_STATUS = 255
 
 
 @dataclass(slots=True)
@@ -81,7 +82,11 @@ class Attempt:
         """A status bears the number of the begin before it and is not counted: a cap may cut it off."""
         match mark.fields:
             case (status,) if (
-                status.isdecimal() and stream == "stdout" and self.status is None and side.next_sequence == mark.sequence + 1
+                status.isdecimal()
+                and int(status) <= MOST_STATUS
+                and stream == "stdout"
+                and self.status is None
+                and side.next_sequence == mark.sequence + 1
             ):
                 self.status = int(status)
             case _:

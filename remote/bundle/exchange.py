@@ -18,7 +18,7 @@ GRACE_S = 5.0
 """How long after a question's deadline its end may take to arrive before we give up on the host's own watchdog."""
 ROOT_GRACE_S = 20.0
 """How long sudo may take until the first root question begins."""
-ROOT_PART = 2
+ROOT_PART, LAST_PART = 2, 3
 SETTLE_S = 2.0
 """How long the final frames may take once every question has ended."""
 NOISE_LIMIT = 4096
@@ -124,6 +124,8 @@ class BundleExchange:
             side.noise += data[: NOISE_LIMIT - len(side.noise)]
 
     def _mark(self, stream: Stream, mark: Mark) -> None:
+        if mark.part > LAST_PART:  # no runner of ours numbers so
+            return
         side = self._sides[stream]
         if mark.kind != "status":
             side.marks[mark.part] = side.marks.get(mark.part, 0) + 1

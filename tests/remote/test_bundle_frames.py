@@ -177,6 +177,18 @@ def test_a_status_alone_or_an_end_alone_is_lost() -> None:
         assert answer.why
 
 
+@pytest.mark.parametrize(
+    ("part", "status", "ended"),
+    [(1, 255, Ended.EXITED), (1, 256, Ended.LOST), (3, 0, Ended.EXITED), (4, 0, Ended.NOT_RUN)],
+)
+def test_statuses_and_parts_that_no_shell_of_ours_gives_prove_nothing(part: int, status: int, ended: Ended) -> None:
+    exchange = BundleExchange([Question(id="q", script=":")], nonce=NONCE)
+    start = f"\n{NONCE} {part}".encode()
+    exchange.feed_stdout(b"%b 1 begin 0 1.00 user\n%b 1 status 0 %d\n%b 2 end 0 1.00 ok\n" % (start, start, status, start))
+    exchange.feed_stderr(b"%b 1 begin 0 1.00 user\n%b 2 end 0 1.00 ok\n" % (start, start))
+    assert exchange.finish("")["q"].ended is ended
+
+
 def test_payload_may_go_on_between_the_frames_of_others() -> None:
     exchange = exchange_for({"a": None, "b": None})  # type: ignore[dict-item]
     frames: list[Mark | bytes] = [
