@@ -34,12 +34,14 @@ def settle(settings: Settings, desk: Desk, record: RunRecord, wanted: Aftermath)
     if wanted.answers is not None:
         write_answers(desk, record.run, wanted.answers)
     page = keep_reports(settings, record)
-    show_record(settings, record)
-    if record.state is RunState.ENDED:
-        deliver_reports(settings, desk)  # after the result stands: whatever fails here does not hide it
+    try:
+        if record.state is RunState.ENDED:
+            deliver_reports(settings, desk)
+    finally:  # whatever fails in delivering does not hide the result
         if record.case:
             record = desk.record(record.run)
             keep_reports(settings, record)
+        show_record(settings, record)
     tell_next(settings, record, page)
     interrupted = record.state is RunState.INTERRUPTED
     code = exit_code([host.outcome for host in record.hosts], record.worst, wanted.fail_on, interrupted=interrupted)
