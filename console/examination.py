@@ -17,7 +17,7 @@ from console.words import say
 from inventory.errors import LongarmError, Text
 from inventory.own import load_inventory
 from remote.known_hosts import KnownHosts
-from runner.desk import Desk
+from runner.desk import ROLES_ADVISORY, Desk
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 _LEAST_FREE = 1024**3
@@ -102,6 +102,11 @@ def agent(_: Settings) -> Row:
     return row("ssh-agent", OK, say(Text("found"))) if Path(path).exists() else row("ssh-agent", PROBLEM, path, hint)
 
 
+def roles(_: Settings) -> Row:
+    """Say what roles are worth here."""
+    return row("roles", NOTE, say(ROLES_ADVISORY))
+
+
 def words(settings: Settings) -> Row:
     """Tell the language and whether the terminal's encoding can show it."""
     encoding = locale.getpreferredencoding(False)
@@ -145,6 +150,7 @@ LOOKS: tuple[Callable[[Settings], Row], ...] = (
     inventory,
     known_hosts,
     agent,
+    roles,
     words,
     clock,
     terminal,

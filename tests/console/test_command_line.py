@@ -44,6 +44,12 @@ def test_every_command_has_a_help_page(path: tuple[str, ...], language: str, cap
     assert ("Использование:" if language == "ru" else "Usage:") in page
 
 
+@pytest.mark.parametrize(("language", "words"), [("en", "roles are advisory"), ("ru", "роли")])
+def test_the_doctor_says_what_roles_are_worth(console: Console, language: str, words: str) -> None:
+    (line,) = (line for line in console("doctor", "--lang", language).out.splitlines() if line.startswith("roles"))
+    assert words in line.lower()
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys, console.main; console.main.run(['--help']); "
