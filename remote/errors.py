@@ -63,7 +63,12 @@ class AuthenticationRefused(RemoteError):
 
     def __init__(self, host: str, *, user: str, tried: tuple[str, ...], offered_methods: tuple[str, ...] = ()) -> None:
         self.user, self.tried, self.offered_methods = user, tried, offered_methods
-        super().__init__(host, Text("{user} was refused; tried {tried}", user=user, tried=", ".join(tried) or "nothing"))
+        words = ", ".join(tried) or "nothing"
+        text = Text("{user} was refused; tried {tried}", user=user, tried=words)
+        if offered_methods:
+            methods = ", ".join(offered_methods)
+            text = Text("{user} was refused; tried {tried}; the host takes {methods}", user=user, tried=words, methods=methods)
+        super().__init__(host, text)
 
 
 class CredentialUnusable(RemoteError):

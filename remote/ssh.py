@@ -72,9 +72,11 @@ class SshConnector:
         login = Login(host, credential, known, self._breaker)
         try:
             connection = await self._log_in(login)
-        finally:
+        except BaseException:
             await login.close()
+            raise
         try:
+            await login.close()
             yield SshSession(host, connection, facts_of(login, connection))
         finally:
             await hang_up(connection)
@@ -129,10 +131,12 @@ def facts_of(login: Login, connection: asyncssh.SSHClientConnection) -> SessionF
 
 
 async def hang_up(connection: asyncssh.SSHClientConnection) -> None:
-    """Close the connection for good; never raises for what the host does, and never waits for it."""
+    """Close the connection for good, also when cancelled; never raises for what the host does, and never waits for it."""
     connection.close()
     try:
         async with asyncio.timeout(_LEAVING_S):
             await connection.wait_closed()
     except TimeoutError:
+        pass
+    finally:
         connection.abort()

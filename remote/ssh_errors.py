@@ -45,8 +45,9 @@ def _host_key(error: Exception, login: Login) -> RemoteError:
 def _refused(_: Exception, login: Login) -> RemoteError:
     if login.blocked is not None:
         return login.blocked
+    tried = (*login.tried, login.agent_trouble) if login.agent_trouble else tuple(login.tried)
     return AuthenticationRefused(
-        login.host.name, user=login.credential.user, tried=tuple(login.tried), offered_methods=login.offered_methods
+        login.host.name, user=login.credential.user, tried=tried, offered_methods=login.offered_methods
     )
 
 

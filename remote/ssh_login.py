@@ -34,6 +34,8 @@ class Login(asyncssh.SSHClient):
     def __init__(self, host: Host, credential: Credential, known: tuple[HostKey, ...], breaker: Breaker) -> None:
         self.host, self.credential, self.known = host, credential, known
         self.tried: list[str] = []
+        self.agent_trouble = ""
+        """Why the agent could not be asked: to be said, and nothing that a host could refuse."""
         self.offered_methods: tuple[str, ...] = ()
         self.shown: HostKey | None = None
         """The key that the host proved to hold."""
@@ -145,7 +147,7 @@ class Login(asyncssh.SSHClient):
             self._agent = await asyncssh.connect_agent(path)
             pairs = await self._agent.get_keys() if self._agent else ()
         except (OSError, ValueError) as error:
-            self.tried.append(f"agent ({error})")
+            self.agent_trouble = f"agent ({error})"
             return []
         return [(f"agent key {pair.get_comment()}", [pair]) for pair in pairs]
 

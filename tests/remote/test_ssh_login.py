@@ -238,9 +238,12 @@ async def test_an_agent_that_is_gone_is_said(
 ) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "nobody"))
     running = await practice(credential=CredentialReference(name="by agent", user="anna", agent=True))
-    with pytest.raises(AuthenticationRefused, match=r"agent .*No such file"):
+    rejections: list[object] = []
+    monkeypatch.setattr("remote.breaker.Breaker.rejected", lambda _, credential: rejections.append(credential))
+    with pytest.raises(AuthenticationRefused, match=r"agent .*No such file.*takes .*publickey"):
         async with connector()(running.host):
             pass
+    assert rejections == []  # nothing was offered
 
 
 async def test_a_certificate_lets_us_in(
