@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
@@ -107,21 +108,23 @@ def as_nobody(path: str) -> Process:
 
 
 async def _run(process: asyncssh.SSHServerProcess[bytes], *command: str) -> None:
+    """Do as sshd does: a session of its own, and a client that leaves is the end of stdin, not a signal."""
     pipe = asyncio.subprocess.PIPE
-    shell = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, cwd="/")
+    shell = await asyncio.create_subprocess_exec(
+        *command, stdin=pipe, stdout=pipe, stderr=pipe, cwd="/", start_new_session=True
+    )
     assert shell.stdin is not None and shell.stdout is not None and shell.stderr is not None
     feeding = asyncio.create_task(_feed(process.stdin, shell.stdin))
     try:
         await asyncio.gather(_copy(shell.stdout, process.stdout), _copy(shell.stderr, process.stderr))
         status = await shell.wait()
-        process.exit(status if status >= 0 else 255)
-    except (BrokenPipeError, ConnectionError, asyncssh.Error):
-        process.close()
+        if not process.is_closing():
+            process.exit(status if status >= 0 else 255)
     finally:
         feeding.cancel()
         await asyncio.wait([feeding])
         if shell.returncode is None:
-            shell.kill()
+            os.killpg(shell.pid, signal.SIGKILL)
             await shell.wait()
 
 
@@ -138,9 +141,15 @@ async def _feed(source: asyncssh.SSHReader[bytes], sink: asyncio.StreamWriter) -
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncssh.SSHWriter[bytes]) -> None:
+    """Pass on what the command prints, and read on when nobody listens any more."""
+    gone = False
     while data := await source.read(65536):
-        sink.write(data)
-        await sink.drain()
+        try:
+            if not gone:
+                sink.write(data)
+                await sink.drain()
+        except (ConnectionError, asyncssh.Error):
+            gone = True
 
 
 @dataclass(slots=True, kw_only=True)
