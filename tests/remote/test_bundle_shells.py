@@ -8,7 +8,7 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -37,19 +37,20 @@ def applets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=SHELLS)
-def session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> LocalSession:
+async def session(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, applets: Path
+) -> AsyncIterator[LocalSession]:
     if request.param == "ash":
-        folder = request.getfixturevalue("applets")
-        monkeypatch.setenv("PATH", str(folder))
-        return LocalSession(HERE, shell=(str(folder / "sh"),))
-    return LocalSession(HERE, shell=SHELLS[request.param])
+        monkeypatch.setenv("PATH", str(applets))
+        opened = LocalSession(HERE, shell=(str(applets / "sh"),))
+    else:
+        opened = LocalSession(HERE, shell=SHELLS[request.param])
+    yield opened
+    await opened.leave()
 
 
 async def ask(session: LocalSession, *questions: Question) -> Mapping[str, Answer]:
-    try:
-        answers = await session.ask(questions, deadline_s=DEADLINE_S)
-    finally:
-        await session.leave()
+    answers = await session.ask(questions, deadline_s=DEADLINE_S)
     assert answers.keys() == {question.id for question in questions}
     return answers
 
