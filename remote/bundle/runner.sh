@@ -22,10 +22,11 @@ la_begin() {
 	ulimit -c 0
 	cd /
 	exec 3<&0 7>&2 8>&1
-	la_proc='' la_quick='' la_sid='' la_born=0 la_low=$$ la_elders=1 la_pend='' la_filter='' la_again='' la_who=user la_part=0 la_o=0 la_e=0
-	if la_stat "$$" 2>/dev/null; then
-		la_proc=1 la_born=$la_start
-		[ "$la_ses" = "$$" ] && la_sid=$$
+	la_nl='
+'
+	la_proc='' la_quick='' la_sid='' la_born='' la_low=$$ la_elders=1 la_outs='' la_errs='' la_was='' la_switch='' la_filter='' la_again='' la_who=user la_part=0 la_o=0
+	if [ -r "/proc/$$/stat" ]; then
+		la_proc=1
 		[ -r "/proc/$$/task/$$/children" ] && la_quick=1
 	fi
 	command -v head >/dev/null && command -v dd >/dev/null && la_filter=1
@@ -56,9 +57,16 @@ la_leave() {
 	exit "$1"
 } 2>/dev/null
 
-# la_me: the pid of this very subshell.
+# la_me: the pid of this very subshell (read would take /proc/self/stat byte by byte, 300 system calls).
 la_self() {
-	if [ "$la_proc" ]; then read -r la_me la_x </proc/self/stat; else la_me=$(exec sh -c 'echo "$PPID"'); fi
+	if [ "$la_proc" ]; then
+		la_x=${OLDPWD-}
+		cd -P /proc/self && la_me=${PWD##*/}
+		cd /
+		OLDPWD=$la_x
+	else
+		la_me=$(exec sh -c 'echo "$PPID"')
+	fi
 }
 
 la_now() {
@@ -66,22 +74,37 @@ la_now() {
 	[ "$la_proc" ] && read -r la_up la_x </proc/uptime
 }
 
-la_out() {
+# la_note MARK: one for both streams, to be written with the next: each write is a packet of its own on the way.
+la_note() {
 	la_o=$((la_o + 1))
-	printf '\n%s %s %s %s\n' "$la_n" "$la_part" "$la_o" "$1"
+	la_x="$la_nl$la_n $la_part $la_o $1$la_nl"
+	la_outs=$la_outs$la_x la_errs=$la_errs$la_x
 }
 
-# Fails where the reader of stderr is gone: its mark is then still to be written.
-la_err() {
-	printf '\n%s %s %s %s\n' "$la_n" "$la_part" "$((la_e + 1))" "$1" >&2 || return 1
-	la_e=$((la_e + 1))
+# la_tell [MARK]: all marks noted, and this one. Where the reader of stderr is gone (a flood, if the end of a question was
+# to be told), this one is left out: la_switch says that another lane has to tell it, and what stderr missed.
+la_tell() {
+	la_x=''
+	[ $# -eq 0 ] || la_x="$la_nl$la_n $la_part $((la_o + 1)) $1$la_nl"
+	if printf %s "$la_errs$la_x" >&2; then
+		la_errs='' la_again='' la_o=$((la_o + $#))
+	else
+		[ -z "$la_again" ] || exit 1
+		la_again=1 la_switch=again la_x=''
+		[ -z "$la_was" ] || la_outs="${la_outs% *} flood$la_nl"
+	fi
+	la_x=$la_outs$la_x la_outs='' la_was=''
+	printf %s "$la_x"
 }
 
 # la_go PART QUESTION…: a part, each question as INDEX:DEADLINE:CAP.
 la_go() {
 	la_new=$1
 	shift
-	[ $# -eq 0 ] || la_pipe "$la_new" "$@"
+	[ $# -eq 0 ] || {
+		la_pipe "$la_new" "$@"
+		la_outs='' la_errs=''
+	}
 }
 
 # One lane, with all it has on stderr through one filter: a flood ends with the filter.
@@ -106,19 +129,22 @@ la_lane() {
 	la_tick=$!
 	la_keep="$la_keep$la_me $la_tick "
 	if [ "$1" ]; then
-		la_part=$1 la_o=0 la_e=0 la_pend="open - longarm-bundle/1 $la_who"
-		la_out "$la_pend"
+		la_part=$1 la_o=0
+		la_note "open - longarm-bundle/1 $la_who"
 	fi
 	shift
-	[ -z "$la_pend" ] || la_err "$la_pend" || exit 1
 	while [ $# -gt 0 ] && [ -z "$la_switch" ]; do
 		la_ask "$1"
 		[ "$la_switch" = again ] || shift
 	done
 	if [ -z "$la_switch" ]; then
-		la_slay 10
-		la_out "close - $((la_o + 1))"
-		la_err "close - $((la_e + 1))"
+		la_found=''
+		[ -z "$la_proc" ] || la_look 2>/dev/null
+		if [ "$la_found" ]; then
+			la_tell
+			la_slay 10
+		fi
+		[ "$la_switch" ] || la_tell "close - $((la_o + 1))"
 	fi
 	kill "$la_tick"
 	wait "$la_tick" 2>/dev/null
@@ -139,15 +165,9 @@ la_ticker() {
 la_ask() {
 	la_i=${1%%:*} la_cap=${1##*:} la_max=${1#*:}
 	la_max=${la_max%:*} la_how=ok la_left='' la_t=0
-	la_now
-	la_pend="begin $la_i $la_up $la_who"
-	if ! la_err "$la_pend"; then
-		[ -z "$la_again" ] || exit 1
-		la_pend='' la_switch=again la_again=1
-		return
-	fi
-	la_again=''
-	la_out "$la_pend" || exit 1
+	[ "$la_was" ] || la_now
+	la_tell "begin $la_i $la_up $la_who" || exit 1
+	[ -z "$la_switch" ] || return
 	if [ "$la_filter" ]; then
 		la_put | head -c "$((la_cap + 128))" 2>/dev/null 3<&- 7>&- 8>&- &
 		la_job=$!
@@ -162,9 +182,8 @@ la_ask() {
 		[ "$la_t" -le "$la_max" ] || la_late || break
 	done
 	la_now
-	la_pend="end $la_i $la_up $la_how$la_left"
-	[ "$la_switch" ] || la_err "$la_pend" || la_how=flood la_switch=flood
-	la_out "end $la_i $la_up $la_how$la_left"
+	la_note "end $la_i $la_up $la_how$la_left"
+	[ "$la_switch" ] || la_was=$la_how
 }
 
 # The exit status goes through the same pipe as the output: it arrives whole only if the output did.
@@ -173,7 +192,7 @@ la_put() {
 	(
 		LONGARM_Q=$la_tok.$la_i
 		export LONGARM_Q
-		unset la_n
+		unset la_n la_x
 		"la_q$la_i"
 	)
 	printf '\n%s %s %s status %s %s\n' "$la_n" "$la_part" "$la_o" "$la_i" "$?"
@@ -260,7 +279,12 @@ la_add() {
 
 # Pids before our own are older than we are, unless they wrapped around.
 la_orphan() {
-	[ "$1" -gt "$la_low" ] && la_stat "$1" && [ "$la_start" -ge "$la_born" ] || return
+	[ "$1" -gt "$la_low" ] || return
+	if [ -z "$la_born" ]; then
+		la_born=0
+		la_stat "$$" && la_born=$la_start && [ "$la_ses" = "$$" ] && la_sid=$$
+	fi
+	la_stat "$1" && [ "$la_start" -ge "$la_born" ] || return
 	[ "$la_ses" = "$la_sid" ] && return
 	while IFS= read -r la_x || [ "$la_x" ]; do
 		case $la_x in *"LONGARM_Q=$la_tok."*) return ;; esac
@@ -330,8 +354,7 @@ la_stat() {
 # la_main USER ROOT EITHER: the questions of each privilege, as lists; la_asks: the functions of those that want root.
 la_main() {
 	la_begin
-	la_out "open - longarm-bundle/1 $la_who"
-	la_err "open - longarm-bundle/1 $la_who"
+	la_note "open - longarm-bundle/1 $la_who"
 	if [ "$la_who" = root ]; then
 		eval "$la_asks"
 		la_go 1 $1 $2 $3
@@ -339,16 +362,14 @@ la_main() {
 		la_go 1 $1
 		[ -z "$2$3" ] || la_sudo "$2 $3" || [ -z "$3" ] || { eval "$la_asks" && la_go 3 $3; }
 	fi
-	la_out "done - $((la_o + 1))"
-	la_err "done - $((la_e + 1))"
+	la_tell "done - $((la_o + 1))"
 	la_leave 0
 }
 
 # Root questions as a second script, through one pipe that stays open as long as our own stdin does.
 # Succeeds if root ran it to its end (77).
 la_sudo() {
-	la_out 'sudo -'
-	la_err 'sudo -'
+	la_tell 'sudo -'
 	{
 		exec 2>/dev/null 7>&- 8>&-
 		la_self
@@ -362,8 +383,7 @@ la_sudo() {
 		kill -KILL "$la_holder" 2>/dev/null
 		exit "$la_x"
 	}
-	la_x=$?
-	la_out "sudone - $la_x"
-	la_err "sudone - $la_x"
-	[ "$la_x" = 77 ]
+	la_y=$?
+	la_tell "sudone - $la_y"
+	[ "$la_y" = 77 ]
 }

@@ -143,6 +143,7 @@ SMALL = {
     "stopped_early_by_a_pipe": ("yes | head -n 1", (Ended.EXITED, 0, b"y\n", b"")),
     "kills_itself": ("sh -c 'kill -TERM $$'", (Ended.EXITED, 143, b"", None)),
     "knows_no_nonce": ("set | grep -c '^la_n='; env | grep -c la_n", (Ended.EXITED, 1, b"0\n0\n", b"")),
+    "knows_no_mark": ("set | grep -cE '(^|[^0-9a-f])[0-9a-f]{32} [0-9]'", (Ended.EXITED, 1, b"0\n", b"")),
     "has_only_its_three_files": ("ls /proc/self/fd | wc -l", (Ended.EXITED, 0, b"4\n", b"")),
     "environment": (
         "echo $LC_ALL; umask; case :$PATH: in *:/usr/sbin:/sbin:*) pwd ;; esac",
