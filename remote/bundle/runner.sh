@@ -4,11 +4,12 @@
 # here-documents. Comments and indentation are stripped before it travels (script.py).
 #
 # Given: la_n the nonce, la_tok a second one that marks the environment of what a question starts (so that
-# `env` in an answer cannot show the first), la_qI() one function for each question.
+# `env` in an answer cannot show the first), la_plain the questions that cannot end their shell, la_qI() one function
+# for each question.
 # File descriptors: 3 stdin, open while we are wanted; 7 the real stderr; 8 the real stdout. A question gets none of them.
 # Processes: main ($$) > lane | dd (its stderr)        main > guard (ends everything when stdin ends)
 #            lane > ticker (one USR1 each second)      lane > asker > the question | head (its stdout, capped)
-# shellcheck disable=SC2154  # la_n and la_tok come from the script around
+# shellcheck disable=SC2154  # la_n, la_tok and la_plain come from the script around
 # shellcheck disable=SC2086  # lists of pids and of questions are split on purpose
 # shellcheck disable=SC2317  # functions are called by the script around, and by names made at run time
 # shellcheck disable=SC3045  # ulimit -c: dash, bash and ash all have it
@@ -110,10 +111,13 @@ la_go() {
 # One lane, with all it has on stderr through one filter: a flood ends with the filter.
 la_pipe() {
 	if [ "$la_filter" ]; then
+		# ash tells at once that a filter was killed (la_late), in the midst of what the next lane says
+		exec 2>/dev/null
 		{
 			exec 2>&1 >&8
 			la_lane "$@"
 		} | dd bs=1024 count="$((1024 + 256 * $#))" 2>/dev/null >&7 3<&- 7>&- 8>&-
+		exec 2>&7
 	else
 		(la_lane "$@")
 	fi
@@ -187,15 +191,23 @@ la_ask() {
 }
 
 # The exit status goes through the same pipe as the output: it arrives whole only if the output did.
+# What could end its shell, or change it, is asked in one more subshell (la_plain: script.py). The nonce is a parameter
+# meanwhile: functions have their own, so no question sees it.
 la_put() {
 	exec </dev/null 3<&- 7>&- 8>&-
-	(
-		LONGARM_Q=$la_tok.$la_i
-		export LONGARM_Q
-		unset la_n la_x
-		"la_q$la_i"
-	)
-	printf '\n%s %s %s status %s %s\n' "$la_n" "$la_part" "$la_o" "$la_i" "$?"
+	set -- "$la_n"
+	case " $la_plain " in
+	*" $la_i "*) la_run ;;
+	*) (la_run) ;;
+	esac
+	printf '\n%s %s %s status %s %s\n' "$1" "$la_part" "$la_o" "$la_i" "$?"
+}
+
+la_run() {
+	LONGARM_Q=$la_tok.$la_i
+	export LONGARM_Q
+	unset la_n la_x
+	"la_q$la_i"
 }
 
 # Past its deadline: fails where something outlives SIGKILL and may still write: go on in a new lane, with pipes of its own.
@@ -373,7 +385,7 @@ la_sudo() {
 	{
 		exec 2>/dev/null 7>&- 8>&-
 		la_self
-		printf '%s\n' "$la_me" '{' "la_n=$la_n la_tok=$la_tok" "$la_text" "$la_asks" la_begin "la_go 2 $1" 'la_leave 77' '}'
+		printf '%s\n' "$la_me" '{' "la_n=$la_n la_tok=$la_tok la_plain='$la_plain'" "$la_text" "$la_asks" la_begin "la_go 2 $1" 'la_leave 77' '}'
 		while read -r la_x <&3; do :; done
 	} | {
 		exec 3<&- 7>&- 8>&-

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
 from remote.bundle.frames import FORMAT
 from remote.question import Privilege, Question
+
+_WORD = r"(?:[A-Za-z0-9_./,:=@%+-]|'[^']*+')++"
+_TO_NULL = r"(?:[12]?>/dev/null|2>&1|</dev/null)"
+_COMMAND = rf"(?!la_)[a-z/][A-Za-z0-9_./+-]*+(?:[ \t]++(?:{_TO_NULL}(?![^ \t\n|;&])|{_WORD}(?![<>'])))*+"
+_JOINT = r"[ \t]*+(?:\|\|?|&&|;|\n)[ \t\n]*+"
+_PLAIN = re.compile(rf"[ \t\n]*+{_COMMAND}(?:{_JOINT}{_COMMAND})*+[ \t]*+;?[ \t\n]*+")
+_FIRST_WORD = re.compile(r"(?:^|[|&;\n])[ \t]*+([a-z/][A-Za-z0-9_./+-]*+)")
+_KEPT = re.compile(
+    r"alias|bg|bind|break|builtin|caller|case|cd|chdir|command|compgen|complete|compopt|continue|coproc|declare|dirs|"
+    r"disown|do|done|elif|else|enable|esac|eval|exec|exit|export|fc|fg|fi|for|function|getopts|hash|help|history|if|in|"
+    r"jobs|kill|let|local|logout|mapfile|popd|pushd|read|readarray|readonly|return|select|set|shift|shopt|source|suspend|"
+    r"then|time|times|trap|type|typeset|ulimit|umask|unalias|unset|until|wait|while"
+)
+"""Keywords and builtins of dash, bash and ash that can end the shell or change it; `echo`, `printf`, `test` cannot."""
 
 
 def write_script(questions: Sequence[Question], nonce: str) -> bytes:
@@ -25,6 +40,7 @@ def write_script(questions: Sequence[Question], nonce: str) -> bytes:
         *(f"# question {index} {question.id}" for index, question in enumerate(questions)),
         "{",
         f"la_n={nonce} la_tok={_token(nonce)}",
+        f"la_plain={quote(' '.join(str(index) for index, question in asked if is_plain_script(question.script)))}",
         f"la_text={quote(runner())}",
         f"la_asks={quote(chr(10).join(_function(*pair) for pair in as_root))}",
         *(_function(*pair) for pair in as_user),
@@ -44,6 +60,20 @@ def quote(text: str) -> str:
     "'it'\\\\''s $HOME'"
     """
     return "'" + text.replace("'", "'\\''") + "'"
+
+
+@cache
+def is_plain_script(text: str) -> bool:
+    """Whether `text` can neither end nor change the shell that runs it, whatever its commands do: told by its form alone.
+
+    Only programs and literal words, joined by `|`, `||`, `&&`, `;` and newlines, with the usual redirections:
+    no expansion, no assignment, no keyword, no builtin that keeps state, nothing in the background. Such a
+    script needs no subshell of its own to keep its exit status from getting lost, which is a fork less for the host.
+
+    >>> is_plain_script("df -P -k 2>/dev/null | head -n 3 || true"), is_plain_script("exec df"), is_plain_script("df &")
+    (True, False, False)
+    """
+    return bool(_PLAIN.fullmatch(text)) and not any(_KEPT.fullmatch(word) for word in _FIRST_WORD.findall(text))
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import secrets
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from inventory.host import Host, Transport
 from remote.answer import Answer, Ended
+from remote.bundle.script import is_plain_script, quote
 from remote.local import LocalSession
 from remote.question import Question
 
@@ -167,6 +169,51 @@ async def test_a_syntax_error_hurts_nobody_else(session: LocalSession, script: s
     answer = (await ask_between(session, Question(id="q", script=script)))["q"]
     assert answer.ended is Ended.EXITED
     assert answer.exit_status != 0 or script == "\\"
+
+
+WORDS = (
+    "true",
+    "df",
+    "-P",
+    "sh -c 'exit 3'",
+    "'a b'",
+    "if",
+    "exec",
+    "exit",
+    "{",
+    "}",
+    "!",
+    "x=1",
+    "$x",
+    "'",
+    "in",
+    "set",
+    ":",
+    "cd",
+)
+JOINTS = (" ", " ", "|", "||", "&&", ";", "\n", "&", " >/dev/null", " 2>/dev/null", " 2>&1", "(", "#", "<", "\\")
+
+
+def test_every_shell_survives_a_plain_script(applets: Path) -> None:
+    """Those run without a subshell of their own: none may end, stop or change the shell that tells the status."""
+    chance = random.Random(12)
+    made = ("".join(chance.choice(WORDS + JOINTS) for _ in range(chance.randint(1, 9))) for _ in range(40_000))
+    plain = list(dict.fromkeys(text for text in made if is_plain_script(text)))[:120]
+    assert len(plain) > 60
+    lines = [f"eval {quote(text)} </dev/null >/dev/null\necho $# {at}" for at, text in enumerate(plain)]
+    for shell in (("dash",), ("bash",), ("bash", "--posix"), (str(applets / "sh"),)):
+        done = subprocess.run(shell, input="\n".join(lines), capture_output=True, text=True, check=False)
+        assert done.stdout.splitlines() == [f"0 {at}" for at in range(len(plain))], done.stderr
+        assert "yntax" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["exit 3", "exec df", "df &", "df; set -e", "df $x", "x=1 df", "df >file", "if true", "df `w`", "{ df", "df 'x", "", "la_q",
+     "df | read x", "df;; df", "df \\", "! df", "df #x", ". x", ": x", "df\r", "df | | df", "df 2>/dev/nullx", "kill 1"],
+)  # fmt: skip
+def test_what_may_end_a_shell_is_not_plain(script: str) -> None:
+    assert not is_plain_script(script)
 
 
 async def test_questions_of_another_shell_are_not_run(session: LocalSession) -> None:
