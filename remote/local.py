@@ -137,6 +137,9 @@ class _PipeWire(asyncio.SubprocessProtocol):
                 os.killpg(group, signal.SIGKILL)
             if isinstance(cut, asyncio.CancelledError):
                 raise
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WHY_S):
+                    await self._exited.wait()  # killed: wait until it is reaped, which one in the kernel's hands may not be
         finally:
             self._transport.close()
 
