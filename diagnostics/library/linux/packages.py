@@ -21,7 +21,7 @@ _DEB_SCRIPT = (
 unfinished='^Status: [a-z]+ (reinstreq|ok (half-installed|unpacked|half-configured|triggers-awaited|triggers-pending))'
 count() { found=$(grep -cE "$unfinished" /var/lib/dpkg/status); ended=$?; printf '%s\n' "$found"; return "$ended"; }
 packages() { # all but those that are installed, removed with their configuration kept, or not there
-  all=$(dpkg-query -W -f '${db:Status-Abbrev}\t${binary:Package}\t${Version}\n') || return
+  all=$(dpkg-query -W -f '${db:Status-Abbrev}\t${binary:Package}\t${Version}\n') || return 2 # 1 is grep's: nothing found
   printf '%s\n' "$all" | grep -vE '^.[icn] '
 }
 units() { # of the packages named by the first lines of `packages`
