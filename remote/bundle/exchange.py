@@ -18,7 +18,7 @@ GRACE_S = 5.0
 """How long after a question's deadline its end may take to arrive before we give up on the host's own watchdog."""
 ROOT_GRACE_S = 20.0
 """How long sudo may take until the first root question begins."""
-ROOT_PART, LAST_PART = 2, 3
+ROOT_PART, LAST_PART = 2, 99
 SETTLE_S = 2.0
 """How long the final frames may take once every question has ended."""
 NOISE_LIMIT = 4096
@@ -137,6 +137,7 @@ class BundleExchange:
             self._sudo_mark(stream, mark)
         elif mark.kind == "open" and mark.fields[:1] == (FORMAT,):
             side.open_parts.add(mark.part)
+            side.open_parts -= {int(replaced) for replaced in mark.fields[2:] if replaced.isdecimal()}
         elif mark.kind in ("close", "done") and mark.fields == (str(side.marks[mark.part]),):
             side.open_parts.discard(mark.part)  # with another count, marks were lost: the part stays open
             side.done |= mark.kind == "done"

@@ -4,14 +4,16 @@
 # here-documents. Comments and indentation are stripped before it travels (script.py).
 #
 # Given: la_n the nonce, la_tok a second one that marks the environment of what a question starts (so that
-# `env` in an answer cannot show the first), la_plain the questions that cannot end their shell, la_qI() one function
-# for each question.
+# `env` in an answer cannot show the first), la_plain the questions that cannot end their shell, la_calm those of them
+# that leave nothing behind, la_qI() one function for each question.
 # File descriptors: 3 stdin, open while we are wanted; 7 the real stderr; 8 the real stdout. A question gets none of them.
-# Processes: main ($$) > lane | dd (its stderr)        main > guard (ends everything when stdin ends)
-#            lane > ticker (one USR1 each second)      lane > asker > the question | head (its stdout, capped)
-# shellcheck disable=SC2154  # la_n, la_tok and la_plain come from the script around
+# Processes: main ($$) > middle | dd (its stdout)      main > guard (ends everything when stdin ends)
+#            middle > lane | dd (its stderr)           lane > ticker (one USR1 each second)
+#            lane > asker > the question | head (its stdout, capped), or without head if it is calm
+# shellcheck disable=SC2154  # la_n, la_tok, la_plain and la_calm come from the script around
 # shellcheck disable=SC2086  # lists of pids and of questions are split on purpose
 # shellcheck disable=SC2317  # functions are called by the script around, and by names made at run time
+# shellcheck disable=SC2030,SC2031  # what a lane changes is for the lane
 # shellcheck disable=SC3045  # ulimit -c: dash, bash and ash all have it
 
 la_begin() {
@@ -26,6 +28,7 @@ la_begin() {
 	la_nl='
 '
 	la_proc='' la_quick='' la_sid='' la_born='' la_low=$$ la_elders=1 la_outs='' la_errs='' la_was='' la_switch='' la_filter='' la_again='' la_who=user la_part=0 la_o=0
+	la_above='' la_middle='' la_recent='' la_tight=''
 	if [ -r "/proc/$$/stat" ]; then
 		la_proc=1
 		[ -r "/proc/$$/task/$$/children" ] && la_quick=1
@@ -83,7 +86,8 @@ la_note() {
 }
 
 # la_tell [MARK]: all marks noted, and this one. Where the reader of stderr is gone (a flood, if the end of a question was
-# to be told), this one is left out: la_switch says that another lane has to tell it, and what stderr missed.
+# to be told), this one is left out: la_switch says that another lane has to tell it, and what stderr missed. Where the
+# reader of stdout is gone, nobody knows what it still passed on: another part asks the last questions again.
 la_tell() {
 	la_x=''
 	[ $# -eq 0 ] || la_x="$la_nl$la_n $la_part $((la_o + 1)) $1$la_nl"
@@ -91,11 +95,11 @@ la_tell() {
 		la_errs='' la_again='' la_o=$((la_o + $#))
 	else
 		[ -z "$la_again" ] || exit 1
-		la_again=1 la_switch=again la_x=''
+		la_again=1 la_switch=err la_x=''
 		[ -z "$la_was" ] || la_outs="${la_outs% *} flood$la_nl"
 	fi
 	la_x=$la_outs$la_x la_outs='' la_was=''
-	printf %s "$la_x"
+	printf %s "$la_x" || la_switch=out$la_switch
 }
 
 # la_go PART QUESTION…: a part, each question as INDEX:DEADLINE:CAP.
@@ -103,43 +107,76 @@ la_go() {
 	la_new=$1
 	shift
 	[ $# -eq 0 ] || {
-		la_pipe "$la_new" "$@"
+		la_pipe both "$la_new" "$@"
 		la_outs='' la_errs=''
 	}
 }
 
-# One lane, with all it has on stderr through one filter: a flood ends with the filter.
+# la_pipe FILTERS PART QUESTION…: one lane, with filters made anew for what it has on stdout, stderr or both: a flood ends
+# with its filter, and those that are left as they are have not passed on everything yet.
 la_pipe() {
-	if [ "$la_filter" ]; then
-		# ash tells at once that a filter was killed (la_late), in the midst of what the next lane says
-		exec 2>/dev/null
-		{
-			exec 2>&1 >&8
-			la_lane "$@"
-		} | dd bs=1024 count="$((1024 + 256 * $#))" 2>/dev/null >&7 3<&- 7>&- 8>&-
-		exec 2>&7
-	else
-		(la_lane "$@")
-	fi
+	la_x=$1
+	shift
+	case ${la_filter:-none}$la_x in
+	none*) (la_lane "$@") ;;
+	1err) la_pipe_err "$@" ;;
+	1out) la_pipe_out la_lane "$@" ;;
+	*) la_pipe_out la_pipe_err "$@" ;;
+	esac
+}
+
+# ash tells at once that a filter was killed (la_late), in the midst of what the next lane says: so it tells nobody.
+la_pipe_err() {
+	exec 9>&1 2>/dev/null
+	{
+		exec 2>&1 >&9 9>&-
+		la_lane "$@"
+	} | dd bs=1024 count="$((1024 + 256 * $#))" 2>/dev/null >&7 3<&- 7>&- 8>&- 9>&-
+	exec 2>&7 9>&-
+}
+
+# For all calm questions together 1 MiB and no more than 256 pieces, for each other one all that its head lets through.
+la_pipe_out() {
+	la_count=256
+	for la_x; do
+		la_count=$((la_count + 8))
+		case $la_x in *:*:*) ! la_headed "$la_x" || la_count=$((la_count + ${la_x##*:} / 2048)) ;; esac
+	done
+	exec 6>&2 2>/dev/null
+	{
+		exec 2>&6 6>&-
+		la_self
+		la_middle=$la_me
+		la_keep="$la_keep$la_me "
+		"$@"
+	} | dd bs=4096 count="$la_count" 2>/dev/null >&8 3<&- 6>&- 7>&- 8>&-
+	exec 2>&6 6>&-
+}
+
+# Whether a question gets a filter of its own: all but calm ones, and those that are asked again.
+la_headed() {
+	case " $la_calm " in *" ${1%%:*} "*) ;; *) return 0 ;; esac
+	case " $la_tight " in *" $1 "*) ;; *) return 1 ;; esac
 }
 
 # la_lane PART QUESTION…; without a number it goes on where another lane had to stop.
 la_lane() {
 	la_self
-	la_above=${la_root:-$$} la_root=$la_me la_switch=''
+	la_above="$la_above ${la_root:-$$} $la_middle" la_root=$la_me la_switch='' la_middle='' la_ended=0
 	trap 'la_t=$((la_t + 1))' USR1
 	trap : PIPE
 	la_ticker &
 	la_tick=$!
 	la_keep="$la_keep$la_me $la_tick "
 	if [ "$1" ]; then
-		la_part=$1 la_o=0
-		la_note "open - longarm-bundle/1 $la_who"
+		la_x=$la_part la_part=$1 la_o=0
+		[ "$la_x" != 0 ] || la_x=''
+		la_note "open - longarm-bundle/1 $la_who${la_x:+ $la_x}"
 	fi
 	shift
 	while [ $# -gt 0 ] && [ -z "$la_switch" ]; do
 		la_ask "$1"
-		[ "$la_switch" = again ] || shift
+		case $la_switch in '' | late) shift ;; esac
 	done
 	if [ -z "$la_switch" ]; then
 		la_found=''
@@ -152,7 +189,25 @@ la_lane() {
 	fi
 	kill "$la_tick"
 	wait "$la_tick" 2>/dev/null
-	[ -z "$la_switch" ] || la_pipe '' "$@"
+	case $la_switch in
+	'') ;;
+	late) la_pipe both '' "$@" ;;
+	err) la_pipe err '' "$@" ;;
+	*) la_retry "$@" ;;
+	esac
+}
+
+# la_retry QUESTION…: on in a new part, from the last questions whose ends may not have passed the filter of stdout: each
+# of them, and the one that was about to be asked, with a filter of its own. Those fit: a second time it is not a flood.
+la_retry() {
+	[ "$la_part" -lt 4 ] || { [ "$la_part" -lt 90 ] && [ "$la_ended" -gt 2 ]; } || exit 1
+	la_tight="$la_tight $la_recent ${1-}"
+	set -- "$((la_part + 4))" $la_recent "$@"
+	la_recent=''
+	case $la_switch in
+	out) la_pipe out "$@" ;;
+	*) la_pipe both "$@" ;;
+	esac
 }
 
 # Takes its sleep with it when it is told to end.
@@ -170,9 +225,9 @@ la_ask() {
 	la_i=${1%%:*} la_cap=${1##*:} la_max=${1#*:}
 	la_max=${la_max%:*} la_how=ok la_left='' la_t=0
 	[ "$la_was" ] || la_now
-	la_tell "begin $la_i $la_up $la_who" || exit 1
+	la_tell "begin $la_i $la_up $la_who"
 	[ -z "$la_switch" ] || return
-	if [ "$la_filter" ]; then
+	if [ "$la_filter" ] && la_headed "$1"; then
 		la_put | head -c "$((la_cap + 128))" 2>/dev/null 3<&- 7>&- 8>&- &
 		la_job=$!
 		la_keep="$la_keep$la_job "
@@ -187,6 +242,7 @@ la_ask() {
 	done
 	la_now
 	la_note "end $la_i $la_up $la_how$la_left"
+	la_recent="${la_recent##* } $1" la_ended=$((la_ended + 1))
 	[ "$la_switch" ] || la_was=$la_how
 }
 
@@ -219,9 +275,11 @@ la_late() {
 		for la_p in $la_found; do
 			[ "${#la_left}" -gt 300 ] || la_left="$la_left $la_p"
 		done
-		la_kids "$la_above" 2>/dev/null
-		for la_p in $la_list; do
-			case $la_keep in *" $la_p "*) ;; *) kill -KILL "$la_p" ;; esac
+		for la_parent in $la_above; do
+			la_kids "$la_parent" 2>/dev/null
+			for la_p in $la_list; do
+				case $la_keep in *" $la_p "*) ;; *) kill -KILL "$la_p" ;; esac
+			done
 		done
 	else
 		la_how=blind
@@ -385,7 +443,7 @@ la_sudo() {
 	{
 		exec 2>/dev/null 7>&- 8>&-
 		la_self
-		printf '%s\n' "$la_me" '{' "la_n=$la_n la_tok=$la_tok la_plain='$la_plain'" "$la_text" "$la_asks" la_begin "la_go 2 $1" 'la_leave 77' '}'
+		printf '%s\n' "$la_me" '{' "la_n=$la_n la_tok=$la_tok la_plain='$la_plain' la_calm='$la_calm'" "$la_text" "$la_asks" la_begin "la_go 2 $1" 'la_leave 77' '}'
 		while read -r la_x <&3; do :; done
 	} | {
 		exec 3<&- 7>&- 8>&-
