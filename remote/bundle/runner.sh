@@ -227,7 +227,9 @@ la_ask() {
 	[ "$la_was" ] || la_now
 	la_tell "begin $la_i $la_up $la_who"
 	[ -z "$la_switch" ] || return
+	la_told=''
 	if [ "$la_filter" ] && la_headed "$1"; then
+		la_told=1
 		la_put | head -c "$((la_cap + 128))" 2>/dev/null 3<&- 7>&- 8>&- &
 		la_job=$!
 		la_keep="$la_keep$la_job "
@@ -235,18 +237,27 @@ la_ask() {
 		la_put &
 		la_job=$!
 	fi
-	while la_seen=$la_t; wait "$la_job" 2>/dev/null; [ "$la_t" -ne "$la_seen" ]; do
+	while la_seen=$la_t; wait "$la_job" 2>/dev/null; la_status=$?; [ "$la_t" -ne "$la_seen" ]; do
 		# gone and not noticed: bash 5.2 loses children that end while a trap interrupts wait; or capped, and it goes on
-		kill -0 "$la_job" 2>/dev/null || { la_slay 9; break; }
+		kill -0 "$la_job" 2>/dev/null || { la_slay 9; la_missed; break; }
 		[ "$la_t" -le "$la_max" ] || la_late || break
 	done
 	la_now
+	[ "$la_told$la_how" != ok ] || la_outs="$la_outs$la_nl$la_n $la_part $la_o status $la_i $la_status$la_nl"
 	la_note "end $la_i $la_up $la_how$la_left"
 	la_recent="${la_recent##* } $1" la_ended=$((la_ended + 1))
 	[ "$la_switch" ] || la_was=$la_how
 }
 
-# The exit status goes through the same pipe as the output: it arrives whole only if the output did.
+# The end of the question came together with a tick: dash and ash still know its status, what bash has lost is not told.
+la_missed() {
+	wait "$la_job" 2>/dev/null
+	la_status=$?
+	[ "$la_status" != 127 ] || la_told=1
+}
+
+# The exit status goes through the same pipe as the output: it arrives whole only if the output did. Without a filter in
+# between it can be told together with the end: each write is a packet of its own on the way.
 # What could end its shell, or change it, is asked in one more subshell (la_plain: script.py). The nonce is a parameter
 # meanwhile: functions have their own, so no question sees it.
 la_put() {
@@ -256,7 +267,9 @@ la_put() {
 	*" $la_i "*) la_run ;;
 	*) (la_run) ;;
 	esac
-	printf '\n%s %s %s status %s %s\n' "$1" "$la_part" "$la_o" "$la_i" "$?"
+	la_status=$?
+	[ "$la_told" ] || exit "$la_status"
+	printf '\n%s %s %s status %s %s\n' "$1" "$la_part" "$la_o" "$la_i" "$la_status"
 }
 
 la_run() {
