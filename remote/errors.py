@@ -7,16 +7,13 @@ LongarmError                    (inventory/errors.py)
    |- AuthenticationRefused     .tried .offered_methods
    |- CredentialUnusable        a reference that gives no secret: missing file, wrong passphrase, bad modes
    |- CredentialBlocked         the breaker is open: the credential was rejected too often in this run
-   |- ConnectionLost            .partial: the answers that were complete
-   `- DeadlineExceeded          .partial .deadline_s
+   |- ConnectionLost            before there was a session: a session that is cut off brings its answers, the rest lost
+   `- DeadlineExceeded          .deadline_s; before there was a session, likewise
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from inventory.errors import LongarmError, Text
-from remote.answer import Answer
 
 
 class RemoteError(LongarmError):
@@ -95,16 +92,15 @@ class CredentialBlocked(RemoteError):
 
 
 class ConnectionLost(RemoteError):
-    """The connection went away; what had arrived complete is in `partial`."""
+    """The connection went away while proofs were on their way: the host may have counted them."""
 
-    def __init__(self, host: str, reason: str, partial: Mapping[str, Answer] | None = None) -> None:
-        self.partial = dict(partial or {})
+    def __init__(self, host: str, reason: str) -> None:
         super().__init__(host, Text("the connection was lost: {reason}", reason=reason))
 
 
 class DeadlineExceeded(RemoteError):
-    """The wall-clock deadline passed; what had arrived complete is in `partial`."""
+    """The wall-clock deadline passed."""
 
-    def __init__(self, host: str, deadline_s: float, partial: Mapping[str, Answer] | None = None) -> None:
-        self.partial, self.deadline_s = dict(partial or {}), deadline_s
+    def __init__(self, host: str, deadline_s: float) -> None:
+        self.deadline_s = deadline_s
         super().__init__(host, Text("no end after {deadline_s} s", deadline_s=f"{deadline_s:g}"))

@@ -104,7 +104,7 @@ class Diagnosing:
 
     def judge(self, target: HostRow, ended: HostRun[Asked]) -> Judged:
         """Return how the host ended, from what came back; a fault of ours on the way makes it failed, evidence kept."""
-        asked = ended.value or self._partly_asked(ended)
+        asked = ended.value
         if asked is None:
             return _unjudged(target, ended)
         taken = attempt(lambda: self._take(ended, asked))
@@ -115,19 +115,6 @@ class Diagnosing:
         if isinstance(judged, Exception):
             return _unjudged(target, broken(ended, judged), taken)
         return judged
-
-    def _partly_asked(self, ended: HostRun[Asked]) -> Asked | None:
-        """Return what an error brought along as if it had been answered, the rest as lost."""
-        if not ended.partial or ended.started_at is None:
-            return None
-        lost = Answer(ended=Ended.LOST, exit_status=None, why=str(ended.error))
-        return Asked(
-            answers={question.id: ended.partial.get(question.id, lost) for question in self.questions(ended.host)},
-            session={},
-            asked_at=ended.started_at,
-            round_trip_ms=0,
-            overdue=False,
-        )
 
     def _take(self, ended: HostRun[Asked], asked: Asked) -> _Taken:
         """Return the evidence as it is kept: redacted, with everything else that a verdict depends on."""
@@ -162,12 +149,12 @@ class Diagnosing:
         diagnosis = diagnose(taken.evidence, taken.context, self.library)
         if sorted(result.check for result in diagnosis.results) != sorted(self.checks):
             raise AssertionError(f"accounting: {len(self.checks)} checks asked for, {len(diagnosis.results)} accounted for")
-        outcome = ended.outcome or (Outcome.TIMED_OUT if asked.overdue else self._outcome(diagnosis, asked.answers))
+        outcome = Outcome.TIMED_OUT if asked.overdue else self._outcome(diagnosis, asked.answers)
         data = encode_diagnosis(diagnosis)
         row = replace(
             _row(target, ended),
             outcome=outcome,
-            error=as_kept(ended.error or _error(outcome, asked, ended.host)),
+            error=as_kept(_error(outcome, asked, ended.host)),
             diagnosis=data,
             diagnosis_digest=digest_of(data),
         )

@@ -5,22 +5,20 @@ How one host of a run ended. Exceptions become values here and nowhere else:
     HostKeyRefused AuthenticationRefused CredentialUnusable
     CredentialBlocked TransportUnsupported                     refused
     DeadlineExceeded TimeoutError                              timed_out
-    ConnectionLost                                             incomplete if any answer was complete, else failed
-    any other RemoteError, and a bug of ours                   failed, by its class name
+    ConnectionLost, any other RemoteError, and a bug of ours   failed, by its class name
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeAlias, TypeVar
 
 from inventory.errors import LongarmError, Text
 from inventory.host import Host
-from remote.answer import Answer, Ended
 from remote.errors import (
     AuthenticationRefused,
     ConnectFailed,
@@ -73,8 +71,6 @@ class HostRun(Generic[T]):
     error: Text | None = None
     hint: Text | None = None
     error_kind: str = ""
-    partial: Mapping[str, Answer] = field(default_factory=dict, hash=False)
-    """Answers that were complete before it broke."""
 
 
 async def run_host(host: Host, job: Job[T], connect: Connect, *, deadline_s: float, clock: Clock) -> HostRun[T]:
@@ -131,18 +127,14 @@ def broken(ended: HostRun[T], bug: Exception) -> HostRun[T]:
 
 
 def _stopped(host: Host, error: RemoteError, started_at: datetime, ended_at: datetime) -> HostRun[T]:
-    partial: Mapping[str, Answer] = error.partial if isinstance(error, ConnectionLost | DeadlineExceeded) else {}
-    outcome = next(outcome for kind, outcome in OUTCOMES if isinstance(error, kind))
-    complete = any(answer.ended is not Ended.LOST for answer in partial.values())
     return HostRun(
         host=host,
         started_at=started_at,
         ended_at=ended_at,
-        outcome=Outcome.INCOMPLETE if isinstance(error, ConnectionLost) and complete else outcome,
+        outcome=next(outcome for kind, outcome in OUTCOMES if isinstance(error, kind)),
         error=error.text,
         hint=error.hint,
         error_kind=_kind(error),
-        partial=partial,
     )
 
 

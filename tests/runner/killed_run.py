@@ -26,19 +26,19 @@ import sqlalchemy
 import runner.store.sql  # noqa: F401
 from diagnostics.library import Library
 from inventory.host import Host
-from remote.errors import ConnectFailed, ConnectionLost
+from remote.errors import ConnectFailed
 from remote.session import Session
 from runner.desk import Desk
 from runner.observer import Silent
 from runner.record import HostRecord, RunRecord
 from runner.store.blobs import Blobs
-from tests.runner.fleet import DENIED, FULL, OK, Act, ActingConnect, asking, fleet, small_library
+from tests.runner.fleet import DENIED, FULL, LOST, OK, Act, ActingConnect, asking, fleet, small_library
 
 CONCURRENCY = 5
 ACTS = {
     f"host-{number:02}": (
         Act(refuses=ConnectFailed("x", "no route")),
-        Act(breaks=ConnectionLost("x", "reset", {"disk": FULL["disk"]})),
+        Act({**FULL, "clock": LOST}),
         Act({**OK, "clock": DENIED}),
         Act(FULL),
         Act(),

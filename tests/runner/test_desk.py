@@ -113,7 +113,7 @@ async def test_a_run_without_a_case_owes_no_report(desk: Desk, library: Library)
 
 
 async def test_the_record_is_read_back_as_it_was_handed_out(desk: Desk, home: Path, library: Library) -> None:
-    record = await diagnose(desk, library, {"a": Act(), "b": Act(FULL), "c": Act(breaks=ConnectionLost("c", "reset", OK))})
+    record = await diagnose(desk, library, {"a": Act(), "b": Act(FULL), "c": Act(breaks=ConnectionLost("c", "reset"))})
     with Desk.open(home, write=False) as reader:
         for name in (record.run, record.run[:15], record.run[-6:]):
             assert reader.record(name) == record
@@ -341,10 +341,10 @@ async def test_a_host_that_nothing_is_for_is_not_green(desk: Desk, library: Libr
 
 
 async def test_partial_evidence_is_kept_and_judged(desk: Desk, library: Library) -> None:
-    lost = ConnectionLost("a", "reset by peer", {"disk": FULL["disk"]})
-    record = await diagnose(desk, library, {"a": Act(breaks=lost), "b": Act(silent=True)}, host_deadline_s=0.05)
+    acts = {"a": Act({"disk": FULL["disk"], "clock": LOST}), "b": Act(silent=True)}
+    record = await diagnose(desk, library, acts, host_deadline_s=0.05)
     partly, late = record.hosts
-    assert (partly.outcome, partly.error_kind, late.outcome) == (Outcome.INCOMPLETE, "ConnectionLost", Outcome.TIMED_OUT)
+    assert (partly.outcome, late.outcome) == (Outcome.INCOMPLETE, Outcome.TIMED_OUT)
     assert {note.question: note.ended for note in partly.answers} == {"disk": Ended.EXITED, "clock": Ended.LOST}
     assert partly.diagnosis is not None
     assert [result.verdict for result in partly.diagnosis.results] == [Verdict.UNKNOWN, Verdict.FINDING]
