@@ -18,6 +18,7 @@ from remote.breaker import Breaker
 from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, CredentialBlocked, RemoteError
 from remote.ssh import SshConnector
 from remote.ssh_library import asyncssh
+from remote.ssh_login import Login
 from tests.remote.servers import Keys, MakeConnector, MakeKey, Practice, PracticeServer, StartPractice
 
 KbdIntChallenge = bool | tuple[str, str, str, Sequence[tuple[str, bool]]]
@@ -222,6 +223,37 @@ async def test_the_agents_key_lets_us_in(
     subprocess.run(["ssh-add", "-q", user_key.path], check=True)
     running = await practice(credential=CredentialReference(name="by agent", user="anna", agent=True))
     assert await outcome(connector(), running.host) == "in"
+
+
+class NotesTheEnd(PracticeServer):
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.seen.over.set()
+
+
+async def test_a_login_that_is_cancelled_before_there_is_a_session_hangs_up(
+    practice: StartPractice, connector: MakeConnector, agent: Path, user_key: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two stands one wait, for the agent to let go: a cancellation that comes with the host's yes ends it there."""
+    subprocess.run(["ssh-add", "-q", user_key.path], check=True)
+    by_agent = CredentialReference(name="by agent", user="anna", agent=True)
+    running = await practice(server=NotesTheEnd, credential=by_agent)
+    accepted, sessions = Login.accepted, []
+
+    async def opens() -> None:
+        async with connector()(running.host) as session:
+            sessions.append(session)
+
+    def let_in_and_cancelled(login: Login) -> None:
+        accepted(login)
+        task.cancel()
+
+    monkeypatch.setattr(Login, "accepted", let_in_and_cancelled)
+    task = asyncio.create_task(opens())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (sessions, running.seen.connections, bool(running.seen.keys)) == ([], 1, True)
+    async with asyncio.timeout(20):  # what only a connection that stays open reaches
+        await running.seen.over.wait()
 
 
 async def test_without_a_credential_agent_keys_come_first_as_with_ssh(
