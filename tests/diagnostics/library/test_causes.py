@@ -1,5 +1,6 @@
 """What explains what, on captures of hosts where it really did, and on decoys where it did not."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -312,20 +313,52 @@ def test_a_rule_does_not_hold_for_its_decoy(rule: str, changed: Changed, shipped
     assert rule not in {one[0] for one in links_of(diagnosis)}
 
 
+def _without_log(units: Answer, unit: str, said: bytes) -> Answer:
+    """Return what a host says where nobody may read the journal: a unit's log, which holds `said`, is empty."""
+    head, start, rest = units.stdout.partition(f" source log {unit}\n".encode())
+    log, end, tail = rest.partition(b"\n@")
+    assert said in log
+    return replace(units, stdout=head + start + end + tail)
+
+
 def test_a_log_that_could_not_be_read_is_told_not_taken_for_silence(
     shipped: Library, captures: Path, diagnosed: Callable[[str], Diagnosis]
 ) -> None:
     evidence, context = load_capture(captures / "scenario-dead-dns")
-    units = evidence.answers["svc.units"]
-    head, start, rest = units.stdout.partition(b" source log nginx.service\n")
-    said, end, tail = rest.partition(b"\n@")
-    assert b"host not found" in said
-    emptied = replace(units, stdout=head + start + end + tail)
+    emptied = _without_log(evidence.answers["svc.units"], "nginx.service", b"host not found")
     diagnosis = _diagnosed(evidence, {**evidence.answers, "svc.units": emptied}, context, shipped)
     assert "names-broke-service" not in {one[0] for one in links_of(diagnosis)}
     told = {(one.rule, one.check) for one in diagnosis.unchecked if one.finding.endswith("svc-failed/unit=nginx.service")}
     assert ("names-broke-service", "dns-broken") in told
     assert "names-broke-service" not in {one.rule for one in diagnosed("scenario-dead-dns").unchecked}
+
+
+@pytest.mark.parametrize(
+    ("capture", "unit", "said", "rule", "cause"),
+    [
+        ("scenario-full-disk", "postgresql@15-main.service", b"No space", "full-filesystem-broke-service", "fs-space"),
+        ("inodes-gone-and-readonly", "queue-runner.service", b"No space", "no-inodes-broke-service", "fs-inodes"),
+        ("inodes-gone-and-readonly", "archiver.service", b"Read-only", "read-only-filesystem-broke-service", "fs-readonly"),
+    ],
+)
+def test_a_mount_that_only_an_unread_log_could_have_named_is_not_a_no(
+    shipped: Library, captures: Path, capture: str, unit: str, said: bytes, rule: str, cause: str
+) -> None:
+    """Only the log names a path on the mount: where it was read it decides either way, unread nobody knows."""
+    evidence, context = load_capture(captures / capture)
+    units = evidence.answers["svc.units"]
+    nowhere = re.sub(rb"(?m)^RequiresMountsFor=.*$", b"RequiresMountsFor=/etc", units.stdout)
+    unread = _without_log(replace(units, stdout=nowhere), unit, said)
+    quiet = replace(units, stdout=re.sub(rb"(?<=[\s\"'=:(])/[\w/@.:+-]+", b"it", nowhere).replace(said, b"Nothing"))
+
+    def told(answer: Answer) -> tuple[bool, bool]:
+        """Return whether the rule links, and whether it says that it was not checked."""
+        diagnosis = _diagnosed(evidence, {**evidence.answers, "svc.units": answer}, context, shipped)
+        effect = f"{evidence.host}/svc-failed/unit={unit}"
+        links = any((link.rule, link.effect) == (rule, effect) for link in diagnosis.links)
+        return links, any((one.check, one.finding) == (cause, effect) for one in diagnosis.unchecked)
+
+    assert (told(units), told(unread), told(quiet)) == ((True, False), (False, True), (False, False))
 
 
 def test_causes_speak_both_languages(shipped: Library) -> None:
