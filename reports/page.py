@@ -52,6 +52,7 @@ def _names(record: RunRecord, tongue: Language, detail: Detail) -> dict[str, obj
         "outcomes": words.OUTCOMES,
         "verdicts": words.VERDICTS,
         "signs": words.SIGNS,
+        "root_denied": words.root_denied,
         "verdict_sentences": verdict_sentences(record, tongue),
         "coverage_line": coverage_line(record, tongue),
         "unknown": Verdict.UNKNOWN,

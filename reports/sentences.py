@@ -13,9 +13,10 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from diagnostics.content import CheckContent, Content
 from diagnostics.finding import Finding, Param
 from inventory.errors import LongarmError, Text
+from reports.known import LONGEST_PARAM
 from reports.language import Language, language
 from reports.visible import shortened
-from reports.words import LONGEST_PARAM, subject
+from reports.words import subject
 
 LONGEST_SENTENCE: Final = 1000
 LONGEST_TEMPLATE: Final = 4096

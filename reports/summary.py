@@ -14,8 +14,7 @@ from inventory.errors import Text
 from playbooks.model import DEFAULT_PLAYBOOK
 from reports.explain import by_severity, problems
 from reports.language import Language
-from reports.visible import shortened
-from reports.words import LONGEST_PARAM, OUTCOMES, reason
+from reports.words import OUTCOMES, reason, root_denied
 from runner.outcome import Outcome, RunState
 from runner.record import HostRecord, RunRecord
 
@@ -157,7 +156,7 @@ def why_unseen(host: HostRecord, tongue: Language) -> tuple[str, ...]:
     """Return why a host was not fully seen, each reason once; empty for a host that was."""
     reasons = [tongue.say(host.error)] if host.error else []
     if host.denied_root:
-        reasons.append(tongue.say("root was denied: {why}", why=shortened(host.denied_root, LONGEST_PARAM)))
+        reasons.append(tongue.say(root_denied(host.denied_root)))
     for (kind, detail), (checks, questions) in _unseen(host).items():
         about = ", ".join(questions)
         said = reason(Why(reason=kind, question=about, detail=detail)) if about or detail else Text("needs root")

@@ -10,12 +10,11 @@ from diagnostics.finding import Citation, Finding
 from diagnostics.verdict import Reason, Severity, Verdict, Why
 from inventory.errors import Text
 from remote.answer import Ended
+from reports.known import LONGEST_PARAM, known
 from reports.language import Language
 from reports.visible import shortened
 from runner.outcome import Outcome
 from runner.record import AnswerNote
-
-LONGEST_PARAM: Final = 300
 
 OUTCOMES: Final[Mapping[Outcome, Text]] = {
     Outcome.OK: Text("ok"),
@@ -80,8 +79,24 @@ ENDINGS: Final[Mapping[Ended, Text]] = {
 
 def reason(why: Why) -> Text:
     """Return the sentence for a verdict that is neither clear nor finding."""
-    detail = shortened(why.detail, LONGEST_PARAM) or Text("no reason given")
-    return Text(REASONS[why.reason].template, question=why.question, detail=detail)
+    return Text(REASONS[why.reason].template, question=why.question, detail=_detail(why) or Text("no reason given"))
+
+
+def _detail(why: Why) -> Text | str:
+    head, colon, rest = why.detail.partition(": ")
+    match why.reason:
+        case Reason.SOURCE_FAILED if colon:  # the source's name, then how it ended
+            return Text("{source}: {words}", source=shortened(head, LONGEST_PARAM), words=known(rest))
+        case Reason.STATUS if head == "none":
+            none = Text("no exit status")
+            return Text("{said}: {words}", said=none, words=shortened(rest, LONGEST_PARAM)) if colon else none
+        case _:
+            return known(why.detail)
+
+
+def root_denied(words: str) -> Text:
+    """Return that questions could not be asked as root, and why."""
+    return Text("root was denied: {why}", why=known(words))
 
 
 def ending(note: AnswerNote) -> Text:
@@ -89,7 +104,7 @@ def ending(note: AnswerNote) -> Text:
     said = Text(ENDINGS[note.ended].template, status="?" if note.exit_status is None else note.exit_status)
     if note.unkillable:
         said = Text("{ended}; still running: pid {pids}", ended=said, pids=", ".join(map(str, note.unkillable)))
-    return Text("{ended}: {why}", ended=said, why=shortened(note.why, LONGEST_PARAM)) if note.why else said
+    return Text("{ended}: {why}", ended=said, why=known(note.why)) if note.why else said
 
 
 def lines_of(citation: Citation) -> Text:

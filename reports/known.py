@@ -1,0 +1,127 @@
+"""Reasons that longarm itself wrote into evidence and diagnoses, known again and so told in the reader's language.
+
+Evidence keeps why an answer is missing as plain words, the host's or ours, and stays what it is to the byte. So that
+a report can say ours in Russian, they stand here once more, as the templates that they were filled from: words that
+fit one become that sentence with its parameters, all others are the host's and stay as they are. Nothing is decided
+by it: a host that sends a sentence of ours gets it translated. A test holds the templates against the source.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from string import Formatter
+from typing import Final
+
+from inventory.errors import Text
+from reports.visible import shortened
+
+LONGEST_PARAM: Final = 300
+LONGEST_KNOWN: Final = 2000
+"""Longer words are the host's: none of ours is, and matching stays cheap."""
+MOST_PARTS: Final = 8
+
+KNOWN: Final = (
+    # remote: why a question brought nothing, or less than all
+    Text("the host did not start a command within {number} s"),
+    Text("the host did not start a command: {words}"),
+    Text("the host's runner ended before this question"),
+    Text("the host closed the streams early"),
+    Text("the host sent more than all caps together"),
+    Text("no end after {number} s"),
+    Text("given up: {name} was past its deadline and the host did not end it"),
+    Text("past its deadline on a host without /proc: what it started may still run"),
+    Text("its exit status did not arrive"),
+    Text("its frames are not complete"),
+    Text("not a shell of this transport: {name}"),
+    Text("sudo ended with status {number}"),
+    Text("closed by the host"),
+    Text("the address is not known ({words})"),
+    Text("no shell: {words}"),
+    Text("the shell ended with status {number}"),
+    Text("the shell was killed by signal {number}"),
+    # diagnostics: why there are no facts
+    Text("not asked"),
+    Text("a fault of the parser: {words}"),
+    Text("status {number}"),
+    Text("{name}: status {number}"),
+    Text("reaches back only {number} s, not to the boot"),
+    Text("no kernel message can be seen"),
+    Text("source {name} is missing"),
+    Text("a source has no end: {words}"),
+    Text("{name} was asked for and is not there"),
+    Text("mountinfo is empty"),
+    Text("local filesystems were not asked for their space"),
+    # diagnostics: what is not on a host
+    Text("systemd as PID 1"),
+    Text("chronyc, ntpq or timedatectl"),
+    Text("getent or nslookup"),
+    Text("dmesg or journalctl"),
+    Text("a local filesystem"),
+    Text("a filesystem on a disk"),
+    Text("a package manager that marks it"),
+    Text("a kernel log of its own (a container)"),
+    # diagnostics: what an expression could not decide
+    Text("{words}: {number} items; a list of at most {most} items is judged"),
+    Text("{words}: {name}; a list of at most {most} items is judged"),
+    Text("{words}: {name} is neither true nor false"),
+    Text("{words}: {name} is no single value"),
+    Text("{number} items, {pairs} pairs: at most {most} and {most_pairs}"),
+    Text("{name} has no threshold “{threshold}” (it has {words})"),
+    Text("the threshold {name} is a whole number"),
+    Text("the threshold {name} is a number"),
+)
+"""The more special of two that fit stands first."""
+
+_NUMBER: Final = r"-?\d[\d.e+-]{0,30}"
+_FIELDS: Final = {"number": _NUMBER, "most": _NUMBER, "pairs": _NUMBER, "most_pairs": _NUMBER, "words": r"(?s:.+)"}
+_NAME: Final = r"[^\s:]+"
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple((re.compile(_pattern(text.template)), text.template) for text in KNOWN)
+
+
+def _pattern(template: str) -> str:
+    r"""Return what words that were filled into a template look like.
+
+    >>> _pattern("source {name} is missing")
+    'source\\ (?P<name>[^\\s:]+)\\ is\\ missing'
+    """
+    parts = []
+    for literal, field, _, _ in Formatter().parse(template):
+        parts.append(re.escape(literal))
+        if field:
+            parts.append(f"(?P<{field}>{_FIELDS.get(field, _NAME)})")
+    return "".join(parts)
+
+
+@lru_cache(maxsize=4096)
+def known(words: str) -> Text | str:
+    """Return the sentence of ours that `words` are, with what a host said behind it; other words shortened as they are.
+
+    >>> known("sudo ended with status 1")
+    Text(template='sudo ended with status {number}', params=mappingproxy({'number': '1'}))
+    >>> known("the host closed the streams early: Good morning").params["words"]
+    'Good morning'
+    >>> known("sudo: a password is required")
+    'sudo: a password is required'
+    """
+    if len(words) > LONGEST_KNOWN:
+        return shortened(words, LONGEST_PARAM)
+    if sentence := _sentence(words):
+        return sentence
+    parts = words.split(": ", MOST_PARTS)
+    for count in range(len(parts) - 1, 0, -1):
+        if sentence := _sentence(": ".join(parts[:count])):
+            return Text("{said}: {words}", said=sentence, words=shortened(": ".join(parts[count:]), LONGEST_PARAM))
+    return shortened(words, LONGEST_PARAM)
+
+
+def _sentence(words: str) -> Text | None:
+    for pattern, template in _patterns():
+        if match := pattern.fullmatch(words):
+            params = {name: known(said) if name == "words" else said for name, said in match.groupdict().items()}
+            return Text(template, **params)
+    return None
