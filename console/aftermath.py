@@ -86,7 +86,7 @@ def deliver_reports(settings: Settings, desk: Desk) -> None:
             tell(settings, Text("attached {file} to case {case}", file=delivery.filename, case=delivery.case))
         else:
             tell(settings, Text("not on case {case} yet: {error}", case=delivery.case, error=delivery.error), level=-1)
-            tell(settings, Text("next: {hint}", hint=f"longarm case deliver {delivery.case}"), level=-1)
+            tell(settings, Text("next: {hint}", hint="longarm case deliver"), level=-1)
 
 
 def keep_reports(settings: Settings, record: RunRecord) -> Path:

@@ -10,7 +10,7 @@ COMMANDS = {
     "inventory": Row("console.commands.inventory:inventory", Text("The hosts we know: check, list, show.")),
     "host": Row("console.commands.host:host", Text("Host keys: enrol hosts before the first connection.")),
     "run": Row("console.commands.run:run", Text("Past runs: list, show, resume, export.")),
-    "report": Row("console.commands.report:report", Text("Reports of runs: open, render.")),
+    "report": Row("console.commands.report:report", Text("Reports of runs: list, open, render.")),
     "case": Row("console.commands.case:case", Text("Cases and what is attached to them.")),
     "check": Row("console.commands.library:check", Text("The checks that judge: list, show.")),
     "probe": Row("console.commands.library:probe", Text("The probes that ask: list, show.")),

@@ -1,4 +1,4 @@
-"""`longarm report open | render`."""
+"""`longarm report list | open | render`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,35 @@ import click
 
 from console import choices
 from console.framework import Group, argument, option
+from console.listing import show_list
 from console.settings import Settings
 from console.terminal import tell, write, write_bytes
 from inventory.errors import Text
 
-report = Group("report", Text("Reports of runs: open, render."))
+report = Group("report", Text("Reports of runs: list, open, render."))
+
+_COLUMNS = {
+    "report": Text("report"),
+    "run": Text("run"),
+    "started_at": Text("started"),
+    "case": Text("case"),
+    "audience": Text("audience"),
+    "state": Text("state"),
+    "bytes": Text("bytes"),
+    "digest": Text("SHA-256"),
+}
+
+
+@report.add(
+    "list",
+    Text("List the reports of the latest runs: the page in the home, and what cases have got or wait for."),
+    option("--limit", text=Text("Of at most so many runs; default: 20."), metavar="N", type=click.IntRange(1), default=20),
+)
+def list_(settings: Settings, limit: int) -> None:
+    """List reports."""
+    from console.reporting import report_rows
+
+    show_list(settings.output, _COLUMNS, report_rows(settings, limit))
 
 
 @report.add(

@@ -20,4 +20,6 @@ def test_a_damaged_run_hides_no_later_result(practice: Callable[..., Console]) -
     assert later.code == 1, later.err
     assert "1 targeted = 1 seen" in later.out
     assert "not on case OLD-1 yet: evidence" in later.err
+    (step,) = {line.partition("longarm ")[2] for line in later.err.splitlines() if "case deliver" in line}
+    assert console(*step.split()).code == 7  # a command that there is: the report still waits
     assert later.err.index("report: ") > later.err.index("to case NEW-1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -82,6 +83,29 @@ def test_the_report_is_in_the_home_and_on_the_case_once(lab: Console, diagnosed:
     assert lab("case", "deliver").code == 0
     assert [row for row in lab("case", "show", "DEMO-1", "--json").json() if row["run"] == run] == attached
     assert lab("report", "open", run).out == f"{page}\n"
+
+
+def test_reports_are_listed_with_where_they_went(lab: Console, diagnosed: Done) -> None:
+    run = diagnosed.json()["run"]
+    page = lab.home / "reports" / f"{run}.html"
+    kept, sent = (row for row in lab("report", "list", "--json").json() if row["run"] == run)
+    digest = hashlib.sha256(page.read_bytes()).hexdigest()
+    assert (kept["path"], kept["digest"], kept["case"], kept["state"]) == (str(page), digest, None, "kept")
+    assert (kept["bytes"], kept["audience"]) == (page.stat().st_size, "internal")
+    (attached,) = [row for row in lab("case", "show", "DEMO-1", "--json").json() if row["run"] == run]
+    assert [sent[name] for name in ("report", "bytes", "digest", "state")] == [
+        attached[name] for name in ("file", "bytes", "digest", "state")
+    ]
+    assert (sent["case"], sent["audience"], sent["language"], sent["path"]) == ("DEMO-1", "internal", "en", None)
+    assert {kept["report"], sent["report"]} <= set(lab("report", "list", "-o", "name").out.splitlines())
+    assert lab("report", "list", "-o", "csv").out.startswith("report,run,started_at,case,audience,state,bytes,digest\n")
+    assert len({json.loads(line)["run"] for line in lab("report", "list", "--limit", "1", "-o", "jsonl").out.splitlines()}) == 1
+    assert "ОТЧЁТ" in lab("report", "list", "--lang", "ru").out.splitlines()[0]
+
+
+def test_no_runs_no_reports(console: Console) -> None:
+    assert console("report", "list", "--json").json() == []
+    assert not console.home.exists()
 
 
 def test_runs_are_listed_shown_and_exported(lab: Console, diagnosed: Done) -> None:
