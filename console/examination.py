@@ -6,6 +6,7 @@ import locale
 import os
 import platform
 import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ from runner.desk import ROLES_ADVISORY, Desk
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 _LEAST_FREE = 1024**3
+_WAL_RESET_FIXED = (3, 51, 3)
+"""Before it SQLite can damage a database whose write-ahead log is reset while several connections write (3.7.0 to 3.51.2)."""
 
 Row = Mapping[str, object]
 
@@ -78,6 +81,18 @@ def store(settings: Settings) -> Row:
             "store", NOTE, say(Text("{count} reports wait for their case", count=len(waiting))), Text("longarm case deliver")
         )
     return row("store", OK, say(Text("runs: {count}", count=len(runs))))
+
+
+def sqlite(_: Settings) -> Row:
+    """Tell the version of SQLite, and what the fault in older ones means for the store."""
+    if sqlite3.sqlite_version_info >= _WAL_RESET_FIXED:
+        return row("SQLite", OK, sqlite3.sqlite_version)
+    fixed = ".".join(map(str, _WAL_RESET_FIXED))
+    risk = Text(
+        "{version}: before {fixed} a reset of its log can damage a database", version=sqlite3.sqlite_version, fixed=fixed
+    )
+    hint = Text("longarm avoids it by one writing connection and no mapping into memory: let nothing else write to the store")
+    return row("SQLite", NOTE, say(risk), hint)
 
 
 def inventory(settings: Settings) -> Row:
@@ -147,6 +162,7 @@ LOOKS: tuple[Callable[[Settings], Row], ...] = (
     home,
     space,
     store,
+    sqlite,
     inventory,
     known_hosts,
     agent,

@@ -50,6 +50,34 @@ def test_the_doctor_says_what_roles_are_worth(console: Console, language: str, w
     assert words in line.lower()
 
 
+@pytest.mark.parametrize(
+    ("version", "state", "words"),
+    [
+        ((3, 40, 1), "note", {"en": "before 3.51.3", "ru": "до 3.51.3"}),
+        ((3, 51, 2), "note", {"en": "longarm avoids it", "ru": "longarm этого избегает"}),
+        ((3, 51, 3), "ok", {"en": "3.51.3", "ru": "3.51.3"}),
+        ((4, 0, 0), "ok", {"en": "4.0.0", "ru": "4.0.0"}),
+    ],
+)
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_the_doctor_warns_of_a_database_engine_with_the_fault(
+    version: tuple[int, int, int],
+    state: str,
+    words: dict[str, str],
+    language: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sqlite3.sqlite_version_info", version)
+    monkeypatch.setattr("sqlite3.sqlite_version", ".".join(map(str, version)))
+    console.main.run(["doctor", "--home", str(tmp_path), "--lang", language, "--json"])
+    (row,) = (row for row in json.loads(capsys.readouterr().out) if row["what"] == "SQLite")
+    assert row["state"] == state
+    assert words[language] in row["detail"] + row["next"]
+    assert bool(row["next"]) == (state == "note")
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys, console.main; console.main.run(['--help']); "
