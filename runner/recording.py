@@ -78,7 +78,7 @@ def run_record(whole: WholeRun, hosts: Iterable[HostRecord], content: Content, s
         checks_chosen=bool(run.request.get("checks_chosen")),
         versions=run.versions,
         content=content,
-        deliveries=tuple(map(_delivery, whole.outbox)),
+        deliveries=tuple(map(delivery_of, whole.outbox)),
     )
     if record.coverage.targeted != len(whole.hosts):
         raise AssertionError(f"{run.run}: {len(whole.hosts)} targeted, {record.coverage.targeted} accounted for")
@@ -153,7 +153,8 @@ def quote(citation: Citation, answer: Answer) -> Quote:
     )
 
 
-def _delivery(row: OutboxRow) -> Delivery:
+def delivery_of(row: OutboxRow) -> Delivery:
+    """Return where the report of an outbox row went, or is to go."""
     return Delivery(
         case=row.case,
         kind=row.kind,

@@ -15,6 +15,7 @@ from inventory.errors import LongarmError, Text
 from reports.cases.port import CaseDiffers, CaseFile, CaseSystem
 from reports.render import FORMATS, Audience, Format, render
 from runner.record import Delivery, RunRecord
+from runner.recording import delivery_of
 from runner.store.errors import StoreFailed
 from runner.store.rows import OutboxRow, OutboxState
 
@@ -65,7 +66,7 @@ def deliver(
     """
     waiting, record = desk.outbox() if rows is None else rows, cache(desk.record)
     return tuple(
-        _delivery(_attempt(desk, systems, masker, row, record)) for row in waiting if row.state is not OutboxState.SENT
+        delivery_of(_attempt(desk, systems, masker, row, record)) for row in waiting if row.state is not OutboxState.SENT
     )
 
 
@@ -135,18 +136,3 @@ def filename(run: str, data: bytes) -> str:
     'longarm-run-20261122-104755-7f3a9c-e3b0c442.html'
     """
     return f"longarm-run-{run}-{hashlib.sha256(data).hexdigest()[:8]}{FORMATS[REPORT].suffix}"
-
-
-def _delivery(row: OutboxRow) -> Delivery:
-    return Delivery(
-        case=row.case,
-        kind=row.kind,
-        audience=row.audience,
-        language=row.language,
-        state=row.state.value,
-        filename=row.filename,
-        digest=row.digest,
-        attempts=row.attempts,
-        error=row.error,
-        sent_at=row.sent_at,
-    )

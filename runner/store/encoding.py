@@ -12,6 +12,15 @@ from runner.store.rows import AttachmentRow, AuditRow, CaseRow, HostRow, OutboxR
 from runner.store.sentences import text_from_json, text_to_json
 
 Columns = dict[str, Any]
+_TUPLES = frozenset({"customers", "checks", "digests"})
+
+
+def _fields(columns: RowMapping, **named: str | None) -> dict[str, Any]:
+    """Return columns by the names of a row's fields: those in `named` come from another column, and None leaves one out."""
+    besides = {*named, *named.values()}
+    values = {name: value for name, value in columns.items() if name not in besides}
+    values |= {name: columns[column] for name, column in named.items() if column is not None}
+    return {name: tuple(value) if name in _TUPLES else value for name, value in values.items()}
 
 
 def run_columns(run: RunRow) -> Columns:
@@ -37,23 +46,8 @@ def run_columns(run: RunRow) -> Columns:
 
 def run_row(columns: RowMapping) -> RunRow:
     """Return a run from its columns."""
-    return RunRow(
-        run=columns["id"],
-        playbook=columns["playbook"],
-        title=columns["title"],
-        maintenance=columns["maintenance"],
-        expression=columns["expression"],
-        actor=columns["actor"],
-        case=columns["case_ref"],
-        customers=tuple(columns["customers"]),
-        state=RunState(columns["state"]),
-        checks=tuple(columns["checks"]),
-        request=columns["request"],
-        versions=columns["versions"],
-        content_digest=columns["content_digest"],
-        started_at=columns["started_at"],
-        ended_at=columns["ended_at"],
-    )
+    values = _fields(columns, run="id", case="case_ref")
+    return RunRow(**{**values, "state": RunState(values["state"])})
 
 
 def host_columns(host: HostRow) -> Columns:
@@ -108,15 +102,8 @@ def state_columns(state: StateRow) -> Columns:
 
 def state_row(columns: RowMapping) -> StateRow:
     """Return what a run said about a subject from its columns."""
-    return StateRow(
-        host=columns["host"],
-        check=columns["check_id"],
-        subject=columns["subject"],
-        severity=Severity(columns["severity"]),
-        since=columns["since"],
-        run=columns["run"],
-        customer=columns["customer"],
-    )
+    values = _fields(columns, check="check_id")
+    return StateRow(**{**values, "severity": Severity(values["severity"])})
 
 
 def outbox_columns(row: OutboxRow) -> Columns:
@@ -141,23 +128,8 @@ def outbox_columns(row: OutboxRow) -> Columns:
 
 def outbox_row(columns: RowMapping) -> OutboxRow:
     """Return an outbox row from its columns."""
-    return OutboxRow(
-        id=columns["id"],
-        run=columns["run"],
-        case=columns["case_ref"],
-        kind=columns["kind"],
-        audience=columns["audience"],
-        language=columns["language"],
-        state=OutboxState(columns["state"]),
-        filename=columns["filename"],
-        digest=columns["digest"],
-        attempts=columns["attempts"],
-        error=columns["error"],
-        actor=columns["actor"],
-        customers=tuple(columns["customers"]),
-        created_at=columns["created_at"],
-        sent_at=columns["sent_at"],
-    )
+    values = _fields(columns, case="case_ref")
+    return OutboxRow(**{**values, "state": OutboxState(values["state"])})
 
 
 def case_row(columns: RowMapping) -> CaseRow:
@@ -183,8 +155,7 @@ def attachment_columns(row: AttachmentRow) -> Columns:
 
 def attachment_row(columns: RowMapping) -> AttachmentRow:
     """Return an attachment from its columns."""
-    values = {name: value for name, value in columns.items() if name not in ("id", "case_ref")}
-    return AttachmentRow(case=columns["case_ref"], **values)
+    return AttachmentRow(**_fields(columns, case="case_ref", id=None))
 
 
 def audit_columns(row: AuditRow) -> Columns:
@@ -203,13 +174,4 @@ def audit_columns(row: AuditRow) -> Columns:
 
 def audit_row(columns: RowMapping) -> AuditRow:
     """Return an audit row from its columns."""
-    return AuditRow(
-        at=columns["at"],
-        actor=columns["actor"],
-        action=columns["action"],
-        run=columns["run"],
-        case=columns["case_ref"],
-        customers=tuple(columns["customers"]),
-        digests=tuple(columns["digests"]),
-        detail=columns["detail"],
-    )
+    return AuditRow(**_fields(columns, case="case_ref", id=None))
