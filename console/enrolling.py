@@ -61,7 +61,11 @@ def enrol_hosts(settings: Settings, targets: str, expected: Mapping[str, str], *
             return DECLINED
         keep(known, wanted)
         tell(settings, Text("enrolled: {count}", count=len(wanted)))
-    states = {offer.state for offer in offers if offer not in wanted}
+    left = [offer for offer in offers if offer not in wanted]
+    if changed := [offer.host.name for offer in left if offer.state == CHANGED]:
+        tell(settings, Text("a changed key is not replaced by itself: find out who changed it"), level=-1)
+        tell(settings, Text("next: {hint}", hint=f"longarm host enrol --replace {','.join(changed)}"), level=-1)
+    states = {offer.state for offer in left}
     return 4 if states & {WRONG, CHANGED} else 3 if UNSEEN in states else 0
 
 

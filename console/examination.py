@@ -100,7 +100,7 @@ def inventory(settings: Settings) -> Row:
     if not settings.has_inventory:
         return row("inventory", NOTE, say(Text("none yet")), Text("longarm lab up"))
     known = load_inventory(settings.files)
-    return row("inventory", OK, say(Text("{hosts} hosts, {groups} groups", hosts=len(known.hosts), groups=len(known.groups))))
+    return row("inventory", OK, say(Text("hosts: {hosts}, groups: {groups}", hosts=len(known.hosts), groups=len(known.groups))))
 
 
 def known_hosts(settings: Settings) -> Row:

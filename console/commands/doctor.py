@@ -19,5 +19,5 @@ def doctor(settings: Settings) -> int:
     rows = examine(settings)
     show_list(settings.output, _COLUMNS, rows)
     ill = sum(row["state"] == PROBLEM for row in rows)
-    tell(settings, Text("problems: {count}", count=ill) if ill else Text("longarm is well"))
+    tell(settings, Text("problems: {count}", count=ill) if ill else Text("all is well with longarm"))
     return 7 if ill else 0

@@ -32,7 +32,7 @@ def check(settings: Settings) -> None:
 
     known = load_inventory(settings.files)
     counts = {"hosts": len(known.hosts), "groups": len(known.groups)}
-    text = Text("the inventory is sound: {hosts} hosts, {groups} groups", **counts)
+    text = Text("the inventory is sound: hosts {hosts}, groups {groups}", **counts)
     tell(settings, text)
 
 

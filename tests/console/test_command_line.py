@@ -50,6 +50,11 @@ def test_the_doctor_says_what_roles_are_worth(console: Console, language: str, w
     assert words in line.lower()
 
 
+def test_the_doctor_ends_in_the_readers_language(console: Console) -> None:
+    assert console("doctor").err.splitlines()[-1] == "all is well with longarm"
+    assert console("doctor", "--lang", "ru").err.splitlines()[-1] == "с longarm всё в порядке"
+
+
 @pytest.mark.parametrize(
     ("version", "state", "words"),
     [

@@ -220,6 +220,7 @@ def test_a_changed_key_is_replaced_only_when_told_so(lab: Console) -> None:
     done = lab("host", "enrol", "lab-edge-01", "--yes")
     assert done.code == 4
     assert "changed" in done.out
+    assert "next: longarm host enrol --replace lab-edge-01" in done.err
     assert lab("host", "enrol", "lab-backup-01", "--yes").code == 3
 
 
