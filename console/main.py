@@ -10,13 +10,33 @@ from typing import NoReturn
 import click
 
 from console.faults import FAULT, INTERRUPTED, crashed, exit_of, explain, explain_usage, unusable
-from console.framework import Group
+from console.framework import Group, option
 from console.table import COMMANDS
-from console.terminal import complain
+from console.terminal import complain, write
 from console.words import speak, wanted_language
 from inventory.errors import LongarmError, Text
 
 ROOT = Group("longarm", Text("Find out from a distance what is wrong with machines, without agents."), COMMANDS)
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        write(f"longarm {version('longarm')}\n")
+        ctx.exit()
+
+
+ROOT.params.append(
+    option(
+        "--version",
+        text=Text("Print the version of longarm."),
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_version,
+    )
+)
 
 
 def main() -> NoReturn:

@@ -116,7 +116,7 @@ def _engine(uri: str, begin: str, pragmas: tuple[str, ...]) -> Engine:
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-        for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "foreign_keys=ON", *pragmas):
+        for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "foreign_keys=ON", "mmap_size=0", *pragmas):
             connection.execute(f"PRAGMA {pragma}")
         return connection
 

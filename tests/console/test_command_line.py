@@ -7,6 +7,7 @@ import json
 import os
 import pkgutil
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -42,6 +43,11 @@ def test_every_command_has_a_help_page(path: tuple[str, ...], language: str, cap
     page = capsys.readouterr().out
     assert "--home DIR" in page
     assert ("Использование:" if language == "ru" else "Usage:") in page
+
+
+def test_the_version_is_where_people_look_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.main.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"longarm {version('longarm')}\n"
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "roles are advisory"), ("ru", "роли")])
