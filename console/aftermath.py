@@ -13,12 +13,11 @@ from console.listing import json_line
 from console.settings import Output, Settings
 from console.terminal import tell, write, write_bytes
 from inventory.errors import Text, UsageError
-from reports.render import Audience, Format, render
 from runner.desk import Desk
 from runner.outcome import FailOn, RunState, exit_code
 from runner.record import RunRecord
 
-_FORMATS = {Output.JSON: Format.JSON, Output.JSONL: Format.JSON, Output.CSV: Format.CSV}
+_FORMATS = {Output.JSON: "json", Output.JSONL: "json", Output.CSV: "csv"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,21 +92,28 @@ def keep_reports(settings: Settings, record: RunRecord) -> Path:
     """Write the HTML report and the JSON beside it into the home, each whole or not at all; return the page's path."""
     folder = settings.writable_home() / "reports"
     folder.mkdir(mode=0o700, exist_ok=True)
-    for suffix, kind in (("json", Format.JSON), ("html", Format.HTML)):
-        path = folder / f"{record.run}.{suffix}"
-        beside = path.with_suffix(f".{suffix}.new")
-        beside.write_bytes(render(record, audience=Audience.INTERNAL, language=settings.language, format=kind))
+    for kind in ("json", "html"):
+        path = folder / f"{record.run}.{kind}"
+        beside = path.with_suffix(f".{kind}.new")
+        beside.write_bytes(rendered(record, settings.language, kind))
         beside.replace(path)
     return path
 
 
+def rendered(record: RunRecord, language: str, kind: str) -> bytes:
+    """Return the internal report of a run; what makes reports is loaded now, not while hosts wait to be asked."""
+    from reports.render import Audience, Format, render
+
+    return render(record, audience=Audience.INTERNAL, language=language, format=Format(kind))
+
+
 def show_record(settings: Settings, record: RunRecord) -> None:
     """Write the run to stdout: coverage first, then findings under their causes; JSON where a machine reads."""
-    kind = _FORMATS.get(settings.output, Format.TEXT)
-    data = render(record, audience=Audience.INTERNAL, language=settings.language, format=kind)
+    kind = _FORMATS.get(settings.output, "text")
+    data = rendered(record, settings.language, kind)
     if settings.output is Output.JSONL:
         write(json_line(json.loads(data)))
-    elif kind is Format.TEXT:
+    elif kind == "text":
         write(data.decode())
     else:
         write_bytes(data)

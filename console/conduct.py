@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from remote.event_loop import new_event_loop
 from runner.desk import Desk
 from runner.observer import Observer
 from runner.record import RunRecord
+
+_QUIET_S = 0.2
+"""After this the first connections are on their way, and there is time while hosts work on their answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +58,19 @@ async def _stoppable(settings: Settings, desk: Desk, work: Coroutine[Any, Any, R
             tell(settings, Text("stopping: no host is started any more, what is open is closed; once more leaves at once"))
 
     running = asyncio.get_running_loop()
+    loading = running.call_later(_QUIET_S, threading.Thread(target=_load_what_follows, args=(settings,), daemon=True).start)
     for number in (signal.SIGINT, signal.SIGTERM):
         running.add_signal_handler(number, pressed)
     try:
         return await work
     finally:
+        loading.cancel()
         for number in (signal.SIGINT, signal.SIGTERM):
             running.remove_signal_handler(number)
+
+
+def _load_what_follows(settings: Settings) -> None:
+    """Load what makes the report while hosts are waited for; the import lock keeps it from being loaded twice."""
+    from reports.render import load_ahead
+
+    load_ahead(settings.language)

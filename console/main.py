@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ ROOT.params.append(
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    gc.set_threshold(50_000, 50, 50)  # loading hundreds of modules makes nothing that is garbage: 40 ms of 400
     sys.excepthook = crashed
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

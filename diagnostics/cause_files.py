@@ -7,7 +7,7 @@ from pathlib import Path
 
 from diagnostics.causes import LOWEST_WEIGHT, CauseRule
 from diagnostics.check import Check
-from diagnostics.expressions import Expression, compile_expression
+from diagnostics.expressions import Expression, Needs, compile_expression
 from diagnostics.facts import in_expressions
 from diagnostics.probe import Probe
 from diagnostics.shapes import ANY, Shape
@@ -68,6 +68,7 @@ class _RuleReader:
             boost_when=boosted,
             boost_weight=boost_weight,
             by_events=order == "events",
+            engine_needs=Needs.of(one for one in (when, boosted) if one),
             text=text,
             place=self.node.place,
         )

@@ -35,6 +35,8 @@ class CauseRule:
     boost_weight: float = 0.0
     by_events: bool = True
     """The cause must have begun first; False: both are states, and time says nothing."""
+    engine_needs: Needs
+    """What `when` and `boost_when` read: found out once, not once for each host."""
     text: Mapping[str, str] = field(hash=False)
     place: Place
 
@@ -117,8 +119,7 @@ def side_of(finding: Finding) -> dict[str, Any]:
 
 def _scope(rule: CauseRule, facts: Mapping[str, Any]) -> Scope:
     """Return a scope for all pairs of a rule: the facts are converted for the engine once."""
-    needs = Needs.of(one for one in (rule.when, rule.boost_when) if one)
-    return Scope({"facts": facts, "cause": {}, "effect": {}}, needs)
+    return Scope({"facts": facts, "cause": {}, "effect": {}}, rule.engine_needs)
 
 
 def _decided(expression: Expression, scope: Scope) -> bool | None:

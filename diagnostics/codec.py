@@ -13,16 +13,19 @@ import functools
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, TypeVar, Union
+from typing import Any, TypeAlias, TypeVar, Union
 
 from inventory.errors import LongarmError, Text
 
 T = TypeVar("T")
 _SCALARS = (str, int, float, bool, type(None))
+
+Reader: TypeAlias = Callable[[Any, str], Any]
+"""Of the plain value, and its path for a complaint."""
 
 
 class NotReadable(LongarmError):
@@ -63,7 +66,7 @@ def decode(format_name: str, data: bytes, **parts: type[Any]) -> tuple[Any, ...]
         raise NotReadable(format_name, str(error)) from None
     _check_format(format_name, document)
     try:
-        _check_names(set(document), {*parts, "format"}, "document")
+        _check_names(document, {*parts, "format"}, "document")
         return tuple(from_plain(kind, document.get(name), name) for name, kind in parts.items())
     except (_Misfit, ValueError, RecursionError, OverflowError) as misfit:
         raise NotReadable(format_name, str(misfit)) from None
@@ -85,21 +88,29 @@ def _check_format(format_name: str, document: object) -> None:
 
 def to_plain(value: Any) -> Any:
     """Return a value as JSON can hold it."""
-    if isinstance(value, StrEnum):
-        return value.value
-    if isinstance(value, _SCALARS):
-        return value
-    if isinstance(value, bytes):
-        return _plain_bytes(value)
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    if is_dataclass(value):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(name): to_plain(below) for name, below in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_plain(item) for item in value]
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    kind: Any = type(value)
+    return _writer(kind)(value)
+
+
+@functools.cache
+def _writer(kind: Any) -> Callable[[Any], Any]:
+    """Return what makes values of a type plain; a type is looked at once, not once for each value."""
+    if issubclass(kind, StrEnum):
+        return lambda value: value.value
+    if issubclass(kind, _SCALARS):
+        return lambda value: value
+    if issubclass(kind, bytes):
+        return _plain_bytes
+    if issubclass(kind, datetime):
+        return lambda value: value.astimezone(UTC).isoformat()
+    if is_dataclass(kind):
+        names = tuple(field.name for field in fields(kind))
+        return lambda value: {name: to_plain(getattr(value, name)) for name in names}
+    if issubclass(kind, Mapping):
+        return lambda value: {str(name): to_plain(below) for name, below in value.items()}
+    if issubclass(kind, list | tuple):
+        return lambda value: [to_plain(item) for item in value]
+    raise TypeError(f"{kind.__name__} has no form in JSON")
 
 
 def _plain_bytes(value: bytes) -> dict[str, str]:
@@ -111,25 +122,28 @@ def _plain_bytes(value: bytes) -> dict[str, str]:
 
 def from_plain(kind: Any, value: Any, path: str = "") -> Any:
     """Return the value of a declared type that JSON holds; raise where it does not fit."""
+    return _reader(kind)(value, path)
+
+
+@functools.cache
+def _reader(kind: Any) -> Reader:
+    """Return what reads values of a declared type; a declaration is taken apart once, not once for each value."""
     origin = typing.get_origin(kind)
     if origin in (Union, types.UnionType):
-        return _one_of(typing.get_args(kind), value, path)
+        return _one_of(typing.get_args(kind))
     if origin is tuple:
-        return tuple(
-            from_plain(typing.get_args(kind)[0], item, f"{path}[{at}]") for at, item in enumerate(_is(list, value, path))
-        )
+        return _tuple(typing.get_args(kind)[0])
     if origin is not None and issubclass(origin, Mapping):
-        below = typing.get_args(kind)[1]
-        return {name: from_plain(below, item, f"{path}.{name}") for name, item in _is(dict, value, path).items()}
+        return _mapping(typing.get_args(kind)[1])
     if is_dataclass(kind):
-        return _dataclass(kind, _is(dict, value, path), path)
+        return _dataclass(kind)
     if kind is bytes:
-        return _bytes(_is(dict, value, path), path)
+        return lambda value, path: _bytes(_is(dict, value, path), path)
     if kind is datetime:
-        return _time(_is(str, value, path), path)
+        return lambda value, path: _time(_is(str, value, path), path)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return kind(_is(str, value, path))
-    return _is(kind, value, path)
+        return lambda value, path: kind(_is(str, value, path))
+    return lambda value, path: _is(kind, value, path)
 
 
 def _is(kind: Any, value: Any, path: str) -> Any:
@@ -138,36 +152,55 @@ def _is(kind: Any, value: Any, path: str) -> Any:
     raise _Misfit(f"{path}: {kind} is expected, not {type(value).__name__}")
 
 
-def _one_of(kinds: tuple[Any, ...], value: Any, path: str) -> Any:
-    for kind in kinds:
-        if kind is type(None) and value is None:
-            return None
-        if kind in _SCALARS and type(value) is kind:
+def _tuple(item: Any) -> Reader:
+    def read(value: Any, path: str) -> Any:
+        reader = _reader(item)
+        return tuple(reader(one, f"{path}[{at}]") for at, one in enumerate(_is(list, value, path)))
+
+    return read
+
+
+def _mapping(below: Any) -> Reader:
+    def read(value: Any, path: str) -> Any:
+        reader = _reader(below)
+        return {name: reader(item, f"{path}.{name}") for name, item in _is(dict, value, path).items()}
+
+    return read
+
+
+def _one_of(kinds: tuple[Any, ...]) -> Reader:
+    scalars = frozenset(kind for kind in kinds if kind in _SCALARS)
+    first = next((kind for kind in kinds if kind not in _SCALARS), None)
+
+    def read(value: Any, path: str) -> Any:
+        if type(value) in scalars:
             return value
-    for kind in kinds:
-        if kind not in _SCALARS and value is not None:
-            return from_plain(kind, value, path)
-    raise _Misfit(f"{path}: {type(value).__name__} is not expected")
+        if first is not None and value is not None:
+            return _reader(first)(value, path)
+        raise _Misfit(f"{path}: {type(value).__name__} is not expected")
+
+    return read
 
 
-def _check_names(found: set[str], known: set[str], path: str) -> None:
-    if unknown := found - known:
+def _check_names(found: Iterable[str], known: Collection[str], path: str) -> None:
+    if unknown := [name for name in found if name not in known]:
         raise _Misfit(f"{path}: unknown names: {', '.join(sorted(unknown))}")
 
 
-@functools.cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+def _dataclass(kind: Any) -> Reader:
+    hints = typing.get_type_hints(kind)
+    readers = {field.name: _reader(hints[field.name]) for field in fields(kind)}
+    required = [field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING]
 
+    def read(value: Any, path: str) -> Any:
+        _check_names(_is(dict, value, path), readers, path)
+        given = {name: readers[name](item, f"{path}.{name}") for name, item in value.items()}
+        for name in required:
+            if name not in given:
+                raise _Misfit(f"{path}: {name} is missing")
+        return kind(**given)
 
-def _dataclass(kind: Any, value: dict[str, Any], path: str) -> Any:
-    declared = {field.name: field for field in fields(kind)}
-    _check_names(set(value), set(declared), path)
-    given = {name: from_plain(_hints(kind)[name], item, f"{path}.{name}") for name, item in value.items()}
-    for name, field in declared.items():
-        if name not in given and field.default is MISSING and field.default_factory is MISSING:
-            raise _Misfit(f"{path}: {name} is missing")
-    return kind(**given)
+    return read
 
 
 def _bytes(value: dict[str, Any], path: str) -> bytes:

@@ -26,13 +26,10 @@ def redacted(answer: Answer, probe: Probe | None, masker: Masker = MASKER) -> An
             stdout, stderr = whole_lines(stdout, limit, answer.stdout_cut), whole_lines(stderr, limit, answer.stderr_cut)
         for rule in probe.redact:
             stdout, stderr = _masked(rule.pattern, stdout), _masked(rule.pattern, stderr)
-    return replace(
-        answer,
-        stdout=masker.data(stdout),
-        stderr=masker.data(stderr),
-        why=masker.text(answer.why),
-        denied=masker.text(answer.denied),
-    )
+    kept = (masker.data(stdout), masker.data(stderr), masker.text(answer.why), masker.text(answer.denied))
+    if kept == (answer.stdout, answer.stderr, answer.why, answer.denied):
+        return answer
+    return replace(answer, stdout=kept[0], stderr=kept[1], why=kept[2], denied=kept[3])
 
 
 def whole_lines(data: bytes, limit: int, cut: int) -> bytes:

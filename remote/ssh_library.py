@@ -3,18 +3,27 @@
 While it is imported it looks for liboqs and nettle by `ctypes.util.find_library`, which starts ldconfig
 and, where one is installed, a compiler: 0.1 to 0.3 s of CPU and nine processes (measured). Neither is
 needed: ML-KEM comes from `cryptography`, and umac is no loss beside AES-GCM. So it finds none.
+
+It also loads all of `cryptography.x509` (15 ms) only to learn that pyOpenSSL, which its X.509 certificates need
+too, is not there. We accept none (ssh_options.py), so it is told at once.
 """
 
 from __future__ import annotations
 
 import ctypes.util
 import logging
+import sys
+from types import ModuleType
+from typing import cast
 
+_X509 = "asyncssh.crypto.x509"
 _find_library, ctypes.util.find_library = ctypes.util.find_library, lambda name: None  # noqa: ARG005 (its signature)
+sys.modules[_X509] = cast("ModuleType", None)  # how Python notes that a module cannot be imported
 try:
     import asyncssh
 finally:
     ctypes.util.find_library = _find_library
+    del sys.modules[_X509]
 
 logging.getLogger("asyncssh").disabled = True  # one line per packet stage, formatted even if nobody listens: measured 6 %
 

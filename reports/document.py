@@ -33,16 +33,21 @@ def json_document(record: RunRecord, tongue: Language) -> bytes:
 
 def document(record: RunRecord, tongue: Language) -> dict[str, Any]:
     """Return the document as plain values; texts are in the reader's language, everything else is not."""
-    return _content(record, tongue) | {
+    content = _content(record, tongue)
+    return content | {
         "deliveries": [_delivery(delivery) for delivery in record.deliveries],
-        "content_digest": content_digest(record),
+        "content_digest": _digest(content) if tongue.code == "en" else content_digest(record),
     }
 
 
 def content_digest(record: RunRecord) -> str:
     """Return the SHA-256 of what a run says: of its English document without deliveries, keys sorted, no spaces."""
-    content = json.dumps(_content(record, language("en")), sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(content.encode()).hexdigest()
+    return _digest(_content(record, language("en")))
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    written = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(written.encode()).hexdigest()
 
 
 def _content(record: RunRecord, tongue: Language) -> dict[str, Any]:

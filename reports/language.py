@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import gettext
+import hashlib
 import io
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inventory.errors import LongarmError, Text
+from reports.compiled import keep, kept
+
+if TYPE_CHECKING:
+    from babel import Locale
+    from babel.numbers import NumberPattern
 
 LANGUAGES = ("en", "ru")
 DOMAIN = "longarm"
+LOCALE = Path(__file__).parent / "locale"
 _SIZES = (Text("{n} B"), Text("{n} KiB"), Text("{n} MiB"), Text("{n} GiB"), Text("{n} TiB"), Text("{n} PiB"), Text("{n} EiB"))
 _DAYS, _HOURS, _MINUTES, _SECONDS = Text("{n} d"), Text("{n} h"), Text("{n} min"), Text("{n} s")
 
@@ -61,9 +69,9 @@ class Language:
         >>> language("en").number(12345.67)
         '12,345.7'
         """
-        from babel.numbers import format_decimal
-
-        return str(format_decimal(value, format="#,##0." + "#" * digits, locale=self.code))
+        if abs(value) < 1000 and value == int(value):
+            return str(int(value))  # looks the same in every language of ours
+        return str(_pattern("#,##0." + "#" * digits).apply(value, _locale(self.code)))
 
     def percent(self, value: float) -> str:
         """Return a share given in percent; what is not all or nothing is never rounded to it.
@@ -115,7 +123,7 @@ class Language:
         """
         from babel.dates import format_datetime
 
-        return str(format_datetime(moment, "d MMM y, HH:mm:ss z", tzinfo=moment.tzinfo, locale=self.code))
+        return str(format_datetime(moment, "d MMM y, HH:mm:ss z", tzinfo=moment.tzinfo, locale=_locale(self.code)))
 
     def _filled(self, template: str, params: Mapping[str, object]) -> str:
         return template.format_map({name: self._param(value) for name, value in params.items()})
@@ -131,6 +139,20 @@ class Language:
 
 
 @cache
+def _locale(code: str) -> Locale:
+    from babel import Locale
+
+    return Locale.parse(code)
+
+
+@cache
+def _pattern(text: str) -> NumberPattern:
+    from babel.numbers import parse_pattern
+
+    return parse_pattern(text)
+
+
+@cache
 def language(code: str) -> Language:
     """Return the language with this code, or raise UnknownLanguage; English needs no catalogue."""
     if code not in LANGUAGES:
@@ -139,12 +161,20 @@ def language(code: str) -> Language:
 
 
 def _catalogue(code: str) -> gettext.NullTranslations:
+    source = LOCALE / code / "LC_MESSAGES" / f"{DOMAIN}.po"
+    words = source.read_bytes()
+    of = hashlib.sha256(words).hexdigest()  # a .mo file is the same whoever compiles it
+    if (made := kept(source, of)) is None:
+        made = _made(words, code)
+        keep(source, of, made)
+    return gettext.GNUTranslations(io.BytesIO(made))
+
+
+def _made(words: bytes, code: str) -> bytes:
+    """Return a catalogue as gettext reads it."""
     from babel.messages.mofile import write_mo
     from babel.messages.pofile import read_po
 
-    source = resources.files("reports") / "locale" / code / "LC_MESSAGES" / f"{DOMAIN}.po"
-    compiled = io.BytesIO()
-    with source.open("rb") as stream:
-        write_mo(compiled, read_po(stream, locale=code, domain=DOMAIN))
-    compiled.seek(0)
-    return gettext.GNUTranslations(compiled)
+    made = io.BytesIO()
+    write_mo(made, read_po(io.BytesIO(words), locale=code, domain=DOMAIN))
+    return made.getvalue()

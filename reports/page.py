@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 from base64 import b64encode
 from functools import cache
+from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import jinja2
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 
 from diagnostics.verdict import Verdict
 from reports import words
+from reports.compiled import keep, kept
 from reports.document import content_digest
 from reports.language import Language
 from reports.summary import coverage_line, verdict_sentences
@@ -18,6 +22,7 @@ from reports.view import FULL, Detail, View
 from reports.visible import visible
 from runner.record import RunRecord
 
+TEMPLATES: Final = Path(__file__).parent / "templates"
 BUDGET_BYTES: Final = 2 * 1024 * 1024
 LEVELS: Final = (
     FULL,
@@ -35,6 +40,12 @@ def html(record: RunRecord, tongue: Language) -> bytes:
         if len(page) <= BUDGET_BYTES:
             break
     return page
+
+
+def load_templates() -> None:
+    """Load the templates of the page."""
+    _environment().get_template("run.html.j2")
+    _style_digest()
 
 
 def _names(record: RunRecord, tongue: Language, detail: Detail) -> dict[str, object]:
@@ -64,13 +75,40 @@ def _names(record: RunRecord, tongue: Language, detail: Detail) -> dict[str, obj
 @cache
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("reports"),
+        loader=FileSystemLoader(TEMPLATES),
+        bytecode_cache=_Compiled(),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+class _Compiled(BytecodeCache):
+    """Templates as they were compiled last time, by this jinja2 and with the options of this module."""
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Take over what is kept."""
+        if (made := kept(TEMPLATES / bucket.key, bucket.checksum)) is not None:
+            bucket.bytecode_from_string(made)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep what was compiled."""
+        keep(TEMPLATES / bucket.key, bucket.checksum, bucket.bytecode_to_string())
+
+    def get_cache_key(self, name: str, filename: str | None = None) -> str:  # noqa: ARG002 (the signature is jinja2's)
+        """Return the name of the template: all lie in one folder."""
+        return name
+
+    def get_source_checksum(self, source: str) -> str:
+        """Return a digest of all that the compiled form hangs on."""
+        return hashlib.sha256(f"{jinja2.__version__}\0{_own_digest()}\0{source}".encode()).hexdigest()
+
+
+@cache
+def _own_digest() -> str:
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 def _shown(value: object) -> object:

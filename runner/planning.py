@@ -15,6 +15,7 @@ from diagnostics.probe import Probe
 from inventory.errors import Text, UsageError
 from inventory.host import Host
 from inventory.inventory import Inventory
+from inventory.version import VERSION
 from remote.bundle.frames import FORMAT as BUNDLE
 from runner.diagnosing import Diagnosing, Thresholds, merged, target_row
 from runner.fan_out import Limits
@@ -142,7 +143,7 @@ def _diagnosing(
         extra=extra,
         thresholds=run.request["thresholds"],
         earlier=dict(earlier),
-        versions={"longarm": _version(), "bundle": BUNDLE, "probes": library.digest},
+        versions={"longarm": VERSION, "bundle": BUNDLE, "probes": library.digest},
         clock=clock,
     )
 
@@ -155,15 +156,9 @@ def _limits(run: RunRow) -> Limits:
     )
 
 
-def _version() -> str:
-    from importlib.metadata import version  # 20 ms: `run list` does without
-
-    return version("longarm")
-
-
 def _versions(library: Library) -> dict[str, str]:
     return {
-        "longarm": _version(),
+        "longarm": VERSION,
         "library": library.digest,
         "bundle": BUNDLE,
         "python": platform.python_version(),

@@ -19,6 +19,7 @@ from console.framework import Command, Group
 from console.listing import show_list
 from console.settings import Output
 from inventory.errors import LongarmError, Text
+from inventory.version import VERSION
 from tests.console.conftest import LONGARM, Console
 
 HOSTS = "hosts:\n  web1: {address: 127.0.0.1}\n  db1: {address: 127.0.0.1, port: 2222}\n"
@@ -87,6 +88,10 @@ def test_the_doctor_warns_of_a_database_engine_with_the_fault(
     assert row["state"] == state
     assert words[language] in row["detail"] + row["next"]
     assert bool(row["next"]) == (state == "note")
+
+
+def test_the_version_is_that_of_the_installed_distribution() -> None:
+    assert version("longarm") == VERSION
 
 
 def test_help_imports_nothing_heavy() -> None:
