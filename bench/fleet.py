@@ -1,5 +1,6 @@
-"""A fleet of N hosts for figures: one real sshd that answers on N loopback addresses inside a network namespace.
+"""A fleet of N hosts for figures: one server that answers on N loopback addresses inside a network namespace.
 
+The server is a real sshd, or the canned one (canned.c), which costs nearly nothing and so shows our own side.
 The namespace has only `lo`, so 0.0.0.0:2222 answers on all of 127.0.0.0/8 and nothing outside can reach it.
 The CPU of the hosts comes out of the same cores as ours: compare walls as ratios within one run.
 """
@@ -11,7 +12,7 @@ import os
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 PORT = 2222
@@ -25,6 +26,8 @@ class Fleet:
     folder: Path
     hosts: tuple[str, ...]
     server_pid: int
+    inventory: Path
+    """The inventory of longarm."""
 
     def command(self, *parts: str) -> list[str]:
         """Return a command that runs inside the fleet's namespace."""
@@ -50,14 +53,8 @@ class Fleet:
 
 
 def start(folder: Path, count: int) -> Fleet:
-    """Start a fleet of `count` hosts, and write the inventories of all tools."""
-    namespace = f"lb{os.getpid() % 100000}"
-    _run("ip", "netns", "add", namespace)
-    _run("ip", "-n", namespace, "link", "set", "lo", "up")
-    for name in ("id", "hostkey"):
-        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))
-    (folder / "authorized_keys").write_text((folder / "id.pub").read_text())
-    (folder / "authorized_keys").chmod(0o600)
+    """Start a fleet of `count` hosts on one real sshd, and write the inventories of all tools."""
+    namespace = _prepare(folder)
     (folder / "home").mkdir()
     (folder / "sshd_config").write_text(_SSHD.format(folder=folder, port=PORT))
     Path("/run/sshd").mkdir(exist_ok=True)
@@ -71,9 +68,60 @@ def start(folder: Path, count: int) -> Fleet:
     end = time.monotonic() + 10
     while not pid_file.exists() and time.monotonic() < end:
         time.sleep(0.05)
+    return _described(folder, namespace, count, int(pid_file.read_text()))
+
+
+def start_canned(folder: Path, count: int, frames: tuple[bytes, bytes]) -> Fleet:
+    """Start a fleet of `count` hosts that all send these frames on stdout and stderr; needs gcc and libssh-dev."""
+    namespace = _prepare(folder)
+    for name, data in zip(("stdout", "stderr"), frames, strict=True):
+        (folder / name).write_bytes(data)
+    program = folder / "canned"
+    source = Path(__file__).with_name("canned.c")
+    _run("gcc", "-O2", "-Wno-deprecated-declarations", "-o", str(program), str(source), "-lssh")
+    words = [str(folder / name) for name in ("hostkey", "id.pub", "stdout", "stderr")]
+    server = subprocess.Popen(["ip", "netns", "exec", namespace, str(program), str(PORT), *words])
+    return _described(folder, namespace, count, server.pid)
+
+
+def _prepare(folder: Path) -> str:
+    """Make keys and a namespace of our own, and return its name."""
+    namespace = f"lb{os.getpid() % 100000}"
+    _run("ip", "netns", "add", namespace)
+    _run("ip", "-n", namespace, "link", "set", "lo", "up")
+    for name in ("id", "hostkey"):
+        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))
+    (folder / "authorized_keys").write_text((folder / "id.pub").read_text())
+    (folder / "authorized_keys").chmod(0o600)
+    return namespace
+
+
+def _described(folder: Path, namespace: str, count: int, server_pid: int) -> Fleet:
     hosts = tuple(f"127.1.{index // 250}.{index % 250 + 1}" for index in range(count))
     _describe(folder, hosts)
-    return Fleet(namespace=namespace, folder=folder, hosts=hosts, server_pid=int(pid_file.read_text()))
+    inventory = write_inventory(folder, "inventory.yaml", hosts)
+    return Fleet(namespace=namespace, folder=folder, hosts=hosts, server_pid=server_pid, inventory=inventory)
+
+
+def name_of(index: int) -> str:
+    """Return the name of a host in our inventory."""
+    return f"h{index:05}"
+
+
+def write_inventory(folder: Path, name: str, hosts: Sequence[str]) -> Path:
+    """Write an inventory of longarm with these addresses."""
+    path = folder / name
+    with path.open("w") as file:
+        file.write(f"credentials:\n  bench: {{user: root, key: {folder}/id}}\nhosts:\n")
+        for index, host in enumerate(hosts):
+            file.write(f"  {name_of(index)}: {{address: {host}, port: {PORT}, credential: bench}}\n")
+    return path
+
+
+def first(fleet: Fleet, count: int) -> Fleet:
+    """Return the fleet as if it had only its first `count` hosts."""
+    hosts = fleet.hosts[:count]
+    return replace(fleet, hosts=hosts, inventory=write_inventory(fleet.folder, f"inventory-{count}.yaml", hosts))
 
 
 def stop(fleet: Fleet) -> None:
@@ -91,11 +139,7 @@ def _describe(folder: Path, hosts: Sequence[str]) -> None:
     known.write_text("".join(f"[{host}]:{PORT} {key_type} {key}\n" for host in hosts))
     (folder / "ssh_config").write_text(_SSH_CONFIG.format(folder=folder, port=PORT))
     (folder / "fleet.ini").write_text("[fleet]\n" + "\n".join(hosts) + _INI.format(folder=folder, port=PORT))
-    names = {f"h{index:04}": host for index, host in enumerate(hosts)}
-    (folder / "inventory.yaml").write_text(
-        f"credentials:\n  bench: {{user: root, key: {folder}/id}}\nhosts:\n"
-        + "".join(f"  {name}: {{address: {host}, port: {PORT}, credential: bench}}\n" for name, host in names.items())
-    )
+    names = {name_of(index): host for index, host in enumerate(hosts)}
     home = folder / "longarm"
     home.mkdir(mode=0o700)
     (home / "known_hosts").write_text("".join(f"{name} {key_type} {key}\n" for name in names))

@@ -65,8 +65,8 @@ def ours(*extra: str) -> Callable[[Fleet, Path, Path], list[str]]:
     """Return the command of longarm: evidence stored, report written, host keys verified."""
 
     def command(fleet: Fleet, _: Path, out: Path) -> list[str]:
-        home, inventory = fleet.folder / "longarm", fleet.folder / "inventory.yaml"
-        longarm = [str(Path(sys.executable).with_name("longarm")), "--home", str(home), "--inventory", str(inventory)]
+        home = fleet.folder / "longarm"
+        longarm = [str(Path(sys.executable).with_name("longarm")), "--home", str(home), "--inventory", str(fleet.inventory)]
         asked = ["--probes", str(PROBES), "--answers", str(out), "--fail-on", "never", *extra]
         return [*longarm, "diagnose", "all", *asked]
 
@@ -88,7 +88,8 @@ def one_run(fleet: Fleet, runner: Runner, probes: Path, scratch: Path, figures: 
     out.unlink(missing_ok=True)
     before = fleet.settle()
     meter = [sys.executable, "-m", "bench.meter", str(result), "600", str(scratch / f"{runner.name}.log")]
-    subprocess.run(fleet.command(*meter, *runner.command(fleet, probes, out)), check=True, cwd=HERE.parent)
+    command = fleet.command(*meter, *runner.command(fleet, probes, out))
+    subprocess.run(command, check=True, cwd=HERE.parent, env=as_installed())
     took = json.loads(result.read_text())
     figures.wall_s.append(took["wall_s"])
     figures.cpu_s.append(took["cpu_s"])
@@ -99,6 +100,11 @@ def one_run(fleet: Fleet, runner: Runner, probes: Path, scratch: Path, figures: 
         figures.complaints.append(f"{complaint} (status {took['status']})".strip())
     shown = f"wall {took['wall_s']:7.2f}  cpu {took['cpu_s']:7.2f}  {complaint or 'ok'}"
     print(f"  {runner.name:28} {shown}", file=sys.stderr, flush=True)
+
+
+def as_installed() -> dict[str, str]:
+    """Return an environment in which Python keeps what it compiles, as an installed program has it: all tools alike."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def check_records(out: Path, fleet: Fleet, probes: Path) -> str:
@@ -130,7 +136,7 @@ def start_up_s() -> float:
     took = []
     for _ in range(7):
         begun = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=as_installed())
         took.append(time.perf_counter() - begun)
     return statistics.median(took)
 
@@ -164,6 +170,7 @@ def main() -> None:
         fleet = fleets.start(scratch, asked.hosts)
         results = {runner.name: Figures() for runner in runners if runner.at_most}
         try:
+            one_run(fleets.first(fleet, 1), runners[0], probes, scratch, Figures())  # compiles what is not compiled yet
             for turn in range(asked.rounds):
                 for runner in runners:
                     if turn < runner.at_most:
