@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from diagnostics.check import Check, Level
@@ -42,7 +43,13 @@ def judge(check: Check, host: str, scope: Scope, context: Context) -> CheckResul
 
 def not_applicable(check: Check, why: Why) -> CheckResult:
     """Return that a check does not concern this host, on purpose."""
-    return CheckResult(check=check.id, verdict=Verdict.NOT_APPLICABLE, why=why)
+    return _alike(check.id, Verdict.NOT_APPLICABLE, why)
+
+
+@lru_cache(maxsize=4096)
+def _alike(check: str, verdict: Verdict, why: Why | None) -> CheckResult:
+    """Return one result for all hosts that end alike: a run keeps a dozen for each, and most hosts are healthy."""
+    return CheckResult(check=check, verdict=verdict, why=why)
 
 
 def unknown(check: Check, whys: Iterable[Why]) -> CheckResult:
@@ -63,7 +70,7 @@ def _together(check: Check, judged: list[Judged]) -> CheckResult:
     if judged and all(one.left_out for one in judged):
         detail = check.when.text if check.when else ""
         return not_applicable(check, Why(reason=Reason.DOES_NOT_APPLY, detail=detail))
-    return CheckResult(check=check.id, verdict=Verdict.CLEAR)
+    return _alike(check.id, Verdict.CLEAR, None)
 
 
 def _merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -22,35 +23,75 @@ from runner.outcome import Outcome
 from runner.record import AnswerNote, Delivery, HostRecord, Quote, RunRecord
 
 FORMAT: Final = "longarm-run/1"
-_NOT_DIGESTED: Final = ("deliveries", "content_digest")
 
 
 def json_document(record: RunRecord, tongue: Language) -> bytes:
-    """Return the document as indented UTF-8 JSON; what could steer a terminal is written as \\u escapes."""
-    written = json.dumps(document(record, tongue), ensure_ascii=False, indent=2, allow_nan=False)
-    return (json_escaped(written) + "\n").encode()
+    """Return the document as indented UTF-8 JSON; what could steer a terminal is written as \\u escapes.
 
-
-def document(record: RunRecord, tongue: Language) -> dict[str, Any]:
-    """Return the document as plain values; texts are in the reader's language, everything else is not."""
+    It is written host by host: all hosts of a big run as plain values at once would take 30 KB each.
+    """
     content = _content(record, tongue)
-    return content | {
-        "deliveries": [_delivery(delivery) for delivery in record.deliveries],
-        "content_digest": _digest(content) if tongue.code == "en" else content_digest(record),
-    }
+    digest = None if tongue.code == "en" else content_digest(record)
+    head, tail = _around(json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False), '\n  "hosts": []')
+    whole, written = _Digest(content), io.BytesIO()
+    written.write(json_escaped(f'{head}\n  "hosts": [').encode())
+    for number, host in enumerate(record.hosts):
+        plain = _host(host, record, tongue)
+        whole.add(plain)
+        text = json.dumps(plain, ensure_ascii=False, indent=2, allow_nan=False).replace("\n", "\n    ")
+        written.write(json_escaped((",\n    " if number else "\n    ") + text).encode())
+    end = {"deliveries": [_delivery(delivery) for delivery in record.deliveries], "content_digest": digest or whole.value()}
+    close = "\n  ]" if record.hosts else "]"
+    last = json.dumps(end, ensure_ascii=False, indent=2, allow_nan=False)
+    written.write(json_escaped(close + tail.removesuffix("\n}") + "," + last.removeprefix("{") + "\n").encode())
+    return written.getvalue()
 
 
 def content_digest(record: RunRecord) -> str:
     """Return the SHA-256 of what a run says: of its English document without deliveries, keys sorted, no spaces."""
-    return _digest(_content(record, language("en")))
+    tongue = language("en")
+    whole = _Digest(_content(record, tongue))
+    for host in record.hosts:
+        whole.add(_host(host, record, tongue))
+    return whole.value()
 
 
-def _digest(content: Mapping[str, Any]) -> str:
-    written = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(written.encode()).hexdigest()
+class _Digest:
+    """The digest of a document whose hosts come one by one."""
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        head, self._tail = _around(_compact(content), ',"hosts":[]')
+        self._sum = hashlib.sha256(f'{head},"hosts":['.encode())
+        self._begun = False
+
+    def add(self, host: Mapping[str, Any]) -> None:
+        """Take the next host."""
+        self._sum.update(f"{',' if self._begun else ''}{_compact(host)}".encode())
+        self._begun = True
+
+    def value(self) -> str:
+        """Return the digest of the whole, in hexadecimal."""
+        whole = self._sum.copy()
+        whole.update(f"]{self._tail}".encode())
+        return whole.hexdigest()
+
+
+def _compact(plain: Mapping[str, Any]) -> str:
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _around(written: str, hosts: str) -> tuple[str, str]:
+    """Return what stands before and behind the empty list of hosts, which no text inside the document can look like.
+
+    A newline, and a quote behind a comma, are escaped within JSON's strings.
+    """
+    head, found, tail = written.partition(hosts)
+    assert found, "a document has hosts"
+    return head, tail
 
 
 def _content(record: RunRecord, tongue: Language) -> dict[str, Any]:
+    """Return the document without its hosts, its deliveries and its digest."""
     figures, coverage = tally(record), record.coverage
     return {
         "format": FORMAT,
@@ -80,7 +121,7 @@ def _content(record: RunRecord, tongue: Language) -> dict[str, Any]:
         },
         "checks": list(record.checks),
         "versions": dict(record.versions),
-        "hosts": [_host(host, record, tongue) for host in record.hosts],
+        "hosts": [],
         "next": [{"why": step.why, "command": step.command} for step in next_commands(record, tongue)],
     }
 

@@ -38,6 +38,8 @@ class Detail:
     questions: bool
     brief: bool = False
     """Findings as single lines, hosts without their particulars: for fleets where very much is wrong."""
+    healthy_as_names: bool = False
+    """Of hosts where everything was seen and nothing found, the names alone: for fleets of thousands."""
 
 
 FULL: Final = Detail(quote_lines=20, questions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -77,6 +78,8 @@ class Diagnosing:
     versions: Mapping[str, str] = field(hash=False)
     clock: Clock
     _questions: dict[tuple[str, Expectations], tuple[Question, ...]] = field(default_factory=dict, hash=False)
+    _concluded: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict, hash=False)
+    """One tuple for all hosts with the same: they are kept until the run ends."""
 
     def questions(self, host: Host) -> tuple[Question, ...]:
         """Return what is asked of a host: the same for all with the same platform and expectations."""
@@ -186,8 +189,9 @@ class Diagnosing:
                 run=self.run,
                 customer=target.customer,
             )
-        concluded = [result.check for result in diagnosis.results if result.complete]
-        return HostStates(host=target.host, ended_at=now, checks=tuple(concluded), states=tuple(worst.values()))
+        concluded = tuple(result.check for result in diagnosis.results if result.complete)
+        checks = self._concluded.setdefault(concluded, concluded)
+        return HostStates(host=target.host, ended_at=now, checks=checks, states=tuple(worst.values()))
 
 
 def merged(playbook: Thresholds, of_host: Value) -> dict[str, dict[str, Param]]:
@@ -228,7 +232,8 @@ def _denied_root(evidence: Evidence) -> str:
 
 def _session(facts: SessionFacts) -> dict[str, str]:
     named = {"transport": facts.transport, "user": facts.user, "credential": facts.credential, "host_key": facts.host_key}
-    return {**named, **dict(facts.algorithms)}
+    algorithms = {name: sys.intern(value) for name, value in facts.algorithms}  # hosts of a fleet share them
+    return {**named, **algorithms}
 
 
 def _row(target: HostRow, ended: HostRun[Asked]) -> HostRow:

@@ -79,7 +79,7 @@ class DiagnosticRun:
         await self._kept(self._end(RunState.INTERRUPTED if self._fan_out.stopped and unfinished else RunState.ENDED))
 
     async def _host_ended(self, ended: HostRun[Asked]) -> None:
-        judged = self._plan.diagnosing.judge(self._targets[ended.host.name], ended)
+        judged = self._plan.diagnosing.judge(self._targets.pop(ended.host.name), ended)
         await self._kept(EndHost(host=judged.row), judged.blobs)
         if judged.states is not None:
             self._states.append(judged.states)

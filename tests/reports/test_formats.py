@@ -1,6 +1,7 @@
 """All formats say the same, the same way every time, and refuse what they must."""
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -25,8 +26,10 @@ from reports.page import BUDGET_BYTES
 from reports.render import FORMATS, Audience, AudienceRefused, Format, render
 from reports.summary import next_commands, tally
 from reports.view import _short_digest
+from reports.visible import json_escaped
 from runner.outcome import Outcome, RunState
 from runner.record import Delivery, Quote, RunRecord
+from tests.reports.conftest import broken_database, diagnosis, run, seen
 
 SCHEMA = json.loads((Path(module.__file__).parent / "run.schema.json").read_text())
 
@@ -195,6 +198,29 @@ def test_a_fleet_where_everything_is_wrong_stays_within_the_budget_and_hides_not
     assert b"this page shows less" in page
     anchors = re.findall(rb'id="(f-[0-9a-f]+)"', page)
     assert len(anchors) == len(set(anchors)) == tally(broken_fleet).findings == 2500
+
+
+def test_thousands_of_healthy_hosts_are_listed_by_name_within_the_budget() -> None:
+    healthy = [seen(f"web-{number:05}", diagnosis(f"web-{number:05}")) for number in range(3000)]
+    record = run(broken_database(), *healthy)
+    page = made(record, Format.HTML)
+    assert len(page) <= BUDGET_BYTES
+    assert all(f'<span id="host-{host.host}">{host.host}</span>'.encode() in page for host in healthy)
+    assert b'<details class="host"><summary><span class="turn"></span><b>billing-03</b>' in page
+    assert b"this page shows less" in page
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+@pytest.mark.parametrize("make", ["small", "clean", "nobody"])
+def test_a_document_written_host_by_host_is_one_document(make: str, code: str, request: pytest.FixtureRequest) -> None:
+    record = run() if make == "nobody" else request.getfixturevalue(make)
+    data = made(record, Format.JSON, code)
+    document = json.loads(data)
+    assert data.decode() == json_escaped(json.dumps(document, ensure_ascii=False, indent=2)) + "\n"
+    english = json.loads(made(record, Format.JSON))
+    said = {name: value for name, value in english.items() if name not in ("deliveries", "content_digest")}
+    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    assert document["content_digest"] == hashlib.sha256(canonical.encode()).hexdigest() == content_digest(record)
 
 
 def test_every_identifier_has_words() -> None:
