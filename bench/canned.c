@@ -7,6 +7,8 @@
 #define _GNU_SOURCE
 #include <libssh/libssh.h>
 #include <libssh/server.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,7 +149,7 @@ static void reap(int number)
 int main(int count, char **words)
 {
 	ssh_key trusted = NULL;
-	int port, no = 0;
+	int port, no = 0, yes = 1;
 	if (count != 6)
 		return 2;
 	if (ssh_pki_import_pubkey_file(words[3], &trusted)) {
@@ -177,6 +179,7 @@ int main(int count, char **words)
 		if (!fork()) {
 			signal(SIGCHLD, SIG_DFL);
 			close(ssh_bind_get_fd(door));
+			setsockopt(ssh_get_fd(session), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes); /* as OpenSSH */
 			serve(session, trusted, out, err);
 			ssh_disconnect(session);
 			_exit(0);

@@ -16,15 +16,14 @@ from console.table import COMMANDS
 from console.terminal import complain, write
 from console.words import speak, wanted_language
 from inventory.errors import LongarmError, Text
+from inventory.version import VERSION
 
 ROOT = Group("longarm", Text("Find out from a distance what is wrong with machines, without agents."), COMMANDS)
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from importlib.metadata import version
-
-        write(f"longarm {version('longarm')}\n")
+        write(f"longarm {VERSION}\n")
         ctx.exit()
 
 
