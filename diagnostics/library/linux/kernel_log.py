@@ -7,70 +7,33 @@ Only the lines that are looked for leave the host, and the first, which tells ho
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from diagnostics.parsing import ASKING, Line, Source, Sources, at, decimal, integer, read_sources, text_of
-from diagnostics.probe import Facts, NothingThere, ParseError, Probe, SourceFailed
+from diagnostics.library.linux.kernel_messages import ASKING_THE_KERNEL, FIRST, LAST, Entry, read_messages
+from diagnostics.parsing import at, integer
+from diagnostics.probe import Facts, ParseError, Probe
 from remote.answer import Answer
 from remote.question import Privilege, Question
 
-_MUST_COVER_S = 24 * 3600
-"""A log that reaches back less far (and not to the boot) cannot show that nothing was killed of late."""
-
 _SCRIPT = (
-    ASKING
-    + r"""
-wanted='1p
-/oom-kill:/p
-/Killed process [0-9]/p
-/Task in .* killed as a result of limit of/p
-/[Rr]emounting filesystem read-only/p
-/EXT[234]-fs error/p
-/[Ff]ilesystem has been shut down/p'
-whole=no
-uptime() { read -r up _idle </proc/uptime && printf '%s\n' "$up"; }
-ring() {
-  log=$(dmesg) || return
-  case $log in '[    0.000000]'*) whole=yes ;; esac
-  [ -z "$log" ] || printf '%s\n' "$log" | sed -n "$wanted"
-}
-journal() {
-  log=$(journalctl -q -k -b -n 4000 -o json --output-fields=MESSAGE --no-pager) || return
-  [ -z "$log" ] || printf '%s\n' "$log" | sed -n "$wanted"
-}
-ask uptime uptime
-if command -v dmesg >/dev/null; then ask ring ring; else absent ring dmesg; fi
-if [ "$whole" = yes ]; then absent journal 'the ring buffer is whole'
-elif command -v journalctl >/dev/null; then ask journal journal
-else absent journal journalctl
-fi
-if [ -e /run/systemd/container ] || [ -e /.dockerenv ] || [ -e /run/.containerenv ]; then ask container echo yes
-else absent container 'a mark of a container'
-fi
+    f"""
+sifted() {{
+  awk '{FIRST}
+  /oom-kill:|Killed process [0-9]|Task in .* killed as a result of limit of/
+  /[Rr]emounting filesystem read-only|EXT[234]-fs error|[Ff]ilesystem has been shut down/
+  {LAST}'
+}}
 """
+    + ASKING_THE_KERNEL
 )
 
-_RING = re.compile(rb"\[ *(\d+\.\d+)\](?:\[ *[TC]\d+\])? (.*)")
 _KILL = re.compile(r"Killed process \d")
 _KILLED = re.compile(r"Killed process (\d+)(?:, UID \d+,)? \((.*)\),? (?:UID \d+, )?(?:total-vm|vsz):\d+kB, anon-rss:(\d+)kB")
 """As kernels since 2.6.32 say it (mm/oom_kill.c); Red Hat's put the UID in front of the name or behind it."""
-_BOOT = re.compile(r"Linux version |Booting Linux on physical CPU")
-"""With what a log begins that reaches back to the boot; the second on arm64 and ARM."""
 _CHOSEN = re.compile(r"oom-kill:.*,task_memcg=(.*),task=.*,pid=(\d+),uid=\d+")
 _CHOSEN_OLD = re.compile(r"Task in (\S+) killed as a result of limit of \S+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
-    """One line of the kernel's log: seconds since boot and the words."""
-
-    since_boot_s: float
-    text: str
-    line: int
 
 
 def parse_kernel_log(answer: Answer) -> Facts:
@@ -102,74 +65,12 @@ def parse_kernel_log(answer: Answer) -> Facts:
     >>> [(item["victim"], item["kills"], item["last_age_s"]) for item in facts["victims"]]
     [('import.service', 1, 599)]
     """
-    sources = read_sources("log.kernel", answer)
-    uptime_s = _uptime(sources["uptime"])
-    entries = _log(sources, uptime_s)
+    uptime_s, entries = read_messages("log.kernel", answer)
     kills = list(_kills(entries, uptime_s))
     return {"uptime_s": int(uptime_s), "kills": kills, "victims": _victims(kills)}
 
 
-def _uptime(source: Source) -> float:
-    if len(lines := source.usable().lines) != 1:
-        raise ParseError(source.question, source.data)
-    return decimal(source.question, lines[0].data)
-
-
-def _log(sources: Sources, uptime_s: float) -> list[_Entry]:
-    """Return the log that reaches back far enough: the journal, where the ring buffer does not."""
-    ring, journal = sources["ring"], sources["journal"]
-    if journal.status == 0 and journal.lines:
-        return _far_enough(journal, [_journal_entry(journal.question, line) for line in journal.lines], uptime_s)
-    if ring.status == 0 and ring.lines:
-        return _far_enough(ring, list(_ring_entries(ring)), uptime_s)
-    if sources["container"].status is not None:
-        raise NothingThere("log.kernel", "a kernel log of its own (a container)")
-    for source in (ring, journal):
-        if source.status is not None:
-            source.usable()
-    if ring.status is None and journal.status is None:
-        raise NothingThere("log.kernel", "dmesg or journalctl")
-    raise SourceFailed("log.kernel", "journal" if journal.status == 0 else "ring", "no kernel message can be seen")
-
-
-def _far_enough(source: Source, entries: list[_Entry], uptime_s: float) -> list[_Entry]:
-    if not entries:
-        raise ParseError(source.question, source.data)
-    first = entries[0]
-    whole = first.since_boot_s == 0 or _BOOT.match(first.text)
-    if not whole and (covered_s := uptime_s - first.since_boot_s) < _MUST_COVER_S:
-        raise SourceFailed(source.question, source.name, f"reaches back only {int(covered_s)} s, not to the boot")
-    return entries
-
-
-def _ring_entries(source: Source) -> Iterator[_Entry]:
-    for line in source.lines:
-        if match := _RING.fullmatch(line.data):
-            yield _Entry(since_boot_s=decimal(source.question, match[1]), text=text_of(match[2]), line=line.number)
-        elif not line.data.startswith(b" "):  # the rest of a message of several lines is indented
-            raise ParseError(source.question, line.data)
-
-
-def _journal_entry(question: str, line: Line) -> _Entry:
-    try:
-        entry = json.loads(line.data)
-    except (ValueError, RecursionError):
-        raise ParseError(question, line.data) from None
-    message = entry.get("MESSAGE") if isinstance(entry, dict) else None
-    if isinstance(message, list):  # bytes that are not UTF-8 (journalctl(1), --output=json)
-        message = _from_bytes(question, message)
-    if not isinstance(message, str) or not isinstance(stamp := entry.get("__MONOTONIC_TIMESTAMP"), str):
-        raise ParseError(question, line.data)
-    return _Entry(since_boot_s=integer(question, stamp) / 1e6, text=message, line=line.number)
-
-
-def _from_bytes(question: str, numbers: list[Any]) -> str:
-    if not all(type(number) is int and 0 <= number <= 255 for number in numbers):
-        raise ParseError(question, repr(numbers[:40]).encode())
-    return text_of(bytes(numbers))
-
-
-def _kills(entries: list[_Entry], uptime_s: float) -> Iterator[dict[str, Any]]:
+def _kills(entries: list[Entry], uptime_s: float) -> Iterator[dict[str, Any]]:
     """Yield each process killed for memory, with the control group that the lines before it name for its pid."""
     groups: dict[str, tuple[str, int]] = {}
     last_group: tuple[str, int] | None = None
