@@ -19,6 +19,7 @@ HOME = {
     "keyring": {"remote"},
     "cel": {"diagnostics"},
     "jc": {"diagnostics"},
+    "cryptography": {"diagnostics"},
     "sqlalchemy": {"runner"},
     "alembic": {"runner"},
     "httpx": {"inventory"},

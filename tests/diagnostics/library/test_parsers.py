@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diagnostics.check_tests import load_capture
+from diagnostics.library import shipped_probes
 from diagnostics.library.linux import clock, filesystems, kernel_log, memory, names, packages, services, sockets
 from diagnostics.parsing import Source, numbered
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe, SourceFailed
@@ -17,8 +18,7 @@ from diagnostics.shapes import misfits
 from remote.answer import Answer, answered
 
 CAPTURES = Path(__file__).parents[2] / "data" / "captures"
-MODULES = (clock, filesystems, kernel_log, memory, names, packages, services, sockets)
-PROBES: dict[str, Probe] = {probe.id: probe for module in MODULES for probe in module.PROBES}
+PROBES: dict[str, Probe] = {probe.id: probe for probe in shipped_probes()}
 MARK = "0b7e9c52-60c5-4d54-9c58-6f0c1c6f1f5e"
 
 

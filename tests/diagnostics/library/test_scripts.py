@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -9,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from diagnostics.library.linux import clock, filesystems, kernel_log, memory, names, packages, services, sockets
+from diagnostics.library import shipped_probes
+from diagnostics.library.linux import filesystems, packages
 from diagnostics.parsing import read_sources
 from diagnostics.probe import NothingThere, Probe, SourceFailed
 from diagnostics.shapes import misfits
 from remote.answer import Answer, answered
 
-MODULES = (clock, filesystems, kernel_log, memory, names, packages, services, sockets)
-PROBES: dict[str, Probe] = {probe.id: probe for module in MODULES for probe in module.PROBES}
+PROBES: dict[str, Probe] = {probe.id: probe for probe in shipped_probes()}
 SHELLS = {"dash": ["dash"], "bash": ["bash"], "bash-posix": ["bash", "--posix"], "ash": ["busybox", "ash"]}
 GIVEN = {"services": "ssh no-such-service", "names": "localhost", "ports": "tcp/22"}
 
@@ -79,6 +80,43 @@ def test_kernels_that_may_not_be_seen_are_a_failure_not_an_absence() -> None:
     assert read_sources("pkg.reboot", answer)["kernels"].status == 1
     with pytest.raises(SourceFailed, match="may not be read"):
         packages.parse_reboot(answer)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_no_key_leaves_the_host_with_a_certificate(shell: str, tmp_path: Path) -> None:
+    """Keys before, behind and inside what should be a certificate, and a certificate that never ends."""
+    if not shutil.which(SHELLS[shell][0]):
+        pytest.skip(f"server: not installed: {SHELLS[shell][0]}")
+    key = "-----BEGIN PRIVATE KEY-----\nS0VZS0VZ\n-----END PRIVATE KEY-----\n"
+    certificate = "-----BEGIN CERTIFICATE-----\nQ0VSVA==\n-----END CERTIFICATE-----\n"
+    folder = tmp_path / "two words"
+    folder.mkdir()
+    for name, text in {
+        "before.pem": key + certificate,
+        "behind.pem": certificate + key,
+        "inside.pem": "-----BEGIN CERTIFICATE-----\nQ0VS\n" + key,
+        "only.pem": key,
+        "also.crt": certificate + certificate,
+    }.items():
+        (folder / name).write_text(text)
+    answer = run(SHELLS[shell], PROBES["sec.certs"].question.script.replace("/etc/ssl/private", f"'{folder}'"))
+    assert b"S0VZ" not in answer.stdout and b"KEY" not in answer.stdout
+    assert answer.stdout.count(b"Q0VSVA==") == 3
+    assert read_sources("sec.certs", answer)["certificates"].status == 0
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_no_name_of_a_failed_login_leaves_the_host(shell: str, tmp_path: Path) -> None:
+    if not shutil.which(SHELLS[shell][0]) or not shutil.which("utmpdump"):
+        pytest.skip(f"server: not installed: {SHELLS[shell][0]} and utmpdump")
+    address, at_noon = bytes([203, 0, 113, 7]), 1795608000
+    names = (b"hunter2] [x", b"evil] [1")
+    record = struct.pack("=hxxi32s4s32s256shhiii16s20x", 6, 71, b"ssh:notty", b"", *names, 0, 0, 0, at_noon, 0, address)
+    (tmp_path / "btmp").write_bytes(record * 3)
+    answer = run(SHELLS[shell], PROBES["sec.auth"].question.script.replace("/var/log/btmp", str(tmp_path / "btmp")))
+    assert b"hunter2" not in answer.stdout + answer.stderr
+    kept = read_sources("sec.auth", answer)["record"]
+    assert [line.data.strip() for line in kept.lines] == [b"3 2026-11-25T12 203.0.113.7"]
 
 
 def test_shellcheck_finds_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,223 @@
+"""Logins over SSH: those that failed, and what the server would let in."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from datetime import datetime
+
+from diagnostics.parsing import ASKING, Line, Source, at, integer, read_sources, text_of
+from diagnostics.probe import Facts, ParseError, Probe
+from remote.answer import Answer
+from remote.question import Privilege, Question
+
+_AUTH_SCRIPT = (
+    ASKING
+    + r"""
+# Names stay on the host (people type passwords there): only addresses, hours and how often.
+grouped() { # HOUR ADDRESS lines
+  counted=$(sort | uniq -c) || return
+  [ -z "$counted" ] || printf '%s\n' "$counted" | sort -rn | head -n 400
+}
+unreadable() { echo "$1 may not be read" >&2; return 1; }
+record() { # the last 2,000 records, of 384 or 400 bytes (utmp(5)); times are UTC
+  [ -r /var/log/btmp ] || { unreadable /var/log/btmp; return; }
+  dumped=$(tail -c 768000 /var/log/btmp | utmpdump) || return
+  printf '%s\n' "$dumped" |
+    sed -n 's/^\[[67]\] .* \[\([0-9a-fA-F.:]*\) *\] \[\(....-..-..T..\):[^]]*\]$/\2 \1/p' | grouped
+}
+journal() { # who may not read the system's journal is shown his own, and told nothing
+  seen=no
+  for file in /var/log/journal/*/system.journal /run/log/journal/*/system.journal; do
+    [ ! -r "$file" ] || seen=yes
+  done
+  [ "$seen" = yes ] || { unreadable "the system's journal"; return; }
+  said=$(journalctl -q --no-pager -o cat -n 2000 --since=-24h -t sshd -t sshd-session -g '^Failed [a-z/-]+ for ') || {
+    ended=$?
+    [ "$ended" = 1 ] || return "$ended" # 1: nothing matches (journalctl(1), systemd 237)
+  }
+  printf '%s\n' "$said" | sed -n 's/^Failed .* from \([^ ]*\) port [0-9]* ssh2$/last-24-hours \1/p' | grouped
+}
+# btmp that was never written may belong to a server that keeps its own log only
+kept=no
+[ ! -s /var/log/btmp ] && [ ! -s /var/log/btmp.1 ] || kept=yes
+if [ "$kept" = yes ] && command -v utmpdump >/dev/null; then
+  ask clock date -u '+%s'
+  ask record record
+  absent journal 'no need: failed logins are recorded in /var/log/btmp'
+else
+  absent record 'failed logins in /var/log/btmp, or utmpdump'
+  if command -v journalctl >/dev/null; then ask journal journal; else absent journal journalctl; fi
+fi
+"""
+)
+_GROUP = re.compile(rb" *(?P<count>\d{1,7}) (?P<hour>last-24-hours|\d{4}-\d\d-\d\dT\d\d) (?P<address>[0-9a-fA-F.:]+)")
+_DAY_S = 24 * 3600
+
+
+def parse_auth(answer: Answer) -> Facts:
+    r"""Return from which addresses logins with a password failed in the last 24 hours (whole hours), and how often.
+
+    The record of failed logins (/var/log/btmp, its last 2,000) comes first, else sshd's words in the journal. The figure
+    is of records: OpenSSH 9.2 writes two for a try with a name that the host does not know. The address is empty where
+    somebody failed at the console. Raises NothingThere where a host keeps neither.
+
+    >>> from remote.answer import answered
+    >>> mark = "@0b7e9c52-60c5-4d54-9c58-6f0c1c6f1f5e"
+    >>> facts = parse_auth(answered(f'''@longarm {mark[1:]}
+    ... {mark} source clock
+    ... 1795622400
+    ...
+    ... {mark} end 0
+    ... {mark} source record
+    ...     131 2026-11-25T11 203.0.113.7
+    ...      12 2026-11-25T10 203.0.113.7
+    ...       4 2026-11-20T10 198.51.100.2
+    ...
+    ... {mark} end 0
+    ... {mark} absent journal no need
+    ... '''.encode()))
+    >>> [(item["address"], item["failures"]) for item in facts["sources"]], facts["failures"]
+    ([('203.0.113.7', 143)], 143)
+    """
+    sources = read_sources("sec.auth", answer)
+    record, journal = sources["record"], sources["journal"]
+    source = journal if record.status is None else record
+    since_s = 0 if record.status is None else _clock_s(sources["clock"]) - _DAY_S
+    by_address: dict[str, list[tuple[int, int]]] = {}
+    for line in source.usable().lines:
+        address, count, hour_s = _group(line)
+        if hour_s is None or hour_s + 3600 > since_s:
+            by_address.setdefault(address, []).append((count, line.number))
+    return {
+        "failures": sum(count for groups in by_address.values() for count, _ in groups),
+        "sources": [
+            {
+                "address": address,
+                "failures": sum(count for count, _ in groups),
+                "at": at("sec.auth", max(groups)[1]),
+            }
+            for address, groups in by_address.items()
+        ],
+    }
+
+
+def _clock_s(source: Source) -> int:
+    if len(lines := source.usable().lines) != 1:
+        raise ParseError(source.question, source.data)
+    return integer(source.question, lines[0].data)
+
+
+def _group(line: Line) -> tuple[str, int, int | None]:
+    """Return address (empty: the console), count, and the hour in seconds since 1970; None: the last 24 hours."""
+    if not (match := _GROUP.fullmatch(line.data)):
+        raise ParseError("sec.auth", line.data)
+    try:
+        address = ipaddress.ip_address(match["address"].decode())
+        hour = None if match["hour"] == b"last-24-hours" else datetime.fromisoformat(match["hour"].decode() + ":00+00:00")
+    except ValueError:
+        raise ParseError("sec.auth", line.data) from None
+    shown = "" if address.is_unspecified else str(getattr(address, "ipv4_mapped", None) or address)
+    return shown, integer("sec.auth", match["count"]), None if hour is None else int(hour.timestamp())
+
+
+_SSHD_SCRIPT = (
+    ASKING
+    + r"""
+# as root from an address of nobody's (RFC 5737) would find it, Match blocks included; only what is judged comes back
+settings() {
+  said=$(sshd -T -C user=root,host=longarm.invalid,addr=203.0.113.1) || return
+  printf '%s\n' "$said" |
+    sed -n '/^permitrootlogin /p; /^passwordauthentication /p; /^kbdinteractiveauthentication /p
+/^challengeresponseauthentication /p; /^permitemptypasswords /p'
+}
+# of the password only whether there is one: set, locked or empty
+root_password() {
+  while IFS=: read -r name password _rest; do
+    [ "$name" = root ] || continue
+    case $password in '') echo empty ;; '!'* | '*'*) echo locked ;; *) echo set ;; esac
+    return
+  done </etc/shadow
+  return 1
+}
+if command -v sshd >/dev/null; then ask settings settings; else absent settings sshd; fi
+if [ -e /etc/shadow ]; then ask root_password root_password; else absent root_password /etc/shadow; fi
+"""
+)
+_SETTING = re.compile(rb"([a-z]+) ([a-z-]+)")
+
+
+def parse_sshd(answer: Answer) -> Facts:
+    r"""Return what OpenSSH's server lets in, as it reads its own configuration (sshd -T), for root from anywhere.
+
+    `root_password_login`: root may log in with a password, as far as the server is concerned. `root_password` is `set`,
+    `locked` or `empty`, and left out where it may not be seen. Raises NothingThere without OpenSSH's server.
+
+    >>> from remote.answer import answered
+    >>> mark = "@0b7e9c52-60c5-4d54-9c58-6f0c1c6f1f5e"
+    >>> facts = parse_sshd(answered(f'''@longarm {mark[1:]}
+    ... {mark} source settings
+    ... permitrootlogin yes
+    ... passwordauthentication yes
+    ... kbdinteractiveauthentication no
+    ... permitemptypasswords no
+    ...
+    ... {mark} end 0
+    ... {mark} source root_password
+    ... set
+    ...
+    ... {mark} end 0
+    ... '''.encode()))
+    >>> facts["root_password_login"], facts["root_password"], facts["empty_passwords"]
+    (True, 'set', False)
+    """
+    sources = read_sources("sec.sshd", answer)
+    source = sources["settings"].usable()
+    said: dict[str, str] = {}
+    for line in source.lines:
+        if not (match := _SETTING.fullmatch(line.data)):
+            raise ParseError("sec.sshd", line.data)
+        said[match[1].decode()] = match[2].decode()
+    if not {"permitrootlogin", "passwordauthentication", "permitemptypasswords"} <= set(said):
+        raise ParseError("sec.sshd", source.data)
+    asks = said.get("kbdinteractiveauthentication", said.get("challengeresponseauthentication", "no"))
+    passwords = "yes" in (said["passwordauthentication"], asks)
+    return {
+        "root_login": said["permitrootlogin"],
+        "passwords": passwords,
+        "root_password_login": said["permitrootlogin"] == "yes" and passwords,
+        "empty_passwords": said["permitemptypasswords"] == "yes" and passwords,
+        **_root_password(sources["root_password"]),
+        "at": source.at,
+    }
+
+
+def _root_password(source: Source) -> dict[str, str]:
+    if source.status != 0:
+        return {}
+    if source.data.strip() not in (b"set", b"locked", b"empty"):
+        raise ParseError(source.question, source.data)
+    return {"root_password": text_of(source.data.strip())}
+
+
+PROBES: tuple[Probe, ...] = (
+    Probe(
+        question=Question(id="sec.auth", script=_AUTH_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT),
+        parse=parse_auth,
+        summary="From which addresses logins with a password failed in the last 24 hours",
+        shape={"failures": "int", "sources": [{"address": "str", "failures": "int", "at": "at"}]},
+    ),
+    Probe(
+        question=Question(id="sec.sshd", script=_SSHD_SCRIPT, deadline_s=10, privilege=Privilege.PREFER_ROOT),
+        parse=parse_sshd,
+        summary="What the SSH server lets in: root with a password, empty passwords",
+        shape={
+            "root_login": "str",
+            "passwords": "bool",
+            "root_password_login": "bool",
+            "empty_passwords": "bool",
+            "root_password": "str?",
+            "at": "at",
+        },
+    ),
+)

@@ -1,0 +1,58 @@
+"""How old the lists of Debian packages are: what no list says, no update round installs."""
+
+from __future__ import annotations
+
+from diagnostics.parsing import ASKING, Source, integer, read_sources
+from diagnostics.probe import Facts, ParseError, Probe
+from remote.answer import Answer
+from remote.question import Question
+
+_SCRIPT = (
+    ASKING
+    + r"""
+# apt writes to partial/ whenever it asks; a list gets a new inode where the server had a newer one (its mtime is the server's)
+if [ ! -d /var/lib/apt/lists ]; then absent fetched /var/lib/apt/lists
+else
+  set -- /var/lib/apt/lists/*Release
+  [ -e "$1" ] || shift
+  ask lists echo "$#"
+  [ ! -d /var/lib/apt/lists/partial ] || set -- "$@" /var/lib/apt/lists/partial
+  ask clock date '+%s'
+  if [ "$#" = 0 ]; then absent fetched 'a list of packages'; else ask fetched stat -c '%Z' "$@"; fi
+fi
+"""
+)
+
+
+def parse_lists(answer: Answer) -> Facts:
+    """Return how many package lists there are (their Release files), and the seconds since apt last asked for any.
+
+    Raises NothingThere on a host without apt.
+    """
+    sources = read_sources("pkg.lists", answer)
+    if "lists" not in sources:
+        sources["fetched"].usable()
+    count, clock_s = _one(sources["lists"]), _one(sources["clock"])
+    fetched = sources["fetched"]
+    times = [] if fetched.status is None else [integer("pkg.lists", line.data) for line in fetched.usable().lines]
+    return {
+        "lists": count,
+        **({"age_s": max(0, clock_s - max(times))} if times and count else {}),
+        "at": fetched.at if times else sources["lists"].at,
+    }
+
+
+def _one(source: Source) -> int:
+    if len(lines := source.usable().lines) != 1:
+        raise ParseError(source.question, source.data)
+    return integer(source.question, lines[0].data)
+
+
+PROBES: tuple[Probe, ...] = (
+    Probe(
+        question=Question(id="pkg.lists", script=_SCRIPT, deadline_s=5),
+        parse=parse_lists,
+        summary="How old the lists of Debian packages are",
+        shape={"lists": "int", "age_s": "int? seconds", "at": "at"},
+    ),
+)
