@@ -243,6 +243,30 @@ RESOLVER_FAILED = ("svc.units", b"nginx", b"dnsmasq")
 RESOLVER_HERE = ("dns.conf", b"nameserver 10.77.0.98", b"nameserver 127.0.0.1")
 CHRONY_FAILED = ("svc.units", b"nginx", b"chrony")
 
+NO_WAY_OUT = (("no-way-out", "net.route"),)
+DEAD_NAMES = (("scenario-dead-dns", "dns.conf"),)
+NAMES = ("ntp.nord.example", "erp.nord.example")
+DISK_ERRORS = (("disk-errors-raid-degraded", "log.faults"),)
+DISK_OF_HOME = ("log.faults", b"dev vdb,", b"dev vdc,")
+OTHER_DISK = ("log.faults", b"dev vdb,", b"dev vdd,")
+NO_DISK = ("log.faults", b"dev vdb,", b"dev fd0,")
+HUNG_AT_THE_BOOT = (
+    ("log.faults", b"[  847.549401] INFO", b"[    1.549401] INFO"),
+    ("log.faults", b"[  857.788692] INFO", b"[    1.788692] INFO"),
+)
+OTHER_PROGRAM = ("log.faults", b"stock-import[958]", b"price-import[958]")
+NEVER_HAD_A_LINK = ("net.if", b" ups=2 downs=3 ", b" ups=0 downs=3 ")
+
+OWN_CLOCK_AS_SOURCE = (  # what chrony says of `local stratum 10`: synchronised, with no source of time
+    "time.now",
+    b"absent chrony chronyc\n",
+    b"""source chrony
+7F7F0101,,10,1795349795.0,0.000000000,0.0,0.0,0.0,0.0,0.0,0.0,0.0,0.0,Normal
+
+@e393f14f-380d-4999-acd2-f27538ca7768 end 0
+""",
+)
+
 EACH_RULE: dict[str, tuple[Case, Case]] = {
     "full-filesystem-broke-service": (case("scenario-full-disk"), case("full-home-service-elsewhere")),
     "full-filesystem-and-no-space": (case("scenario-full-disk", *UNKNOWN_PATHS), case("scenario-full-disk")),
@@ -289,6 +313,46 @@ EACH_RULE: dict[str, tuple[Case, Case]] = {
         case("scenario-dead-dns", RESOLVER_FAILED, NO_NAME_IN_LOG, services=("ssh", "cron")),
     ),
     "stopped-time-service": (case("scenario-clock-unsynchronized"), case("scenario-dead-dns")),
+    "disk-errors-degraded-array": (case("disk-errors-raid-degraded"), case("disk-errors-raid-degraded", OTHER_DISK)),
+    "disk-errors-stopped-filesystem": (
+        case("readonly-home", DISK_OF_HOME, taken=DISK_ERRORS, checks=("fs-readonly", "io-errors")),
+        case("readonly-home", taken=DISK_ERRORS, checks=("fs-readonly", "io-errors")),
+    ),
+    "disk-errors-hang-tasks": (
+        case("media-errors-hung-crashing"),
+        case("media-errors-hung-crashing", NO_DISK, *HUNG_AT_THE_BOOT),
+    ),
+    "hardware-errors-crash-programs": (case("machine-check", OTHER_PROGRAM), case("machine-check")),
+    "hardware-errors-tainted-kernel": (case("machine-check-uncorrected"), case("machine-check")),
+    "lockup-tainted-kernel": (case("kernel-lockups"), case("media-errors-hung-crashing")),
+    "link-down-no-way-out": (
+        case("link-lost", taken=NO_WAY_OUT, checks=("net-linkdown", "net-nogw")),
+        case("link-lost", NEVER_HAD_A_LINK, taken=NO_WAY_OUT, checks=("net-linkdown", "net-nogw")),
+    ),
+    "link-down-broke-names": (
+        case("way-out-gone", taken=DEAD_NAMES, checks=("net-linkdown", "dns-broken"), names=NAMES),
+        case("link-lost", taken=DEAD_NAMES, checks=("net-linkdown", "dns-broken"), names=NAMES),
+    ),
+    "no-way-out-broke-names": (
+        case("no-way-out"),
+        case("no-way-out", ("dns.conf", b"nameserver 10.77.0.3", b"nameserver 127.0.0.1")),
+    ),
+    "no-way-out-to-time-servers": (
+        case("scenario-clock-unsynchronized", taken=NO_WAY_OUT),
+        case("scenario-healthy", OWN_CLOCK_AS_SOURCE, taken=NO_WAY_OUT),
+    ),
+    "no-way-out-old-lists": (
+        case("package-lists-old", taken=NO_WAY_OUT, checks=("net-nogw", "pkg-stale")),
+        case("disk-errors-raid-degraded", taken=NO_WAY_OUT),
+    ),
+    "names-old-lists": (
+        case("package-lists-old", taken=DEAD_NAMES, checks=("dns-broken", "pkg-stale"), names=NAMES),
+        case("disk-errors-raid-degraded", taken=DEAD_NAMES, names=NAMES),
+    ),
+    "big-log-fills-filesystem": (
+        case("log-fills-disk"),
+        case("log-fills-disk", taken=(("scenario-full-disk", "fs.stat"),)),
+    ),
 }
 """For each rule a host on which it holds, and a decoy: both findings are there, and this rule does not link them."""
 
