@@ -52,6 +52,9 @@ KNOWN: Final = (
     Text("{name} was asked for and is not there"),
     Text("mountinfo is empty"),
     Text("local filesystems were not asked for their space"),
+    Text("/boot may not be read"),
+    Text("/var/log/btmp may not be read"),
+    Text("the system's journal may not be read"),
     # diagnostics: what is not on a host
     Text("systemd as PID 1"),
     Text("chronyc, ntpq or timedatectl"),
@@ -61,6 +64,12 @@ KNOWN: Final = (
     Text("a filesystem on a disk"),
     Text("a package manager that marks it"),
     Text("a kernel log of its own (a container)"),
+    Text("a software RAID array"),
+    Text("a network interface"),
+    Text("an Ethernet interface that is switched on"),
+    Text("a network interface besides loopback"),
+    Text("a certificate in the folders of the usual services"),
+    Text("a folder where services keep certificates"),
     # diagnostics: what an expression could not decide
     Text("{words}: {number} items; a list of at most {most} items is judged"),
     Text("{words}: {name}; a list of at most {most} items is judged"),

@@ -19,9 +19,8 @@ grouped() { # HOUR ADDRESS lines
   counted=$(sort | uniq -c) || return
   [ -z "$counted" ] || printf '%s\n' "$counted" | sort -rn | head -n 400
 }
-unreadable() { echo "$1 may not be read" >&2; return 1; }
 record() { # the last 2,000 records, of 384 or 400 bytes (utmp(5)); times are UTC
-  [ -r /var/log/btmp ] || { unreadable /var/log/btmp; return; }
+  [ -r /var/log/btmp ] || { echo '/var/log/btmp may not be read' >&2; return 1; }
   dumped=$(tail -c 768000 /var/log/btmp | utmpdump) || return
   printf '%s\n' "$dumped" |
     sed -n 's/^\[[67]\] .* \[\([0-9a-fA-F.:]*\) *\] \[\(....-..-..T..\):[^]]*\]$/\2 \1/p' | grouped
@@ -31,7 +30,7 @@ journal() { # who may not read the system's journal is shown his own, and told n
   for file in /var/log/journal/*/system.journal /run/log/journal/*/system.journal; do
     [ ! -r "$file" ] || seen=yes
   done
-  [ "$seen" = yes ] || { unreadable "the system's journal"; return; }
+  [ "$seen" = yes ] || { echo "the system's journal may not be read" >&2; return 1; }
   said=$(journalctl -q --no-pager -o cat -n 2000 --since=-24h -t sshd -t sshd-session -g '^Failed [a-z/-]+ for ') || {
     ended=$?
     [ "$ended" = 1 ] || return "$ended" # 1: nothing matches (journalctl(1), systemd 237)
