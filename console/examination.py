@@ -14,7 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from console.settings import Settings
+from console.soundness import idle, refuse_unsound
 from console.words import say
+from diagnostics.library import load_library
 from inventory.errors import LongarmError, Text
 from inventory.own import load_inventory
 from remote.known_hosts import KnownHosts
@@ -100,6 +102,11 @@ def inventory(settings: Settings) -> Row:
     if not settings.has_inventory:
         return row("inventory", NOTE, say(Text("none yet")), Text("longarm lab up"))
     known = load_inventory(settings.files)
+    refuse_unsound(known, load_library())
+    if told := list(idle(known)):
+        return row(
+            "inventory", NOTE, say(Text("waivers without effect: {count}", count=len(told))), Text("longarm inventory check")
+        )
     return row("inventory", OK, say(Text("hosts: {hosts}, groups: {groups}", hosts=len(known.hosts), groups=len(known.groups))))
 
 

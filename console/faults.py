@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
+from collections.abc import Iterable
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,7 @@ import click
 from console.settings import default_home
 from console.terminal import complain
 from console.words import say
-from inventory.errors import InvalidFile, LongarmError, Text
+from inventory.errors import InvalidFile, LongarmError, Problem, Text
 from inventory.secret import MASKER
 
 INTERRUPTED = 130
@@ -48,14 +49,19 @@ def exit_of(error: LongarmError) -> int:
 def explain(error: LongarmError) -> None:
     """Write what happened, where and what to do next to stderr."""
     if isinstance(error, InvalidFile):
-        for problem in error.problems:
-            complain(f"{problem.place}: {say(problem.text)}")
-            if problem.hint:
-                complain("    " + say(problem.hint))
+        show_problems(error.problems)
         return
     complain(say(Text("error: {message}", message=error.text)))
     if error.hint:
         complain(say(Text("next: {hint}", hint=error.hint)))
+
+
+def show_problems(problems: Iterable[Problem]) -> None:
+    """Write each problem with its place, and what to do about it beneath."""
+    for problem in problems:
+        complain(f"{problem.place}: {say(problem.text)}")
+        if problem.hint:
+            complain("    " + say(problem.hint))
 
 
 def unusable(error: OSError) -> LongarmError:

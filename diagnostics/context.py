@@ -8,6 +8,7 @@ from datetime import datetime
 
 from diagnostics.finding import Param
 from diagnostics.verdict import Severity
+from inventory.host import Waiver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,8 @@ class Context:
     ports: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     """The inventory's expectations (`inventory.host.Expectations`)."""
+    waivers: tuple[Waiver, ...] = ()
+    """What is accepted on this host, expired waivers included, without the places of the inventory's files."""
     earlier: tuple[Earlier, ...] = ()
     observations: Mapping[str, Param] = field(default_factory=dict, hash=False)
     """What the controller saw from its side, e.g. `asked_at_s`, `round_trip_ms`."""

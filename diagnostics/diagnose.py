@@ -15,6 +15,7 @@ from diagnostics.finding import CheckResult, Diagnosis
 from diagnostics.judging import judge, not_applicable, unknown
 from diagnostics.library import Library
 from diagnostics.verdict import Reason, Why
+from diagnostics.waivers import with_waivers
 from inventory.errors import Text
 
 
@@ -23,7 +24,7 @@ def diagnose(evidence: Evidence, context: Context, library: Library) -> Diagnosi
     checks = [library.checks[name] for name in context.checks]
     needed = dict.fromkeys(probe for check in checks for probe in check.needs if evidence.platform in check.platforms)
     found = {name: facts_of(library.probes[name], evidence.answers.get(name)) for name in needed}
-    results = tuple(result_of(check, evidence, context, found) for check in checks)
+    results = tuple(with_waivers(result_of(check, evidence, context, found), context) for check in checks)
     assert [result.check for result in results] == list(context.checks)
     links, unchecked = explain(results, library.causes, fact_tree(found))
     return Diagnosis(host=evidence.host, results=results, links=links, unchecked=unchecked)

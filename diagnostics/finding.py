@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from diagnostics.verdict import Severity, Verdict, Why
+from inventory.host import Waiver
 
 Param: TypeAlias = str | int | float | bool | None
 
@@ -56,6 +57,10 @@ class Finding:
     """True: `since` is the event's own time by the evidence; False: when a run first saw it."""
     held: bool = False
     """True: below the raise bound and not yet below the clear bound (hysteresis)."""
+    waiver: Waiver | None = None
+    """The waiver that is for it."""
+    waived: bool = False
+    """True: the waiver held when this was judged; False beside a waiver: it had expired, so the finding counts."""
 
     @property
     def key(self) -> str:
@@ -129,6 +134,12 @@ class Diagnosis:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Return the findings of all checks, worst first, then by id."""
+        """Return the findings of all checks, waived ones last, worst first, then by id."""
         found = [finding for result in self.results for finding in result.findings]
-        return tuple(sorted(found, key=lambda finding: (-finding.severity.rank, finding.id)))
+        return tuple(sorted(found, key=lambda finding: (finding.waived, -finding.severity.rank, finding.id)))
+
+    @property
+    def worst(self) -> Severity | None:
+        """Return the worst severity that counts: None where nothing was found, or nothing that is not waived."""
+        first = next(iter(self.findings), None)
+        return None if first is None or first.waived else first.severity

@@ -14,7 +14,8 @@ from inventory.grouping import above, cycles, with_outer
 from inventory.host import CredentialReference, Expectations, Host, Platform, Transport, Value
 from inventory.inventory import Group, Inventory
 from inventory.names import shown
-from inventory.settings import Branch, Entries, Layer, Leaf, disagreements, merge, overlay, values
+from inventory.settings import Branch, Entries, Layer, Leaf, disagreements, merge, overlay, places, values
+from inventory.waivers import given
 
 _MOST_SUGGESTIONS = 20  # so many unknown names get a suggestion: finding one among 20,000 takes half a second
 _DEFAULTS = ""  # the group that every group is inside of
@@ -92,6 +93,7 @@ class _Assembly:
         for host in hosts.values():
             for name in host.groups:
                 members[name].append(host.name)
+        hosts, notes = given(self.drafts.waivers, hosts, tuple(self.drafts.groups), self.drafts.problems)
         groups = {
             name: Group(name=name, hosts=tuple(members[name]), groups=tuple(draft.children), place=draft.place)
             for name, draft in self.drafts.groups.items()
@@ -100,6 +102,8 @@ class _Assembly:
             hosts=MappingProxyType(hosts),
             groups=MappingProxyType(groups),
             credentials=MappingProxyType(dict(self.drafts.credentials)),
+            waivers=tuple(self.drafts.waivers),
+            notes=tuple(notes),
         )
 
     def _host(self, draft: HostDraft) -> Host:
@@ -157,6 +161,9 @@ class _Assembly:
             "transport": Transport(str(plain.get("transport", Transport.SSH))),
             "vars": values(variables.entries) if isinstance(variables, Branch) else MappingProxyType({}),
         }
+        thresholds = variables.entries.get("thresholds") if isinstance(variables, Branch) else None
+        if isinstance(thresholds, Branch):
+            result["places"] = MappingProxyType(dict(places(thresholds.entries)))
         if isinstance(credential := entries.get("credential"), Leaf):
             result["credential"] = self._credential(credential)
         return result

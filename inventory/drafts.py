@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from inventory.errors import InvalidFile, LongarmError, Place, Problem, Text
 from inventory.fields import Fields, is_empty
 from inventory.grouping import GroupDraft
-from inventory.host import CredentialReference
+from inventory.host import CredentialReference, Waiver
 from inventory.names import BadName, group_name, host_address, host_name, shown
 from inventory.nodes import ListNode, MapNode, Node, ScalarNode
 from inventory.ranges import expand_range
 from inventory.references import read_credentials
 from inventory.settings import Layer, add, read_layer
+from inventory.waivers import read_waivers
 
 MAX_HOSTS = 200_000
 
@@ -39,6 +40,7 @@ class Drafts:
         self.hosts: dict[str, HostDraft] = {}
         """By the name in lower case: upper and lower case do not make two hosts."""
         self.credentials: dict[str, CredentialReference] = {}
+        self.waivers: list[Waiver] = []
         self._repeated: set[tuple[Place, Place]] = set()
 
     def read(self, document: Node) -> None:
@@ -52,6 +54,7 @@ class Drafts:
             if first is not credential and credential.place and first.place:
                 what = Text("the credential {name} is declared twice, first at {place}", name=shown(name), place=first.place)
                 self._note(credential.place, what)
+        self.waivers += read_waivers(fields.items("waivers"), self.problems)
         sections = {"groups": self._read_groups, "hosts": self._read_hosts}
         for key in sorted(sections, key=fields.key_place):  # hosts keep the order in which they stand in the file
             sections[key](fields.mapping(key), None)

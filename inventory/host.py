@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeAlias, Union
 
@@ -40,6 +41,33 @@ class Expectations:
     """Listening sockets, `5432`, `tcp/5432` or `udp/123`, normalised to `tcp/5432`."""
     names: tuple[str, ...] = ()
     """DNS names that the host should be able to resolve."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """Findings that somebody has accepted: they stay visible, but do not count until it expires."""
+
+    check: str
+    subject: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """A glob (`*`, `?`) for each name of the subject; what is not named may be anything."""
+    targets: str
+    """The target expression of the hosts that it is for."""
+    reason: str
+    owner: str
+    expires_at: datetime | None = None
+    """The midnight (UTC) that ends its last day; None: never."""
+    place: Place | None = None
+    """Where its check stands."""
+    targets_place: Place | None = None
+
+    @property
+    def last_day(self) -> str | None:
+        """Return the last day on which it holds, `2027-01-31`, None where it never expires."""
+        return None if self.expires_at is None else (self.expires_at - timedelta(days=1)).date().isoformat()
+
+    def holds_at(self, moment: datetime) -> bool:
+        """Tell whether it has not expired yet."""
+        return self.expires_at is None or moment < self.expires_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +112,10 @@ class Host:
     vars: Mapping[str, Value] = field(default_factory=dict, hash=False)
     credential: CredentialReference | None = None
     expect: Expectations = Expectations()
+    places: Mapping[str, Place] = field(default_factory=dict, hash=False, compare=False, repr=False)
+    """Where the thresholds of its variables are set, by `check` and `check.name`."""
+    waivers: tuple[Waiver, ...] = ()
+    """Those whose targets it is among, in the order of the files."""
     place: Place | None = None
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from inventory.errors import Place
-from inventory.host import CredentialReference, Host, Selection
+from inventory.errors import Place, Problem
+from inventory.host import CredentialReference, Host, Selection, Waiver
 from inventory.target import select
 
 
@@ -30,6 +30,9 @@ class Inventory:
     hosts: Mapping[str, Host] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     groups: Mapping[str, Group] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     credentials: Mapping[str, CredentialReference] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    waivers: tuple[Waiver, ...] = ()
+    notes: tuple[Problem, ...] = ()
+    """What is no mistake, but should be known: a waiver that is for no host."""
 
     def select(self, expression: str) -> Selection:
         """Return the hosts that a target expression chooses, each once, in inventory order.

@@ -39,6 +39,12 @@ class Matcher:
         self.everything: Hosts = frozenset(range(len(hosts)))
         self._indexes: dict[str, dict[str, set[int]]] = {}
 
+    def of(self, expression: str) -> Matcher:
+        """Return a matcher for another expression over the same hosts, which shares the indexes."""
+        other = Matcher(expression, self._inventory, self._groups)
+        other._indexes = self._indexes
+        return other
+
     def named(self, text: str, *, literal: bool) -> Hosts:
         """Return the hosts of a bare word: a host, a group, a glob of host names, a range, or all."""
         names, groups = self._index("name"), self._index("group")

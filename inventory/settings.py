@@ -28,10 +28,11 @@ _ALWAYS_SECRET = re.compile(r"password|passwd|passphrase|private[_-]?key", re.IG
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One value and where it stands."""
+    """One value, where it stands, and where its key does."""
 
     place: Place
     value: Value
+    key: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Branch:
 
     place: Place
     entries: Entries
+    key: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +173,9 @@ def _entries(node: MapNode) -> Entries:
     entries: Entries = {}
     for key, value in node.entries:
         if isinstance(value, MapNode):
-            entries[key.text] = Branch(value.place, _entries(value))
+            entries[key.text] = Branch(value.place, _entries(value), key.place)
         else:
-            entries[key.text] = Leaf(value.place, plain(value))
+            entries[key.text] = Leaf(value.place, plain(value), key.place)
     return entries
 
 
@@ -202,7 +204,8 @@ def merge(layers: Sequence[tuple[str, Entries]], above: Mapping[str, Collection[
         if not branches:
             merged[key] = _innermost(found, above)
         elif len(branches) == len(found):
-            merged[key] = Branch(branches[0][1].place, merge([(group, branch.entries) for group, branch in branches], above))
+            inner = merge([(group, branch.entries) for group, branch in branches], above)
+            merged[key] = Branch(branches[0][1].place, inner, branches[0][1].key)
         else:
             other = next(entry for _, entry in found if not isinstance(entry, Branch))
             merged[key] = _rivals(branches[0][1], other, mixed=True)
@@ -231,7 +234,7 @@ def overlay(entries: Entries, own: Entries) -> Entries:
     for key, entry in own.items():
         below = entries.get(key)
         if isinstance(below, Branch) and isinstance(entry, Branch):
-            result[key] = Branch(entry.place, overlay(below.entries, entry.entries))
+            result[key] = Branch(entry.place, overlay(below.entries, entry.entries), entry.key)
         elif below is None or isinstance(below, Rivals) or type(below) is type(entry):
             result[key] = entry
         else:
@@ -246,6 +249,15 @@ def disagreements(entries: Entries, path: str = "") -> Iterator[tuple[str, Rival
             yield path + key, entry
         elif isinstance(entry, Branch):
             yield from disagreements(entry.entries, f"{path}{key}.")
+
+
+def places(entries: Entries, path: str = "") -> Iterator[tuple[str, Place]]:
+    """Yield where the key of each value stands, by its dotted path."""
+    for key, entry in entries.items():
+        if not isinstance(entry, Rivals):
+            yield path + key, entry.key or entry.place
+        if isinstance(entry, Branch):
+            yield from places(entry.entries, f"{path}{key}.")
 
 
 def values(entries: Entries) -> Mapping[str, Value]:

@@ -78,10 +78,22 @@ def select(expression: str, hosts: Sequence[Host], groups: Sequence[str]) -> Sel
 
     Raises BadExpression, or NothingMatched if the whole or any part of it matches no host.
     """
-    chosen = _chosen(parse(expression), Matcher(expression, hosts, groups))
-    if not chosen:
-        raise NothingMatched(expression, expression)
-    return Selection(expression=expression, hosts=tuple(hosts[position] for position in sorted(chosen)))
+    return Chooser(hosts, groups).select(expression)
+
+
+class Chooser:
+    """Selects by several expressions among the same hosts; what one of them had to look up serves the next."""
+
+    def __init__(self, hosts: Sequence[Host], groups: Sequence[str]) -> None:
+        self._hosts = hosts
+        self._matcher = Matcher("", hosts, groups)
+
+    def select(self, expression: str) -> Selection:
+        """Return what `select` returns."""
+        chosen = _chosen(parse(expression), self._matcher.of(expression))
+        if not chosen:
+            raise NothingMatched(expression, expression)
+        return Selection(expression=expression, hosts=tuple(self._hosts[position] for position in sorted(chosen)))
 
 
 def _chosen(tree: Tree, matcher: Matcher) -> Hosts:

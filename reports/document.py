@@ -13,6 +13,7 @@ from typing import Any, Final
 from diagnostics.finding import CheckResult, Citation, Finding, Link, Param, Unchecked
 from diagnostics.verdict import Why
 from inventory.errors import Text
+from inventory.host import Waiver
 from reports import words
 from reports.explain import explain
 from reports.language import Language, language
@@ -116,6 +117,7 @@ def _content(record: RunRecord, tongue: Language) -> dict[str, Any]:
         "counts": {
             "findings": figures.findings,
             "roots": figures.roots,
+            "waived": figures.waived,
             "severities": {severity.value: count for severity, count in figures.severities.items()},
             "verdicts": {which.value: count for which, count in figures.verdicts.items()},
         },
@@ -143,6 +145,7 @@ def _host(host: HostRecord, record: RunRecord, tongue: Language) -> dict[str, An
         "ended_at": _time(host.ended_at),
         "evidence_digest": host.evidence_digest,
         "session": dict(host.session),
+        "thresholds": {check: _params(values) for check, values in sorted(host.thresholds.items())},
         "checks": [_result(result, tongue) for result in diagnosis.results] if diagnosis else [],
         "findings": [_finding(one, one.id in roots, host, record, tongue) for one in diagnosis.findings] if diagnosis else [],
         "links": [_link(link, record, tongue) for link in diagnosis.links] if diagnosis else [],
@@ -189,10 +192,18 @@ def _finding(finding: Finding, is_root: bool, host: HostRecord, record: RunRecor
         "since": _time(finding.since),
         "dated": finding.dated,
         "held": finding.held,
+        "waived": finding.waived,
+        "waiver": _waiver(finding.waiver),
         "remedy": {"playbook": remedy.playbook, "params": _params(remedy.params)} if remedy else None,
         "citations": [_citation(citation) for citation in finding.citations],
         "quotes": [_quote(quote) for quote in host.quotes.get(finding.id, ())],
     }
+
+
+def _waiver(waiver: Waiver | None) -> dict[str, Any] | None:
+    if waiver is None:
+        return None
+    return {"reason": waiver.reason, "owner": waiver.owner, "last_day": waiver.last_day, "targets": waiver.targets}
 
 
 def _link(link: Link, record: RunRecord, tongue: Language) -> dict[str, Any]:

@@ -36,13 +36,20 @@ class Told:
 
     @property
     def worst(self) -> Severity:
-        """Return the worst severity of this and of everything beneath it."""
-        return max((told.finding.severity for told in self), key=lambda severity: severity.rank)
+        """Return the worst severity of this and of everything beneath it; waived ones count only where nothing else is."""
+        everything = self.waived
+        counting = [told.finding.severity for told in self if everything or not told.finding.waived]
+        return max(counting, key=lambda severity: severity.rank)
+
+    @property
+    def waived(self) -> bool:
+        """Tell whether this and everything beneath it is waived."""
+        return all(told.finding.waived for told in self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """The same root on one or more hosts; `cases` are worst first, then in inventory order."""
+    """The same root on one or more hosts; `cases` are worst first (waived ones last), then in inventory order."""
 
     check: str
     key: str
@@ -51,7 +58,14 @@ class Problem:
     @property
     def worst(self) -> Severity:
         """Return the worst severity that this problem, or what follows from it, has on any host."""
-        return max((told.worst for _, told in self.cases), key=lambda severity: severity.rank)
+        everything = self.waived
+        counting = [told.worst for _, told in self.cases if everything or not told.waived]
+        return max(counting, key=lambda severity: severity.rank)
+
+    @property
+    def waived(self) -> bool:
+        """Tell whether nothing of it counts on any host."""
+        return all(told.waived for _, told in self.cases)
 
     @property
     def findings(self) -> int:
@@ -111,7 +125,10 @@ def _strength(link: Link) -> tuple[float, str, str, str]:
 
 def _worst_first(several: Iterable[Told]) -> tuple[Told, ...]:
     return tuple(
-        sorted(several, key=lambda told: (-told.worst.rank, -told.finding.severity.rank, -_count(told), told.finding.id))
+        sorted(
+            several,
+            key=lambda told: (told.waived, -told.worst.rank, -told.finding.severity.rank, -_count(told), told.finding.id),
+        )
     )
 
 
@@ -120,16 +137,20 @@ def _count(told: Told) -> int:
 
 
 def problems(hosts: Iterable[HostRecord]) -> tuple[Problem, ...]:
-    """Return the roots of all hosts, the same root of several hosts as one problem; worst and most widespread first."""
+    """Return the roots of all hosts, those of several hosts as one; worst and most widespread first, waived ones last."""
     grouped: dict[tuple[str, str], list[tuple[HostRecord, Told]]] = defaultdict(list)
     for host in hosts:
         for root in explain(host.diagnosis) if host.diagnosis else ():
             grouped[root.finding.check, root.finding.key].append((host, root))
     found = [
-        Problem(check=check, key=key, cases=tuple(sorted(cases, key=lambda case: -case[1].worst.rank)))
+        Problem(check=check, key=key, cases=tuple(sorted(cases, key=lambda case: (case[1].waived, -case[1].worst.rank))))
         for (check, key), cases in grouped.items()
     ]
-    return tuple(sorted(found, key=lambda problem: (-problem.worst.rank, -len(problem.cases), problem.check, problem.key)))
+    return tuple(sorted(found, key=_most_urgent))
+
+
+def _most_urgent(problem: Problem) -> tuple[bool, int, int, str, str]:
+    return (problem.waived, -problem.worst.rank, -len(problem.cases), problem.check, problem.key)
 
 
 SEVERITIES: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from diagnostics.finding import CheckResult
+from diagnostics.finding import CheckResult, Finding
 from diagnostics.verdict import Severity, Verdict
 from reports import words
 from reports.language import Language
@@ -48,12 +48,31 @@ def _case(suite: Element, host: HostRecord, result: CheckResult, record: RunReco
     elif result.verdict is Verdict.NOT_APPLICABLE:
         _note(case, "skipped", "not_applicable", said)
     elif result.verdict is Verdict.FINDING:
-        worst = max((finding.severity for finding in result.findings), key=lambda severity: severity.rank)
-        told = "; ".join(sentence(finding, record.content, tongue) for finding in result.findings)
+        _findings(case, result, record, tongue)
+
+
+def _findings(case: Element, result: CheckResult, record: RunRecord, tongue: Language) -> None:
+    """Note what counts as a failure; what is waived is skipped, unless something beside it could not be seen."""
+    counting = [finding for finding in result.findings if not finding.waived]
+    waived = [finding for finding in result.findings if finding.waived]
+    if waived:
+        SubElement(case, "system-out").text = visible("; ".join(_waived(finding, record, tongue) for finding in waived))
+    if not counting and result.unseen:
+        _note(case, "error", "unknown", tongue.say(words.reason(result.unseen[0])))
+    elif not counting:
+        _note(case, "skipped", "waived", "; ".join(_waived(finding, record, tongue) for finding in waived))
+    else:
+        worst = max((finding.severity for finding in counting), key=lambda severity: severity.rank)
+        told = "; ".join(sentence(finding, record.content, tongue) for finding in counting)
         if worst is Severity.INFO:
             SubElement(case, "system-out").text = visible(told)
         else:
             _note(case, "failure", worst.value, told)
+
+
+def _waived(finding: Finding, record: RunRecord, tongue: Language) -> str:
+    said = words.waiver(finding)
+    return f"{sentence(finding, record.content, tongue)} ({tongue.say(said) if said else ''})"
 
 
 def _note(case: Element, tag: str, kind: str, message: str) -> None:

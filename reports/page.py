@@ -83,6 +83,7 @@ def _names(record: RunRecord, tongue: Language, detail: Detail) -> dict[str, obj
         "verdicts": words.VERDICTS,
         "signs": words.SIGNS,
         "root_denied": words.root_denied,
+        "waived_sign": words.WAIVED,
         "verdict_sentences": verdict_sentences(record, tongue),
         "coverage_line": coverage_line(record, tongue),
         "unknown": Verdict.UNKNOWN,

@@ -48,6 +48,8 @@ def _lines(record: RunRecord, tongue: Language) -> Iterator[str]:
 
 def _problem(problem: Problem, record: RunRecord, tongue: Language) -> Iterator[str]:
     sign, severity = words.SIGNS[problem.worst], tongue.say(words.SEVERITIES[problem.worst])
+    if problem.waived:
+        sign, severity = words.WAIVED, tongue.say("waived, {severity}", severity=severity)
     if len(problem.cases) == 1:
         host, told = problem.cases[0]
         yield f"{sign} {severity}  {host.host}  {sentence(told.finding, record.content, tongue)}"
@@ -65,6 +67,8 @@ def _problem(problem: Problem, record: RunRecord, tongue: Language) -> Iterator[
 
 
 def _beneath(told: Told, record: RunRecord, tongue: Language, indent: str = "") -> Iterator[str]:
+    if said := words.waiver(told.finding):
+        yield f"{indent}    {words.WAIVED} {tongue.say(said)}"
     for effect in told.effects:
         sign = words.SIGNS[effect.finding.severity]
         yield f"{indent}    └ {sign} {sentence(effect.finding, record.content, tongue)}"

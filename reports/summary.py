@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from diagnostics.finding import Finding
 from diagnostics.verdict import Reason, Severity, Verdict, Why
 from inventory.errors import Text
 from playbooks.model import DEFAULT_PLAYBOOK
@@ -44,6 +43,9 @@ class Tally:
     hosts_with: dict[Severity, int]
     """Hosts by their worst finding."""
     severities: dict[Severity, int]
+    """Of the findings that count."""
+    waived: int
+    """Findings that do not count."""
     verdicts: dict[Verdict, int]
     """Of every check on every host that was diagnosed."""
 
@@ -69,29 +71,32 @@ def tally(record: RunRecord) -> Tally:
     for host in record.hosts:
         for result in host.diagnosis.results if host.diagnosis else ():
             verdicts[result.verdict] += 1
-    severities = by_severity(found)
-    assert sum(severities.values()) == len(found) == sum(group.findings for group in groups), "a finding was not counted"
+    severities = by_severity(finding for finding in found if not finding.waived)
+    waived = sum(finding.waived for finding in found)
+    assert sum(severities.values()) + waived == len(found) == sum(group.findings for group in groups), (
+        "a finding was not counted"
+    )
+    worst_of_hosts = [host.diagnosis.worst for host in record.hosts if host.diagnosis]
     return Tally(
         targeted=coverage.targeted,
         seen=coverage.seen,
         roots=sum(len(group.cases) for group in groups),
         findings=len(found),
-        hosts_with=by_severity(_worst(host) for host in record.hosts if host.diagnosis and host.diagnosis.findings),
+        hosts_with={severity: worst_of_hosts.count(severity) for severity in severities},
         severities=severities,
+        waived=waived,
         verdicts=verdicts,
     )
-
-
-def _worst(host: HostRecord) -> Finding:
-    assert host.diagnosis is not None
-    return host.diagnosis.findings[0]
 
 
 def tone(record: RunRecord) -> Tone:
     """Return what the verdict looks like at a glance."""
     if (worst := record.worst) is not None:
         return Tone(worst.value)
-    return Tone.CLEAR if record.checks and record.coverage.seen == record.coverage.targeted else Tone.UNSEEN
+    if not record.checks or record.coverage.seen != record.coverage.targeted:
+        return Tone.UNSEEN
+    waived = any(host.diagnosis and host.diagnosis.findings for host in record.hosts)
+    return Tone.INFO if waived else Tone.CLEAR  # what is waived is accepted, not gone
 
 
 def verdict(record: RunRecord, tongue: Language) -> str:
@@ -100,9 +105,12 @@ def verdict(record: RunRecord, tongue: Language) -> str:
 
 
 def verdict_sentences(record: RunRecord, tongue: Language) -> tuple[str, ...]:
-    """Return the verdict: what was found, what was not seen, whether the run ended."""
+    """Return the verdict: what was found, what of it is waived, what was not seen, whether the run ended."""
     figures = tally(record)
     sentences = [_what_was_found(record, figures, tongue)]
+    if figures.waived:
+        waived = tongue.plural("{n} finding is waived.", "{n} findings are waived.", figures.waived)
+        sentences.append(waived)
     if figures.unseen and any(host.diagnosis for host in record.hosts):
         sentences.append(tongue.plural("{n} host was not fully seen.", "{n} hosts were not fully seen.", figures.unseen))
     if record.state is not RunState.ENDED:
@@ -122,11 +130,19 @@ def _what_was_found(record: RunRecord, figures: Tally, tongue: Language) -> str:
         return tongue.plural("Only remarks, on {some} of {n} host.", "Only remarks, on {some} of {n} hosts.", total, some=some)
     if not record.checks:
         return tongue.say("Questions were asked and nothing was judged: no check was chosen.")
+    if figures.seen == total and figures.waived:
+        return tongue.plural(
+            "{n} host was seen completely: nothing else was found than what is waived.",
+            "All {n} hosts were seen completely: nothing else was found than what is waived.",
+            total,
+        )
     if figures.seen == total:
         return tongue.plural(
             "{n} host was seen completely: nothing was found.", "All {n} hosts were seen completely: nothing was found.", total
         )
     if any(host.diagnosis for host in record.hosts):
+        if figures.waived:
+            return tongue.say("Nothing else was found in what could be seen than what is waived.")
         return tongue.say("Nothing was found in what could be seen.")
     return tongue.plural(
         "Not seen: nothing can be said about {n} host.", "Not seen: nothing can be said about {n} hosts.", total

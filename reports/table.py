@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import Final
 
+from diagnostics.finding import Finding
 from reports import words
 from reports.language import Language
 from reports.sentences import sentence
@@ -16,6 +17,7 @@ from runner.record import HostRecord, RunRecord
 
 HEADER: Final = (
     "run", "host", "address", "site", "customer", "outcome", "check", "verdict", "severity", "subject", "text", "since",
+    "waived",
 )  # fmt: skip
 _FORMULA: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "|", "%")
 
@@ -35,17 +37,22 @@ def _rows(host: HostRecord, record: RunRecord, tongue: Language) -> Iterator[tup
     outcome = host.outcome.value
     results = host.diagnosis.results if host.diagnosis else ()
     if not results:
-        yield outcome, "", "", "", "", "; ".join(why_unseen(host, tongue)), ""
+        yield outcome, "", "", "", "", "; ".join(why_unseen(host, tongue)), "", ""
     for result in results:
         if not result.findings:
             said = tongue.say(words.reason(result.why)) if result.why else ""
-            yield outcome, result.check, result.verdict.value, "", "", said, ""
+            yield outcome, result.check, result.verdict.value, "", "", said, "", ""
         for finding in result.findings:
             said, since = sentence(finding, record.content, tongue), finding.since
             yield (
                 outcome, result.check, result.verdict.value, finding.severity.value, finding.key, said,
-                since.isoformat() if since else "",
+                since.isoformat() if since else "", _waived(finding, tongue),
             )  # fmt: skip
+
+
+def _waived(finding: Finding, tongue: Language) -> str:
+    said = words.waiver(finding) if finding.waived else None
+    return tongue.say(said) if said else ""
 
 
 def guarded(cell: str | None) -> str:

@@ -80,7 +80,7 @@ class View:
 
     def sign(self, kind: str) -> str:
         """Return the sign of a class of cells."""
-        return words.SIGNS[Severity(kind)] if kind in _BY_SEVERITY else words.SIGNS[Verdict.UNKNOWN]
+        return _SIGNS.get(kind, words.SIGNS[Verdict.UNKNOWN])
 
     @property
     def tone(self) -> str:
@@ -129,8 +129,10 @@ class View:
         say = self.tongue.say
         hosts = self.record.hosts
         seen = Counter(_worst(host) for host in hosts if host.outcome.seen)
-        parts = [("clear", seen[None], say("clear"))]
+        waived = sum(1 for host in hosts if host.outcome.seen and _only_waived(host))
+        parts = [("clear", seen[None] - waived, say("clear"))]
         parts += [(severity.value, seen[severity], say(words.SEVERITIES[severity])) for severity in words.SEVERITIES]
+        parts.append(("waived", waived, say("only what is waived")))
         ended = Counter(host.outcome for host in hosts if not host.outcome.seen)
         return parts + [("unseen", ended[outcome], say(words.OUTCOMES[outcome])) for outcome in Outcome if ended[outcome]]
 
@@ -223,7 +225,7 @@ class View:
         for check in self.record.checks:
             kinds = [_cell(_result(host, check)) for host in self.record.hosts]
             counts = Counter(kinds)
-            told = [(kind, counts[kind]) for kind in ("critical", "warning", "info", "unseen") if counts[kind]]
+            told = [(kind, counts[kind]) for kind in ("critical", "warning", "info", "waived", "unseen") if counts[kind]]
             rows.append((check, strip(kinds), told))
         return rows
 
@@ -242,17 +244,23 @@ class View:
         for check in self.record.checks:
             result = _result(host, check)
             kind = _cell(result)
-            sign = (
-                words.SIGNS[Severity(kind)]
-                if kind in _BY_SEVERITY
-                else words.SIGNS[result.verdict if result else Verdict.UNKNOWN]
-            )
+            sign = _SIGNS.get(kind) or words.SIGNS[result.verdict if result else Verdict.UNKNOWN]
             row.append((kind, sign, check))
         return row
 
     def worst(self, host: HostRecord) -> Severity | None:
-        """Return the worst severity on a host."""
+        """Return the worst severity that counts on a host."""
         return _worst(host)
+
+    def waiver(self, finding: Finding) -> str:
+        """Return by whom, until when and why a finding is waived; nothing where it has no waiver."""
+        said = words.waiver(finding)
+        return self.tongue.say(said) if said else ""
+
+    def thresholds(self, host: HostRecord) -> str:
+        """Return the thresholds that were set for a host: `fs-space.warning = 80, …`."""
+        given = ((check, name, value) for check, values in sorted(host.thresholds.items()) for name, value in values.items())
+        return ", ".join(f"{check}.{name} = {value}" for check, name, value in given)
 
     def by_verdict(self, host: HostRecord) -> list[tuple[Verdict, list[tuple[CheckResult, str]]]]:
         """Return a host's checks by verdict, each with its reason in words."""
@@ -315,11 +323,15 @@ _VERSIONS: Final = {
     "probes": Text("Further probes, SHA-256"),
     "bundle": Text("Bundle format"),
 }
-_BY_SEVERITY: Final = {severity.value for severity in Severity}
+_SIGNS: Final = {severity.value: words.SIGNS[severity] for severity in Severity} | {"waived": words.WAIVED}
 
 
 def _worst(host: HostRecord) -> Severity | None:
-    return host.diagnosis.findings[0].severity if host.diagnosis and host.diagnosis.findings else None
+    return host.diagnosis.worst if host.diagnosis else None
+
+
+def _only_waived(host: HostRecord) -> bool:
+    return host.diagnosis is not None and bool(host.diagnosis.findings) and host.diagnosis.worst is None
 
 
 def _result(host: HostRecord, check: str) -> CheckResult | None:
@@ -327,11 +339,13 @@ def _result(host: HostRecord, check: str) -> CheckResult | None:
 
 
 def _cell(result: CheckResult | None) -> str:
-    """Return the class of one cell: a severity, clear, none (not applicable), or unseen."""
+    """Return the class of one cell: a severity, waived, clear, none (not applicable), or unseen."""
     if result is None or result.verdict is Verdict.UNKNOWN:
         return "unseen"
     if result.verdict is Verdict.FINDING:
-        return max((finding.severity for finding in result.findings), key=lambda severity: severity.rank).value
+        counting = [finding.severity for finding in result.findings if not finding.waived]
+        nothing_counts = "unseen" if result.unseen else "waived"
+        return max(counting, key=lambda severity: severity.rank).value if counting else nothing_counts
     return "clear" if result.verdict is Verdict.CLEAR else "none"
 
 

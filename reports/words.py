@@ -48,6 +48,8 @@ SIGNS: Final[Mapping[Verdict | Severity, str]] = {  # the shape beside the colou
     Verdict.NOT_APPLICABLE: "–",
     Verdict.UNKNOWN: "?",
 }
+WAIVED: Final = "◇"
+"""The sign of what was found and does not count."""
 MAINTENANCE: Final[Mapping[str, Text]] = {
     "preventive": Text("preventive"),
     "corrective": Text("corrective"),
@@ -105,6 +107,18 @@ def ending(note: AnswerNote) -> Text:
     if note.unkillable:
         said = Text("{ended}; still running: pid {pids}", ended=said, pids=", ".join(map(str, note.unkillable)))
     return Text("{ended}: {why}", ended=said, why=known(note.why)) if note.why else said
+
+
+def waiver(finding: Finding) -> Text | None:
+    """Return by whom, until when and why a finding is waived, or was until the waiver expired; None without one."""
+    if (accepted := finding.waiver) is None:
+        return None
+    params = {"day": accepted.last_day, "owner": accepted.owner, "reason": shortened(accepted.reason, LONGEST_PARAM)}
+    if not finding.waived:
+        return Text("the waiver by {owner} expired after {day}: {reason}", **params)
+    if accepted.last_day is None:
+        return Text("waived for good by {owner}: {reason}", **params)
+    return Text("waived until {day} by {owner}: {reason}", **params)
 
 
 def lines_of(citation: Citation) -> Text:

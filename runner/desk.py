@@ -260,8 +260,9 @@ class Desk:
         return run_record(whole, hosts, decode_content(self._store.blob(whole.run.content_digest)), state)
 
     def _kept(self, row: HostRow) -> Kept:
-        evidence = self.evidence(row.evidence_digest)[0] if row.evidence_digest else None
-        return Kept(evidence=evidence, diagnosis=decode_diagnosis(row.diagnosis) if row.diagnosis is not None else None)
+        evidence, context = self.evidence(row.evidence_digest) if row.evidence_digest else (None, None)
+        diagnosis = decode_diagnosis(row.diagnosis) if row.diagnosis is not None else None
+        return Kept(evidence=evidence, context=context, diagnosis=diagnosis)
 
     def _replayed(self, row: HostRow, library: Library) -> Replayed:
         evidence, context = self.evidence(row.evidence_digest or "")

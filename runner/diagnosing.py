@@ -11,13 +11,14 @@ from datetime import datetime
 from diagnostics.context import Context, Earlier
 from diagnostics.diagnose import diagnose
 from diagnostics.evidence import Evidence
-from diagnostics.finding import Diagnosis, Param
+from diagnostics.finding import Diagnosis
 from diagnostics.formats import encode_diagnosis, encode_evidence
 from diagnostics.library import Library
 from diagnostics.probe import Probe
 from diagnostics.redaction import redact
+from diagnostics.thresholds import Thresholds, merged
 from inventory.errors import Text
-from inventory.host import Expectations, Host, Value
+from inventory.host import Expectations, Host
 from remote.answer import Answer, Ended
 from remote.question import Question
 from remote.session import Session, SessionFacts
@@ -29,8 +30,6 @@ from runner.store.blobs import digest_of
 from runner.store.changes import HostStates
 from runner.store.rows import HostRow, StateRow
 from runner.store.sentences import as_kept
-
-Thresholds = Mapping[str, Mapping[str, Param]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +137,9 @@ class Diagnosing:
             services=host.expect.services,
             ports=host.expect.ports,
             names=host.expect.names,
+            waivers=tuple(
+                replace(waiver, place=None, targets_place=None) for waiver in host.waivers if waiver.check in self.checks
+            ),
             earlier=tuple(
                 Earlier(check=state.check, key=state.subject, severity=state.severity, since=state.since)
                 for state in self.earlier.get(host.name, ())
@@ -163,7 +165,9 @@ class Diagnosing:
         )
         return Judged(
             row=row,
-            record=host_record(row, Kept(evidence=taken.evidence, diagnosis=diagnosis), RunState.RUNNING),
+            record=host_record(
+                row, Kept(evidence=taken.evidence, context=taken.context, diagnosis=diagnosis), RunState.RUNNING
+            ),
             blobs=(taken.data,),
             states=self.states(target, taken.context.now, diagnosis),
         )
@@ -194,22 +198,8 @@ class Diagnosing:
         return HostStates(host=target.host, ended_at=now, checks=checks, states=tuple(worst.values()))
 
 
-def merged(playbook: Thresholds, of_host: Value) -> dict[str, dict[str, Param]]:
-    """Return the thresholds of a playbook with those that a host's variables set going before them.
-
-    >>> merged({"fs-space": {"warning": 90.0}}, {"fs-space": {"critical": 97}})
-    {'fs-space': {'warning': 90.0, 'critical': 97}}
-    """
-    thresholds = {check: dict(values) for check, values in playbook.items()}
-    for check, values in of_host.items() if isinstance(of_host, Mapping) else ():
-        if isinstance(values, Mapping):
-            plain = {name: value for name, value in values.items() if isinstance(value, str | int | float)}
-            thresholds.setdefault(check, {}).update(plain)
-    return thresholds
-
-
 def _unjudged(target: HostRow, ended: HostRun[Asked], taken: _Taken | None = None) -> Judged:
-    row, kept = _row(target, ended), Kept(evidence=taken.evidence if taken else None)
+    row, kept = _row(target, ended), Kept(evidence=taken.evidence, context=taken.context) if taken else Kept()
     return Judged(row=row, record=host_record(row, kept, RunState.RUNNING), blobs=(taken.data,) if taken else ())
 
 

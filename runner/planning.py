@@ -12,12 +12,14 @@ from diagnostics.content import Content
 from diagnostics.formats import decode_content, decode_diagnosis, encode_content
 from diagnostics.library import Library
 from diagnostics.probe import Probe
-from inventory.errors import Text, UsageError
+from diagnostics.thresholds import Thresholds, host_problems
+from diagnostics.waivers import waiver_problems
+from inventory.errors import InvalidFile, Text, UsageError
 from inventory.host import Host
 from inventory.inventory import Inventory
 from inventory.version import VERSION
 from remote.bundle.frames import FORMAT as BUNDLE
-from runner.diagnosing import Diagnosing, Thresholds, merged, target_row
+from runner.diagnosing import Diagnosing, target_row
 from runner.fan_out import Limits
 from runner.host_run import Clock
 from runner.outcome import Outcome, RunState
@@ -37,7 +39,7 @@ VANISHED = Text("not asked: the inventory does not know this host any more")
 def plan_of(request: DiagnoseRequest, store: Store, clock: Clock) -> Plan:
     """Return the plan of a new run."""
     now, hosts, library = clock(), request.selection.hosts, request.library
-    _check_thresholds(request.playbook.thresholds, hosts, library)
+    _check_inventory(request.playbook.thresholds, hosts, library)
     content = encode_content(library.content(request.checks))
     run = RunRow(
         run=new_run_id(now),
@@ -79,7 +81,7 @@ def plan_of_rest(whole: WholeRun, inventory: Inventory, library: Library, store:
     _check_resumable(whole.run, library)
     unfinished = [row for row in whole.hosts if row.outcome in UNFINISHED]
     hosts = tuple(inventory.hosts[row.host] for row in unfinished if row.host in inventory.hosts)
-    _check_thresholds(whole.run.request["thresholds"], hosts, library)
+    _check_inventory(whole.run.request["thresholds"], hosts, library)
     content = encode_content(_both(decode_content(store.blob(whole.run.content_digest)), library.content(whole.run.checks)))
     run = replace(whole.run, versions=_resumed(whole.run.versions, library), content_digest=digest_of(content))
     extra = tuple(library.probes[probe] for probe in run.request["extra_probes"])
@@ -106,16 +108,14 @@ def plan_of_rest(whole: WholeRun, inventory: Inventory, library: Library, store:
     )
 
 
-def _check_thresholds(thresholds: Thresholds, hosts: Sequence[Host], library: Library) -> None:
-    """Raise UsageError for an override that means nothing: judging would pass over it in silence."""
+def _check_inventory(thresholds: Thresholds, hosts: Sequence[Host], library: Library) -> None:
+    """Raise UsageError or InvalidFile for thresholds and waivers that mean nothing: judging would pass over them."""
     for problem in library.threshold_problems(thresholds):
         raise UsageError(Text("the playbook's thresholds: {problem}", problem=problem))
-    for own in {id(value): (host, value) for host in hosts if (value := host.vars.get("thresholds"))}.values():
-        host, value = own
-        if not isinstance(value, Mapping) or not all(isinstance(values, Mapping) for values in value.values()):
-            raise UsageError(Text("the thresholds of host {host} are not mappings by check", host=host.name))
-        for problem in library.threshold_problems(merged(thresholds, value)):
-            raise UsageError(Text("the thresholds of host {host}: {problem}", host=host.name, problem=problem))
+    waivers = (waiver for host in hosts for waiver in host.waivers)
+    problems = [*host_problems(hosts, library.checks, thresholds), *waiver_problems(waivers, library.checks)]
+    if problems:
+        raise InvalidFile(problems)
 
 
 def _check_resumable(run: RunRow, library: Library) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from diagnostics.content import Content
-from diagnostics.finding import Citation, Diagnosis
+from diagnostics.finding import Citation, Diagnosis, Param
 from diagnostics.verdict import Severity
 from inventory.errors import Text
 from remote.answer import Ended
@@ -63,6 +63,8 @@ class HostRecord:
     quotes: Mapping[str, tuple[Quote, ...]] = field(default_factory=dict, hash=False)
     """By finding id."""
     session: Mapping[str, str] = field(default_factory=dict, hash=False)
+    thresholds: Mapping[str, Mapping[str, Param]] = field(default_factory=dict, hash=False)
+    """What the inventory and the playbook set in place of the checks' own thresholds, by check and name."""
     denied_root: str = ""
     """Why root questions could not be asked, once for the host; hostile text (sudo's own words)."""
 
@@ -117,8 +119,11 @@ class RunRecord:
 
     @property
     def worst(self) -> Severity | None:
-        """Return the worst severity found, or None where nothing was found (which says nothing about hosts not seen)."""
-        found = [finding.severity for host in self.hosts if host.diagnosis for finding in host.diagnosis.findings]
+        """Return the worst severity that counts, None where nothing was found that is not waived.
+
+        None says nothing about hosts that were not seen.
+        """
+        found = [worst for host in self.hosts if host.diagnosis and (worst := host.diagnosis.worst)]
         return max(found, key=lambda severity: severity.rank, default=None)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from diagnostics.content import Content
+from diagnostics.context import Context
 from diagnostics.evidence import Evidence
 from diagnostics.finding import Citation, Diagnosis
 from inventory.errors import Text
@@ -27,6 +28,7 @@ class Kept:
     """What the store keeps of a host besides its row."""
 
     evidence: Evidence | None = None
+    context: Context | None = None
     diagnosis: Diagnosis | None = None
 
 
@@ -54,6 +56,7 @@ def host_record(row: HostRow, kept: Kept, state: RunState) -> HostRecord:
         answers=tuple(_note(question, answers[question]) for question in sorted(answers)),
         quotes=_quotes(kept.diagnosis, answers) if kept.diagnosis else {},
         session=kept.evidence.session if kept.evidence else {},
+        thresholds=kept.context.thresholds if kept.context else {},
         denied_root=row.denied_root,
     )
 

@@ -27,10 +27,15 @@ _COLUMNS = {
 
 @inventory.add("check", Text("Read the inventory and show every mistake at once."))
 def check(settings: Settings) -> None:
-    """Load all files; the loader's problems become the answer."""
+    """Load all files; the loader's problems, and those that the checks have with it, become the answer."""
+    from console.faults import show_problems
+    from console.soundness import idle, refuse_unsound
+    from diagnostics.library import load_library
     from inventory.own import load_inventory
 
     known = load_inventory(settings.files)
+    refuse_unsound(known, load_library())
+    show_problems(idle(known))
     counts = {"hosts": len(known.hosts), "groups": len(known.groups)}
     text = Text("the inventory is sound: hosts {hosts}, groups {groups}", **counts)
     tell(settings, text)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from diagnostics.cause_files import load_causes
 from diagnostics.causes import CauseRule
-from diagnostics.check import Check, out_of_order
+from diagnostics.check import Check
 from diagnostics.check_files import load_checks
 from diagnostics.content import Content
 from diagnostics.finding import Param
 from diagnostics.probe import Probe
 from diagnostics.probe_files import load_probes
+from diagnostics.thresholds import threshold_problems
 from inventory.documents import read_guarded
 from inventory.errors import LongarmError, Text, UsageError
 from inventory.fields import did_you_mean
@@ -84,28 +85,8 @@ class Library:
         return tuple(with_expectations(probe.question, expect) for probe in probes if platform in probe.platforms)
 
     def threshold_problems(self, overrides: Mapping[str, Mapping[str, Param]]) -> Iterator[Text]:
-        """Yield what is wrong with overrides of thresholds.
-
-        Checks or names that do not exist, values of another type, a bound on the wrong side of its neighbours as they
-        stand with the other values of the check.
-        """
-        for name, values in overrides.items():
-            if name not in self.checks:
-                yield Text("there is no check “{name}”", name=name)
-                continue
-            check = self.checks[name]
-            read = {threshold: check.threshold(threshold, value) for threshold, value in values.items()}
-            problems = [value for value in read.values() if isinstance(value, Text)]
-            yield from problems
-            bounds = {**check.thresholds} | {key: value for key, value in read.items() if not isinstance(value, Text)}
-            if not problems and (wrong := out_of_order(bounds, check.thresholds)):
-                given = ", ".join(f"{bound} {value:g}" for bound, value in bounds.items())
-                yield Text(
-                    "the threshold {check}.{name} lies on the wrong side of its bound ({given})",
-                    check=name,
-                    name=wrong,
-                    given=given,
-                )
+        """Yield what is wrong with overrides of thresholds (`diagnostics.thresholds`)."""
+        yield from (wrong.text for wrong in threshold_problems(overrides, self.checks))
 
 
 def with_expectations(question: Question, expect: Expectations) -> Question:

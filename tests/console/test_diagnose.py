@@ -331,3 +331,32 @@ def test_a_stopped_run_is_accounted_for_and_can_be_resumed(practice: Callable[..
     assert resumed.json()["coverage"]["outcomes"]["interrupted"] == 0
     assert len(console("case", "show", "STOP-1", "--json").json()) == 1
     assert console("run", "resume", run).code == 7
+
+
+def test_waivers_and_thresholds_of_the_inventory_decide_what_counts(practice: Callable[..., Console]) -> None:
+    console = practice("--hosts", "8")
+    path = console.home / "lab" / "inventory.yaml"
+    hosts = path.read_text()
+    waivers = (
+        "waivers:\n"
+        "  - {check: fs-space, targets: lab-db-01, reason: known, owner: anna, expires: never}\n"
+        "  - {check: fs-space, targets: lab-web-77, reason: known, owner: anna, expires: 2026-01-31}\n"
+    )
+    check = ("diagnose", "lab-db-01", "--check", "fs-space", "--json", "-q")
+    assert console(*check).code == 1
+    path.write_text(hosts + waivers)
+    done = console(*check)
+    (host,) = done.json()["hosts"]
+    assert (done.code, host["outcome"], [finding["waived"] for finding in host["findings"]]) == (0, "findings", [True])
+    told = console("inventory", "check")
+    assert told.code == 0
+    assert "this waiver is for no host: nothing matches “lab-web-77”" in told.err
+    assert "the waiver by anna expired after 2026-01-31: known" in told.err
+    (line,) = (row for row in console("doctor", "--json").json() if row["what"] == "inventory")
+    assert (line["state"], line["detail"], line["next"]) == ("note", "waivers without effect: 2", "longarm inventory check")
+
+    path.write_text(hosts + waivers.replace("check: fs-space", "check: fs-spice"))
+    for command in (check, ("inventory", "check")):
+        done = console(*command)
+        assert done.code == 2
+        assert "there is no check “fs-spice”" in done.err

@@ -15,6 +15,7 @@ from diagnostics.content import CheckContent, Content
 from diagnostics.finding import CheckResult, Citation, Diagnosis, Finding, Link, Param, Unchecked
 from diagnostics.verdict import Reason, Severity, Verdict, Why
 from inventory.errors import Text
+from inventory.host import Waiver
 from remote.answer import Ended
 from runner.outcome import Outcome, RunState
 from runner.record import AnswerNote, HostRecord, Quote, RunRecord
@@ -453,6 +454,37 @@ def small() -> RunRecord:
 def clean() -> RunRecord:
     """A run where everything was seen and nothing was found."""
     return run(*(seen(f"app-{n:02}", diagnosis(f"app-{n:02}")) for n in range(1, 5)), case=None)
+
+
+WAIVER = Waiver(
+    check="fs-space",
+    subject={"mount": "/mnt/*"},
+    targets="tag=backup",
+    reason="Filled on purpose",
+    owner="anna",
+    expires_at=datetime(2027, 2, 1, tzinfo=UTC),
+)
+
+
+def full(host: str, mount: str, **more: Any) -> Finding:
+    """Return the finding that a filesystem is full."""
+    params: dict[str, Param] = {"used_percent": 99.1, "available_bytes": GIB}
+    return replace(finding(host, "fs-space", Severity.CRITICAL, mount=mount, params=params), **more)
+
+
+@pytest.fixture(scope="session")
+def accepted() -> RunRecord:
+    """A run where everything was seen and all that was found is waived."""
+    waived = full("nas-01", "/mnt/a", waiver=WAIVER, waived=True)
+    return run(seen("app-01", diagnosis("app-01")), seen("nas-01", diagnosis("nas-01", (waived,))), case=None)
+
+
+@pytest.fixture(scope="session")
+def partly() -> RunRecord:
+    """A run where a waiver holds for one finding and has expired for another, on hosts with thresholds of their own."""
+    found = (full("nas-01", "/mnt/a", waiver=WAIVER, waived=True), full("nas-01", "/mnt/b", waiver=WAIVER))
+    host = seen("nas-01", diagnosis("nas-01", found), thresholds={"fs-space": {"critical": 97.5}})
+    return run(host, seen("nas-02", diagnosis("nas-02", (full("nas-02", "/mnt/a"),))), case=None)
 
 
 @pytest.fixture(scope="session")
