@@ -130,15 +130,22 @@ def table(results: dict[str, Figures], count: int, start_s: float) -> str:
     return "\n".join([*rows, f"\nlongarm version, from start to end: {start_s:.2f} s"])
 
 
-def start_up_s() -> float:
-    """Return the median wall of `longarm version` over seven starts, in seconds."""
-    command = [str(Path(sys.executable).with_name("longarm")), "version"]
+def start_up_s(*arguments: str, **environ: str) -> float:
+    """Return the median wall of a longarm command over seven starts, in seconds."""
+    command = [str(Path(sys.executable).with_name("longarm")), *arguments]
     took = []
     for _ in range(7):
         begun = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=as_installed())
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**as_installed(), **environ})
         took.append(time.perf_counter() - begun)
     return statistics.median(took)
+
+
+def completion(lines: tuple[str, ...] = ("di", "diagnose w", "check show f", "run show 2", "case show C")) -> str:
+    """Return what `--help` and a Tab behind each of these lines take; the second Tab on, with the names remembered."""
+    tab = {line: start_up_s(_LONGARM_COMPLETE="bash_complete", COMP_LINE=f"longarm {line}") for line in lines}
+    figures = ", ".join(f"“{line}” {took:.2f}" for line, took in tab.items())
+    return f"longarm --help: {start_up_s('--help'):.2f} s; Tab behind {figures} s"
 
 
 def main() -> None:
@@ -178,7 +185,7 @@ def main() -> None:
         finally:
             fleets.stop(fleet)
         print(f"\n{asked.hosts} hosts, {len(json.loads(probes.read_text()))} questions, real sshd, host keys verified; medians")
-        print(table(results, asked.hosts, start_up_s()))
+        print(table(results, asked.hosts, start_up_s("version")), completion(), sep="\n")
 
 
 if __name__ == "__main__":

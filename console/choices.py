@@ -1,13 +1,17 @@
-"""What the shell completes dynamically: hosts and groups, checks, runs; silent where nothing can be read."""
+"""What the shell completes dynamically; silent where nothing can be read, and nothing heavy is imported for it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 
 from console.framework import resolve
 from inventory.errors import LongarmError
+
+_ENDS_A_PART = " ,()"
+_COMPLETED = ("site", "customer", "tag", "group")
 
 
 def _starting(names: Iterable[str], begun: str) -> list[str]:
@@ -15,36 +19,57 @@ def _starting(names: Iterable[str], begun: str) -> list[str]:
 
 
 def hosts(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
-    """Return the hosts and groups whose names begin so."""
-    from inventory.own import load_inventory
+    """Return what can go on a target expression: hosts, groups, `site=…`, `customer=…`, `tag=…`; its last part counts."""
+    from console.names import known_names
 
     try:
-        known = load_inventory(resolve(ctx).files)
+        settings = resolve(ctx)
+        known = known_names(settings.home, settings.files)
     except (LongarmError, OSError):
         return []
-    return _starting(["all", *known.hosts, *known.groups], begun)
+    part = begun[max(begun.rfind(sign) for sign in _ENDS_A_PART) + 1 :]
+    before, (key, equals, value) = begun.removesuffix(part), part.partition("=")
+    if equals:
+        fitting = [f"{key}={name}" for name in _starting(known.get(key, ()), value) if name.isprintable() and " " not in name]
+    else:
+        keys = [f"{key}=" for key in _COMPLETED if known[key]] if part else []
+        fitting = _starting(["all", *known["name"], *known["group"], *keys], part)
+    return [before + name for name in fitting]
 
 
 def checks(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
-    """Return the checks whose ids begin so."""
-    from diagnostics.library import load_library
+    """Return the checks whose ids begin so; a check is called like its file, so that none has to be read."""
+    import diagnostics
 
-    return _starting(load_library().checks, begun)
+    return _starting(_stems(diagnostics.__path__[0], "library/checks/*.yaml"), begun)
 
 
 def playbooks(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
-    """Return the playbooks whose ids begin so."""
-    from playbooks.load import shipped_playbooks
+    """Return the playbooks whose ids begin so; a playbook is called like its file."""
+    import playbooks
 
-    return _starting((playbook.id for playbook in shipped_playbooks()), begun)
+    return _starting(_stems(playbooks.__path__[0], "library/*.yaml"), begun)
+
+
+def _stems(folder: str, files: str) -> list[str]:
+    return sorted(path.stem for path in Path(folder).glob(files))
 
 
 def runs(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
     """Return the runs whose ids begin so, the latest first."""
-    from runner.desk import Desk
+    from runner.names import latest_runs
 
     try:
-        with Desk.open(resolve(ctx).home, write=False) as desk:
-            return _starting((run.run for run in desk.runs(100)), begun)
+        return _starting(latest_runs(resolve(ctx).home), begun)
+    except (LongarmError, OSError):
+        return []
+
+
+def cases(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """Return the cases whose names begin so, the latest first."""
+    from runner.names import latest_cases
+
+    try:
+        return _starting(latest_cases(resolve(ctx).home), begun)
     except (LongarmError, OSError):
         return []

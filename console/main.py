@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -49,9 +50,18 @@ def main() -> NoReturn:
     sys.exit(run(sys.argv[1:]))
 
 
+def register_shells() -> None:
+    """Let the shell that asks for completions be answered in its own way."""
+    from console.shells import register
+
+    register()
+
+
 def run(arguments: Sequence[str]) -> int:
     """Return the exit code of one command line; what goes wrong is explained on stderr."""
     speak(wanted_language(arguments))
+    if "_LONGARM_COMPLETE" in os.environ:
+        register_shells()
     try:
         return ROOT.main(list(arguments), prog_name="longarm", standalone_mode=False) or 0
     except click.exceptions.Exit as end:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from console import choices
 from console.framework import Group, argument
 from console.listing import show_list
 from console.settings import Settings
@@ -36,7 +37,11 @@ def list_(settings: Settings) -> None:
     show_list(settings.output, _CASES, case_rows(settings))
 
 
-@case.add("show", Text("Show what is attached to a case, and what still waits."), argument("ref", metavar="CASE"))
+@case.add(
+    "show",
+    Text("Show what is attached to a case, and what still waits."),
+    argument("ref", metavar="CASE", shell_complete=choices.cases),
+)
 def show(settings: Settings, ref: str) -> None:
     """Show the attachments of a case and its part of the outbox."""
     from console.cases import attachment_rows

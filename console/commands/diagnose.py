@@ -20,7 +20,7 @@ _SECONDS = click.FloatRange(min=1, max=86_400)
     "diagnose",
     Text("Ask hosts what is wrong with them, and say why."),
     argument("targets", shell_complete=choices.hosts),
-    option("--case", text=Text("Leave the report on this case."), metavar="CASE"),
+    option("--case", text=Text("Leave the report on this case."), metavar="CASE", shell_complete=choices.cases),
     option(
         "--playbook", text=Text("Selection of checks; default: standard."), metavar="NAME", shell_complete=choices.playbooks
     ),

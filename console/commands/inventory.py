@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from console import choices
 from console.framework import Group, argument
 from console.listing import as_json, show_document, show_list
 from console.settings import Settings
@@ -41,7 +42,11 @@ def check(settings: Settings) -> None:
     tell(settings, text)
 
 
-@inventory.add("list", Text("List the hosts that a target expression chooses."), argument("targets", default="all"))
+@inventory.add(
+    "list",
+    Text("List the hosts that a target expression chooses."),
+    argument("targets", default="all", shell_complete=choices.hosts),
+)
 def list_(settings: Settings, targets: str) -> None:
     """List hosts in inventory order."""
     from inventory.own import load_inventory
@@ -65,7 +70,11 @@ def host_row(host: Host) -> Mapping[str, object]:
     }
 
 
-@inventory.add("show", Text("Show all that is known of the chosen hosts, groups merged in."), argument("targets"))
+@inventory.add(
+    "show",
+    Text("Show all that is known of the chosen hosts, groups merged in."),
+    argument("targets", shell_complete=choices.hosts),
+)
 def show(settings: Settings, targets: str) -> None:
     """Show hosts with everything that their groups gave them."""
     from inventory.own import load_inventory

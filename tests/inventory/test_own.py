@@ -46,8 +46,15 @@ def told(load: Load, tmp_path: Path) -> Callable[..., list[str]]:
 
 
 def test_the_example_of_the_documentation_is_the_file_that_is_tested_here() -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "inventory.md").read_text(), re.DOTALL)
-    assert block == EXAMPLE.read_text()
+    example, waivers = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "inventory.md").read_text(), re.DOTALL)
+    assert example == EXAMPLE.read_text()
+    assert waivers.startswith("waivers:\n")
+
+
+def test_the_waiver_of_the_documentation_can_be_read(load: Callable[..., Inventory]) -> None:
+    waivers = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "inventory.md").read_text(), re.DOTALL)[1]
+    (waiver,) = load("hosts: {nas: {tags: [backup]}}\n", waivers).hosts["nas"].waivers
+    assert (waiver.owner, waiver.last_day, waiver.subject) == ("anna", "2027-01-31", {"mount": "/mnt/*"})
 
 
 def test_the_example_says_what_the_documentation_says() -> None:

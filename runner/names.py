@@ -1,0 +1,37 @@
+"""The names of the latest runs and cases, for completion: by plain SQL, since opening a desk takes half a second."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from runner.store.opening import SCHEMAS, database, schema_of
+
+_RUNS = "SELECT id FROM run ORDER BY started_at DESC, id DESC LIMIT ?"
+_CASES = """
+SELECT ref FROM (
+    SELECT ref, opened_at AS at FROM support_case
+    UNION ALL SELECT case_ref, started_at FROM run WHERE case_ref IS NOT NULL
+) GROUP BY ref ORDER BY max(at) DESC LIMIT ?
+"""
+
+
+def latest_runs(home: Path, most: int = 100) -> tuple[str, ...]:
+    """Return the ids of the latest runs, newest first; none where there is no store of this version."""
+    return _names(home, _RUNS, most)
+
+
+def latest_cases(home: Path, most: int = 100) -> tuple[str, ...]:
+    """Return the cases that had something last, newest first; none where there is no store of this version."""
+    return _names(home, _CASES, most)
+
+
+def _names(home: Path, query: str, most: int) -> tuple[str, ...]:
+    if schema_of(home) != SCHEMAS[-1]:
+        return ()
+    try:
+        with closing(sqlite3.connect(f"{database(home).as_uri()}?mode=ro", uri=True)) as connection:
+            return tuple(str(name) for (name,) in connection.execute(query, (most,)))
+    except sqlite3.Error:  # busy or broken: whoever opens it says so
+        return ()
