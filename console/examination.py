@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import locale
 import os
 import platform
+import re
 import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,14 +20,26 @@ from console.soundness import idle, refuse_unsound
 from console.words import say
 from diagnostics.library import load_library
 from inventory.errors import LongarmError, Text
+from inventory.host import Host, Transport
 from inventory.own import load_inventory
+from remote.credentials import CredentialStore
+from remote.errors import CredentialUnusable
+from remote.keyrings import keyring_in_use
 from remote.known_hosts import KnownHosts
+from remote.reach import agent_keys
+from runner.condition import condition_of
 from runner.desk import ROLES_ADVISORY, Desk
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 _LEAST_FREE = 1024**3
 _WAL_RESET_FIXED = (3, 51, 3)
 """Before it SQLite can damage a database whose write-ahead log is reset while several connections write (3.7.0 to 3.51.2)."""
+
+LEAST = {
+    "asyncssh": "2.22.0",  # 2.14.2 closed CVE-2023-46445, -46446 and -48795; our options are those of 2.22
+    "cryptography": "44.0.1",  # its wheels before carry an OpenSSL with CVE-2024-12797
+}
+"""The least versions of what guards the connections."""
 
 Row = Mapping[str, object]
 
@@ -47,9 +61,19 @@ def examine(settings: Settings) -> list[Row]:
 
 
 def versions(_: Settings) -> Row:
-    """Tell versions of what runs here."""
-    parts = [f"longarm {version('longarm')}", f"Python {platform.python_version()}", f"asyncssh {version('asyncssh')}"]
-    return row("versions", OK, ", ".join([*parts, platform.platform(terse=True)]))
+    """Tell versions of what runs here, and whether what guards the connections is new enough."""
+    parts = [f"longarm {version('longarm')}", f"Python {platform.python_version()}"]
+    parts += [f"{name} {version(name)}" for name in LEAST]
+    old = [name for name, least in LEAST.items() if _numbers(version(name)) < _numbers(least)]
+    detail = ", ".join([*parts, platform.platform(terse=True)])
+    if old:
+        wanted = ", ".join(f"{name} {LEAST[name]}" for name in old)
+        return row("versions", PROBLEM, detail, Text("known holes are open: update to at least {wanted}", wanted=wanted))
+    return row("versions", OK, detail)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(digits) for digits in re.findall(r"[0-9]+", text.partition("+")[0])[:3])
 
 
 def home(settings: Settings) -> Row:
@@ -59,7 +83,8 @@ def home(settings: Settings) -> Row:
     mode = settings.home.stat().st_mode & 0o777
     if not os.access(settings.home, os.W_OK):
         return row("home", PROBLEM, shown(settings.home), Text("make it writable for you, or choose another with --home"))
-    return row("home", OK if not mode & 0o077 else NOTE, f"{shown(settings.home)} ({mode:03o})")
+    hint = None if not mode & 0o077 else Text("chmod 700 {path}", path=shown(settings.home))
+    return row("home", OK if hint is None else NOTE, f"{shown(settings.home)} ({mode:03o})", hint)
 
 
 def space(settings: Settings) -> Row:
@@ -73,16 +98,25 @@ def space(settings: Settings) -> Row:
 
 
 def store(settings: Settings) -> Row:
-    """Open the store for reading and count the latest runs."""
-    if not settings.home.exists():
+    """Look at the store's version and lock, then open it for reading and count the latest runs."""
+    condition = condition_of(settings.home)
+    if condition.schema is None:
         return row("store", NOTE, say(Text("no runs yet")))
     with Desk.open(settings.home, write=False) as desk:
         runs, waiting = desk.runs(1000), [entry for entry in desk.outbox() if entry.state != "sent"]
+    busy = say(Text("in use right now")) if condition.in_use else say(Text("free"))
+    detail = f"{say(Text('runs: {count}', count=len(runs)))}; {say(Text('schema {schema}', schema=condition.schema))}; {busy}"
     if waiting:
-        return row(
-            "store", NOTE, say(Text("{count} reports wait for their case", count=len(waiting))), Text("longarm case deliver")
-        )
-    return row("store", OK, say(Text("runs: {count}", count=len(runs))))
+        detail += f"; {say(Text('{count} reports wait for their case', count=len(waiting)))}"
+        return row("store", NOTE, detail, Text("longarm case deliver"))
+    return row("store", OK, detail)
+
+
+def library(_: Settings) -> Row:
+    """Load the library, which proves every probe, check and cause of it."""
+    found = load_library()
+    counts = Text("{checks} checks, {probes} probes", checks=len(found.checks), probes=len(found.probes))
+    return row("library", OK, f"{say(counts)}; SHA-256 {found.digest[:12]}")
 
 
 def sqlite(_: Settings) -> Row:
@@ -111,17 +145,86 @@ def inventory(settings: Settings) -> Row:
 
 
 def known_hosts(settings: Settings) -> Row:
-    """Count the hosts whose keys are known."""
-    return row("known_hosts", OK, say(Text("{count} hosts", count=len(KnownHosts(settings.home / "known_hosts").names()))))
+    """Count the hosts whose keys are known, and those of the inventory whose are not."""
+    known = set(KnownHosts(settings.home / "known_hosts").names())
+    told = say(Text("{count} hosts", count=len(known)))
+    hosts = load_inventory(settings.files).hosts.values() if settings.has_inventory else ()
+    strangers = [host.name for host in hosts if host.transport is Transport.SSH and host.name not in known]
+    if strangers:
+        some = ", ".join(strangers[:3]) + (", …" if len(strangers) > 3 else "")
+        told += "; " + say(Text("{count} of the inventory have none: {names}", count=len(strangers), names=some))
+        return row(
+            "known_hosts", NOTE, told, Text("longarm host enrol {host}", host=strangers[0] if len(strangers) == 1 else "all")
+        )
+    return row("known_hosts", OK, told)
+
+
+def credentials(settings: Settings) -> Row:
+    """Resolve each credential that a host uses, without showing or asking for anything."""
+    hosts = load_inventory(settings.files).hosts.values() if settings.has_inventory else ()
+    used = {host.credential: host for host in hosts if host.transport is not Transport.LOCAL}
+    asked = [one.name for one in used if one and any(part and part.kind == "prompt" for part in (one.password, one.passphrase))]
+    bad = asyncio.run(_unusable([host for one, host in used.items() if not one or one.name not in asked]))
+    if bad:
+        told = "; ".join(f"{error.credential}: {say(error.text)}" for error in bad)
+        return row("credentials", PROBLEM, told, Text("see “Credentials” in docs/inventory.md, then: longarm doctor"))
+    told = say(Text("{count} can be used", count=len(used) - len(asked)))
+    if asked:
+        told += "; " + say(Text("asked for when a run begins: {names}", names=", ".join(asked)))
+    return row("credentials", OK, told)
+
+
+async def _unusable(hosts: Sequence[Host]) -> list[CredentialUnusable]:
+    store, bad = CredentialStore(), []
+    for host in hosts:
+        try:
+            await store.resolve(host)
+        except CredentialUnusable as error:
+            bad.append(error)
+    return bad
+
+
+def keyring(_: Settings) -> Row:
+    """Tell which keyring would be asked."""
+    if (name := keyring_in_use()) is not None:
+        return row("keyring", OK, name)
+    hint = Text("credentials that are kept in a keyring need one, those in files do not")
+    return row("keyring", NOTE, say(Text("none here")), hint)
 
 
 def agent(_: Settings) -> Row:
-    """Look for an SSH agent."""
+    """Ask the SSH agent how many keys it holds."""
     path = os.environ.get("SSH_AUTH_SOCK")
     if not path:
         return row("ssh-agent", NOTE, say(Text("none: keys come from files")))
-    hint = Text("SSH_AUTH_SOCK names a socket that is not there")
-    return row("ssh-agent", OK, say(Text("found"))) if Path(path).exists() else row("ssh-agent", PROBLEM, path, hint)
+    try:
+        return row("ssh-agent", OK, say(Text("keys: {count}", count=asyncio.run(agent_keys()))))
+    except OSError as error:
+        hint = Text("start it (ssh-agent), or unset SSH_AUTH_SOCK")
+        return row("ssh-agent", PROBLEM, f"{path}: {error.strerror or error}", hint)
+
+
+def completion(_: Settings) -> Row:
+    """Look whether the user's shell completes longarm's commands."""
+    shell = Path(os.environ.get("SHELL", "")).name
+    if (files := _START_FILES.get(shell)) is None:
+        return row("completion", NOTE, say(Text("no bash, zsh or fish")))
+    for file in (Path.home() / name for name in files):
+        try:
+            if "longarm" in file.read_text(errors="replace"):
+                return row("completion", OK, shown(file))
+        except OSError:
+            continue  # not there, or not ours to read
+    how = "longarm completion fish | source" if shell == "fish" else f'eval "$(longarm completion {shell})"'
+    text = Text("put into {file}: {line}", file=shown(Path.home() / files[0]), line=how)
+    return row("completion", NOTE, say(Text("not set up for {shell}", shell=shell)), text)
+
+
+_START_FILES = {
+    "bash": (".bashrc", ".bash_profile", ".profile", ".bash_completion"),
+    "zsh": (".zshrc", ".zshenv"),
+    "fish": (".config/fish/config.fish", ".config/fish/completions/longarm.fish"),
+}
 
 
 def roles(_: Settings) -> Row:
@@ -171,8 +274,12 @@ LOOKS: tuple[Callable[[Settings], Row], ...] = (
     store,
     sqlite,
     inventory,
+    library,
     known_hosts,
+    credentials,
+    keyring,
     agent,
+    completion,
     roles,
     words,
     clock,

@@ -42,7 +42,8 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Return the words before the cursor, and the one that is begun."""
-        line = os.environ["COMP_LINE"]
+        if (line := os.environ.get("COMP_LINE")) is None:  # click's own script asks, from a start-up file of another version
+            return super().get_completion_args()
         words = split_arg_string(line)[1:]
         return (words, "") if line[-1:].isspace() or not words else (words[:-1], words[-1])
 

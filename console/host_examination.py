@@ -1,0 +1,115 @@
+"""`longarm doctor --host`: the way to one host, step by step, until the first step that fails; each tells what comes next."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from console.examination import NOTE, OK, PROBLEM, Row, row
+from console.faults import exit_of
+from console.settings import Settings
+from console.wiring import connector, credential_store
+from console.words import say
+from inventory.errors import Text, UsageError
+from inventory.host import Host, Transport
+from inventory.own import load_inventory
+from remote.answer import Answer, Ended
+from remote.enrol import KNOWN, judged, offered_keys
+from remote.errors import AuthenticationRefused, HostKeyRefused, RemoteError
+from remote.event_loop import new_event_loop
+from remote.known_hosts import KnownHosts
+from remote.question import Privilege, Question
+from remote.reach import addresses, greeting
+from remote.session import Session
+
+UNSEEN = 3
+_DEADLINE_S = 30.0
+_TRUE = Question(id="doctor.true", script="true", deadline_s=5, max_bytes=100)
+_SHELL = Question(id="doctor.shell", script='echo "$SHELL $(uname -srm)"', deadline_s=5, max_bytes=500)
+_SUDO = Question(id="doctor.sudo", script="id -u", deadline_s=5, max_bytes=100, privilege=Privilege.ROOT)
+
+
+def examine_host(settings: Settings, name: str) -> tuple[list[Row], int]:
+    """Return a row for each step on the way to a host, and the exit code: that of what stopped us, else 0."""
+    selection = load_inventory(settings.files).select(name)
+    if len(selection.hosts) != 1:
+        raise UsageError(Text("one host at a time: “{name}” stands for {count}", name=name, count=len(selection.hosts)))
+    host, rows = selection.hosts[0], list[Row]()
+    with asyncio.Runner(loop_factory=new_event_loop) as loop:
+        try:
+            loop.run(_walk(rows, settings, host))
+        except RemoteError as error:
+            rows.append(row(_STEPS[len(rows)], PROBLEM, say(error.text), _next(error, host)))
+            return rows, exit_of(error)
+    return rows, UNSEEN if any(one["state"] == PROBLEM for one in rows) else 0
+
+
+_STEPS = ("name", "connection", "host key", "login", "shell", "sudo", "round trip")
+
+
+async def _walk(rows: list[Row], settings: Settings, host: Host) -> None:
+    """Add a row for each step that worked; the one that fails raises."""
+    if host.transport is Transport.LOCAL:
+        rows += [row(step, OK, say(Text("this machine"))) for step in _STEPS[:3]]
+    else:
+        rows.append(row("name", OK, f"{host.address} → {', '.join(await addresses(host))}"))
+        said = await greeting(host)
+        rows.append(row("connection", OK if said.version else NOTE, f"{said.version or '?'} ({said.connect_ms:.1f} ms)"))
+        rows.append(row("host key", OK, await _trusted_key(settings, host)))
+    credentials = credential_store(settings)
+    await asyncio.to_thread(credentials.prepare, [host])
+    async with connector(settings, credentials)(host) as session:
+        facts = session.facts
+        rows.append(row("login", OK, f"{facts.user} ({facts.credential})" if facts.credential else facts.user))
+        rows += await _inside(session)
+
+
+async def _trusted_key(settings: Settings, host: Host) -> str:
+    """Return the fingerprint of the key that is known, or raise HostKeyRefused."""
+    known, keys = KnownHosts(settings.home / "known_hosts").keys(host.name), await offered_keys(host)
+    offer = judged(host, keys, known, None)
+    if offer.state != KNOWN:
+        shown = tuple(key.fingerprint for key in offer.keys)
+        revoked = any(key.revoked and key.fingerprint in shown for key in known)
+        expected = tuple(key.fingerprint for key in known if not key.revoked)
+        raise HostKeyRefused(host.name, offered=shown, known=expected, revoked=revoked)
+    return next(key.fingerprint for key in offer.keys if key in known)
+
+
+async def _inside(session: Session) -> list[Row]:
+    """Return what the host's shell, its sudo and its distance are like."""
+    answers = await session.ask([_SHELL, _SUDO], deadline_s=_DEADLINE_S)
+    begun = time.monotonic()
+    await session.ask([_TRUE], deadline_s=_DEADLINE_S)
+    took_ms = (time.monotonic() - begun) * 1000
+    return [
+        _shell(answers[_SHELL.id]),
+        _sudo(answers[_SUDO.id]),
+        row("round trip", OK, say(Text("{ms} ms for one question", ms=round(took_ms, 1)))),
+    ]
+
+
+def _shell(answer: Answer) -> Row:
+    if answer.ended is Ended.EXITED and answer.exit_status == 0:
+        return row("shell", OK, answer.stdout.decode("utf-8", "replace").strip())
+    return row(
+        "shell", PROBLEM, answer.why or str(answer.ended), Text("the login shell must start “sh” and let it read its input")
+    )
+
+
+def _sudo(answer: Answer) -> Row:
+    if answer.ended is Ended.EXITED and answer.stdout.strip() == b"0":
+        return row("sudo", OK, say(Text("root can be had without a password")))
+    hint = Text("allow it in sudoers (NOPASSWD), or go without what needs root")
+    return row("sudo", NOTE, answer.denied or answer.why or str(answer.ended), hint)
+
+
+def _next(error: RemoteError, host: Host) -> Text:
+    """Return what to do about the step that failed."""
+    if isinstance(error, HostKeyRefused) and error.known and not error.revoked:
+        return Text("find out who changed it, then: longarm host enrol --replace {host}", host=host.name)
+    if error.hint is not None:
+        return error.hint
+    if isinstance(error, AuthenticationRefused):
+        return Text("compare its credential in the inventory with the accounts of the host")
+    return Text("compare address and port in the inventory: {address}", address=f"{host.address}:{host.port or 22}")

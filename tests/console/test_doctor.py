@@ -1,0 +1,140 @@
+"""The doctor: what is wrong with this installation, or with the way to one host, and what to do about each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console import examination
+from console.examination import LOOKS, examine
+from console.settings import Settings
+from tests.console.conftest import Console
+
+HOSTS = """\
+credentials:
+  good: {user: u, key: KEY}
+  gone: {user: u, key: /nowhere/id}
+  asked: {user: u, password: {prompt: the password}}
+  word: {user: u, password: {env: LONGARM_TEST_WORD}}
+hosts:
+"""
+
+
+def row(console: Console, what: str, **more: Any) -> Mapping[str, str]:
+    done = console("doctor", "--json", **more)
+    found: dict[str, Mapping[str, str]] = {one["what"]: one for one in done.json()}
+    assert done.code == (7 if any(one["state"] == "problem" for one in found.values()) else 0)
+    return found[what]
+
+
+def test_credentials_are_resolved_and_never_shown_or_asked_for(console: Console) -> None:
+    console.inventory(HOSTS + "  a: {credential: gone}\n  b: {credential: asked}\n  c: {credential: word}\n")
+    done = console("doctor", "--json", environ={"LONGARM_TEST_WORD": "hunter2-very-secret"})
+    (found,) = (one for one in done.json() if one["what"] == "credentials")
+    assert (done.code, found["state"]) == (7, "problem")
+    assert found["detail"] == "gone: credential gone cannot be used: /nowhere/id: No such file or directory"
+    assert "hunter2" not in done.out + done.err
+    console.inventory(HOSTS + "  b: {credential: asked}\n  c: {credential: word}\n")
+    found = row(console, "credentials", environ={"LONGARM_TEST_WORD": "hunter2-very-secret"})
+    assert (found["state"], found["detail"]) == ("ok", "1 can be used; asked for when a run begins: asked")
+
+
+def test_hosts_without_a_key_are_named_with_the_next_command(console: Console) -> None:
+    console.inventory("hosts: {a: {}, b: {transport: local}}\n")
+    found = row(console, "known_hosts", environ={"SSH_AUTH_SOCK": ""})
+    assert (found["state"], found["next"]) == ("note", "longarm host enrol a")
+    assert found["detail"] == "0 hosts; 1 of the inventory have none: a"
+
+
+@pytest.mark.parametrize("path", ["/nowhere/agent", "/dev/null"])
+def test_an_agent_that_is_gone_is_a_problem(console: Console, path: str) -> None:
+    found = row(console, "ssh-agent", environ={"SSH_AUTH_SOCK": path})
+    assert (found["state"], found["next"]) == ("problem", "start it (ssh-agent), or unset SSH_AUTH_SOCK")
+    assert path in found["detail"]
+
+
+def test_a_home_that_others_may_read_is_told_and_one_they_may_write_is_refused(console: Console) -> None:
+    console.home.mkdir(mode=0o755)
+    assert (row(console, "home")["state"], row(console, "home")["next"]) == ("note", "chmod 700 ~/home")
+    console.home.chmod(0o777)
+    done = console("doctor")
+    assert (done.code, done.out) == (7, "")
+    assert f"chmod o-w {console.home}" in done.err
+
+
+def test_a_broken_store_and_a_broken_inventory_are_problems_with_their_place(console: Console) -> None:
+    path = console.inventory("hosts: {a: {prot: 22}}\n")
+    found = row(console, "inventory")
+    assert (found["state"], found["detail"].partition(" ")[0]) == ("problem", f"{path}:1:13:")
+    (console.home / "longarm.db").write_bytes(b"no database at all")
+    assert row(console, "store")["state"] == "problem"
+
+
+def test_a_store_tells_its_schema_and_whether_it_is_in_use(practice: Callable[..., Console]) -> None:
+    console = practice("--hosts", "1")
+    console("diagnose", "all", "--check", "fs-space", "-q")
+    assert row(console, "store")["detail"] == "runs: 1; schema 0001; free"
+
+
+def test_completion_is_looked_for_in_the_start_files(console: Console) -> None:
+    assert row(console, "completion", environ={"SHELL": "/bin/zsh"})["next"] == (
+        'put into ~/.zshrc: eval "$(longarm completion zsh)"'
+    )
+    (console.home.parent / ".zshrc").write_text('eval "$(longarm completion zsh)"\n')
+    assert row(console, "completion", environ={"SHELL": "/bin/zsh"})["state"] == "ok"
+    assert row(console, "completion", environ={"SHELL": "/bin/tcsh"})["detail"] == "no bash, zsh or fish"
+
+
+def test_a_library_with_known_holes_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"asyncssh": "2.14.1", "cryptography": "44.0.1", "longarm": "0.1.0"}
+    monkeypatch.setattr(examination, "version", versions.__getitem__)
+    found = examination.versions(Settings(home=tmp_path))
+    assert (found["state"], found["next"]) == ("problem", "known holes are open: update to at least asyncssh 2.22.0")
+
+
+def test_every_look_gives_its_row(tmp_path: Path) -> None:
+    rows = examine(Settings(home=tmp_path / "home"))
+    assert len(rows) == len(LOOKS) == len({one["what"] for one in rows})
+    assert all(one["state"] != "problem" or one["next"] for one in rows)
+
+
+def way(console: Console, host: str) -> tuple[int, dict[str, Mapping[str, str]]]:
+    done = console("doctor", "--host", host, "--json")
+    return done.code, {one["what"]: one for one in done.json()}
+
+
+def test_the_way_to_this_machine(console: Console) -> None:
+    console.inventory("hosts: {here: {transport: local}}\n")
+    code, rows = way(console, "here")
+    assert code == 0
+    assert list(rows) == ["name", "connection", "host key", "login", "shell", "sudo", "round trip"]
+    assert rows["shell"]["state"] == "ok" and os.uname().release in rows["shell"]["detail"]
+
+
+def test_the_way_ends_at_the_first_step_that_fails(practice: Callable[..., Console]) -> None:
+    console = practice()
+    found = {one["host"]: one for one in console("inventory", "list", "--json").json()}
+    code, rows = way(console, "lab-edge-01")
+    assert (code, list(rows)) == (4, ["name", "connection", "host key"])
+    assert rows["host key"]["next"] == "find out who changed it, then: longarm host enrol --replace lab-edge-01"
+    (console.home / "known_hosts").write_text("")
+    assert way(console, "lab-edge-01")[1]["host key"]["next"] == "longarm host enrol lab-edge-01"
+    code, rows = way(console, "lab-backup-01")
+    assert (code, list(rows)) == (3, ["name", "connection"])
+    assert rows["connection"]["next"] == f"compare address and port in the inventory: {found['lab-backup-01']['address']}"
+    console("host", "enrol", "lab-web-01", "--yes")
+    _, rows = way(console, "lab-web-01")
+    assert rows["login"] == {"what": "login", "state": "ok", "detail": "trainee (lab)", "next": ""}
+    assert rows["round trip"]["state"] == "ok"
+
+
+def test_a_name_that_is_not_known_is_said(console: Console) -> None:
+    console.inventory("hosts: {a: {address: no-such-host.invalid}, b: {}}\n")
+    code, rows = way(console, "a")
+    assert (code, rows["name"]["state"]) == (3, "problem")
+    several = console("doctor", "--host", "all")
+    assert (several.code, "one host at a time: “all” stands for 2" in several.err) == (2, True)
