@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from console.words import speak
+
 LONGARM = str(Path(sys.executable).with_name("longarm"))
 
 
@@ -75,6 +77,12 @@ class Console:
         path = self.home / "inventory.yaml"
         path.write_text(text)
         return path
+
+
+@pytest.fixture(autouse=True)
+def in_english() -> None:
+    """Let nobody hear the language that an earlier test in this process spoke."""
+    speak("en")
 
 
 @pytest.fixture
