@@ -58,7 +58,7 @@ def writable(path: Path | None) -> Path | None:
     """Return `path`, which can be written; UsageError before a run that would end without its answers."""
     if path is not None:
         try:
-            path.touch()
+            path.open("ab").close()
         except OSError as error:
             raise UsageError(Text("{path} cannot be written: {reason}", path=str(path), reason=error.strerror)) from error
     return path

@@ -15,6 +15,7 @@ from diagnostics.library import Library, load_library
 from diagnostics.probe import Probe
 from inventory.errors import Text, UsageError
 from inventory.fields import did_you_mean
+from inventory.names import BadName, label
 from inventory.own import load_inventory
 from playbooks.load import find_playbook
 from playbooks.model import DEFAULT_PLAYBOOK, Playbook
@@ -54,7 +55,7 @@ def diagnose_hosts(settings: Settings, targets: str, wishes: Wishes) -> int:
         playbook=playbook,
         library=library,
         checks=chosen_checks(wishes, playbook, library),
-        case=wishes.case,
+        case=case_named(wishes.case),
         actor=getpass.getuser(),
         concurrency=wishes.concurrency,
         host_deadline_s=wishes.deadline,
@@ -99,6 +100,14 @@ def chosen_checks(wishes: Wishes, playbook: Playbook, library: Library) -> tuple
                 Text("no such check: {check}", check=check), did_you_mean(check, library.checks) or Text("longarm check list")
             )
     return tuple(dict.fromkeys(wishes.check)) or playbook.checks
+
+
+def case_named(name: str | None) -> str | None:
+    """Return the name of a case, which stands in lines and in names of files; UsageError for one that cannot."""
+    try:
+        return None if name is None else label(name)
+    except BadName as error:
+        raise UsageError(Text("--case: {reason}", reason=error.text), error.hint) from error
 
 
 def extra_probes(wishes: Wishes) -> tuple[Probe, ...]:

@@ -82,6 +82,8 @@ def usage_text(error: click.UsageError) -> Text:
     if isinstance(error, click.NoSuchOption):
         text = Text("no such option: {name}", name=error.option_name)
         return Text("{problem}; did you mean {nearest}?", problem=text, nearest=nearest) if nearest else text
+    if isinstance(error, click.BadOptionUsage) and "requires" in error.message:
+        return Text("{name} needs a value", name=error.option_name)
     if isinstance(error, click.MissingParameter) and error.param is not None:
         return Text("{name} is missing", name=error.param.make_metavar(error.ctx or click.Context(click.Command(None))))
     if isinstance(error, click.BadParameter) and error.param is not None:

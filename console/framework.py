@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -33,6 +34,17 @@ class Option(click.Option):
         """Return the option's line in `--help`."""
         self.help = say(self.text)
         return super().get_help_record(ctx)
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds within its bounds; `nan`, which is within all bounds, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the seconds, or raise click's BadParameter."""
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return seconds
 
 
 def option(*names: str, text: Text, **rest: Any) -> click.Parameter:
@@ -78,6 +90,14 @@ class _Speaking:
     """What commands and groups share: help in the user's language, the common options in a section of their own."""
 
     text: Text
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Return what is left of the arguments; what is wrong with them is told as a mistake of this command."""
+        try:
+            return cast("click.Command", super()).parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
 
     def write_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the whole help page."""

@@ -16,7 +16,7 @@ from console.framework import Group, option
 from console.table import COMMANDS
 from console.terminal import complain, write
 from console.words import speak, wanted_language
-from inventory.errors import LongarmError, Text
+from inventory.errors import LongarmError, Text, UsageError
 from inventory.version import VERSION
 
 ROOT = Group("longarm", Text("Find out from a distance what is wrong with machines, without agents."), COMMANDS)
@@ -63,6 +63,8 @@ def run(arguments: Sequence[str]) -> int:
     if "_LONGARM_COMPLETE" in os.environ:
         register_shells()
     try:
+        if any("\0" in argument for argument in arguments):
+            raise UsageError(Text("an argument contains the character NUL"), Text("{path} --help", path="longarm"))
         return ROOT.main(list(arguments), prog_name="longarm", standalone_mode=False) or 0
     except click.exceptions.Exit as end:
         return end.exit_code

@@ -23,6 +23,8 @@ from remote.question import Privilege, Question
 
 LINES: Shape = {"lines": [{"text": "str", "at": "at"}]}
 MAX_PATTERN = 500
+MAX_DEADLINE_S = 3600
+MAX_BYTES = 64 * 1024 * 1024
 _PAIR = re.compile(r"\s*([^=:\s][^=:]*?)\s*[=:]\s*(.*?)\s*")
 
 
@@ -56,6 +58,10 @@ def _read_probe(node: Node, problems: list[Problem]) -> Probe | None:
     script = fields.text("script", required=True)
     deadline = fields.duration("deadline")
     max_bytes = fields.size("max_bytes")
+    for key, value, most in (("deadline", deadline, MAX_DEADLINE_S), ("max_bytes", max_bytes, MAX_BYTES)):
+        if value is not None and not 0 < value <= most:
+            text = Text("“{key}” is more than 0 and at most {most}", key=key, most="1h" if key == "deadline" else "64 MiB")
+            fields.problem(fields.place(key), text)
     privilege = fields.one_of("privilege", list(Privilege)) or Privilege.USER
     statuses = _statuses(fields)
     redact = tuple(_redactions(fields))

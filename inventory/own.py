@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -25,9 +26,9 @@ def load_inventory(paths: Iterable[Path]) -> Inventory:
 def _load(paths: Iterable[Path]) -> Inventory:
     drafts = Drafts()
     broken: list[InvalidFile] = []
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for path in _files(paths):
-        if (real := path.resolve()) in seen:
+        if (real := os.path.realpath(path)) in seen:
             continue
         seen.add(real)
         try:
@@ -41,9 +42,17 @@ def _load(paths: Iterable[Path]) -> Inventory:
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
-        if path.is_dir():
+        if _is_folder(path):
             yield from sorted(
                 file for file in path.iterdir() if file.suffix in (".yaml", ".yml") and not file.name.startswith(".")
             )
         else:
             yield path
+
+
+def _is_folder(path: Path) -> bool:
+    """Tell whether a path is a folder; one that cannot be looked at is none, and is told as a file that cannot be read."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

@@ -273,6 +273,8 @@ class Desk:
         )
 
     def _whole(self, part: str) -> WholeRun:
+        if not part.isascii():  # no id is, and bytes that are no UTF-8 cannot even be asked for
+            raise NoSuchRun(part)
         ids = self._store.run_ids(part) if part else ()
         whole = self._store.run(ids[0] if len(ids) == 1 else part)
         if whole is None:

@@ -85,13 +85,18 @@ async def run_host(host: Host, job: Job[T], connect: Connect, *, deadline_s: flo
         async with asyncio.timeout_at(over) as limit, connect(host) as session:
             limit.reschedule(over + GRACE_S)
             value = await job(session, max(over - now(), 0.001))
-            done.append(HostRun(host=host, started_at=started_at, ended_at=clock(), value=value))
+            done.append(HostRun(host=host, started_at=started_at, ended_at=_not_before(started_at, clock()), value=value))
             limit.reschedule(now() + LEAVING_S)
     except Exception as error:  # noqa: BLE001 - a fault of ours: shown as such, and the run goes on
         if not done:
-            return _without_value(host, error, started_at, clock(), deadline_s)
+            return _without_value(host, error, started_at, _not_before(started_at, clock()), deadline_s)
         _log.warning("leaving host %s failed, its answers stand", host.name, exc_info=error)
     return done[0]
+
+
+def _not_before(began: datetime, now: datetime) -> datetime:
+    """Return the time of an end: where the clock was stepped back meanwhile, nothing took less than no time."""
+    return max(began, now)
 
 
 def _without_value(host: Host, error: Exception, started_at: datetime, ended_at: datetime, deadline_s: float) -> HostRun[T]:

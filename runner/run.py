@@ -91,7 +91,8 @@ class DiagnosticRun:
         await asyncio.shield(asyncio.wrap_future(self._store.write(change, blobs)))
 
     def _end(self, state: RunState) -> EndRun:
-        now, ended = self._plan.diagnosing.clock(), state is RunState.ENDED
+        now = max(self._plan.begin.run.started_at, self._plan.diagnosing.clock())  # a clock may be stepped back
+        ended = state is RunState.ENDED
         return EndRun(
             run=self.id,
             state=state,

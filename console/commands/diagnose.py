@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from console import choices
-from console.framework import argument, command, option
+from console.framework import Seconds, argument, command, option
 from console.settings import Settings
 from inventory.errors import Text
 from runner.outcome import FailOn
 
 _FILE = click.Path(path_type=Path)
-_SECONDS = click.FloatRange(min=1, max=86_400)
+_SECONDS = Seconds(min=1, max=86_400)
 
 
 @command(

@@ -32,7 +32,7 @@ _COLUMNS = {
 @run.add(
     "list",
     Text("List the latest runs, newest first."),
-    option("--limit", text=Text("At most so many; default: 20."), metavar="N", type=click.IntRange(1), default=20),
+    option("--limit", text=Text("At most so many; default: 20."), metavar="N", type=click.IntRange(1, 1_000_000), default=20),
 )
 def list_(settings: Settings, limit: int) -> None:
     """List runs."""
