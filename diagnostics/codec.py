@@ -24,8 +24,7 @@ from inventory.errors import LongarmError, Text
 T = TypeVar("T")
 _SCALARS = (str, int, float, bool, type(None))
 
-Reader: TypeAlias = Callable[[Any, str], Any]
-"""Of the plain value, and its path for a complaint."""
+Reader: TypeAlias = Callable[[Any], Any]
 
 
 class NotReadable(LongarmError):
@@ -48,7 +47,15 @@ class FormatTooNew(LongarmError):
 
 
 class _Misfit(Exception):
-    pass
+    """A value that is not of its declared type; the way to it is told on the way out: what fits pays nothing."""
+
+    def __init__(self, words: str, way: str = "") -> None:
+        self.words, self.way = words, way
+        super().__init__(f"{way.removeprefix('.')}: {words}")
+
+    def under(self, name: str) -> _Misfit:
+        """Return it as seen from one level up."""
+        return _Misfit(self.words, f"{name}{self.way}")
 
 
 def encode(format_name: str, **parts: object) -> bytes:
@@ -66,10 +73,17 @@ def decode(format_name: str, data: bytes, **parts: type[Any]) -> tuple[Any, ...]
         raise NotReadable(format_name, str(error)) from None
     _check_format(format_name, document)
     try:
-        _check_names(document, {*parts, "format"}, "document")
-        return tuple(from_plain(kind, document.get(name), name) for name, kind in parts.items())
+        _check_names(document, {*parts, "format"})
+        return tuple(_part(name, kind, document.get(name)) for name, kind in parts.items())
     except (_Misfit, ValueError, RecursionError, OverflowError) as misfit:
         raise NotReadable(format_name, str(misfit)) from None
+
+
+def _part(name: str, kind: Any, value: Any) -> Any:
+    try:
+        return from_plain(kind, value)
+    except _Misfit as misfit:
+        raise misfit.under(name) from None
 
 
 def _no_constant(name: str) -> None:
@@ -120,9 +134,9 @@ def _plain_bytes(value: bytes) -> dict[str, str]:
         return {"base64": base64.b64encode(value).decode()}
 
 
-def from_plain(kind: Any, value: Any, path: str = "") -> Any:
+def from_plain(kind: Any, value: Any) -> Any:
     """Return the value of a declared type that JSON holds; raise where it does not fit."""
-    return _reader(kind)(value, path)
+    return _reader(kind)(value)
 
 
 @functools.cache
@@ -138,32 +152,43 @@ def _reader(kind: Any) -> Reader:
     if is_dataclass(kind):
         return _dataclass(kind)
     if kind is bytes:
-        return lambda value, path: _bytes(_is(dict, value, path), path)
+        return lambda value: _bytes(_is(dict, value))
     if kind is datetime:
-        return lambda value, path: _time(_is(str, value, path), path)
+        return lambda value: _time(_is(str, value))
     if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return lambda value, path: kind(_is(str, value, path))
-    return lambda value, path: _is(kind, value, path)
+        return lambda value: kind(_is(str, value))
+    return lambda value: _is(kind, value)
 
 
-def _is(kind: Any, value: Any, path: str) -> Any:
+def _is(kind: Any, value: Any) -> Any:
     if type(value) is kind or (kind is float and type(value) is int) or kind is Any:
         return value
-    raise _Misfit(f"{path}: {kind} is expected, not {type(value).__name__}")
+    raise _Misfit(f"{kind} is expected, not {type(value).__name__}")
 
 
 def _tuple(item: Any) -> Reader:
-    def read(value: Any, path: str) -> Any:
-        reader = _reader(item)
-        return tuple(reader(one, f"{path}[{at}]") for at, one in enumerate(_is(list, value, path)))
+    def read(value: Any) -> Any:
+        reader, at = _reader(item), 0
+        items = []
+        try:
+            for at, one in enumerate(_is(list, value)):  # noqa: B007 (told where it fails)
+                items.append(reader(one))
+        except _Misfit as misfit:
+            raise misfit.under(f"[{at}]") from None
+        return tuple(items)
 
     return read
 
 
 def _mapping(below: Any) -> Reader:
-    def read(value: Any, path: str) -> Any:
-        reader = _reader(below)
-        return {name: reader(item, f"{path}.{name}") for name, item in _is(dict, value, path).items()}
+    def read(value: Any) -> Any:
+        reader, given = _reader(below), {}
+        for name, item in _is(dict, value).items():
+            try:
+                given[name] = reader(item)
+            except _Misfit as misfit:
+                raise misfit.under(f".{name}") from None
+        return given
 
     return read
 
@@ -172,19 +197,19 @@ def _one_of(kinds: tuple[Any, ...]) -> Reader:
     scalars = frozenset(kind for kind in kinds if kind in _SCALARS)
     first = next((kind for kind in kinds if kind not in _SCALARS), None)
 
-    def read(value: Any, path: str) -> Any:
+    def read(value: Any) -> Any:
         if type(value) in scalars:
             return value
         if first is not None and value is not None:
-            return _reader(first)(value, path)
-        raise _Misfit(f"{path}: {type(value).__name__} is not expected")
+            return _reader(first)(value)
+        raise _Misfit(f"{type(value).__name__} is not expected")
 
     return read
 
 
-def _check_names(found: Iterable[str], known: Collection[str], path: str) -> None:
+def _check_names(found: Iterable[str], known: Collection[str]) -> None:
     if unknown := [name for name in found if name not in known]:
-        raise _Misfit(f"{path}: unknown names: {', '.join(sorted(unknown))}")
+        raise _Misfit(f"unknown names: {', '.join(sorted(unknown))}")
 
 
 def _dataclass(kind: Any) -> Reader:
@@ -192,30 +217,35 @@ def _dataclass(kind: Any) -> Reader:
     readers = {field.name: _reader(hints[field.name]) for field in fields(kind)}
     required = [field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING]
 
-    def read(value: Any, path: str) -> Any:
-        _check_names(_is(dict, value, path), readers, path)
-        given = {name: readers[name](item, f"{path}.{name}") for name, item in value.items()}
+    def read(value: Any) -> Any:
+        _check_names(_is(dict, value), readers)
+        given = {}
+        for name, item in value.items():
+            try:
+                given[name] = readers[name](item)
+            except _Misfit as misfit:
+                raise misfit.under(f".{name}") from None
         for name in required:
             if name not in given:
-                raise _Misfit(f"{path}: {name} is missing")
+                raise _Misfit(f"{name} is missing")
         return kind(**given)
 
     return read
 
 
-def _bytes(value: dict[str, Any], path: str) -> bytes:
+def _bytes(value: dict[str, Any]) -> bytes:
     if set(value) == {"text"} and isinstance(value["text"], str):
         return value["text"].encode()
     if set(value) == {"base64"} and isinstance(value["base64"], str):
         try:
             return base64.b64decode(value["base64"], validate=True)
         except binascii.Error as error:
-            raise _Misfit(f"{path}: {error}") from None
-    raise _Misfit(f"{path}: text or base64 is expected")
+            raise _Misfit(str(error)) from None
+    raise _Misfit("text or base64 is expected")
 
 
-def _time(value: str, path: str) -> datetime:
+def _time(value: str) -> datetime:
     time = datetime.fromisoformat(value)
     if time.tzinfo is None:
-        raise _Misfit(f"{path}: a time without zone")
+        raise _Misfit("a time without zone")
     return time.astimezone(UTC)
