@@ -69,14 +69,16 @@ def watched(fleet: Fleet) -> Watched:
         sampler = threading.Thread(target=sample)
         sampler.start()
         assert process.stderr
-        for line in process.stderr:
-            if match := _BEGUN.match(line):
-                seen.run, seen.idle_mib = match[1], rss_mib(process.pid)
-            elif match := _PROGRESS.match(line):
-                seen.rss_mib[int(match[1])] = rss_mib(process.pid)
-        seen.status = process.wait()
-        ended.set()
-        sampler.join()
+        try:
+            for line in process.stderr:
+                if match := _BEGUN.match(line):
+                    seen.run, seen.idle_mib = match[1], rss_mib(process.pid)
+                elif match := _PROGRESS.match(line):
+                    seen.rss_mib[int(match[1])] = rss_mib(process.pid)
+            seen.status = process.wait()
+        finally:
+            ended.set()
+            sampler.join()
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     seen.wall_s = time.monotonic() - begun
     seen.cpu_s = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
