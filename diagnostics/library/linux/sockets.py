@@ -86,7 +86,9 @@ def _listener(protocol: str, port: int, places: list[tuple[str, int]]) -> dict[s
 
 def _bound(source: Source) -> Iterator[tuple[str, str, int, int]]:
     """Yield protocol, address, port and line of each row that waits for others."""
-    protocol = source.name.rstrip("6")
+    protocol = source.name.removesuffix("6")
+    if protocol not in _STATES:
+        raise ParseError(source.question, f"source {source.name}".encode())
     for line in source.lines:
         if _HEAD.fullmatch(line.data):
             continue
