@@ -77,6 +77,7 @@ def probe_document(name: str) -> Mapping[str, object]:
         "max_bytes": question.max_bytes,
         "ok_statuses": sorted(question.ok_statuses),
         "shape": probe.shape,
+        **({"script_at_first": probe.first.script} if probe.first else {}),
         "script": question.script,
     }
 

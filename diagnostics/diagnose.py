@@ -23,7 +23,7 @@ def diagnose(evidence: Evidence, context: Context, library: Library) -> Diagnosi
     """Return what the evidence of one host shows: exactly one result for each check that was asked for, and why."""
     checks = [library.checks[name] for name in context.checks]
     needed = dict.fromkeys(probe for check in checks for probe in check.needs if evidence.platform in check.platforms)
-    found = {name: facts_of(library.probes[name], evidence.answers.get(name)) for name in needed}
+    found = {name: facts_of(library.probes[name], evidence.answers) for name in needed}
     results = tuple(with_waivers(result_of(check, evidence, context, found), context) for check in checks)
     assert [result.check for result in results] == list(context.checks)
     links, unchecked = explain(results, library.causes, fact_tree(found))

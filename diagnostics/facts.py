@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe, SourceFailed
 from diagnostics.verdict import Reason, Why
 from remote.answer import Answer, Ended
+from remote.question import Question
 
 Found: TypeAlias = "Facts | Why"
 """What one probe gave: facts, or why there are none."""
@@ -17,15 +18,15 @@ FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeErro
 """What a faulty parser raises: it costs the checks of its own probe, not the other checks of the host."""
 
 
-def facts_of(probe: Probe, answer: Answer | None) -> Found:
-    """Return the facts that a probe draws from its answer, or why there are none; only a declared exit is parsed."""
-    if why := unusable(probe, answer):
-        return why
-    assert answer is not None
+def facts_of(probe: Probe, answers: Mapping[str, Answer]) -> Found:
+    """Return the facts that a probe draws from its answers, or why there are none; only a declared exit is parsed."""
+    for question in probe.questions:
+        if why := unusable(question, answers.get(question.id)):
+            return why
     if probe.parse is None:
         return {}
     try:
-        return probe.parse(answer)
+        return probe.parse(*(answers[question.id] for question in probe.questions))
     except NothingThere as absent:
         return Why(reason=Reason.NOTHING_THERE, question=probe.id, detail=absent.what)
     except SourceFailed as failed:
@@ -38,18 +39,18 @@ def facts_of(probe: Probe, answer: Answer | None) -> Found:
         return Why(reason=Reason.NOT_UNDERSTOOD, question=probe.id, detail=detail)
 
 
-def unusable(probe: Probe, answer: Answer | None) -> Why | None:
+def unusable(question: Question, answer: Answer | None) -> Why | None:
     """Return why an answer cannot be parsed; None where it exited with a status that the question declares."""
     if answer is None:
-        return Why(reason=Reason.NOT_RUN, question=probe.id, detail="not asked")
+        return Why(reason=Reason.NOT_RUN, question=question.id, detail="not asked")
     if answer.ended is not Ended.EXITED:
-        return Why(reason=_HOW[answer.ended], question=probe.id, detail=answer.why)
-    if answer.exit_status not in probe.question.ok_statuses:
+        return Why(reason=_HOW[answer.ended], question=question.id, detail=answer.why)
+    if answer.exit_status not in question.ok_statuses:
         said = answer.stderr.strip()[:200].decode("utf-8", "backslashreplace")
         status = "none" if answer.exit_status is None else str(answer.exit_status)
-        return Why(reason=Reason.STATUS, question=probe.id, detail=f"{status}: {said}" if said else status)
+        return Why(reason=Reason.STATUS, question=question.id, detail=f"{status}: {said}" if said else status)
     if answer.stdout_cut:
-        return Why(reason=Reason.CAPPED, question=probe.id, detail=answer.why)
+        return Why(reason=Reason.CAPPED, question=question.id, detail=answer.why)
     return None
 
 

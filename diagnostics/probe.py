@@ -1,4 +1,4 @@
-"""A probe: a question, how its answer is redacted before it is kept, and a pure parser of what was kept."""
+"""A probe: a question (or two samples of one source), how its answer is redacted, and a pure parser of what was kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from inventory.errors import LongarmError, Text
-from remote.answer import Answer
 from remote.question import Question
 
 Facts: TypeAlias = Mapping[str, Any]
@@ -48,18 +47,35 @@ class Redaction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A question and the pure function that turns its kept answer into facts."""
+    """What is asked and the pure function that turns what was kept of it into facts."""
 
     question: Question
-    parse: Callable[[Answer], Facts] | None
-    """None: the answer is kept as evidence and no facts are drawn from it."""
+    parse: Callable[..., Facts] | None
+    """Takes the kept answer; with `first`, the answer to that and then the one to `question`.
+
+    None: the answer is kept as evidence and no facts are drawn from it.
+    """
     shape: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Names to types and units, nested: {"mounts": [{"mount": "str", "used_percent": "float percent", "at": "at"}]}."""
+    first: Question | None = None
+    """What makes the probe a pair of samples: asked before everything else, as `question` then is asked after it.
+
+    What grew between the two is a rate, at no time beyond that of the questions in between.
+    """
     redact: tuple[Redaction, ...] = ()
     platforms: tuple[str, ...] = ("linux",)
     summary: str = ""
+
+    def __post_init__(self) -> None:
+        if self.first and (self.first.id, self.first.max_bytes) != (f"{self.id}.first", self.question.max_bytes):
+            raise ValueError(f"{self.id}: its first sample is {self.id}.first, and capped alike")
 
     @property
     def id(self) -> str:
         """Return the question's id, such as `fs.stat`; in expressions `facts.fs_stat`."""
         return self.question.id
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """Return what it asks, in the order in which `parse` takes the answers."""
+        return (self.question,) if self.first is None else (self.first, self.question)

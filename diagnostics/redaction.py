@@ -14,7 +14,8 @@ from remote.bundle.kept import TAIL_BYTES
 
 def redact(answers: Mapping[str, Answer], probes: Mapping[str, Probe], *, masker: Masker = MASKER) -> dict[str, Answer]:
     """Return the answers as they may be kept: each probe's own rules, then every secret that is known."""
-    return {name: redacted(answer, probes.get(name), masker) for name, answer in answers.items()}
+    asking = {question.id: probe for probe in probes.values() for question in probe.questions}
+    return {name: redacted(answer, asking.get(name), masker) for name, answer in answers.items()}
 
 
 def redacted(answer: Answer, probe: Probe | None, masker: Masker = MASKER) -> Answer:

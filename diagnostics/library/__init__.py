@@ -74,7 +74,8 @@ class Library:
     ) -> tuple[Question, ...]:
         """Return the questions that these checks need on a host, each once, with its expectations filled in.
 
-        A check that expects what the inventory does not declare is not applicable, and asks nothing.
+        A check that expects what the inventory does not declare is not applicable, and asks nothing. What is sampled
+        twice is asked before and after everything else.
         """
         chosen = [self.check(name) for name in checks]
         asking = [
@@ -82,11 +83,20 @@ class Library:
         ]
         needed = dict.fromkeys(probe for check in asking for probe in check.needs)
         probes = [*(self.probes[name] for name in needed), *(probe for probe in extra if probe.id not in needed)]
-        return tuple(with_expectations(probe.question, expect) for probe in probes if platform in probe.platforms)
+        return tuple(with_expectations(question, expect) for question in in_order(probes, platform))
 
     def threshold_problems(self, overrides: Mapping[str, Mapping[str, Param]]) -> Iterator[Text]:
         """Yield what is wrong with overrides of thresholds (`diagnostics.thresholds`)."""
         yield from (wrong.text for wrong in threshold_problems(overrides, self.checks))
+
+
+def in_order(probes: Iterable[Probe], platform: str) -> tuple[Question, ...]:
+    """Return what these probes ask on a platform: first samples, then what is asked once, then second samples."""
+    asking = [probe for probe in probes if platform in probe.platforms]
+    once = [probe.question for probe in asking if probe.first is None]
+    first = [probe.first for probe in asking if probe.first is not None]
+    second = [probe.question for probe in asking if probe.first is not None]
+    return (*first, *once, *second)
 
 
 def with_expectations(question: Question, expect: Expectations) -> Question:

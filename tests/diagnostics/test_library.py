@@ -1,5 +1,6 @@
 """The library: questions for a host, words for a run, tests that checks bring along."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,16 @@ from diagnostics.check_files import read_check
 from diagnostics.check_tests import NoSuchCapture, load_capture, run_check_tests
 from diagnostics.context import Context
 from diagnostics.evidence import Evidence
+from diagnostics.facts import facts_of
 from diagnostics.formats import encode_evidence
 from diagnostics.library import Library, UnknownCheck, digest_of, load_library, with_expectations
-from diagnostics.probe import Probe
+from diagnostics.probe import Probe, Redaction
+from diagnostics.redaction import redact
+from diagnostics.verdict import Reason, Why
 from inventory.documents import parse_document
 from inventory.host import Expectations
 from remote.answer import Ended, answered
-from remote.question import Question
+from remote.question import Privilege, Question
 
 NONE = Expectations()
 
@@ -143,3 +147,36 @@ def test_a_capture_says_how_a_question_ended(tmp_path: Path) -> None:
     (tmp_path / "q.status").write_text("lost")
     answer = load_capture(tmp_path)[0].answers["q"]
     assert (answer.ended, answer.exit_status) == (Ended.LOST, None)
+
+
+SAMPLED = Probe(
+    question=Question(id="cpu.twice", script="later", privilege=Privilege.PREFER_ROOT),
+    first=Question(id="cpu.twice.first", script="before"),
+    parse=lambda first, last: {"grown": len(last.stdout) - len(first.stdout)},
+    shape={"grown": "int"},
+    redact=(Redaction(pattern=re.compile(b"key=(?P<secret>.+)")),),
+)
+
+
+def test_what_is_sampled_twice_is_asked_before_and_after_everything_else(library: Library) -> None:
+    sampling = replace(library, probes={"cpu.twice": SAMPLED, **library.probes})
+    asked = sampling.questions(["disk-full", "disk-none"], "linux", NONE, [SAMPLED])
+    assert [question.id for question in asked] == ["cpu.twice.first", "disk.list", "sys.up", "cpu.twice"]
+
+
+def test_a_pair_of_samples_needs_both() -> None:
+    first, last = answered(b"1"), answered(b"123")
+    assert facts_of(SAMPLED, {"cpu.twice.first": first, "cpu.twice": last}) == {"grown": 2}
+    for missing, answers in (("cpu.twice.first", {"cpu.twice": last}), ("cpu.twice", {"cpu.twice.first": first})):
+        why = facts_of(SAMPLED, answers)
+        assert isinstance(why, Why) and (why.reason, why.question) == (Reason.NOT_RUN, missing)
+
+
+def test_both_samples_are_redacted() -> None:
+    kept = redact({name: answered(b"key=abc\n") for name in ("cpu.twice.first", "cpu.twice", "other")}, {"cpu.twice": SAMPLED})
+    assert [answer.stdout for answer in kept.values()] == [b"key=***\n", b"key=***\n", b"key=abc\n"]
+
+
+def test_a_first_sample_is_named_after_its_probe() -> None:
+    with pytest.raises(ValueError, match=r"cpu.twice.first"):
+        replace(SAMPLED, first=Question(id="cpu.once", script="before"))

@@ -138,7 +138,7 @@ def test_what_does_not_fit_is_not_understood(parse: str, shape: str, output: str
 @given(st.sampled_from(["keyvalue", "json", "jc:df", "jc:os-release"]), st.binary(max_size=80))
 def test_any_output_is_facts_or_a_reason(parse: str, output: bytes) -> None:
     (probe,) = probes(f"- {{probe: t.t, script: x, parse: '{parse}', shape: {{a: str?, '*': any}}}}")
-    found = facts_of(probe, answered(output))
+    found = facts_of(probe, {probe.id: answered(output)})
     assert not isinstance(found, Why) or found.reason is Reason.NOT_UNDERSTOOD
 
 

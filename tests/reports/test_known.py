@@ -123,7 +123,7 @@ SAID = f"@{MARK} source units\nFailed to connect to bus\n\n@{MARK} end 1\n".enco
     ],
 )
 def test_what_a_parser_says_is_said_in_russian(answer: Answer | None, english: str, russian: str) -> None:
-    why = facts_of(load_library().probes["svc.units"], answer)
+    why = facts_of(load_library().probes["svc.units"], {} if answer is None else {"svc.units": answer})
     assert isinstance(why, Why)
     assert (EN.say(words.reason(why)), RU.say(words.reason(why))) == (english, russian)
 
