@@ -55,6 +55,8 @@ KNOWN: Final = (
     Text("/boot may not be read"),
     Text("/var/log/btmp may not be read"),
     Text("the system's journal may not be read"),
+    Text("no system journal that may be read"),
+    Text("counters went back: {words}"),
     # diagnostics: what is not on a host
     Text("systemd as PID 1"),
     Text("chronyc, ntpq or timedatectl"),

@@ -62,7 +62,8 @@ def test_a_playbook_is_read_with_all_its_fields(library: Library, tmp_path: Path
 
 def test_standard_is_shipped() -> None:
     (standard,) = [playbook for playbook in shipped_playbooks() if playbook.id == "standard"]
-    assert (standard.tier, standard.maintenance, len(standard.checks)) == (Tier.L1, Maintenance.PREVENTIVE, 24)
+    assert (standard.tier, standard.maintenance) == (Tier.L1, Maintenance.PREVENTIVE)
+    assert len(standard.checks) == len(set(standard.checks)) >= 35
     assert find_playbook("standard") == standard
 
 

@@ -72,7 +72,9 @@ def parse_memory(answer: Answer) -> Facts:
         "total_bytes": total * 1024,
         "swap_total_bytes": figures["SwapTotal"] * 1024,
         "swap_free_bytes": figures["SwapFree"] * 1024,
-        "pressure": _pressure(sources["pressure"]),
+        **_swap_percent(figures["SwapTotal"], figures["SwapFree"]),
+        "pressure": (pressure := _pressure(sources["pressure"])),
+        **({"pressure_at": sources["pressure"].at} if pressure else {}),
         "largest": _largest(sources["processes"]),
         "at": meminfo.at,
     }
@@ -84,6 +86,11 @@ def parse_memory(answer: Answer) -> Facts:
         "available_percent": round(100 * available / total, 2),
         "at": at("mem.info", min(lines), max(lines)),
     }
+
+
+def _swap_percent(total: int, free: int) -> dict[str, float]:
+    """Return how much of the swap is used, nothing on a host without."""
+    return {"swap_used_percent": round(100 * (total - free) / total, 2)} if total > 0 else {}
 
 
 def _figure(question: str, line: bytes) -> tuple[str, int]:
@@ -145,7 +152,9 @@ PROBES: tuple[Probe, ...] = (
             "available_percent": "float? percent",
             "swap_total_bytes": "int bytes",
             "swap_free_bytes": "int bytes",
+            "swap_used_percent": "float? percent",
             "pressure": [{"some_avg60": "float percent of time", "full_avg60": "float percent of time"}],
+            "pressure_at": "at?",
             "largest": [{"process": "str", "pid": "int", "resident_bytes": "int bytes", "at": "at"}],
             "at": "at",
         },

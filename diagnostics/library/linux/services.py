@@ -108,7 +108,7 @@ _USUAL_PORTS = {
 }
 """Where services listen by default (IANA's service names and the packages' own defaults): a hint for causes, no proof."""
 _RUNNING = frozenset({"active", "reloading", "refreshing"})
-_SECRETS = (
+SECRETS = (
     Redaction(pattern=re.compile(rb"(?i)(?:password|passwd|pwd|secret|token|api[_-]?key)[\"']?\s*[=:]\s*(?P<secret>[^\s,;]+)")),
     Redaction(pattern=re.compile(rb"://[^\s:/@]*:(?P<secret>[^\s@]+)@")),
 )
@@ -155,31 +155,32 @@ def parse_units(answer: Answer) -> Facts:
     """
     sources = read_sources("svc.units", answer)
     units = sources["units"].usable()
-    uptime_s = _uptime(sources["uptime"])
-    blocks = list(_blocks(units))
+    uptime_s = uptime_of(sources["uptime"])
+    blocks = list(unit_blocks(units))
     failed = [block for block in blocks if _is_failed(block)]
     mounts = read_mountinfo(sources["mountinfo"]) if failed else ()
     names = [line.text for line in sources["expected"].usable().lines]
     return {
-        "failed": [_failed_fact(block, sources, mounts, uptime_s) for block in failed],
+        "failed": [unit_fact(block, sources, mounts, uptime_s) for block in failed],
         "expected": [_expected_fact(name, blocks) for name in names],
     }
 
 
-def _uptime(source: Source) -> float:
+def uptime_of(source: Source) -> float:
+    """Return the seconds since the boot that a source printed as its only line."""
     if len(lines := source.usable().lines) != 1:
         raise ParseError(source.question, source.data)
     return decimal(source.question, lines[0].data)
 
 
-class _Block(dict[str, str]):
+class UnitBlock(dict[str, str]):
     """The properties of one unit and the lines they stand on."""
 
     first: int
     last: int
 
 
-def _blocks(source: Source) -> Iterator[_Block]:
+def unit_blocks(source: Source) -> Iterator[UnitBlock]:
     """Yield the properties of each unit, once; units are apart by an empty line."""
     seen: set[str] = set()
     lines: list[Line] = []
@@ -194,8 +195,8 @@ def _blocks(source: Source) -> Iterator[_Block]:
                 yield block
 
 
-def _block(question: str, lines: list[Line]) -> _Block:
-    block = _Block()
+def _block(question: str, lines: list[Line]) -> UnitBlock:
+    block = UnitBlock()
     block.first, block.last = lines[0].number, lines[-1].number
     for line in lines:
         name, equals, value = line.text.partition("=")
@@ -208,12 +209,13 @@ def _block(question: str, lines: list[Line]) -> _Block:
     return block
 
 
-def _is_failed(block: _Block) -> bool:
+def _is_failed(block: UnitBlock) -> bool:
     """Return whether this is a service that failed; a unit whose file is gone (not-found) has nothing left to repair."""
     return block["Id"].endswith(".service") and block["ActiveState"] == "failed" and block["LoadState"] == "loaded"
 
 
-def _failed_fact(block: _Block, sources: Sources, mounts: tuple[Mount, ...], uptime_s: float) -> dict[str, Any]:
+def unit_fact(block: UnitBlock, sources: Sources, mounts: tuple[Mount, ...], uptime_s: float) -> dict[str, Any]:
+    """Return how a unit ended last and since when, where it keeps its files, and what its log says of that."""
     seen = _log(sources, block["Id"])
     log = seen or []
     says = {name: [line for line in log if pattern.search(line.text)] for name, pattern in _SAYS.items()}
@@ -223,30 +225,30 @@ def _failed_fact(block: _Block, sources: Sources, mounts: tuple[Mount, ...], upt
     complaints = [line for line in own if _COMPLAINT.search(line.text)]
     reasons = [line for line in log if not _FRAME.match(line.text)]
     decisive = next((lines[-1] for lines in (*says.values(), complaints, own, reasons, log) if lines), None)
-    place = at("svc.units", block.first, block.last)
+    place = at(sources.question, block.first, block.last)
     return {
         "unit": block["Id"],
         "result": block.get("Result", ""),
-        **_ended(block),
-        **({"restarts": integer("svc.units", block["NRestarts"])} if "NRestarts" in block else {}),
-        "age_s": max(0, int(uptime_s - integer("svc.units", block.get("StateChangeTimestampMonotonic", "")) / 1e6)),
+        **_ended(sources.question, block),
+        **({"restarts": integer(sources.question, block["NRestarts"])} if "NRestarts" in block else {}),
+        "age_s": max(0, int(uptime_s - integer(sources.question, block.get("StateChangeTimestampMonotonic", "")) / 1e6)),
         "mounts": sorted({mount_point_of(path, mounts) for path in paths}),
         **({} if seen is None else {name: bool(lines) for name, lines in says.items()}),
         "usual_ports": _usual_ports(block["Id"]),
         "last_words": decisive.text[:300] if decisive else "",
-        "words_at": at("svc.units", decisive.number) if decisive else place,
+        "words_at": at(sources.question, decisive.number) if decisive else place,
         "at": place,
     }
 
 
-def _ended(block: _Block) -> dict[str, int]:
+def _ended(question: str, block: UnitBlock) -> dict[str, int]:
     """Return how the main process ended (waitid(2): 1 exited, 2 killed, 3 dumped core), nothing where it never ran."""
     code, status = block.get("ExecMainCode", "0"), block.get("ExecMainStatus", "0")
     match code:
         case "1":
-            return {"exit_status": integer("svc.units", status)}
+            return {"exit_status": integer(question, status)}
         case "2" | "3":
-            return {"signal": integer("svc.units", status)}
+            return {"signal": integer(question, status)}
     return {}
 
 
@@ -278,7 +280,7 @@ def _usual_ports(unit: str) -> list[str]:
     return list(_USUAL_PORTS.get(unit.removesuffix(".service").partition("@")[0], ()))
 
 
-def _expected_fact(service: str, blocks: list[_Block]) -> dict[str, Any]:
+def _expected_fact(service: str, blocks: list[UnitBlock]) -> dict[str, Any]:
     """Return how an expected service stands; its socket may stand in for it."""
     unit = service if "." in service else f"{service}.service"
     found = next((block for block in blocks if unit in block["Names"].split()), None)
@@ -301,34 +303,35 @@ def _expected_fact(service: str, blocks: list[_Block]) -> dict[str, Any]:
     }
 
 
+UNIT_SHAPE = {
+    "unit": "str",
+    "result": "str",
+    "exit_status": "int?",
+    "signal": "int?",
+    "restarts": "int?",
+    "age_s": "int seconds",
+    "mounts": ["str"],
+    "no_space": "bool?",
+    "read_only": "bool?",
+    "no_memory": "bool?",
+    "no_name": "bool?",
+    "usual_ports": ["str"],
+    "last_words": "str",
+    "words_at": "at",
+    "at": "at",
+}
+"""What `unit_fact` returns."""
+
 PROBES: tuple[Probe, ...] = (
     Probe(
         question=Question(
             id="svc.units", script=_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT, variables=(("services", ""),)
         ),
         parse=parse_units,
-        redact=_SECRETS,
+        redact=SECRETS,
         summary="Which services failed and what they said last, and whether the expected ones run",
         shape={
-            "failed": [
-                {
-                    "unit": "str",
-                    "result": "str",
-                    "exit_status": "int?",
-                    "signal": "int?",
-                    "restarts": "int?",
-                    "age_s": "int seconds",
-                    "mounts": ["str"],
-                    "no_space": "bool?",
-                    "read_only": "bool?",
-                    "no_memory": "bool?",
-                    "no_name": "bool?",
-                    "usual_ports": ["str"],
-                    "last_words": "str",
-                    "words_at": "at",
-                    "at": "at",
-                }
-            ],
+            "failed": [UNIT_SHAPE],
             "expected": [
                 {
                     "service": "str",

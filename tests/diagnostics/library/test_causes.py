@@ -242,6 +242,17 @@ NO_NAME_IN_LOG = ("svc.units", b"host not found in upstream", b"no live backend 
 RESOLVER_FAILED = ("svc.units", b"nginx", b"dnsmasq")
 RESOLVER_HERE = ("dns.conf", b"nameserver 10.77.0.98", b"nameserver 127.0.0.1")
 CHRONY_FAILED = ("svc.units", b"nginx", b"chrony")
+FLAPPING = ("service-flapping", "svc.restarts")
+NO_NAME_SAID = ("svc.restarts", b"No such file or directory", b"Temporary failure in name resolution")
+OTHER_FLAPS = ("svc.restarts", b"price-sync", b"price-feed")
+ANY_STEAL = {"cpu-steal": {"warning": 1.0, "warning_clear": 0.5}}
+IDLE = ("sys.delta", b" 15/273 ", b" 1/273 ")
+LITTLE_SWAPPED = ("sys.delta", b"pswpout 270081", b"pswpout 269748")
+ANY_SWAPPING = {"mem-swapio": {"warning": 1.0, "warning_clear": 0.5}}
+STALLED = ("mem.info", b"full avg10=0.00 avg60=0.00", b"full avg10=9.00 avg60=9.00")
+ENOUGH_IS_LITTLE = {"mem-low": {"warning": 99.0, "warning_clear": 99.5}}
+PARENT_SLEEPS = ("proc.stat", b"/proc/323/status:State:\tD (disk sleep)", b"/proc/323/status:State:\tS (sleeping)")
+WEB_FLAPS = ("svc.restarts", b"price-sync", b"nginx")
 
 NO_WAY_OUT = (("no-way-out", "net.route"),)
 DEAD_NAMES = (("scenario-dead-dns", "dns.conf"),)
@@ -311,6 +322,44 @@ EACH_RULE: dict[str, tuple[Case, Case]] = {
     "failed-resolver": (
         case("scenario-dead-dns", RESOLVER_FAILED, NO_NAME_IN_LOG, RESOLVER_HERE, services=("ssh", "cron")),
         case("scenario-dead-dns", RESOLVER_FAILED, NO_NAME_IN_LOG, services=("ssh", "cron")),
+    ),
+    "full-filesystem-restarts-service": (
+        case("service-flapping"),
+        case("service-flapping", thresholds={"fs-space": {"critical": 101.0}}, earlier=()),
+    ),
+    "names-restart-service": (
+        case("scenario-dead-dns", NO_NAME_SAID, taken=(FLAPPING,), checks=("dns-broken", "svc-flapping")),
+        case("scenario-dead-dns", taken=(FLAPPING,), checks=("dns-broken", "svc-flapping")),
+    ),
+    "kernel-killed-restarting-service": (
+        case("service-killed-in-loop"),
+        case("service-killed-in-loop", OTHER_VICTIM),
+    ),
+    "restarting-service-is-down": (case("service-flapping"), case("service-flapping", OTHER_FLAPS)),
+    "restarting-service-closed-port": (case("service-flapping", WEB_FLAPS), case("service-flapping")),
+    "task-limit-restarts-service": (
+        case("limits-near", ("svc.restarts", b"price-sync", b"thumbnailer"), taken=(FLAPPING,)),
+        case("limits-near", taken=(FLAPPING,)),
+    ),
+    "hanging-tasks-raise-load": (
+        case("files-hang"),
+        case("files-hang", ("sys.delta", b" 3/117 ", b" 29/117 ")),
+    ),
+    "hanging-parent-does-not-reap": (
+        case("files-hang"),
+        case("files-hang", PARENT_SLEEPS),
+    ),
+    "stolen-time-raises-load": (
+        case("stolen-time", thresholds=ANY_STEAL),
+        case("stolen-time", IDLE, thresholds=ANY_STEAL),
+    ),
+    "swapping-makes-disks-wait": (
+        case("swap-thrash"),
+        case("swap-thrash", LITTLE_SWAPPED, thresholds=ANY_SWAPPING),
+    ),
+    "shortage-of-memory-stalls": (
+        case("swap-thrash"),
+        case("limits-near", STALLED, thresholds=ENOUGH_IS_LITTLE),
     ),
     "stopped-time-service": (case("scenario-clock-unsynchronized"), case("scenario-dead-dns")),
     "disk-errors-degraded-array": (case("disk-errors-raid-degraded"), case("disk-errors-raid-degraded", OTHER_DISK)),

@@ -16,36 +16,38 @@ from diagnostics.parsing import Source, numbered
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe, SourceFailed
 from diagnostics.shapes import misfits
 from remote.answer import Answer, answered
+from tests.diagnostics.library.answers import MARK, asked
 
 CAPTURES = Path(__file__).parents[2] / "data" / "captures"
 PROBES: dict[str, Probe] = {probe.id: probe for probe in shipped_probes()}
-MARK = "0b7e9c52-60c5-4d54-9c58-6f0c1c6f1f5e"
+
+
+Answers = tuple[Answer, ...]
+"""What a parser takes: one answer, or those to the first and to the second sample."""
 
 
 @cache
-def real_answers(question: str) -> list[Answer]:
-    kept = [load_capture(path)[0].answers.get(question) for path in sorted(CAPTURES.glob("*.evidence"))]
-    return [answer for answer in kept if answer is not None and answer.exit_status == 0]
+def real_answers(question: str) -> list[Answers]:
+    """Return what captured hosts answered; of a pair of samples both."""
+    found = []
+    for path in sorted(CAPTURES.glob("*.evidence")):
+        kept = load_capture(path)[0].answers
+        answers = tuple(kept[one.id] for one in PROBES[question].questions if one.id in kept)
+        if len(answers) == len(PROBES[question].questions) and all(answer.exit_status == 0 for answer in answers):
+            found.append(answers)
+    return found
 
 
-def asked(**sources: str | bytes | tuple[int, str | bytes] | None) -> Answer:
-    """Return an answer with these sources: what each printed, with its status where that is not 0; None: not there."""
-    out = f"@longarm {MARK}\n".encode()
-    for name, said in sources.items():
-        if said is None:
-            out += f"@{MARK} absent {name} nothing\n".encode()
-            continue
-        status, text = said if isinstance(said, tuple) else (0, said)
-        body = text.encode() if isinstance(text, str) else text
-        out += f"@{MARK} source {name}\n".encode() + body + f"\n@{MARK} end {status}\n".encode()
-    return answered(out)
+def samples(question: str) -> range:
+    """Return the places of a probe's answers: one, or two."""
+    return range(len(PROBES[question].questions))
 
 
-def outcome(probe: Probe, answer: Answer) -> Facts | None:
+def outcome(probe: Probe, *answers: Answer) -> Facts | None:
     """Return the facts, None where the parser refused in one of the three ways; any other exception passes."""
     assert probe.parse
     try:
-        facts = probe.parse(answer)
+        facts = probe.parse(*answers)
     except (ParseError, SourceFailed, NothingThere):
         return None
     assert misfits(facts, probe.shape) == ""
@@ -56,7 +58,7 @@ def outcome(probe: Probe, answer: Answer) -> Facts | None:
 def test_real_answers_are_understood(question: str) -> None:
     answers = real_answers(question)
     assert len(answers) >= 3
-    understood = [outcome(PROBES[question], answer) for answer in answers]
+    understood = [outcome(PROBES[question], *one) for one in answers]
     assert any(understood)
 
 
@@ -64,7 +66,7 @@ def test_real_answers_are_understood(question: str) -> None:
 @settings(max_examples=50)
 @given(data=st.binary(max_size=400))
 def test_any_bytes_end_in_one_of_the_outcomes(question: str, data: bytes) -> None:
-    outcome(PROBES[question], answered(data))
+    outcome(PROBES[question], *(answered(data) for _ in PROBES[question].questions))
 
 
 @pytest.mark.parametrize("question", sorted(PROBES))
@@ -72,31 +74,36 @@ def test_any_bytes_end_in_one_of_the_outcomes(question: str, data: bytes) -> Non
 @given(data=st.data())
 def test_any_sources_end_in_one_of_the_outcomes(question: str, data: st.DataObject) -> None:
     """The marks are right, and what stands between them is anything."""
-    names_of = sorted({name for answer in real_answers(question) for name in _sources(answer)})
     junk = st.one_of(st.none(), st.tuples(st.integers(0, 255), st.binary(max_size=60)), st.text(max_size=60))
-    outcome(PROBES[question], asked(**{name: data.draw(junk) for name in names_of}))
+    names_of = [sorted({name for one in real_answers(question) for name in _sources(one[at])}) for at in samples(question)]
+    outcome(PROBES[question], *(asked(**{name: data.draw(junk) for name in of_one}) for of_one in names_of))
 
 
 @pytest.mark.parametrize("question", sorted(PROBES))
 @settings(max_examples=50)
 @given(data=st.data())
 def test_damaged_real_answers_end_in_one_of_the_outcomes(question: str, data: st.DataObject) -> None:
-    answer = data.draw(st.sampled_from(real_answers(question)))
-    start = data.draw(st.integers(0, len(answer.stdout)))
+    answers = list(data.draw(st.sampled_from(real_answers(question))))
+    damaged = data.draw(st.sampled_from(samples(question)))
+    said = answers[damaged].stdout
+    start = data.draw(st.integers(0, len(said)))
     length = data.draw(st.integers(0, 60))
     piece = data.draw(st.one_of(st.binary(max_size=20), st.sampled_from([b"\n", b"\0", b" ", b"-1", b"9" * 40, b"\xff"])))
-    outcome(PROBES[question], replace(answer, stdout=answer.stdout[:start] + piece + answer.stdout[start + length :]))
+    answers[damaged] = replace(answers[damaged], stdout=said[:start] + piece + said[start + length :])
+    outcome(PROBES[question], *answers)
 
 
 @pytest.mark.parametrize("question", sorted(PROBES))
 @settings(max_examples=50)
 @given(data=st.data())
 def test_a_cut_answer_is_never_taken_for_a_whole_one(question: str, data: st.DataObject) -> None:
-    answer = data.draw(st.sampled_from(real_answers(question)))
-    facts = outcome(PROBES[question], answer)
-    cut = data.draw(st.integers(0, max(0, len(answer.stdout) - 2)))
-    shorter = outcome(PROBES[question], replace(answer, stdout=answer.stdout[:cut]))
-    assert shorter is None or shorter == facts or _only_later_sources_are_gone(answer, cut)
+    answers = data.draw(st.sampled_from(real_answers(question)))
+    facts = outcome(PROBES[question], *answers)
+    which = data.draw(st.sampled_from(samples(question)))
+    cut = data.draw(st.integers(0, max(0, len(answers[which].stdout) - 2)))
+    short = [replace(one, stdout=one.stdout[:cut]) if index == which else one for index, one in enumerate(answers)]
+    shorter = outcome(PROBES[question], *short)
+    assert shorter is None or shorter == facts or _only_later_sources_are_gone(answers[which], cut)
 
 
 def _sources(answer: Answer) -> Iterator[str]:
@@ -327,6 +334,12 @@ def test_process_names_that_try_to_look_like_the_log() -> None:
     )
     (kill,) = kernel_log.parse_kernel_log(asked(uptime="950.00\n", ring=ring, journal=None, container=None))["kills"]
     assert (kill["process"], kill["resident_bytes"]) == (name, 8192)
+
+
+def test_a_table_that_was_not_asked_for_is_not_understood() -> None:
+    row = "   0: 00000000:0016 00000000:0000 0A 0:0 00:0 0 0 0 1 1 0 100 0\n"
+    with pytest.raises(ParseError):
+        sockets.parse_listeners(asked(tcp=row, raw=row))
 
 
 def test_sockets_of_both_families_and_protocols() -> None:

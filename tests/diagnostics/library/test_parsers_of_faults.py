@@ -4,7 +4,8 @@ import pytest
 
 from diagnostics.library.linux import certificates, interfaces, kernel_faults, logins, package_lists, raid, taint
 from diagnostics.probe import Facts, NothingThere, ParseError, SourceFailed
-from tests.diagnostics.library.test_parsers import asked, real_answers
+from tests.diagnostics.library.answers import asked
+from tests.diagnostics.library.test_parsers import real_answers
 
 
 def faults(*messages: str) -> Facts:
@@ -179,7 +180,7 @@ def test_a_certificate_that_is_none_is_not_understood() -> None:
 
 
 def test_a_certificate_in_two_files_is_one_and_goes_by_the_name_that_is_configured() -> None:
-    (answer,) = real_answers("sec.certs")[:1]
+    ((answer,),) = real_answers("sec.certs")[:1]
     facts = certificates.parse_certificates(answer)
     assert len({one["path"] for one in facts["certificates"]}) == len(facts["certificates"])
     assert [one["path"] for one in facts["certificates"] if one["configured"]] == ["/etc/nginx/tls/shop.pem"]

@@ -16,15 +16,17 @@ from diagnostics.parsing import read_sources
 from diagnostics.probe import NothingThere, Probe, SourceFailed
 from diagnostics.shapes import misfits
 from remote.answer import Answer, answered
+from remote.question import Question
 
 PROBES: dict[str, Probe] = {probe.id: probe for probe in shipped_probes()}
+QUESTIONS = {question.id: question for probe in PROBES.values() for question in probe.questions}
 SHELLS = {"dash": ["dash"], "bash": ["bash"], "bash-posix": ["bash", "--posix"], "ash": ["busybox", "ash"]}
 GIVEN = {"services": "ssh no-such-service", "names": "localhost", "ports": "tcp/22"}
 
 
-def text_of_script(probe: Probe) -> str:
-    assignments = "".join(f"{name}='{GIVEN[name]}'\n" for name, _ in probe.question.variables)
-    return f"{assignments}{probe.question.script}"
+def text_of_script(question: Question) -> str:
+    assignments = "".join(f"{name}='{GIVEN[name]}'\n" for name, _ in question.variables)
+    return f"{assignments}{question.script}"
 
 
 def run(shell: list[str], script: str, **more: str) -> Answer:
@@ -39,21 +41,22 @@ def test_a_script_answers_in_every_shell(question: str, shell: str) -> None:
     if not shutil.which(SHELLS[shell][0]):
         pytest.skip(f"server: not installed: {SHELLS[shell][0]}")
     probe = PROBES[question]
-    answer = run(SHELLS[shell], text_of_script(probe))
-    assert answer.exit_status == 0
-    assert len(answer.stdout) < probe.question.max_bytes
-    outside = [part for part in answer.stderr.split(b"\n") if b"syntax" in part or b"not found" in part or b"bad " in part]
-    assert outside == []
-    read_sources(question, answer)
+    answers = [run(SHELLS[shell], text_of_script(one)) for one in probe.questions]
+    for one, answer in zip(probe.questions, answers, strict=True):
+        assert answer.exit_status == 0
+        assert len(answer.stdout) < one.max_bytes
+        outside = [part for part in answer.stderr.split(b"\n") if b"syntax" in part or b"not found" in part or b"bad " in part]
+        assert outside == []
+        read_sources(one.id, answer)
     assert probe.parse
     with suppress(NothingThere, SourceFailed):  # a machine without systemd, dpkg or a readable kernel log: said, not guessed
-        assert misfits(probe.parse(answer), probe.shape) == ""
+        assert misfits(probe.parse(*answers), probe.shape) == ""
 
 
-@pytest.mark.parametrize("question", sorted(PROBES))
+@pytest.mark.parametrize("question", sorted(QUESTIONS))
 def test_a_script_needs_no_tools_to_say_that_there_are_none(question: str, tmp_path: Path) -> None:
     """An empty PATH: whatever is asked is absent or fails by name, and the shell itself goes on to the end."""
-    answer = run([str(shutil.which("dash"))], text_of_script(PROBES[question]), PATH=str(tmp_path))
+    answer = run([str(shutil.which("dash"))], text_of_script(QUESTIONS[question]), PATH=str(tmp_path))
     assert answer.exit_status == 0
     sources = read_sources(question, answer)
     assert all(source.status in (None, 0, 1, 2, 127) for source in sources.values())
@@ -123,10 +126,10 @@ def test_shellcheck_finds_nothing(tmp_path: Path) -> None:
     if not shutil.which("shellcheck"):
         pytest.skip("server: not installed: shellcheck")
     files = []
-    for question, probe in PROBES.items():
-        head = "".join(f"{name}=$1\n" for name, _ in probe.question.variables)
+    for question, asked in QUESTIONS.items():
+        head = "".join(f"{name}=$1\n" for name, _ in asked.variables)
         file = tmp_path / f"{question}.sh"
-        file.write_text(f"#!/bin/sh\n{head}{probe.question.script}")
+        file.write_text(f"#!/bin/sh\n{head}{asked.script}")
         files.append(str(file))
     ended = subprocess.run(
         ["shellcheck", "--shell=sh", "--severity=style", *files], capture_output=True, text=True, check=False, timeout=120
@@ -137,8 +140,8 @@ def test_shellcheck_finds_nothing(tmp_path: Path) -> None:
 
 def test_scripts_have_no_silenced_fallback() -> None:
     """`2>/dev/null ||` turns a failure into silence; only our own watch may be ended twice."""
-    for question, probe in PROBES.items():
-        silenced = [line for line in probe.question.script.splitlines() if "2>/dev/null" in line]
+    for question, asked in QUESTIONS.items():
+        silenced = [line for line in asked.script.splitlines() if "2>/dev/null" in line]
         assert all("kill" in line for line in silenced), question
 
 
