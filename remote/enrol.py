@@ -15,6 +15,7 @@ from inventory.host import Host
 from remote.errors import ConnectFailed, DeadlineExceeded
 from remote.known_hosts import HostKey, KnownHosts
 from remote.ssh_errors import reason_of
+from remote.ssh_intake import Intake
 from remote.ssh_library import asyncssh
 from remote.ssh_options import HOST_KEY_ALGORITHMS, PORT
 
@@ -87,7 +88,12 @@ async def _key_of(host: Host, algorithms: tuple[str, ...]) -> OfferedKey | str |
     """Return the key that the host proves with these algorithms; None if it has none; else what went wrong."""
     try:
         key = await asyncssh.get_server_host_key(
-            host.address, host.port or PORT, server_host_key_algs=algorithms, config=None, client_version="longarm"
+            host.address,
+            host.port or PORT,
+            tunnel=Intake(),  # type: ignore[arg-type]  # it makes what asyncssh wants, without its channel types
+            server_host_key_algs=algorithms,
+            config=None,
+            client_version="longarm",
         )
     except asyncssh.KeyExchangeFailed as error:
         return None if "host key" in error.reason else error.reason

@@ -94,7 +94,7 @@ class CredentialBlocked(RemoteError):
 class ConnectionLost(RemoteError):
     """The connection went away while proofs were on their way: the host may have counted them."""
 
-    def __init__(self, host: str, reason: str) -> None:
+    def __init__(self, host: str, reason: Text | str) -> None:
         super().__init__(host, Text("the connection was lost: {reason}", reason=reason))
 
 

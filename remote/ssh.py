@@ -24,25 +24,29 @@ from remote.question import Question
 from remote.session import SessionFacts
 from remote.ssh_errors import connect_error, reason_of
 from remote.ssh_facts import negotiated
+from remote.ssh_intake import Intake
 from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
 from remote.ssh_options import PORT, login_options
 from remote.ssh_wire import WINDOW, SshWire
 
 _LEAVING_S = 1.0
+_UNASKED = 1024 * 1024
+"""Bytes beside the answers that a host may send while it is asked; the answers count twice, for what SSH wraps them in."""
 
 
 class SshSession:
     """An open SSH connection to one host, as the `Session` protocol wants it."""
 
-    def __init__(self, host: Host, connection: asyncssh.SSHClientConnection, facts: SessionFacts) -> None:
+    def __init__(self, host: Host, connection: asyncssh.SSHClientConnection, intake: Intake, facts: SessionFacts) -> None:
         self.host, self.facts = host, facts
-        self._connection = connection
+        self._connection, self._intake = connection, intake
 
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
         """Return exactly one answer for each question, asked as one script on the stdin of one `sh`."""
         end = time.monotonic() + deadline_s
         exchange, wire = BundleExchange(questions), SshWire()
+        self._intake.allow(_UNASKED + 2 * exchange.receive_limit)
         try:
             async with asyncio.timeout(deadline_s):
                 await self._connection.create_session(lambda: wire, COMMAND, encoding=None, window=WINDOW)
@@ -69,19 +73,19 @@ class SshConnector:
         known = self._known_hosts.keys(host.name)
         credential = await self._credentials.resolve(host)
         self._breaker.check(host, credential)
-        login = Login(host, credential, known, self._breaker)
+        login, intake = Login(host, credential, known, self._breaker), Intake()
         try:
-            connection = await self._log_in(login)
+            connection = await self._log_in(login, intake)
         except BaseException:
             await login.close()
             raise
         try:
             await login.close()
-            yield SshSession(host, connection, facts_of(login, connection))
+            yield SshSession(host, connection, intake, facts_of(login, connection))
         finally:
             await hang_up(connection)
 
-    async def _log_in(self, login: Login) -> asyncssh.SSHClientConnection:
+    async def _log_in(self, login: Login, intake: Intake) -> asyncssh.SSHClientConnection:
         options = options_for(login)
         try:
             async with asyncio.timeout(self._connect_deadline_s) as login.deadline:
@@ -89,6 +93,7 @@ class SshConnector:
                     login.host.address,
                     login.host.port or PORT,
                     options=options,
+                    tunnel=intake,
                     client_factory=lambda: login,
                 )
         except Exception as error:

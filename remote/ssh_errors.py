@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from inventory.errors import Text
 from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, HostKeyRefused, RemoteError
+from remote.ssh_intake import Flooded
 from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
 
@@ -55,6 +56,12 @@ def _failed(error: Exception, login: Login) -> RemoteError:
     return ConnectFailed(login.host.name, reason_of(error))
 
 
+def _flooded(error: Exception, login: Login) -> RemoteError:
+    assert isinstance(error, Flooded)
+    reason = Text("it sent more than {limit} KiB before we were logged in", limit=error.limit // 1024)
+    return ConnectionLost(login.host.name, reason) if login.tried else ConnectFailed(login.host.name, reason)
+
+
 def _told_to_leave(error: Exception, login: Login) -> RemoteError:
     """A host that hangs up with a word after a proof was offered refused it (sshd: too many authentication failures)."""
     return _refused(error, login) if login.tried else _failed(error, login)
@@ -84,6 +91,7 @@ CONNECTING: tuple[tuple[type[Exception], Callable[[Exception, Login], RemoteErro
     (asyncssh.ChannelOpenError, _failed),
     (asyncssh.DisconnectError, _told_to_leave),
     (asyncssh.Error, _failed),
+    (Flooded, _flooded),
     (OSError, _cut),
     (ValueError, _not_ssh),  # what asyncssh lets through where bytes cannot be decoded: PacketDecodeError, UnicodeError, …
     (LookupError, _not_ssh),

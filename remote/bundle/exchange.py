@@ -23,6 +23,9 @@ SETTLE_S = 2.0
 """How long the final frames may take once every question has ended."""
 NOISE_LIMIT = 4096
 """How much is kept of what is said outside frames: greetings, sudo's words, a shell that is none."""
+TALK_LIMIT, TALK_EACH = 2 * 2**20, 2**18
+"""How much may be said outside frames on one stream, and more for each question: what a leftover of the last question
+may flood through the filter of stderr (runner.sh). A host that talks and never answers is left early."""
 
 
 @dataclass(slots=True)
@@ -32,6 +35,8 @@ class _Side:
     reader: FrameReader
     current: Attempt | None = None
     noise: bytearray = field(default_factory=bytearray)
+    said: int = 0
+    """Bytes outside of frames, kept or not."""
     marks: dict[int, int] = field(default_factory=dict)
     """How many marks of each part were seen."""
     open_parts: set[int] = field(default_factory=set)
@@ -63,7 +68,8 @@ class BundleExchange:
         self._sudo: str | None = None
         """Sudo's own words and status, once it has ended."""
         self._received = 0
-        self._receive_limit = 16 * 2**20 + 2 * sum(question.max_bytes + STDERR_LIMIT for question in self.questions)
+        self._talk_limit = TALK_LIMIT + TALK_EACH * len(self.questions)
+        self.receive_limit: Final = 16 * 2**20 + 2 * sum(question.max_bytes + STDERR_LIMIT for question in self.questions)
 
     def feed_stdout(self, data: bytes) -> None:
         """Take what arrived on stdout."""
@@ -86,8 +92,8 @@ class BundleExchange:
 
     @property
     def overfull(self) -> bool:
-        """Whether the host sent more than all caps together, twice over: the wire is to be closed."""
-        return self._received > self._receive_limit
+        """Whether the host sent more than all caps together, twice over, or talks on outside of frames: leave it."""
+        return self._received > self.receive_limit or any(side.said > self._talk_limit for side in self._sides.values())
 
     @property
     def due(self) -> float:
@@ -121,6 +127,7 @@ class BundleExchange:
         if side.current:
             side.current.sides[stream].kept.add(data)
         else:
+            side.said += len(data)
             side.noise += data[: NOISE_LIMIT - len(side.noise)]
 
     def _mark(self, stream: Stream, mark: Mark) -> None:

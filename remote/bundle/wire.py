@@ -39,7 +39,7 @@ async def drive(exchange: BundleExchange, wire: Wire, *, deadline_s: float) -> d
     """Return exactly one answer for each question of `exchange`; the wire is closed afterwards.
 
     Ends at the final frames, when the wire ends, when a question is past its deadline and the host's
-    watchdog does not act, when the host sends more than all caps together, or after `deadline_s`.
+    watchdog does not act, when the host sends more than it may, or after `deadline_s`.
     """
     try:
         wire.write(exchange.script)

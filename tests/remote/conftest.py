@@ -20,6 +20,7 @@ from remote.local import open_local
 from remote.session import Session
 from remote.ssh import SshConnector
 from remote.ssh_library import asyncssh
+from tests.remote.hostility import open_files, threads
 from tests.remote.servers import (
     SBIN,
     Keys,
@@ -219,3 +220,14 @@ async def local_session() -> AsyncIterator[Session]:
     """Return a session to this machine without a network."""
     async with open_local(Host(name="here", address="127.0.0.1", transport=Transport.LOCAL)) as session:
         yield session
+
+
+# --- what is left behind -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nothing_stays() -> Iterator[None]:
+    """Compare open files and threads before and after everything a test started has ended."""
+    before = open_files(), threads()
+    yield
+    assert (open_files(), threads()) == before

@@ -19,6 +19,7 @@ from remote.credentials import Credential
 from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, CredentialBlocked, HostKeyRefused, RemoteError
 from remote.known_hosts import HostKey
 from remote.ssh_errors import CONNECTING, connect_error, reason_of
+from remote.ssh_intake import Flooded
 from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
 
@@ -73,6 +74,7 @@ MAPPED: list[tuple[Exception, type[RemoteError], str]] = [
     (TimeoutError(errno.ETIMEDOUT, "x"), ConnectFailed, "Connection timed out"),
     (socket.gaierror(-2, "Name or service not known"), ConnectFailed, "the address is not known .Name or service"),
     (OSError("Multiple exceptions: [Errno 111] …, [Errno 101] …"), ConnectFailed, "Multiple exceptions"),
+    (Flooded(2**18), ConnectFailed, "it sent more than 256 KiB before we were logged in"),
     (packet.PacketDecodeError("Incomplete packet"), ConnectFailed, "not SSH: Incomplete packet"),
     (UnicodeDecodeError("ascii", b"\xff", 0, 1, "ordinal not in range"), ConnectFailed, "not SSH"),
     (IndexError("index out of range"), ConnectFailed, "not SSH: index out of range"),
@@ -92,6 +94,7 @@ AFTER_A_PROOF: list[tuple[Exception, type[RemoteError]]] = [
     (asyncssh.ProtocolError("Too many authentication failures"), AuthenticationRefused),
     (asyncssh.ConnectionLost("Connection lost"), ConnectionLost),
     (ConnectionResetError(errno.ECONNRESET, "x"), ConnectionLost),
+    (Flooded(2**18), ConnectionLost),
 ]
 
 

@@ -1,0 +1,137 @@
+"""What hostile servers, wires that freeze and the checks that nothing stays behind are made of."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+from inventory.host import CredentialReference, Host
+from tests.remote.servers import no_more_tasks
+
+ENOUGH_S = 30.0  # what only a hang reaches, on a machine that is doing much else
+LATE_S = 2.0
+"""How long after a deadline of ours everything must be over (T26)."""
+_TICK_S = 0.05
+Stage = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
+
+
+@contextlib.asynccontextmanager
+async def over_by(deadline_s: float) -> AsyncIterator[None]:
+    """Assert that what is inside ends at most LATE_S after `deadline_s`.
+
+    Counted in ticks of the event loop, which a busy machine makes longer, not more: it is our logic that is tested.
+    """
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(_TICK_S)
+            ticks += 1
+
+    clock = asyncio.create_task(tick())
+    try:
+        async with asyncio.timeout(4 * ENOUGH_S):
+            yield
+    finally:
+        clock.cancel()
+        await asyncio.wait([clock])
+    assert ticks * _TICK_S <= deadline_s + LATE_S
+
+
+@contextlib.asynccontextmanager
+async def hostile(stage: Stage, reference: CredentialReference) -> AsyncIterator[Host]:
+    """Serve one stage of hostility on loopback; every connection is gone at the end."""
+    handlers: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handlers.add(asyncio.current_task())  # type: ignore[arg-type]  # always in a task
+        try:
+            await stage(reader, writer)
+        except (ConnectionError, asyncio.CancelledError):  # the client left, or the test is over
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield Host(name="node", address="127.0.0.1", port=server.sockets[0].getsockname()[1], credential=reference)
+    finally:
+        server.close()
+        for handler in handlers:
+            handler.cancel()
+        await server.wait_closed()
+        await no_more_tasks()
+
+
+async def until_gone(reader: asyncio.StreamReader) -> None:
+    """Read and ignore until the client has left."""
+    while await reader.read(65536):
+        pass
+
+
+def packet(kind: int, payload: bytes) -> bytes:
+    """Return an unencrypted SSH packet (RFC 4253 6)."""
+    body = bytes([kind]) + payload
+    padding = 8 - (len(body) + 5) % 8 + 4
+    return (len(body) + 1 + padding).to_bytes(4, "big") + bytes([padding]) + body + bytes(padding)
+
+
+class Forwarder:
+    """A wire in between that can be cut or frozen, at any moment or after so many bytes, and counts what passes.
+
+    `down` is what the host sends, `up` what we send.
+    """
+
+    def __init__(self, port: int, *, freeze_down: float = math.inf, freeze_up: float = math.inf) -> None:
+        self.port = port
+        self.down, self.up = bytearray(), bytearray()
+        self.frozen, self.over = asyncio.Event(), asyncio.Event()
+        self.writers: list[asyncio.StreamWriter] = []
+        self._freeze_down, self._freeze_up = freeze_down, freeze_up
+
+    async def __aenter__(self) -> Forwarder:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        self.address = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.over.set()
+        self._server.close()
+        self.cut()
+        await self._server.wait_closed()
+
+    def cut(self) -> None:
+        """Drop both ends, as a cable does that is pulled."""
+        for writer in self.writers:
+            writer.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.writers += [writer, far_writer]
+        up = self._copy(reader, far_writer, self.up, self._freeze_up)
+        await asyncio.gather(up, self._copy(far_reader, writer, self.down, self._freeze_down))
+
+    async def _copy(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, passed: bytearray, freeze_after: float
+    ) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(65536):
+                room = 0 if self.frozen.is_set() else int(min(freeze_after - len(passed), len(data)))
+                passed += data[:room]
+                sink.write(data[:room])
+                if room < len(data):
+                    await self.over.wait()
+                await sink.drain()
