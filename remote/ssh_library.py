@@ -16,6 +16,8 @@ import sys
 from types import ModuleType
 from typing import cast
 
+from inventory.errors import LongarmError, Text
+
 _X509 = "asyncssh.crypto.x509"
 _find_library, ctypes.util.find_library = ctypes.util.find_library, lambda name: None  # noqa: ARG005 (its signature)
 sys.modules[_X509] = cast("ModuleType", None)  # how Python notes that a module cannot be imported
@@ -25,6 +27,22 @@ finally:
     ctypes.util.find_library = _find_library
     del sys.modules[_X509]
 
+MINIMUM = (2, 22)
+"""Without CVE-2023-46445, CVE-2023-46446 (2.14.1), CVE-2023-48795 (strict key exchange: 2.14.2) and what was fixed since."""
+
+
+class LibraryTooOld(LongarmError):
+    """The SSH library that is installed has known holes: no connection is made with it."""
+
+    def __init__(self, version: str) -> None:
+        least = ".".join(map(str, MINIMUM))
+        text = Text("asyncssh {version} has known holes; at least {least} is needed", version=version, least=least)
+        super().__init__(text, Text("reinstall longarm: pipx reinstall longarm"))
+
+
+if tuple(int(part) for part in asyncssh.__version__.split(".")[:2]) < MINIMUM:
+    raise LibraryTooOld(asyncssh.__version__)
+
 logging.getLogger("asyncssh").disabled = True  # one line per packet stage, formatted even if nobody listens: measured 6 %
 
-__all__ = ["asyncssh"]
+__all__ = ["MINIMUM", "LibraryTooOld", "asyncssh"]

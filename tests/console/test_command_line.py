@@ -297,3 +297,13 @@ def test_closed_streams_are_no_reason_to_fail(console: Console, closed: str) -> 
     )
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_no_module_is_imported_from_the_current_directory(console: Console, tmp_path: Path) -> None:
+    """An attachment that was unpacked where longarm is started must not run (T17)."""
+    planted = tmp_path / "planted"
+    for name in ("click", "yaml", "asyncssh", "inventory", "console", "sitecustomize", "usercustomize", "conftest"):
+        (tmp_path / f"{name}.py").write_text(f"from pathlib import Path\nPath({str(planted)!r}).touch()\n")
+    assert console.home.parent == tmp_path, "that is where longarm is started"
+    assert console("doctor").code == 0
+    assert not planted.exists()

@@ -89,6 +89,18 @@ def packet(kind: int, payload: bytes) -> bytes:
     return (len(body) + 1 + padding).to_bytes(4, "big") + bytes([padding]) + body + bytes(padding)
 
 
+def plain_messages(sent: bytes) -> list[int]:
+    """Return the kinds of all messages in what one side sent before it encrypted (RFC 4253); nothing may follow them."""
+    _, newline, rest = sent.partition(b"\r\n")
+    kinds = []
+    while newline and rest:
+        length = int.from_bytes(rest[:4], "big")
+        assert 4 + length <= len(rest), "that is no packet"
+        kinds.append(rest[5])
+        rest = rest[4 + length :]
+    return kinds
+
+
 class Forwarder:
     """A wire in between that can be cut or frozen, at any moment or after so many bytes, and counts what passes.
 

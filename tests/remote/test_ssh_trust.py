@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from inventory.host import CredentialReference, SecretReference
+from remote.answer import Ended
 from remote.errors import HostKeyRefused
 from remote.known_hosts import HostKey
-from tests.remote.servers import Keys, MakeConnector, MakeKey, StartPractice, known_key
+from remote.question import Question
+from remote.ssh_library import asyncssh
+from tests.remote.hostility import Forwarder, plain_messages
+from tests.remote.servers import Keys, MakeConnector, MakeKey, PracticeServer, StartPractice, known_key
+
+DISCONNECT, KEXINIT, KEX_ECDH_INIT = 1, 20, 30
+"""Messages of RFC 4253 and RFC 5656 (30 is the hybrid exchange's beginning too)."""
 
 
 @pytest.fixture
@@ -42,19 +52,60 @@ async def test_nothing_is_sent_to_a_host_that_does_not_prove_itself(
     connector: MakeConnector,
     make_key: MakeKey,
     host_key: Keys,
+    user_key: Keys,
     everything: CredentialReference,
 ) -> None:
     kind, known, says = REFUSED[case]
     shown, right = make_key(kind), known_key(host_key)
     running = await practice(keys=(shown,), password="hunter22", credential=everything)
     connect = connector("node", known=known(right, known_key(shown)))
-    with pytest.raises(HostKeyRefused) as refused:
-        async with connect(running.host):
-            pass
+    async with Forwarder(running.host.port or 22) as wire:
+        with pytest.raises(HostKeyRefused) as refused:
+            async with connect(replace(running.host, port=wire.address)):
+                pass
     assert str(refused.value) == says.format(shown=known_key(shown).fingerprint, right=right.fingerprint)
     assert refused.value.offered == (known_key(shown).fingerprint,)
     assert running.seen.connections == 1
     assert (running.seen.users, running.seen.keys, running.seen.passwords) == ([], [], [])
+    assert {KEXINIT, KEX_ECDH_INIT} <= set(plain_messages(bytes(wire.up))) <= {KEXINIT, KEX_ECDH_INIT, DISCONNECT}
+    public = asyncssh.import_public_key(user_key.public).public_data
+    assert not [secret for secret in (b"anna", b"hunter22", public) if secret in wire.up]
+
+
+class ExchangesKeysAgain(asyncssh.SSHServerSession[bytes]):
+    """Begins another key exchange when a command is to start, with a key that is not the one we logged in by."""
+
+    def __init__(self, connection: asyncssh.SSHServerConnection, later: Keys) -> None:
+        self.connection, self.later = connection, later
+
+    def exec_requested(self, command: str) -> bool:
+        pair = asyncssh.load_keypairs([str(self.later.path)])[0]
+        self.connection._server_host_keys = OrderedDict({pair.algorithm: pair})
+        asyncio.get_running_loop().call_later(0.2, self._exchange)  # once the command has started
+        return True
+
+    def _exchange(self) -> None:
+        self.connection._send_kexinit()
+        self.connection._kexinit_sent = True
+
+
+async def test_a_key_that_changes_between_two_steps_ends_the_session(
+    practice: StartPractice, connector: MakeConnector, make_key: MakeKey
+) -> None:
+    later = make_key("ed25519")
+
+    class Server(PracticeServer):
+        def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+            self.connection = conn
+
+        def session_requested(self) -> asyncssh.SSHServerSession[bytes]:
+            return ExchangesKeysAgain(self.connection, later)
+
+    running = await practice(server=Server, process=None)
+    async with connector()(running.host) as session:
+        answer = (await session.ask([Question(id="q", script="echo here")], deadline_s=20))["q"]
+    assert (answer.ended, answer.exit_status) == (Ended.NOT_RUN, None)
+    assert "Host key is not trusted" in answer.why
 
 
 async def test_the_key_of_another_host_is_not_this_hosts_key(
