@@ -91,6 +91,8 @@ class CredentialReference:
     agent: bool = False
     """Offer the keys of the running SSH agent."""
     password: SecretReference | None = None
+    sudo_password: SecretReference | None = None
+    """What sudo on the host asks this user for; not a proof to log in with."""
     place: Place | None = None
 
 

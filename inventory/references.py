@@ -33,6 +33,7 @@ def _credential(name: ScalarNode, fields: Fields) -> CredentialReference:
         passphrase=_secret(fields, "passphrase"),
         agent=agent or False,
         password=_secret(fields, "password"),
+        sudo_password=_secret(fields, "sudo_password"),
         place=name.place,
     )
     fields.done()

@@ -54,6 +54,7 @@ class Credential:
     use_agent: bool = False
     agent_first: bool = False
     password: Secret | None = None
+    sudo_password: Secret | None = None
 
 
 class CredentialStore:
@@ -95,8 +96,9 @@ class CredentialStore:
     def _credential(self, reference: CredentialReference | None) -> Credential:
         if reference is None:
             return _like_ssh("default", _login_user())
+        sudo_password = self._line(reference.sudo_password) if reference.sudo_password else None
         if reference.key is None and reference.password is None and not reference.agent:
-            return _like_ssh(reference.name, reference.user)
+            return _like_ssh(reference.name, reference.user, sudo_password)
         agent = reference.agent and "SSH_AUTH_SOCK" in os.environ
         if reference.agent and not agent and reference.key is None and reference.password is None:
             _refuse(Text("no SSH agent is running (SSH_AUTH_SOCK is not set)"))
@@ -106,6 +108,7 @@ class CredentialStore:
             keys=self._keys(reference, reference.key, agent=agent) if reference.key else (),
             use_agent=agent,
             password=self._secret(reference.password) if reference.password else None,
+            sudo_password=sudo_password,
         )
 
     def _keys(self, reference: CredentialReference, path: str, *, agent: bool) -> tuple[PrivateKey, ...]:
@@ -131,6 +134,13 @@ class CredentialStore:
                 _refuse(Text("no such kind of secret: {kind}", kind=kind))
         secret = Secret(value)
         self._masker.learn(secret)
+        return secret
+
+    def _line(self, reference: SecretReference) -> Secret:
+        """Return a secret that goes to the host as one line."""
+        secret = self._secret(reference)
+        if set(secret.reveal()) & set("\n\r\0"):
+            _refuse(Text("a password for sudo is one line"))
         return secret
 
     def _prompt(self, what: str) -> str:
@@ -186,7 +196,7 @@ def _certificate(path: Path) -> asyncssh.SSHCertificate | None:
         ) from error
 
 
-def _like_ssh(name: str, user: str) -> Credential:
+def _like_ssh(name: str, user: str, sudo_password: Secret | None = None) -> Credential:
     keys: list[PrivateKey] = []
     reasons: list[str] = []
     for path in (Path("~/.ssh").expanduser() / file for file in DEFAULT_KEYS):
@@ -199,7 +209,7 @@ def _like_ssh(name: str, user: str) -> Credential:
     if not keys and not agent:
         why = "; ".join(reasons) or f"no {', '.join(DEFAULT_KEYS)} in ~/.ssh"
         _refuse(Text("nothing to offer: no SSH agent is running, {why}", why=why))
-    return Credential(name=name, user=user, keys=tuple(keys), use_agent=agent, agent_first=True)
+    return Credential(name=name, user=user, keys=tuple(keys), use_agent=agent, agent_first=True, sudo_password=sudo_password)
 
 
 def _login_user() -> str:

@@ -14,7 +14,9 @@ from typing import Final, cast
 from inventory.host import Host
 from remote.answer import Answer
 from remote.bundle import BundleExchange, drive
+from remote.bundle.elevation import Elevation
 from remote.bundle.frames import Stream
+from remote.bundle.wire import Passwords
 from remote.question import Question
 from remote.session import SessionFacts
 
@@ -40,21 +42,22 @@ async def open_local(host: Host) -> AsyncGenerator[LocalSession]:
 class LocalSession:
     """This machine as a host: every bundle is one `/bin/sh` in a session (setsid) of its own."""
 
-    def __init__(self, host: Host, *, shell: Sequence[str] = SHELL) -> None:
+    def __init__(self, host: Host, *, shell: Sequence[str] = SHELL, passwords: Passwords | None = None) -> None:
         self.host = host
         self.facts = SessionFacts(transport="local", user=_user())
-        self._shell = tuple(shell)
+        self._shell, self._passwords = tuple(shell), passwords
         self._wires: set[_PipeWire] = set()
 
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
         """Return exactly one answer for each question, asked in one shell, without waiting for the shell to end."""
-        exchange = BundleExchange(questions)
+        exchange = BundleExchange(questions, elevation=Elevation() if self._passwords else None)
         try:
             wire = await _PipeWire.open(self._shell)
         except OSError as error:
             return exchange.finish(f"no shell: {error}")
         self._wires.add(wire)
-        return await drive(exchange, wire, deadline_s=deadline_s)  # which closes the wire; its end is awaited on leaving
+
+        return await drive(exchange, wire, deadline_s=deadline_s, passwords=self._passwords)
 
     async def leave(self) -> None:
         """End what still runs and return once it is gone; never raises."""

@@ -15,6 +15,7 @@ from inventory.errors import Text
 from inventory.host import Host
 from remote.answer import Answer
 from remote.breaker import Breaker
+from remote.bundle.elevation import Elevation
 from remote.bundle.exchange import BundleExchange
 from remote.bundle.wire import COMMAND, drive
 from remote.credentials import CredentialStore
@@ -29,6 +30,7 @@ from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
 from remote.ssh_options import PORT, login_options
 from remote.ssh_wire import WINDOW, SshWire
+from remote.sudo import SudoPassword
 
 _LEAVING_S = 1.0
 _UNASKED = 1024 * 1024
@@ -38,14 +40,22 @@ _UNASKED = 1024 * 1024
 class SshSession:
     """An open SSH connection to one host, as the `Session` protocol wants it."""
 
-    def __init__(self, host: Host, connection: asyncssh.SSHClientConnection, intake: Intake, facts: SessionFacts) -> None:
+    def __init__(
+        self,
+        host: Host,
+        connection: asyncssh.SSHClientConnection,
+        intake: Intake,
+        facts: SessionFacts,
+        sudo_password: SudoPassword | None,
+    ) -> None:
         self.host, self.facts = host, facts
-        self._connection, self._intake = connection, intake
+        self._connection, self._intake, self._sudo_password = connection, intake, sudo_password
 
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
         """Return exactly one answer for each question, asked as one script on the stdin of one `sh`."""
         end = time.monotonic() + deadline_s
-        exchange, wire = BundleExchange(questions), SshWire()
+        exchange = BundleExchange(questions, elevation=Elevation() if self._sudo_password else None)
+        wire = SshWire()
         self._intake.allow(_UNASKED + 2 * exchange.receive_limit)
         try:
             async with asyncio.timeout(deadline_s):
@@ -55,7 +65,8 @@ class SshSession:
             return exchange.finish(f"the host did not start a command within {deadline_s:g} s")
         except (asyncssh.Error, OSError) as error:
             return exchange.finish(f"the host did not start a command: {reason_of(error)}")
-        return await drive(exchange, wire, deadline_s=max(0.0, end - time.monotonic()))
+        left_s = max(0.0, end - time.monotonic())
+        return await drive(exchange, wire, deadline_s=left_s, passwords=self._sudo_password)
 
 
 class SshConnector:
@@ -81,7 +92,8 @@ class SshConnector:
             raise
         try:
             await login.close()
-            yield SshSession(host, connection, intake, facts_of(login, connection))
+            sudo_password = SudoPassword.of(host, credential, self._breaker)
+            yield SshSession(host, connection, intake, facts_of(login, connection), sudo_password)
         finally:
             await hang_up(connection)
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from remote.answer import Answer, Ended
 from remote.bundle.attempt import STDERR_LIMIT, Attempt
+from remote.bundle.elevation import Elevation, Verdict, Want, why_denied
 from remote.bundle.frames import FORMAT, FrameReader, Mark, Stream
 from remote.bundle.script import write_script
 from remote.question import Privilege, Question
@@ -41,6 +42,8 @@ class _Side:
     """How many marks of each part were seen."""
     open_parts: set[int] = field(default_factory=set)
     done: bool = False
+    asking: bool = False
+    """Between `sudoask` and `sudone`: what comes now is sudo's."""
 
 
 class BundleExchange:
@@ -50,12 +53,19 @@ class BundleExchange:
     """
 
     def __init__(
-        self, questions: Sequence[Question], *, nonce: str | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        questions: Sequence[Question],
+        *,
+        nonce: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        elevation: Elevation | None = None,
     ) -> None:
         assert len({question.id for question in questions}) == len(questions), "question ids in one bundle are unique"
         self.nonce: Final = nonce or secrets.token_hex(16)
         self.questions: Final = tuple(questions)
-        self.script: Final = write_script(self.questions, self.nonce)
+        self.elevation: Final = elevation
+        """Set if there is a password for sudo, should it ask for one."""
+        self.script: Final = write_script(self.questions, self.nonce, elevation)
         """What goes to stdin of one `/bin/sh`; stdin then stays open, its end tells the host to kill everything."""
         self._clock = clock
         self._sides: dict[Stream, _Side] = {"stdout": _Side(FrameReader(self.nonce)), "stderr": _Side(FrameReader(self.nonce))}
@@ -110,6 +120,23 @@ class BundleExchange:
             return "sudo"
         return None
 
+    @property
+    def wants(self) -> Want | None:
+        """Return what sudo waits for; only what it says between its own marks on both streams counts, and before it ran."""
+        out, err = self._sides["stdout"], self._sides["stderr"]
+        if self.elevation is None or not (out.asking and err.asking) or ROOT_PART in out.marks or ROOT_PART in err.marks:
+            return None
+        return self.elevation.wants(bytes(out.noise) + out.reader.held, bytes(err.noise) + err.reader.held)
+
+    def answered_sudo(self) -> None:
+        """Note that sudo was given what it waited for: its time begins anew."""
+        self._root_due = self._clock() + ROOT_GRACE_S
+
+    @property
+    def password_verdict(self) -> Verdict | None:
+        """Return what became of a password that was sent; None while that is open."""
+        return self.elevation.verdict(self._sudo) if self.elevation is not None else None
+
     def finish(self, why: str) -> dict[str, Answer]:
         """Return exactly one answer for each question; `why` says what cut the exchange short, if anything did."""
         return {question.id: self._answer(index, question, why) for index, question in enumerate(self.questions)}
@@ -140,7 +167,7 @@ class BundleExchange:
             self._question_mark(stream, mark, mark.index)
             return
         side.current = None
-        if mark.kind in ("sudo", "sudone"):
+        if mark.kind in ("sudo", "sudoask", "sudone"):
             self._sudo_mark(stream, mark)
         elif mark.kind == "open" and mark.fields[:1] == (FORMAT,):
             side.open_parts.add(mark.part)
@@ -151,12 +178,20 @@ class BundleExchange:
 
     def _sudo_mark(self, stream: Stream, mark: Mark) -> None:
         side = self._sides[stream]
-        if mark.kind == "sudo":
+        side.asking = mark.kind == "sudoask" and ROOT_PART not in side.marks
+        if mark.kind != "sudone":
             side.noise.clear()
         elif stream == "stderr" and ROOT_PART not in side.marks:
-            self._sudo = _words(side.noise) or f"sudo ended with status {' '.join(mark.fields)}"
+            self._sudo = self._denial(_words(side.noise), " ".join(mark.fields))
         if stream == "stdout":  # the stream that the first root question begins on
-            self._root_due = self._clock() + ROOT_GRACE_S if mark.kind == "sudo" else None
+            self._root_due = None if mark.kind == "sudone" else self._clock() + ROOT_GRACE_S
+
+    def _denial(self, words: str, status: str) -> str:
+        if self.elevation is not None:
+            words = self.elevation.without_prompt(words)
+            if self.elevation.refused:
+                return f"sudo asks for a password; {self.elevation.refused}"
+        return why_denied(words) if words else f"sudo ended with status {status}"
 
     def _question_mark(self, stream: Stream, mark: Mark, index: int) -> None:
         side = self._sides[stream]

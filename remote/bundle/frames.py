@@ -15,6 +15,7 @@ KIND      open   the part begins                       FORMAT, user | root, the 
           end    the question is over, on this stream  uptime, ok | late | flood | blind, pids that survived
           close  the part is over                      count of its marks on this stream, this one included
           sudo   root is asked for; what stderr holds up to `sudone` are sudo's own words
+          sudoask root is asked for once more, this time sudo may ask for a password (elevation.py)
           sudone sudo ended                            its exit status
           done   the bundle is over                    count of the marks of part 0
 
@@ -80,6 +81,11 @@ class FrameReader:
     def __init__(self, nonce: str) -> None:
         self._start = b"\n" + nonce.encode() + b" "
         self._held = b""
+
+    @property
+    def held(self) -> bytes:
+        """Return what arrived last and may still become a mark."""
+        return self._held
 
     def feed(self, data: bytes) -> Iterable[bytes | Mark]:
         """Yield what is certain by now, in order."""

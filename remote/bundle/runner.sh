@@ -5,7 +5,8 @@
 #
 # Given: la_n the nonce, la_tok a second one that marks the environment of what a question starts (so that
 # `env` in an answer cannot show the first), la_plain the questions that cannot end their shell, la_calm those of them
-# that leave nothing behind, la_qI() one function for each question.
+# that leave nothing behind, la_qI() one function for each question; la_prompt and la_yes where there is a password for
+# sudo (elevation.py).
 # File descriptors: 3 stdin, open while we are wanted; 7 the real stderr; 8 the real stdout. A question gets none of them.
 # Processes: main ($$) > middle | dd (its stdout)      main > guard (ends everything when stdin ends)
 #            middle > lane | dd (its stderr)           lane > ticker (one USR1 each second)
@@ -449,24 +450,54 @@ la_main() {
 	la_leave 0
 }
 
-# Root questions as a second script, through one pipe that stays open as long as our own stdin does.
-# Succeeds if root ran it to its end (77).
+# Root questions as a second script; where sudo wants a password and we are said to have one (la_prompt), once more with it.
+# Succeeds if root ran the script to its end (77).
 la_sudo() {
 	la_tell 'sudo -'
+	la_root '' "$1"
+	if [ "$la_y" = 1 ] && [ "$la_prompt" ]; then
+		# what comes on stdin now is for sudo: la_root sees its end
+		{
+			kill -KILL "$la_watch"
+			wait "$la_watch"
+		} 2>/dev/null
+		la_tell 'sudoask -'
+		la_root ask "$1"
+		la_guard &
+		la_watch=$!
+		la_keep="$la_keep$la_watch "
+	fi
+	la_tell "sudone - $la_y"
+	[ "$la_y" = 77 ]
+}
+
+# The script goes through one pipe that stays open as long as our own stdin does. With a password (elevation.py) it follows
+# once root's shell is there: sudo would take it for further attempts. la_y: how sudo ended.
+la_root() {
 	{
 		exec 2>/dev/null 7>&- 8>&-
 		la_self
-		printf '%s\n' "$la_me" '{' "la_n=$la_n la_tok=$la_tok la_plain='$la_plain' la_calm='$la_calm'" "$la_text" "$la_asks" la_begin "la_go 2 $1" 'la_leave 77' '}'
+		printf '%s\n' "$la_me"
+		if [ "$1" ]; then
+			IFS= read -r la_x <&3
+			case $la_x in =*) printf '%s\n' "${la_x#=}" ;; *) exit ;; esac
+			read -r la_x <&3
+			[ "$la_x" = go ] || exit
+		fi
+		printf '%s\n' '{' "la_n=$la_n la_tok=$la_tok la_plain='$la_plain' la_calm='$la_calm'" "$la_text" "$la_asks" la_begin "la_go 2 $2" 'la_leave 77' '}'
 		while read -r la_x <&3; do :; done
 	} | {
 		exec 3<&- 7>&- 8>&-
 		read -r la_holder
-		sudo -n -- /bin/sh
+		if [ "$1" ]; then
+			# from where only root can put it, whatever PATH says
+			(PATH=/usr/bin:/bin:/usr/local/bin:/run/wrappers/bin exec sudo -S -p "$la_prompt" -- /bin/sh -c "echo $la_yes; exec /bin/sh")
+		else
+			sudo -n -- /bin/sh
+		fi
 		la_x=$?
 		kill -KILL "$la_holder" 2>/dev/null
 		exit "$la_x"
 	}
 	la_y=$?
-	la_tell "sudone - $la_y"
-	[ "$la_y" = 77 ]
 }

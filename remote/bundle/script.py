@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
+from remote.bundle.elevation import Elevation
 from remote.bundle.frames import FORMAT
 from remote.question import Privilege, Question
 
@@ -32,8 +33,10 @@ _CALM = re.compile(
 """Programs that leave no process behind and write in blocks where stdout is a pipe: known to, whatever their arguments."""
 
 
-def write_script(questions: Sequence[Question], nonce: str) -> bytes:
+def write_script(questions: Sequence[Question], nonce: str, elevation: Elevation | None = None) -> bytes:
     """Return the script that asks `questions`; its head names the format, the nonce and each question.
+
+    With an `elevation` sudo may ask for a password.
 
     All of it is one compound command, so a script that was cut on its way runs nothing.
     """
@@ -51,6 +54,7 @@ def write_script(questions: Sequence[Question], nonce: str) -> bytes:
         "{",
         f"la_n={nonce} la_tok={_token(nonce)}",
         f"la_plain={plain} la_calm={calm}",
+        f"la_prompt={quote(elevation.prompt if elevation else '')} la_yes={elevation.token if elevation else ''}",
         f"la_text={quote(runner())}",
         f"la_asks={quote(chr(10).join(_function(*pair) for pair in as_root))}",
         *(_function(*pair) for pair in as_user),

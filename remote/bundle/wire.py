@@ -7,8 +7,10 @@ import time
 from typing import Protocol
 
 from remote.answer import Answer
+from remote.bundle.elevation import Elevation, Verdict, Want
 from remote.bundle.exchange import BundleExchange
 from remote.bundle.frames import Stream
+from remote.errors import RemoteError
 
 COMMAND = "exec /bin/sh"
 """What to execute on the host: understood alike by sh, csh and fish login shells; the script follows on stdin."""
@@ -35,20 +37,42 @@ class Wire(Protocol):
         """Close stdin and give up the streams; the host then kills what still runs. Idempotent, never raises."""
 
 
-async def drive(exchange: BundleExchange, wire: Wire, *, deadline_s: float) -> dict[str, Answer]:
+class Offer(Protocol):
+    """A password for sudo that may be sent once."""
+
+    @property
+    def password(self) -> str:
+        """Return the password itself."""
+
+    def ended(self, verdict: Verdict) -> None:
+        """Take how it ended, perhaps more than once: the first verdict holds."""
+
+
+class Passwords(Protocol):
+    """Where the password for sudo comes from."""
+
+    async def offer(self) -> Offer:
+        """Return it when it may be sent, or raise RemoteError if it may not."""
+
+
+async def drive(
+    exchange: BundleExchange, wire: Wire, *, deadline_s: float, passwords: Passwords | None = None
+) -> dict[str, Answer]:
     """Return exactly one answer for each question of `exchange`; the wire is closed afterwards.
 
     Ends at the final frames, when the wire ends, when a question is past its deadline and the host's
     watchdog does not act, when the host sends more than it may, or after `deadline_s`.
     """
+    sudo = _Sudo(exchange, wire, passwords)
     try:
         wire.write(exchange.script)
-        return exchange.finish(await _carry(exchange, wire, time.monotonic() + deadline_s, deadline_s))
+        return exchange.finish(await _carry(exchange, wire, time.monotonic() + deadline_s, deadline_s, sudo))
     finally:
         wire.close()
+        sudo.tell(Verdict.UNANSWERED)
 
 
-async def _carry(exchange: BundleExchange, wire: Wire, end: float, deadline_s: float) -> str:
+async def _carry(exchange: BundleExchange, wire: Wire, end: float, deadline_s: float, sudo: _Sudo) -> str:
     """Feed what arrives until there is a reason to stop, and return it (empty: everything is accounted for)."""
     while not exchange.complete:
         now = time.monotonic()
@@ -70,4 +94,47 @@ async def _carry(exchange: BundleExchange, wire: Wire, end: float, deadline_s: f
             exchange.feed_stdout(data)
         else:
             exchange.feed_stderr(data)
+        await sudo.serve(end)
     return ""
+
+
+class _Sudo:
+    """Gives sudo on the host what it waits for."""
+
+    def __init__(self, exchange: BundleExchange, wire: Wire, passwords: Passwords | None) -> None:
+        self._exchange, self._wire, self._passwords = exchange, wire, passwords
+        self._offer: Offer | None = None
+
+    async def serve(self, end: float) -> None:
+        """Send what is wanted now; the password's turn is awaited until `end` at the most."""
+        if (elevation := self._exchange.elevation) is None or self._passwords is None:
+            return
+        line = b""
+        match self._exchange.wants:
+            case Want.PASSWORD:
+                line = await self._password(elevation, self._passwords, end)
+            case Want.GO:
+                line = elevation.go()
+            case Want.STOP:
+                line = elevation.stop()
+        if line:
+            self._wire.write(line)
+            self._exchange.answered_sudo()
+        if (verdict := self._exchange.password_verdict) is not None:
+            self.tell(verdict)  # at once: other hosts wait for it
+
+    async def _password(self, elevation: Elevation, passwords: Passwords, end: float) -> bytes:
+        try:
+            async with asyncio.timeout(max(0.0, end - time.monotonic())):
+                self._offer = await passwords.offer()
+        except RemoteError as kept:
+            return elevation.keep(str(kept))
+        except TimeoutError:
+            return elevation.keep("no verdict of other hosts on it came in time")
+        return elevation.password(self._offer.password)
+
+    def tell(self, verdict: Verdict) -> None:
+        """Say how the password ended, if one was taken."""
+        if self._offer is not None:
+            self._offer.ended(verdict)
+            self._offer = None

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ class SupportDesk:
 
     lab: RealLab
     home: Path
+    secrets: dict[str, str] = field(default_factory=dict)
+    """Variables that credentials refer to."""
 
     def command(self, *words: str) -> list[str]:
         """Return the command line of longarm inside the lab's network."""
@@ -47,7 +49,7 @@ class SupportDesk:
 
     def env(self) -> dict[str, str]:
         """Return an environment with nothing of ours in it."""
-        return {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8"}
+        return {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8", **self.secrets}
 
     def enrol(self, *names: str) -> None:
         """Enrol hosts by the fingerprints that they have."""
@@ -192,6 +194,45 @@ def test_root_by_sudo_without_a_password(desk: SupportDesk, tmp_path: Path) -> N
     desk.diagnose("web1", "--probes", str(probes), "--answers", str(out), exit_code=0)
     rows = answers(out)
     assert (rows["web1", "who"]["stdout"], rows["web1", "me"]["stdout"]) == ("0\n", "ops\n")
+
+
+@pytest.fixture
+def asked_for_a_password(lab: RealLab, tmp_path: Path) -> Iterator[SupportDesk]:
+    """Return a desk whose user `plain` sudo on web1 asks for a password, the one of the desk's environment."""
+    lab.enter("web1", "echo plain:Right-Пароль | chpasswd; echo 'plain ALL=(ALL) ALL' >/etc/sudoers.d/plain")
+    desk = SupportDesk(lab, tmp_path / "home", secrets={"SUDO_PASSWORD": "Right-Пароль"})
+    desk.home.mkdir(mode=0o700)
+    inventory = lab.inventory(user="plain", names=("web1",))
+    desk.add_to_inventory(inventory.replace("user: plain,", "user: plain, sudo_password: {env: SUDO_PASSWORD},"))
+    desk.enrol("web1")
+    yield desk
+    lab.enter("web1", "rm /etc/sudoers.d/plain; passwd -q -d plain; rm -rf /run/sudo/ts/plain")
+
+
+def test_root_by_sudo_with_a_password(asked_for_a_password: SupportDesk, lab: RealLab, tmp_path: Path) -> None:
+    desk, probes, out = asked_for_a_password, tmp_path / "probes.yaml", tmp_path / "out.jsonl"
+    probes.write_text("- {probe: who, script: id -u, privilege: root}\n- {probe: me, script: id -un}\n")
+    desk.diagnose("web1", "--probes", str(probes), "--answers", str(out), exit_code=0)
+    rows = answers(out)
+    assert (rows["web1", "who"]["stdout"], rows["web1", "me"]["stdout"]) == ("0\n", "plain\n")
+    assert "Пароль" not in lab.enter("web1", "grep -raF Пароль /etc /home /root /run /tmp /var 2>/dev/null || true"), (
+        "on the host"
+    )
+    kept = [path for path in desk.home.rglob("*") if path.is_file() and "Пароль".encode() in path.read_bytes()]
+    assert kept == [], "at the desk"
+
+
+def test_a_wrong_password_for_sudo_is_said_once_for_the_host(asked_for_a_password: SupportDesk, lab: RealLab) -> None:
+    desk = asked_for_a_password
+    desk.secrets["SUDO_PASSWORD"] = "wrong-canary"
+    row = host(desk.diagnose("web1", "--fail-on", "never", exit_code=3), "web1")
+    assert row["outcome"] == "incomplete"
+    assert row["denied_root"].startswith("the password for sudo was rejected (")
+    log = lab.enter("web1", "journalctl -q -o cat _COMM=sudo _COMM=unix_chkpwd 2>/dev/null | tail -n 20")
+    assert log.count("1 incorrect password attempt") == 1
+    assert "wrong-canary" not in log
+    text = desk.longarm("-o", "table", "diagnose", "web1", "--fail-on", "never", exit_code=3)
+    assert text.count("the password for sudo was rejected") == 1
 
 
 def test_a_hung_question_costs_only_itself(lab: RealLab, desk: SupportDesk, tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def test_the_example_says_what_the_documentation_says() -> None:
     assert inventory.groups["berlin"].groups == ("web", "db")
     assert ops.passphrase == SecretReference(kind="keyring", value="longarm/ops") and ops.key == "~/.ssh/id_ed25519"
     assert legacy.password == SecretReference(kind="env", value="LEGACY_PASSWORD") and not legacy.agent
+    assert legacy.sudo_password == legacy.password and ops.sudo_password is None
     assert str(web.place) == f"{EXAMPLE}:22:11"
 
 
@@ -248,6 +249,7 @@ MISTAKES = {
     "credentials: {c: {agent: true}}": "a:1:18: the credential c needs the key “user”",
     "credentials: {c: {user: -u, agent: true}}": "a:1:25: “-u” is not the name of a user",
     "credentials: {c: {user: u, agent: yes}}": "a:1:35: “agent” must be true or false",
+    "credentials: {c: {user: u, sudo_password: {env: X}}}": "a:1:15: the credential c proves nothing (give it one of key, ",
     "credentials: {c: {user: u, key: k, passphrase: {vault: x}}}": "a:1:49: a secret cannot be kept in “vault”",
     "credentials: {c: {user: u, key: k, passphrase: {evn: X}}}": "a:1:49: a secret cannot be kept in “evn” (did you mean env?)",
     "credentials: {c: {user: u, password: {keyring: x}}}": "a:1:48: a keyring entry is written SERVICE/USER",
@@ -264,7 +266,7 @@ def test_each_mistake_has_its_place_and_its_sentence(told: Callable[..., list[st
     assert problems[0].startswith(MISTAKES[text]), problems
 
 
-@pytest.mark.parametrize("key", ["password", "passphrase"])
+@pytest.mark.parametrize("key", ["password", "passphrase", "sudo_password"])
 @pytest.mark.parametrize(
     "secret", ["hunter2", "'hunter2 hunter2'", "[hunter2]", "{env: [hunter2]}", "{env: X, hunter2: y}", "123456"]
 )

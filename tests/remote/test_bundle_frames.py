@@ -229,9 +229,19 @@ def test_a_host_that_ignores_its_cap_shows_head_and_tail() -> None:
 
 def test_more_than_all_caps_together_is_noticed() -> None:
     exchange = exchange_for({"q": None})  # type: ignore[dict-item]
+    exchange.feed_stdout(Mark(1, 1, "begin", 0, ("-", "user")).encode(NONCE))
     for _ in range(33):
         assert not exchange.overfull
+        exchange.feed_stdout(bytes(MEBIBYTE // 2))
+    exchange.feed_stdout(bytes(MEBIBYTE))
+    assert exchange.overfull
+
+
+def test_a_host_that_only_talks_is_left_far_earlier() -> None:
+    exchange = exchange_for({"q": None})  # type: ignore[dict-item]
+    for _ in range(4):
         exchange.feed_stderr(bytes(MEBIBYTE // 2))
+        assert not exchange.overfull, "a leftover of a question may flood that much through the filter of stderr"
     exchange.feed_stderr(bytes(MEBIBYTE))
     assert exchange.overfull
     assert exchange.finish("too much")["q"].ended is Ended.NOT_RUN

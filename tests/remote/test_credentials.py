@@ -245,3 +245,19 @@ async def test_nothing_shows_the_secret(tmp_path: Path, key_file: Path) -> None:
     credential = await resolve(reference)
     assert "hunter22" not in repr(credential)
     assert "PRIVATE" not in repr(credential)
+
+
+async def test_a_password_for_sudo_is_resolved_masked_and_one_line(
+    key_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masker = Masker()
+    monkeypatch.setenv("SUDO_PASSWORD", "hunter22")
+    reference = CredentialReference(
+        name="ops", user="ops", key=str(key_file), sudo_password=SecretReference(kind="env", value="SUDO_PASSWORD")
+    )
+    credential = await resolve(reference, masker=masker)
+    assert (credential.sudo_password, credential.password) == (Secret("hunter22"), None)
+    assert masker.text("<hunter22>") == "<***>"
+    monkeypatch.setenv("SUDO_PASSWORD", "hunter22\ngo")
+    with pytest.raises(CredentialUnusable, match="one line"):
+        await resolve(reference)
