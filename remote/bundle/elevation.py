@@ -120,11 +120,11 @@ def why_denied(words: str) -> str:
     """Return why root could not be had: what sudo's words mean, and the words themselves; hostile text.
 
     >>> why_denied("sudo: a password is required")
-    'sudo asks for a password, and the credential has no sudo_password (sudo: a password is required)'
+    'sudo asks for a password, and the credential has no sudo_password: sudo: a password is required'
     """
     words = "; ".join(line.strip() for line in words.splitlines() if line.strip() not in ("", "Killed"))  # dash, of its pipe
     meaning = next(iter(_reasons(words)), "")
-    return f"{meaning} ({words})" if meaning else words
+    return f"{meaning}: {words}" if meaning else words
 
 
 def _reasons(words: str) -> list[str]:

@@ -190,7 +190,7 @@ class BundleExchange:
         if self.elevation is not None:
             words = self.elevation.without_prompt(words)
             if self.elevation.refused:
-                return f"sudo asks for a password; {self.elevation.refused}"
+                return f"sudo asks for a password: {self.elevation.refused}"
         return why_denied(words) if words else f"sudo ended with status {status}"
 
     def _question_mark(self, stream: Stream, mark: Mark, index: int) -> None:

@@ -227,7 +227,7 @@ def test_a_wrong_password_for_sudo_is_said_once_for_the_host(asked_for_a_passwor
     desk.secrets["SUDO_PASSWORD"] = "wrong-canary"
     row = host(desk.diagnose("web1", "--fail-on", "never", exit_code=3), "web1")
     assert row["outcome"] == "incomplete"
-    assert row["denied_root"].startswith("the password for sudo was rejected (")
+    assert row["denied_root"].startswith("the password for sudo was rejected: ")
     log = lab.enter("web1", "journalctl -q -o cat _COMM=sudo _COMM=unix_chkpwd 2>/dev/null | tail -n 20")
     assert log.count("1 incorrect password attempt") == 1
     assert "wrong-canary" not in log

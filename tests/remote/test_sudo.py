@@ -117,19 +117,19 @@ async def test_a_wrong_password_is_sent_once_and_the_rest_is_asked_as_the_user(s
     assert answers["who"].ended is Ended.NOT_RUN
     assert (answers["either"].ended, answers["either"].stdout) == (Ended.EXITED, b"65534\n")
     [why] = {answer.denied for answer in answers.values()} - {""}
-    assert why.startswith("the password for sudo was rejected (")
+    assert why.startswith("the password for sudo was rejected: ")
     assert "1 incorrect password attempt" in why
     assert "longarm-" not in why, "the prompt is ours"
 
 
 EXPIRED, LOCKED = "0:0:99999:7:::", "19000:0:99999:7::1:"
 REASONS: dict[str, tuple[str, str, str, list[Verdict]]] = {
-    "not in sudoers": ("root ALL=(ALL) ALL\n", "", "the user may not become root by sudo (", [Verdict.ACCEPTED]),
-    "may do other things": ("nobody ALL=(ALL) /bin/true\n", "", "the user may not become root by sudo (", [Verdict.ACCEPTED]),
-    "password expired": (ASKS, EXPIRED, "the account or its password is expired or locked (", [Verdict.UNANSWERED]),
-    "account expired": (ASKS, LOCKED, "the account or its password is expired or locked (", [Verdict.UNANSWERED]),
-    "requiretty": (f"Defaults requiretty\n{ASKS}", "", "sudo insists on a terminal (requiretty) (", []),
-    "one try": (f"Defaults passwd_tries=1\n{ASKS}", "wrong", "the password for sudo was rejected (", [Verdict.REJECTED]),
+    "not in sudoers": ("root ALL=(ALL) ALL\n", "", "the user may not become root by sudo: ", [Verdict.ACCEPTED]),
+    "may do other things": ("nobody ALL=(ALL) /bin/true\n", "", "the user may not become root by sudo: ", [Verdict.ACCEPTED]),
+    "password expired": (ASKS, EXPIRED, "the account or its password is expired or locked: ", [Verdict.UNANSWERED]),
+    "account expired": (ASKS, LOCKED, "the account or its password is expired or locked: ", [Verdict.UNANSWERED]),
+    "requiretty": (f"Defaults requiretty\n{ASKS}", "", "sudo insists on a terminal (requiretty): ", []),
+    "one try": (f"Defaults passwd_tries=1\n{ASKS}", "wrong", "the password for sudo was rejected: ", [Verdict.REJECTED]),
 }
 
 
@@ -152,13 +152,13 @@ async def test_a_lecture_before_the_prompt_does_no_harm(on_sudo: OnSudo) -> None
 async def test_a_password_that_is_kept_back_is_said(shell: str, on_sudo: OnSudo) -> None:
     given = Given(RIGHT, kept=RemoteError("here", Text("rejected 3 times in this run")))
     answers = await ask(on_sudo(ASKS, given, shell), WHO, EITHER)
-    assert answers["who"].denied == "sudo asks for a password; rejected 3 times in this run"
+    assert answers["who"].denied == "sudo asks for a password: rejected 3 times in this run"
     assert answers["either"].stdout == b"65534\n"
 
 
 async def test_without_a_password_of_ours_the_reason_names_what_is_missing(on_sudo: OnSudo) -> None:
     answers = await ask(on_sudo(ASKS, None), WHO)
-    words = "sudo asks for a password, and the credential has no sudo_password (sudo: a password is required)"
+    words = "sudo asks for a password, and the credential has no sudo_password: sudo: a password is required"
     assert answers["who"].denied == words
 
 

@@ -222,8 +222,8 @@ async def test_a_bad_password_for_sudo_goes_out_three_times_to_forty_hosts(
     connect = connector(breaker=Breaker(limit=3))
     whys = await asyncio.gather(*(why_not(connect, running) for _ in range(40)))
     assert offered == 3
-    assert sum(why.startswith("the password for sudo was rejected (") for why in whys) == 3
-    blocked = "sudo asks for a password; not tried: credential test was rejected 3 times in this run"
+    assert sum(why.startswith("the password for sudo was rejected: ") for why in whys) == 3
+    blocked = "sudo asks for a password: not tried: credential test was rejected 3 times in this run"
     assert sum(why == blocked for why in whys) == 37
 
 
