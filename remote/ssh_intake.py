@@ -12,7 +12,7 @@ from typing import cast
 
 from remote.ssh_library import asyncssh
 
-BEFORE_LOGIN = 256 * 1024
+BEFORE_LOGIN = 64 * 1024
 """Bytes a host may send until we are logged in; a key exchange takes 5 KiB, a long legal notice 10."""
 _PIECE = 32 * 1024
 """asyncssh copies the rest of what it was given for each packet: small pieces halve the CPU of a flood (measured)."""

@@ -24,9 +24,11 @@ SETTLE_S = 2.0
 """How long the final frames may take once every question has ended."""
 NOISE_LIMIT = 4096
 """How much is kept of what is said outside frames: greetings, sudo's words, a shell that is none."""
+GREETING_LIMIT = 2**18
+"""How much may be said on one stream before its first mark: a host that talks and does not answer is left early."""
 TALK_LIMIT, TALK_EACH = 2 * 2**20, 2**18
-"""How much may be said outside frames on one stream, and more for each question: what a leftover of the last question
-may flood through the filter of stderr (runner.sh). A host that talks and never answers is left early."""
+"""How much may be said outside frames on one stream in all, and more for each question: what a leftover of the last
+question may flood through the filter of stderr (runner.sh)."""
 
 
 @dataclass(slots=True)
@@ -103,7 +105,9 @@ class BundleExchange:
     @property
     def overfull(self) -> bool:
         """Whether the host sent more than all caps together, twice over, or talks on outside of frames: leave it."""
-        return self._received > self.receive_limit or any(side.said > self._talk_limit for side in self._sides.values())
+        return self._received > self.receive_limit or any(
+            side.said > (self._talk_limit if side.marks else GREETING_LIMIT) for side in self._sides.values()
+        )
 
     @property
     def due(self) -> float:

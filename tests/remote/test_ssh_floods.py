@@ -23,7 +23,7 @@ from tests.remote.servers import Keys, StartPractice, known_key
 GROWTH_KIB = 32 * 1024
 WHOLE_BYTES = 10 * 2**30 if SOAK else 1
 """How much is read of an endless flood: session after session until it is 10 GiB, or what one session takes."""
-SLICE, ENOUGH = 2**20, 17 * 2**20
+SLICE, ENOUGH = 2**18, 17 * 2**20
 """What is surely read of a flood, and the sum of all caps for one question."""
 Process = asyncssh.SSHServerProcess[bytes]
 
