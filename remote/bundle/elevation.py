@@ -124,7 +124,7 @@ def why_denied(words: str) -> str:
     """
     words = "; ".join(line.strip() for line in words.splitlines() if line.strip() not in ("", "Killed"))  # dash, of its pipe
     meaning = next(iter(_reasons(words)), "")
-    return f"{meaning}: {words}" if meaning else words
+    return words if words.startswith(meaning) else f"{meaning}: {words}"  # a capture that is replayed has been told once
 
 
 def _reasons(words: str) -> list[str]:

@@ -53,14 +53,18 @@ def test_what_was_not_captured_is_not_run() -> None:
     assert answers["unknown"].exit_status is None
 
 
-def test_denied_root_is_told_in_the_host_s_own_words() -> None:
-    denied = Answer(ended=Ended.NOT_RUN, exit_status=None, why="sudo: a password is required")
+OURS = "sudo asks for a password, and the credential has no sudo_password: "
+
+
+@pytest.mark.parametrize("why", ["sudo: a password is required", OURS + "sudo: a password is required"])
+def test_denied_root_is_told_with_the_host_s_own_words_and_once(why: str) -> None:
+    denied = Answer(ended=Ended.NOT_RUN, exit_status=None, why=why)
     answers = asked(
         [question("open"), question("closed", Privilege.ROOT)],
         {"open": Answer(ended=Ended.EXITED, exit_status=0), "closed": denied},
     )
     assert answers["open"].ended is Ended.EXITED
-    assert (answers["closed"].ended, answers["closed"].why) == (Ended.NOT_RUN, denied.why)
+    assert (answers["closed"].ended, answers["closed"].why) == (Ended.NOT_RUN, OURS + "sudo: a password is required")
 
 
 @pytest.mark.parametrize("ended", [Ended.TIMED_OUT, Ended.CAPPED, Ended.LOST])
