@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.hosts.realhosts import RealLab
+from tests.hosts.support import FIXED, SupportDesk
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +21,22 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
         lab.add("box1", "busybox")
         lab.wait()
         yield lab
+
+
+@pytest.fixture
+def desk(lab: RealLab, tmp_path: Path) -> SupportDesk:
+    """Return a desk that has enrolled all hosts."""
+    desk = SupportDesk(lab, tmp_path / "home")
+    desk.home.mkdir(mode=0o700)
+    desk.add_to_inventory(lab.inventory(names=FIXED))
+    desk.enrol(*FIXED)
+    return desk
+
+
+@pytest.fixture
+def spare(lab: RealLab) -> Iterator[str]:
+    """Return the name of a fresh systemd host that a test may break; it is gone afterwards."""
+    lab.add("spare1", "systemd")
+    lab.wait("spare1")
+    yield "spare1"
+    lab.remove("spare1")

@@ -19,6 +19,7 @@ from inventory.host import Waiver
 from remote.answer import Ended
 from runner.outcome import Outcome, RunState
 from runner.record import AnswerNote, HostRecord, Quote, RunRecord
+from tests.hostile import PAYLOADS
 
 settings.register_profile("longarm", deadline=None, derandomize=True)
 settings.load_profile("longarm")
@@ -549,46 +550,6 @@ def broken_fleet() -> RunRecord:
     return run(*(broken_database(f"db-{n:03}.berlin") for n in range(500)))
 
 
-PAYLOADS = (
-    "<script>document.title='owned'</script>",
-    "<img src=x onerror=alert(1)>",
-    '"><svg/onload=alert(1)>',
-    "' onmouseover='alert(1)' x='",
-    "javascript:alert(1)",
-    "</pre></details></main><h1>all clear</h1>",
-    "<!--",
-    "]]>",
-    "<style>*{display:none}</style>",
-    "<meta http-equiv=refresh content='0;url=https://example.test/'>",
-    "<link rel=stylesheet href=https://example.test/x.css>",
-    "<base href=https://example.test/>",
-    "<iframe srcdoc='<script>1</script>'>",
-    "<form action=https://example.test/><input name=password>",
-    "&lt;script&gt;",
-    "{{ 7 * 7 }}",
-    "{% for x in range(10**9) %}{% endfor %}",
-    "{0.__class__}",
-    "%s%n%(x)s",
-    "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x1b]52;c;cm0gLXJmIC8=\x07",
-    "\x9b31m",
-    "user\u202egnp.exe\u2066\u200b\ufeff\u00ad",
-    "\u2028\u2029\x85\x00\x7f",
-    "a" + "\u0301" * 60,
-    "\U000e0001\U000e0041",
-    '=HYPERLINK("https://example.test","x")',
-    "+1+cmd|' /C calc'!A0",
-    "-2+3",
-    "@SUM(1)",
-    "\t=1+1",
-    "\r\nSet-Cookie: x=1",
-    "＝1+1",
-    "a,b;c\"d'e\nf",
-    "＜script＞alert(1)＜/script＞",
-    "\udc80lone",
-    "x" * 5000,
-)
-
-
 def hostile_run(payload: str) -> RunRecord:
     """Return a run in which every text that a host, an inventory or a person could have written is `payload`."""
     name = payload
@@ -660,13 +621,13 @@ def hostile() -> Callable[[str], RunRecord]:
     return hostile_run
 
 
-@pytest.fixture(params=range(len(PAYLOADS)), ids=lambda n: f"payload{n}")
-def payload(request: pytest.FixtureRequest) -> str:
-    """One hostile text after another."""
-    return PAYLOADS[request.param]
+@pytest.fixture(params=sorted({payload.kind for payload in PAYLOADS}))
+def family(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """One kind of hostile texts after another."""
+    return tuple(payload.text for payload in PAYLOADS if payload.kind == request.param)
 
 
 @pytest.fixture(scope="session")
 def payloads() -> tuple[str, ...]:
     """All hostile texts."""
-    return PAYLOADS
+    return tuple(payload.text for payload in PAYLOADS)
