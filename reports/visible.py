@@ -7,7 +7,11 @@ import re
 import unicodedata
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
-_BLANK_LETTERS = frozenset({0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0})  # drawn as nothing although they count as letters
+_BLANK = frozenset(
+    {0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0, 0x034F, 0x17B4, 0x17B5, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10)}
+    | set(range(0xE0100, 0xE01F0))
+)
+"""Drawn as nothing although they count as letters or marks (Default_Ignorable_Code_Point of Unicode, and braille's blank)."""
 _MARKS_IN_A_ROW = 3  # more than any orthography stacks; a tower of marks paints over other lines
 _SPACES = frozenset({"\u00a0", "\u202f", "\u2009"})  # what our own number and date formats put in
 
@@ -26,7 +30,7 @@ def _shown(point: int) -> str:
         return chr(0x2400 + point)  # ESC becomes ␛, newline ␊
     if point == 0x7F:
         return "␡"
-    if unicodedata.category(character) in _HIDDEN or point in _BLANK_LETTERS:
+    if unicodedata.category(character) in _HIDDEN or point in _BLANK:
         return f"⟨U+{point:04X}⟩"
     if unicodedata.category(character) == "Zs" and character not in _SPACES:
         return " "

@@ -50,7 +50,13 @@ def as_file_name(payload: Payload) -> bytes:
     return on_a_host(payload).replace(b"/", "\N{DIVISION SLASH}".encode()).replace(b"\0", b"")[:200]
 
 
+IGNORABLE: Final = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u3164\uffa0\u2800\ufe0e\ufe0f\U000e0100"
+)
+"""Letters and marks that are drawn as nothing (Default_Ignorable_Code_Point of Unicode, and a blank of braille)."""
+
+
 def hidden_in(written: str) -> set[str]:
     """Return the characters of a rendered text that steer a terminal, reorder a line or hide; line ends and tabs are none."""
     hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
-    return {one for one in set(written) if unicodedata.category(one) in hidden and one not in "\n\r\t"}
+    return {one for one in set(written) - set("\n\r\t") if unicodedata.category(one) in hidden or one in IGNORABLE}
