@@ -7,10 +7,13 @@ import html
 import json
 import re
 from collections.abc import Iterator
-from typing import AnyStr
+from typing import AnyStr, Literal
+from unicodedata import normalize
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
+_SPELLINGS: tuple[Literal["NFC", "NFD", "NFKC"], ...] = ("NFC", "NFD", "NFKC")
+"""SSH sends a password in NFKC (RFC 4013), file systems and keyboards have their own: a host may say it otherwise spelt."""
 _SHORTEST = 4  # a one-letter password would mask every letter of every log
 
 
@@ -72,7 +75,8 @@ class Masker:
         value = secret.reveal()
         if len(value) < _SHORTEST:
             return
-        self._forms = tuple(sorted({*self._forms, *encoded_forms(value)}))
+        spelt = {value, *(normalize(form, value) for form in _SPELLINGS)}
+        self._forms = tuple(sorted({*self._forms, *(form for one in spelt for form in encoded_forms(one))}))
         self._packed_forms = tuple(_packed(form) for form in self._forms)
 
     def text(self, text: str) -> str:

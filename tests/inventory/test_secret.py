@@ -2,44 +2,17 @@
 
 import base64
 import copy
-import html
-import json
 import pickle
-import shlex
 import traceback
-from collections.abc import Callable
-from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory.secret import MASK, Masker, Secret
+from tests.wires import WIRES
 
 VALUES = st.text(st.characters(exclude_categories=["Cs"]), min_size=4, max_size=40)
-WIRES: dict[str, Callable[[str], str]] = {
-    "plain": str,
-    "json": json.dumps,
-    "json in UTF-8": lambda text: json.dumps(text, ensure_ascii=False),
-    "json in json": lambda text: json.dumps({"out": json.dumps({"in": text})}),
-    "json in json in UTF-8": lambda text: json.dumps(json.dumps(text, ensure_ascii=False), ensure_ascii=False),
-    "path": quote,
-    "query": quote_plus,
-    "query of a form": lambda text: urlencode({"password": text}),
-    "url component": lambda text: quote(text, safe=""),
-    "html": html.escape,
-    "html without quotes": lambda text: html.escape(text, quote=False),
-    "python": repr,
-    "python bytes": lambda text: repr(text.encode()),
-    "sh": shlex.quote,
-    "sh with backslashes": lambda text: "'" + text.replace("'", "'\\''") + "'",
-    "powershell": lambda text: "'" + text.replace("'", "''") + "'",
-    "hexadecimal": lambda text: text.encode().hex(),
-    "base64": lambda text: base64.b64encode(text.encode()).decode(),
-    "base64 for urls": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
-    "encoded command": lambda text: base64.b64encode(text.encode("utf-16-le")).decode(),
-    "basic authentication": lambda text: base64.b64encode(f"user:{text}".encode()).decode(),
-}
 
 
 def knowing(*values: str) -> Masker:

@@ -1,0 +1,302 @@
+"""Forty canary secrets down every path of a run: none is found in any sink, plain, quoted or encoded (threats T5, T7, T8)."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import pty
+import signal
+import sys
+import termios
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from unicodedata import normalize
+
+import pytest
+
+from remote.ssh_library import asyncssh
+from reports.render import Audience, Format, render
+from runner.desk import Desk
+from tests.console.canary_host import CANARIES, canary_hosts, name_of
+from tests.console.conftest import LONGARM
+from tests.wires import WIRES
+
+SAYS = '- {probe: q, script: "%s", deadline: 5s, max_bytes: 64 KiB, parse: lines}\n'
+QUIET = SAYS % "echo fine"
+CRASHING = """
+from remote.ssh import SshConnector
+async def broken(self, login):
+    raise RuntimeError("no login with " + login.credential.password.reveal())
+SshConnector._log_in = broken
+from console.main import main
+main()
+"""
+FAULTY = """
+import os
+import console.aftermath
+def broken(*given):
+    secrets = [value for name, value in os.environ.items() if name.startswith("SECRET_")]
+    raise RuntimeError(f"at {given} with {secrets} and " + " ".join(secrets))
+console.aftermath.show_record = broken
+from console.main import main
+main()
+"""
+
+
+def forms(canary: str) -> Iterator[bytes]:
+    """Yield what a leak would look like in bytes; base64 without its last characters, which depend on what follows."""
+    for (wire, write), spelt in product(WIRES.items(), {canary, normalize("NFKC", canary)}):
+        written = write(spelt).strip("\"'")
+        yield (written.rstrip("=")[:-1] if "base64" in wire or "command" in wire else written).encode()
+
+
+LEAKS = tuple(
+    (canary, form) for canary in CANARIES for form in {canary.encode(), *forms(canary)} if b"c4nary" in form or len(form) > 9
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Ran:
+    """What a command line left: its exit code, its words, its home."""
+
+    home: Path
+    code: int
+    out: bytes
+    err: bytes
+
+    def sinks(self) -> dict[str, bytes]:
+        """Return everything that came out of the run, in all, by the name of the sink."""
+        found = {"stdout": self.out, "stderr": self.err}
+        for path in sorted(self.home.rglob("*")):
+            if path.is_file():
+                found[f"file {path.relative_to(self.home)}"] = path.read_bytes()
+        with Desk.open(self.home, write=False) as desk:
+            for summary in desk.runs():
+                record = desk.record(summary.run)
+                for kind in Format:
+                    found[f"{kind} {record.run}"] = render(record, audience=Audience.INTERNAL, language="en", format=kind)
+                found["answers"] = repr(list(desk.answers(record.run))).encode()
+                found["raw answers"] = b"\n".join(answer.stdout + answer.stderr for *_, answer in desk.answers(record.run))
+                found["audit"] = repr(desk.audit()).encode()
+            for case in desk.cases():
+                for row in desk.case_attachments(case.ref):
+                    found[f"attachment {row.filename}"] = desk.attachment(row.digest)
+        return found
+
+
+@dataclass(slots=True)
+class Run:
+    """One longarm over the canary hosts, from a home of its own."""
+
+    folder: Path
+    secrets: dict[str, str] = field(default_factory=lambda: {f"SECRET_{n}": canary for n, canary in enumerate(CANARIES)})
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    def prepare(self, port: int, reference: Callable[[int], str], probes: str) -> None:
+        """Write an inventory whose credentials are told by `reference`, and the probes."""
+        lines = ["credentials:"]
+        lines += [f"  {name_of(n)}: {{user: {name_of(n)}, {reference(n)}}}" for n in range(len(CANARIES))]
+        lines += ["hosts:"]
+        where = f"address: 127.0.0.1, port: {port}"
+        lines += [f"  {name_of(n)}: {{{where}, credential: {name_of(n)}}}" for n in range(len(CANARIES))]
+        (self.home / "inventory.yaml").write_text("\n".join(lines) + "\n")
+        (self.folder / "probes.yaml").write_text(probes)
+
+    async def start(self, code: str = "", terminal: int | None = None) -> asyncio.subprocess.Process:
+        """Start a diagnosis of all hosts as a document; `code` in place of the console script, `terminal` as its own."""
+        program = (sys.executable, "-c", code) if code else (LONGARM,)
+        words = ("-vv", "--json", "diagnose", "all", "--probes", str(self.folder / "probes.yaml"), "--case", "CANARY-1")
+        environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8", "LONGARM_HOME": str(self.home)}
+        return await asyncio.create_subprocess_exec(
+            *program,
+            *words,
+            "--answers",
+            str(self.home / "answers.jsonl"),
+            env=environ | self.secrets,
+            stdin=asyncio.subprocess.DEVNULL if terminal is None else terminal,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=self.folder,
+            start_new_session=True,
+            preexec_fn=None if terminal is None else lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+
+    async def end(self, process: asyncio.subprocess.Process) -> Ran:
+        """Wait for the end of a diagnosis."""
+        out, err = await asyncio.wait_for(process.communicate(), 120)
+        assert process.returncode is not None
+        return Ran(home=self.home, code=process.returncode, out=out, err=err)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    (tmp_path / "home").mkdir(mode=0o700)
+    return Run(tmp_path)
+
+
+def assert_no_leak(ran: Ran, expected_code: int) -> dict[str, bytes]:
+    assert ran.code == expected_code, ran.err.decode()[-2000:]
+    sinks = ran.sinks()
+    assert [(sink, canary, form) for sink, data in sinks.items() for canary, form in LEAKS if form in data] == []
+    return sinks
+
+
+def by_environment(number: int) -> str:
+    return f"password: {{env: SECRET_{number}}}"
+
+
+def outcomes(ran: Ran) -> set[str]:
+    return {row["outcome"] for row in json.loads(ran.out)["hosts"]}
+
+
+def test_forty_canaries_of_every_shape() -> None:
+    assert len(set(CANARIES)) == 40
+    assert {form for _, form in LEAKS} >= {canary.encode() for canary in CANARIES}
+
+
+PATHS = {
+    "nothing is said": (QUIET, 0, {"ok"}),
+    "the host says it": (SAYS % 'cat $SAYS; cat $SAYS >&2', 0, {"ok"}),
+    "it lies across two packets": (SAYS % 'head -c 30 $SAYS; sleep 0.3; tail -c +31 $SAYS', 0, {"ok"}),
+    "a question fails with it": (SAYS % 'cat $SAYS; cat $SAYS >&2; exit 3', 3, {"incomplete"}),
+    "a question hangs after it": (SAYS.replace("5s", "1s") % 'cat $SAYS; cat $SAYS >&2; sleep 60', 3, {"incomplete"}),
+    "it is over the cap": (SAYS.replace("64 KiB", "1 KiB") % 'cat $SAYS $SAYS; cat $SAYS >&2', 3, {"incomplete"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_no_canary_comes_out(run: Run, path: str) -> None:
+    probes, code, expected = PATHS[path]
+    async with canary_hosts(run.home) as port:
+        run.prepare(port, by_environment, probes)
+        ran = await run.end(await run.start())
+    sinks = assert_no_leak(ran, code)
+    assert outcomes(ran) == expected
+    assert ("raw answers" in sinks and b"***" in sinks["raw answers"]) == (path != "nothing is said")
+
+
+async def test_a_host_that_refuses_and_repeats_what_it_was_shown(run: Run) -> None:
+    async with canary_hosts(run.home, refusing=True) as port:
+        run.prepare(port, by_environment, QUIET)
+        ran = await run.end(await run.start())
+    assert_no_leak(ran, 4)
+    assert outcomes(ran) == {"refused"}
+
+
+async def test_a_connection_that_ends_with_it(run: Run) -> None:
+    async with canary_hosts(run.home) as port:
+        (run.folder / "echo/cut").touch()
+        run.prepare(port, by_environment, SAYS % "cat $SAYS; cat $SAYS >&2" + SAYS.replace("probe: q", "probe: r") % "sleep 60")
+        ran = await run.end(await run.start())
+    sinks = assert_no_leak(ran, 3)
+    assert b"***" in sinks["raw answers"], "what had arrived is kept, masked"
+
+
+async def test_a_run_that_is_interrupted_after_it(run: Run) -> None:
+    async with canary_hosts(run.home) as port:
+        run.prepare(port, by_environment, SAYS % "cat $SAYS; sleep 60")
+        process = await run.start()
+        await asyncio.sleep(2.5)
+        process.send_signal(signal.SIGINT)
+        ran = await run.end(process)
+    assert_no_leak(ran, 130)
+
+
+@pytest.mark.parametrize(("code", "exits"), [(CRASHING, 1), (FAULTY, 7)])
+async def test_a_fault_of_ours_that_carries_it(run: Run, code: str, exits: int) -> None:
+    async with canary_hosts(run.home) as port:
+        run.prepare(port, by_environment, QUIET)
+        ran = await run.end(await run.start(code))
+    sinks = assert_no_leak(ran, exits)
+    crashes = [data for sink, data in sinks.items() if sink.startswith("file crashes/")]
+    assert crashes and all(b"***" in data for data in crashes)
+
+
+# --- where secrets come from ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def sampling(ours: Path) -> Iterator[set[bytes]]:
+    """Collect, every few milliseconds, the command lines of all processes and the environments that name a path of ours."""
+    seen: set[bytes] = set()
+    over = threading.Event()
+
+    def sample() -> None:
+        while not over.wait(0.005):
+            for folder in Path("/proc").glob("[0-9]*"):
+                try:
+                    environ = (folder / "environ").read_bytes()
+                    seen.update({(folder / "cmdline").read_bytes(), environ if bytes(ours) in environ else b""})
+                except OSError:  # it has ended
+                    continue
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
+
+
+async def test_secrets_in_files_are_in_no_argument_and_no_environment(run: Run) -> None:
+    for number, canary in enumerate(CANARIES):
+        path = run.folder / f"secret-{number}"
+        path.touch(mode=0o600)
+        path.write_text(canary + "\n")
+    async with canary_hosts(run.home) as port:
+        run.prepare(port, lambda number: f"password: {{file: {run.folder}/secret-{number}}}", SAYS % "cat $SAYS; sleep 0.3")
+        run.secrets.clear()
+        with sampling(run.folder) as seen:
+            ran = await run.end(await run.start())
+    assert_no_leak(ran, 0)
+    assert any(b"diagnose" in words for words in seen) and any(b"SAYS=" in words for words in seen)
+    assert [(canary, words) for words in seen for canary, form in LEAKS if form in words] == []
+
+
+async def test_passphrases_of_keys(run: Run) -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    for number, canary in enumerate(CANARIES):
+        path = run.folder / f"key-{number}"
+        path.touch(mode=0o600)
+        path.write_bytes(key.export_private_key("openssh", canary, rounds=1, ignore_few_rounds=True))
+    async with canary_hosts(run.home, key=key) as port:
+        run.prepare(
+            port, lambda number: f"key: {run.folder}/key-{number}, passphrase: {{env: SECRET_{number}}}", SAYS % "cat $SAYS"
+        )
+        ran = await run.end(await run.start())
+    assert_no_leak(ran, 0)
+
+
+async def test_secrets_typed_at_a_terminal(run: Run) -> None:
+    run.secrets.clear()
+    ours, theirs = pty.openpty()
+    async with canary_hosts(run.home) as port:
+        run.prepare(port, lambda number: f"password: {{prompt: 'password {number}'}}", SAYS % "cat $SAYS")
+        process = await run.start(terminal=theirs)
+        typed = asyncio.to_thread(typed_at, ours)
+        shown, ran = await asyncio.gather(typed, run.end(process))
+    os.close(ours)
+    os.close(theirs)
+    assert_no_leak(ran, 0)
+    assert [canary for canary, form in LEAKS if form in shown] == []
+
+
+def typed_at(terminal: int) -> bytes:
+    """Answer each prompt as a person would and return what the terminal showed."""
+    shown = b""
+    for number, canary in enumerate(CANARIES):
+        prompt = f"password {number}: ".encode()
+        while not shown.endswith(prompt):
+            shown += os.read(terminal, 4096)
+        os.write(terminal, canary.encode() + b"\n")
+    return shown
