@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,15 +51,20 @@ def settle(settings: Settings, desk: Desk, record: RunRecord, wanted: Aftermath)
 
 def write_answers(desk: Desk, run: str, path: Path) -> None:
     """Write one JSON line for each host and question: host, probe, rc (null: none), stdout, stderr."""
-    with path.open("w", encoding="utf-8") as file:
+    with open(path, "w", encoding="utf-8", opener=private) as file:
         file.writelines(answer_lines(desk, run))
+
+
+def private(path: str, flags: int) -> int:
+    """Open a file, as `open` wants it, and where it is new make it the user's alone: it quotes what hosts answered."""
+    return os.open(path, flags, 0o600)
 
 
 def writable(path: Path | None) -> Path | None:
     """Return `path`, which can be written; UsageError before a run that would end without its answers."""
     if path is not None:
         try:
-            path.open("ab").close()
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
             raise UsageError(Text("{path} cannot be written: {reason}", path=str(path), reason=error.strerror)) from error
     return path
@@ -95,7 +101,8 @@ def keep_reports(settings: Settings, record: RunRecord) -> Path:
     for kind in ("json", "html"):
         path = folder / f"{record.run}.{kind}"
         beside = path.with_suffix(f".{kind}.new")
-        beside.write_bytes(rendered(record, settings.language, kind))
+        with open(beside, "wb", opener=private) as file:
+            file.write(rendered(record, settings.language, kind))
         beside.replace(path)
     return path
 

@@ -28,7 +28,7 @@ def _load(paths: Iterable[Path]) -> Inventory:
     broken: list[InvalidFile] = []
     seen: set[str] = set()
     for path in _files(paths):
-        if (real := os.path.realpath(path)) in seen:
+        if (real := os.path.realpath(path)) in seen:  # Path.resolve raises RuntimeError for a link to itself (Python 3.11)
             continue
         seen.add(real)
         try:

@@ -81,7 +81,9 @@ def up(home: Path, wanted: int, *, this_machine: bool = False) -> Lab:
         raise LabRunning(Text("{count} practice hosts are running already", count=len(lab.hosts)), Text("longarm lab down"))
     down(home)
     folder = home / "lab"
-    (folder / "keys").mkdir(mode=0o700, parents=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for place in (folder, folder / "keys"):
+        place.mkdir(mode=0o700)
     planned = list(planned_hosts(wanted))
     keys = [asyncssh.generate_private_key("ssh-ed25519") for _ in planned]
     login = asyncssh.generate_private_key("ssh-ed25519", comment="longarm lab")
@@ -168,6 +170,7 @@ def _enrol(home: Path, planned: Sequence[tuple[str, Scenario]], keys: Sequence[a
 def _started(folder: Path) -> tuple[Mapping[str, int], dict[str, object]]:
     """Start the process and return the ports it got, and what identifies it; LabFailed with its last words."""
     log = folder / "server.log"
+    _private(log, "")
     with log.open("wb") as errors:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "remote.lab.server", str(folder / "plan.json")],
