@@ -68,6 +68,7 @@ def login_options(user: str, *, password: bool, known_types: frozenset[str]) -> 
         mac_algs="^hmac-sha2-256-etm@openssh.com",
         compression_algs=None,
         client_version="longarm",
+        utf8_decode_errors="replace",  # a banner in Latin-1 is no reason to leave: by itself asyncssh hangs up
         login_timeout=0,  # our own deadline surrounds it
         keepalive_interval=0,
     )
