@@ -228,6 +228,15 @@ class RealLab:
         """Pull the network cable of a host."""
         run("ip", "-n", self.switch, "link", "set", f"p-{name}", "down")
 
+    def plug(self, name: str) -> None:
+        """Put the network cable of a host back."""
+        run("ip", "-n", self.switch, "link", "set", f"p-{name}", "up")
+
+    def power_on(self, name: str) -> None:
+        """Boot a host whose PID 1 is gone."""
+        self.plug(name)
+        self._boot(self.hosts[name])
+
     def remove(self, name: str) -> None:
         """End a host and remove what it was made of."""
         self.power_off(name)
