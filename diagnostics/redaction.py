@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from diagnostics.probe import Probe
+from diagnostics.probe import Probe, Redaction
 from inventory.secret import MASK, MASKER, Masker
 from remote.answer import Answer, Ended
+from remote.bundle.attempt import STDERR_LIMIT
 from remote.bundle.kept import TAIL_BYTES
 
 
@@ -20,17 +21,29 @@ def redact(answers: Mapping[str, Answer], probes: Mapping[str, Probe], *, masker
 
 def redacted(answer: Answer, probe: Probe | None, masker: Masker = MASKER) -> Answer:
     """Return one answer with the rules of its probe and the known secrets applied; the lines of a whole answer stay put."""
-    stdout, stderr = answer.stdout, answer.stderr
-    if probe and probe.redact:
-        if answer.ended is not Ended.EXITED:
-            limit = probe.question.max_bytes
-            stdout, stderr = whole_lines(stdout, limit, answer.stdout_cut), whole_lines(stderr, limit, answer.stderr_cut)
-        for rule in probe.redact:
-            stdout, stderr = _masked(rule.pattern, stdout), _masked(rule.pattern, stderr)
-    kept = (masker.data(stdout), masker.data(stderr), masker.text(answer.why), masker.text(answer.denied))
+    rules = probe.redact if probe else ()
+    limit = probe.question.max_bytes if probe else len(answer.stdout)
+
+    def clean(data: bytes, most: int, cut: int) -> bytes:
+        if answer.ended is Ended.EXITED:
+            return masker.data(_ruled(rules, data))
+        if rules:
+            return masker.data(_ruled(rules, whole_lines(data, most, cut)))
+        at = _joint(most) if cut and len(data) >= most else len(data)
+        head, tail = masker.torn(masker.data(data[:at])), masker.torn(masker.data(data[at:]), at_start=True)
+        return head + masker.torn(tail)
+
+    stdout = clean(answer.stdout, limit, answer.stdout_cut)
+    stderr = clean(answer.stderr, STDERR_LIMIT, answer.stderr_cut)
+    kept = (stdout, stderr, masker.text(answer.why), masker.text(answer.denied))
     if kept == (answer.stdout, answer.stderr, answer.why, answer.denied):
         return answer
     return replace(answer, stdout=kept[0], stderr=kept[1], why=kept[2], denied=kept[3])
+
+
+def _joint(limit: int) -> int:
+    """Return where the tail of an answer begins that was kept up to `limit` bytes."""
+    return limit - min(TAIL_BYTES, limit // 2)
 
 
 def whole_lines(data: bytes, limit: int, cut: int) -> bytes:
@@ -42,14 +55,16 @@ def whole_lines(data: bytes, limit: int, cut: int) -> bytes:
     b'a\n'
     """
     if cut and len(data) >= limit:
-        joint = limit - min(TAIL_BYTES, limit // 2)
+        joint = _joint(limit)
         after = data.find(b"\n", joint)
         data = data[: data.rfind(b"\n", 0, joint) + 1] + (data[after + 1 :] if after >= 0 else b"")
     return data[: data.rfind(b"\n") + 1]
 
 
-def _masked(pattern: re.Pattern[bytes], data: bytes) -> bytes:
-    return pattern.sub(_starred, data)
+def _ruled(rules: Iterable[Redaction], data: bytes) -> bytes:
+    for rule in rules:
+        data = rule.pattern.sub(_starred, data)
+    return data
 
 
 def _starred(match: re.Match[bytes]) -> bytes:

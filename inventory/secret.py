@@ -87,6 +87,34 @@ class Masker:
         """Return `data` with the UTF-8 form of every known secret masked."""
         return _masked(data, self._packed_forms, MASK.encode())
 
+    def torn(self, data: bytes, *, at_start: bool = False) -> bytes:
+        """Return `data` with the part of a known secret masked that a cut left at its end, or at its start.
+
+        A part of fewer than 4 bytes is left: it tells little, and other text ends like that too.
+        """
+        parts = (self._part_at_start if at_start else self._part_at_end)(data)
+        if not (length := max(parts, default=0)):
+            return data
+        return MASK.encode() + data[length:] if at_start else data[:-length] + MASK.encode()
+
+    def _part_at_end(self, data: bytes) -> Iterator[int]:
+        for form in self._packed_forms:
+            first = form[:_SHORTEST]
+            at = data.find(first, max(0, len(data) - len(form) + 1))
+            while at >= 0:
+                if form.startswith(data[at:]):
+                    yield len(data) - at
+                at = data.find(first, at + 1)
+
+    def _part_at_start(self, data: bytes) -> Iterator[int]:
+        for form in self._packed_forms:
+            last = form[-_SHORTEST:]
+            at = data.find(last, 0, len(form) - 1)
+            while at >= 0:
+                if form.endswith(data[: at + _SHORTEST]):
+                    yield at + _SHORTEST
+                at = data.find(last, at + 1, len(form) - 1)
+
     def leaks(self, data: bytes) -> bool:
         """Tell whether `data` still holds a known secret: the last look before bytes leave."""
         return any(form in data for form in self._packed_forms)

@@ -92,7 +92,7 @@ def mend(lab: RealLab, plan: list[tuple[float, str, str]]) -> None:
 @pytest.mark.parametrize("seed", range(RUNS))
 def test_a_run_under_faults_is_accounted_for(fleet: Fleet, tmp_path: Path, seed: int) -> None:
     chance = random.Random(f"faults {seed}")
-    faults = (list(FAULTS) * 2)[seed : seed + HIT] if len(FAULTS) < HIT else chance.sample(list(FAULTS), HIT)
+    faults = [*FAULTS, *chance.sample(list(FAULTS), HIT - len(FAULTS))]
     plan = [(chance.uniform(0.3, LATEST_S), name, fault) for name, fault in zip(chance.sample(NAMES, HIT), faults, strict=True)]
     answers = tmp_path / "answers.jsonl"
     began = time.monotonic()

@@ -103,3 +103,21 @@ def test_secrets_compare_by_value_with_secrets_only() -> None:
     assert Secret("a") == Secret("a") != Secret("b")
     assert Secret("a") != "a" and len({Secret("a"), Secret("a")}) == 1
     assert Secret("a").reveal() == "a"
+
+
+@given(value=VALUES, before=st.binary(max_size=9), cut=st.integers(0, 400))
+def test_what_a_cut_leaves_of_a_secret_is_masked_too(value: str, before: bytes, cut: int) -> None:
+    masker = knowing(value)
+    for wire in ("plain", "path", "hexadecimal"):
+        sent = WIRES[wire](value).encode()
+        length = 4 + cut % (len(sent) - 3)  # of what a cut leaves: less than 4 bytes are not looked for
+        assert masker.torn(masker.data(before + sent[:length])).endswith(MASK.encode())
+        assert masker.torn(masker.data(sent[-length:] + before), at_start=True).startswith(MASK.encode())
+
+
+def test_a_cut_in_other_text_takes_nothing() -> None:
+    masker = knowing("hunter2!")
+    assert masker.torn(b"all the hun") == b"all the hun"
+    assert masker.torn(b"all the hunt") == b"all the ***"
+    assert masker.torn(b"er2! and on", at_start=True) == b"*** and on"
+    assert masker.torn(b"", at_start=True) == masker.torn(b"") == b""
