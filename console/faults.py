@@ -104,6 +104,15 @@ def crashed(kind: type[BaseException], error: BaseException, trace: TracebackTyp
     os._exit(FAULT)
 
 
+def leave_no_core() -> None:
+    """Leave no image of this process's memory behind should it die: passwords are in it."""
+    try:
+        import resource
+    except ImportError:  # Windows has none, and makes no image unless told to
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
 _HOME: ContextVar[Path | None] = ContextVar("home", default=None)
 
 

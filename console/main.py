@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from console.faults import FAULT, INTERRUPTED, crashed, exit_of, explain, explain_usage, unusable
+from console.faults import FAULT, INTERRUPTED, crashed, exit_of, explain, explain_usage, leave_no_core, unusable
 from console.framework import Group, option
 from console.table import COMMANDS
 from console.terminal import complain, write
@@ -44,6 +44,7 @@ def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     gc.set_threshold(50_000, 50, 50)  # loading hundreds of modules makes nothing that is garbage: 40 ms of 400
     sys.excepthook = crashed
+    leave_no_core()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a sign that the terminal cannot show is no reason to fail

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,16 @@ def test_the_lab_is_private_too(console: Console) -> None:
         os.umask(before)
         assert console("lab", "down").code == 0
     assert {path: mode for path, mode in found.items() if mode & 0o077} == {}
+
+
+def test_a_process_that_dies_leaves_no_image_of_its_memory(console: Console) -> None:
+    code = "import os, sys, console.main as m; m.run = lambda words: os.abort(); m.main()"
+    command = ["sh", "-c", 'ulimit -c "$(ulimit -H -c)"; exec "$@"', "sh", sys.executable, "-c", code]
+    died = subprocess.Popen(command, env=console.environ, cwd=console.home.parent, stderr=subprocess.DEVNULL)
+    status = os.waitpid(died.pid, 0)[1]
+    died.returncode = status
+    assert os.WTERMSIG(status) == signal.SIGABRT
+    assert not os.WCOREDUMP(status)
 
 
 PLANTED = ("asyncssh", "yaml", "inventory", "remote", "console", "conftest", "sitecustomize", "usercustomize", "json", "cel")
