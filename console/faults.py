@@ -30,6 +30,7 @@ EXITS = {
     "NothingMatched": 6,
     "NoSuchRun": 6,
     "NoSuchCase": 6,
+    "NothingBelongs": 6,
     "HostKeyRefused": 4,
     "AuthenticationRefused": 4,
     "CredentialUnusable": 4,

@@ -12,6 +12,7 @@ COMMANDS = {
     "run": Row("console.commands.run:run", Text("Past runs: list, show, resume, export.")),
     "report": Row("console.commands.report:report", Text("Reports of runs: list, open, render.")),
     "case": Row("console.commands.case:case", Text("Cases and what is attached to them.")),
+    "store": Row("console.commands.store:store", Text("What longarm keeps: back up, restore, verify, prune, erase.")),
     "check": Row("console.commands.library:check", Text("The checks that judge: list, show.")),
     "probe": Row("console.commands.library:probe", Text("The probes that ask: list, show.")),
     "playbook": Row("console.commands.library:playbook", Text("Named selections of checks: list, show.")),

@@ -109,6 +109,7 @@ def _content(record: RunRecord, tongue: Language) -> dict[str, Any]:
         "started_at": _time(record.started_at),
         "ended_at": _time(record.ended_at),
         "verdict": {"tone": tone(record).value, "text": verdict(record, tongue)},
+        "erased_hosts": record.erased_hosts,
         "coverage": {
             "targeted": coverage.targeted,
             "seen": coverage.seen,
@@ -144,6 +145,7 @@ def _host(host: HostRecord, record: RunRecord, tongue: Language) -> dict[str, An
         "started_at": _time(host.started_at),
         "ended_at": _time(host.ended_at),
         "evidence_digest": host.evidence_digest,
+        "evidence_pruned_at": _time(host.pruned_at),
         "session": dict(host.session),
         "thresholds": {check: _params(values) for check, values in sorted(host.thresholds.items())},
         "checks": [_result(result, tongue) for result in diagnosis.results] if diagnosis else [],

@@ -100,12 +100,12 @@ def tone(record: RunRecord) -> Tone:
 
 
 def verdict(record: RunRecord, tongue: Language) -> str:
-    """Return the verdict in one to three sentences; what was not seen is part of it."""
+    """Return the verdict in one to five sentences; what was not seen is part of it."""
     return " ".join(verdict_sentences(record, tongue))
 
 
 def verdict_sentences(record: RunRecord, tongue: Language) -> tuple[str, ...]:
-    """Return the verdict: what was found, what of it is waived, what was not seen, whether the run ended."""
+    """Return the verdict: what was found, what of it is waived, what was not seen, whether it ended, what is gone."""
     figures = tally(record)
     sentences = [_what_was_found(record, figures, tongue)]
     if figures.waived:
@@ -115,6 +115,20 @@ def verdict_sentences(record: RunRecord, tongue: Language) -> tuple[str, ...]:
         sentences.append(tongue.plural("{n} host was not fully seen.", "{n} hosts were not fully seen.", figures.unseen))
     if record.state is not RunState.ENDED:
         sentences.append(tongue.say("The run did not end: this is what stood when it stopped."))
+    if pruned := sum(host.pruned_at is not None for host in record.hosts):
+        sentences.append(
+            tongue.plural(
+                "The evidence of {n} host was pruned: what it answered cannot be looked at any more.",
+                "The evidence of {n} hosts was pruned: what they answered cannot be looked at any more.",
+                pruned,
+            )
+        )
+    if record.erased_hosts:
+        sentences.append(
+            tongue.plural(
+                "{n} more host was erased from this run.", "{n} more hosts were erased from this run.", record.erased_hosts
+            )
+        )
     return tuple(sentences)
 
 

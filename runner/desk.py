@@ -7,11 +7,11 @@ import os
 import pwd
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from diagnostics.context import Context
 from diagnostics.diagnose import diagnose
@@ -32,17 +32,30 @@ from runner.recording import Kept, host_record, run_record, run_summary
 from runner.request import DiagnoseRequest, NoSuchRun
 from runner.run import DiagnosticRun, Plan
 from runner.store.blobs import digest_of
-from runner.store.changes import Attach, Change, Recover, Rendered, SendFailed, Sent
-from runner.store.errors import Holder
+from runner.store.changes import Attach, Belonging, Change, Erase, Prune, Recover, Rendered, SendFailed, Sent
+from runner.store.errors import Holder, NothingBelongs, StoreInUse
 from runner.store.lock import HomeLock, held
 from runner.store.opening import make_home
-from runner.store.port import Store, WholeRun
+from runner.store.port import Erasable, PrunePlan, Store, WholeRun
 from runner.store.rows import AttachmentRow, AuditRow, CaseRow, HostRow, OutboxRow, OutboxState
+from runner.store.verifying import Progress, Verification, silent, verify
+
+if TYPE_CHECKING:
+    from runner.store.backup import Backup
 
 T = TypeVar("T")
 
 ROLES_ADVISORY = Text("roles are advisory: whoever can write to this home can do everything that longarm can")
 """Said wherever roles are shown: in process there is nobody who could enforce them."""
+
+
+class EvidencePruned(LongarmError):
+    """The answers of a run are gone: they were pruned."""
+
+    def __init__(self, run: str, at: datetime) -> None:
+        self.run, self.at = run, at
+        text = Text("the evidence of run {run} was pruned on {day}", run=run, day=f"{at:%Y-%m-%d}")
+        super().__init__(text, Text("longarm run show {run}", run=run))
 
 
 class NoSuchCase(LongarmError):
@@ -58,7 +71,8 @@ class Replayed:
     """What judging a host's stored evidence again gave, compared with the stored diagnosis to the byte."""
 
     host: str
-    same: bool
+    same: bool | None
+    """None: the evidence was pruned, so nobody can tell."""
     library_changed: bool
     """The library that judged now is not the one that judged then: a difference is expected, not a fault."""
 
@@ -91,6 +105,8 @@ class Desk:
             try:
                 if write:
                     store.write(Recover(at=clock(), actor=actor)).result()
+                    with suppress(StoreInUse):  # somebody reads what is doomed: the next opening sees to it
+                        store.finish()
                 yield cls(home, store, lock, actor, clock)
             finally:
                 store.close()
@@ -141,8 +157,11 @@ class Desk:
         return self._record(whole, state, (host_record(row, self._kept(row), state) for row in whole.hosts))
 
     def answers(self, run: str) -> Iterator[tuple[str, str, Answer]]:
-        """Yield host, question and answer of everything that was kept of a run, in inventory order."""
-        for row in self._whole(run).hosts:
+        """Yield host, question and answer of everything that was kept of a run, in inventory order; raises EvidencePruned."""
+        whole = self._whole(run)
+        if pruned := [row.pruned_at for row in whole.hosts if row.pruned_at is not None]:
+            raise EvidencePruned(whole.run.run, min(pruned))
+        for row in whole.hosts:
             if row.evidence_digest is not None:
                 evidence, _ = self.evidence(row.evidence_digest)
                 yield from ((row.host, question, answer) for question, answer in evidence.answers.items())
@@ -235,6 +254,74 @@ class Desk:
         """Return the bytes of an attachment, verified."""
         return self._store.blob(digest)
 
+    # Keeping house
+
+    def backup(self, to: Path, progress: Progress = silent) -> Backup:
+        """Write a backup of this moment to a new file and return it; what writes goes on meanwhile."""
+        from runner.store.backup import back_up
+
+        return back_up(self.home, to, self._clock(), progress)
+
+    @staticmethod
+    def restore(
+        home: Path, backup: Path, *, actor: str | None = None, clock: Clock | None = None, progress: Progress = silent
+    ) -> Backup:
+        """Make the store of a home that has none yet of a backup, verified, and return the backup."""
+        from runner.store.backup import restore
+
+        now, home = (clock or _utc_now)(), home.absolute()
+        make_home(home)
+        lock = HomeLock.take(home, Holder(pid=os.getpid(), command=_command(), since=now))
+        try:
+            return restore(home, backup, AuditRow(at=now, actor=actor or login_name(), action="store.restored"), progress)
+        finally:
+            lock.release()
+
+    def verify(self, progress: Progress = silent) -> Verification:
+        """Return whether everything that is kept is whole."""
+        return verify(self.home, progress)
+
+    def prunable(self, *, older_than: timedelta | None, keep: int, cases: bool = False) -> PrunePlan:
+        """Return what pruning would remove: evidence of runs begun longer ago, but of the newest `keep`.
+
+        Runs for a case stay unless `cases`; reports, attachments and findings always stay.
+        """
+        before = None if older_than is None else self._clock() - older_than
+        found, orphans = self._store.prunable(before=before, keep=keep, cases=cases), self._store.orphans()
+        return PrunePlan(found=found, orphans=orphans, bytes=self._store.blob_bytes((*found.evidence, *orphans)))
+
+    def prune(self, plan: PrunePlan) -> None:
+        """Remove what the plan says; the runs say so from then on."""
+        found = plan.found
+        detail = f"runs {len(found.runs)}, hosts {found.hosts}, orphans {len(plan.orphans)}: {' '.join(found.runs)}"
+        audit = AuditRow(at=self._clock(), actor=self.actor, action="store.pruned", detail=detail)
+        self._write(Prune(runs=found.runs, orphans=plan.orphans, audit=audit))
+        self._store.finish()
+
+    def erasable(self, belonging: Belonging) -> Erasable:
+        """Return what belongs to a customer or a case; raises NothingBelongs."""
+        found = self._store.erasable(belonging)
+        if found.nothing:
+            raise NothingBelongs(self.home, belonging.customer, belonging.case)
+        return found
+
+    def erase(self, belonging: Belonging) -> Erasable:
+        """Erase what belongs to a customer or a case, to the last byte in this home, and return how much that was.
+
+        The audit keeps who, when and how much, with a digest by which those who know the name can find the entry.
+        """
+        found = self.erasable(belonging)
+        audit = AuditRow(
+            at=self._clock(),
+            actor=self.actor,
+            action="store.erased",
+            digests=(digest_of(belonging.named.encode()),),
+            detail=found.counts,
+        )
+        self._write(Erase(belonging=belonging, audit=audit))
+        self._store.finish()
+        return found
+
     # Inside
 
     async def _drive(self, plan: Plan, connect: Connect, observer: Observer) -> RunRecord:
@@ -260,11 +347,13 @@ class Desk:
         return run_record(whole, hosts, decode_content(self._store.blob(whole.run.content_digest)), state)
 
     def _kept(self, row: HostRow) -> Kept:
-        evidence, context = self.evidence(row.evidence_digest) if row.evidence_digest else (None, None)
+        evidence, context = self.evidence(row.evidence_digest) if row.evidence_digest and row.pruned_at is None else (None, None)
         diagnosis = decode_diagnosis(row.diagnosis) if row.diagnosis is not None else None
         return Kept(evidence=evidence, context=context, diagnosis=diagnosis)
 
     def _replayed(self, row: HostRow, library: Library) -> Replayed:
+        if row.pruned_at is not None:
+            return Replayed(host=row.host, same=None, library_changed=False)
         evidence, context = self.evidence(row.evidence_digest or "")
         return Replayed(
             host=row.host,

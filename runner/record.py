@@ -67,6 +67,8 @@ class HostRecord:
     """What the inventory and the playbook set in place of the checks' own thresholds, by check and name."""
     denied_root: str = ""
     """Why root questions could not be asked, once for the host; hostile text (sudo's own words)."""
+    pruned_at: datetime | None = None
+    """When the evidence was pruned: findings stand, their lines cannot be quoted any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,8 @@ class RunRecord:
     deliveries: tuple[Delivery, ...] = ()
     checks_chosen: bool = False
     """True where `checks` are not the playbook's but were named one by one."""
+    erased_hosts: int = 0
+    """Targeted hosts of which an erasure left nothing; `hosts` are the others."""
 
     @property
     def coverage(self) -> Coverage:

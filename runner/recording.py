@@ -58,6 +58,7 @@ def host_record(row: HostRow, kept: Kept, state: RunState) -> HostRecord:
         session=kept.evidence.session if kept.evidence else {},
         thresholds=kept.context.thresholds if kept.context else {},
         denied_root=row.denied_root,
+        pruned_at=row.pruned_at,
     )
 
 
@@ -82,6 +83,7 @@ def run_record(whole: WholeRun, hosts: Iterable[HostRecord], content: Content, s
         versions=run.versions,
         content=content,
         deliveries=tuple(map(delivery_of, whole.outbox)),
+        erased_hosts=run.erased_hosts,
     )
     if record.coverage.targeted != len(whole.hosts):
         raise AssertionError(f"{run.run}: {len(whole.hosts)} targeted, {record.coverage.targeted} accounted for")

@@ -16,7 +16,10 @@ from runner.store.changes import (
     Change,
     EndHost,
     EndRun,
+    Erase,
     HostStates,
+    Note,
+    Prune,
     Recover,
     Rendered,
     ResumeRun,
@@ -31,6 +34,7 @@ from runner.store.encoding import (
     run_columns,
     state_columns,
 )
+from runner.store.removing import erase, prune
 from runner.store.rows import AuditRow, HostRow, OutboxState
 from runner.store.schema import AUDIT, CASE_ATTACHMENT, CHECK_STATE, HOST_RUN, OUTBOX, RUN, SUPPORT_CASE
 from runner.store.sentences import text_to_json
@@ -163,6 +167,20 @@ def _attach(connection: Connection, change: Attach) -> None:
         _audit(connection, change.audit)
 
 
+def _prune(connection: Connection, change: Prune) -> None:
+    prune(connection, change)
+    _audit(connection, change.audit)
+
+
+def _erase(connection: Connection, change: Erase) -> None:
+    erase(connection, change.belonging)
+    _audit(connection, change.audit)
+
+
+def _note(connection: Connection, change: Note) -> None:
+    _audit(connection, change.audit)
+
+
 def _audit(connection: Connection, row: AuditRow) -> None:
     connection.execute(insert(AUDIT), audit_columns(row))
 
@@ -186,4 +204,7 @@ _APPLY: dict[type[Change], Callable[[Connection, Any], None]] = {
     Sent: _sent,
     SendFailed: _send_failed,
     Attach: _attach,
+    Prune: _prune,
+    Erase: _erase,
+    Note: _note,
 }

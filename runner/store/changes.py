@@ -103,4 +103,48 @@ class Attach:
     audit: AuditRow
 
 
-Change: TypeAlias = BeginRun | ResumeRun | EndHost | EndRun | Recover | Rendered | Sent | SendFailed | Attach
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prune:
+    """The evidence of these runs goes; their outcomes and findings stay, and say so."""
+
+    runs: tuple[str, ...]
+    orphans: tuple[str, ...]
+    """Digests of blobs that no row names: they go too."""
+    audit: AuditRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Belonging:
+    """Whose data: that of a customer, or that of a case; exactly one of the two."""
+
+    customer: str | None = None
+    case: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.customer is None) == (self.case is None):
+            raise ValueError("a customer or a case")
+
+    @property
+    def named(self) -> str:
+        """Return what the digest of an erasure is made of: `customer:NAME` or `case:REF`."""
+        return f"customer:{self.customer}" if self.case is None else f"case:{self.case}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erase:
+    """Everything that belongs to a customer or a case goes, rows and bytes; `audit` says how much, not what."""
+
+    belonging: Belonging
+    audit: AuditRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something that leaves no trace but its audit row."""
+
+    audit: AuditRow
+
+
+Change: TypeAlias = (
+    BeginRun | ResumeRun | EndHost | EndRun | Recover | Rendered | Sent | SendFailed | Attach | Prune | Erase | Note
+)

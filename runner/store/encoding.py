@@ -41,6 +41,7 @@ def run_columns(run: RunRow) -> Columns:
         "content_digest": run.content_digest,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
+        "erased_hosts": run.erased_hosts,
     }
 
 
@@ -71,6 +72,7 @@ def host_columns(host: HostRow) -> Columns:
         "diagnosis_digest": host.diagnosis_digest,
         "denied_root": host.denied_root,
         "diagnosis": host.diagnosis,
+        "pruned_at": host.pruned_at,
     }
 
 

@@ -6,6 +6,10 @@ LongarmError             (inventory/errors.py)
    |- StoreTooOld        must be opened for writing once, which brings it up to date
    |- StoreFailed        a write or a read did not work; what was acknowledged before is kept
    |- StoreDamaged       kept bytes are gone or are not what their digest says
+   |- StoreInUse         somebody reads what is to be removed, or removes what is to be read
+   |- StoreNotEmpty      a backup is restored only where there is no store yet
+   |- BackupRefused      not a backup of ours, damaged, or hostile
+   |- NothingBelongs     nothing in the store belongs to this customer or case
    |- StoreReadOnly      a write was asked of a desk that was opened for reading
    `- UnsafeHome         other people may write to the home
 """
@@ -101,6 +105,46 @@ class StoreDamaged(StoreError):
     def __init__(self, home: Path, digest: str, reason: str) -> None:
         self.digest = digest
         super().__init__(home, Text("evidence {digest} is damaged: {reason}", digest=digest, reason=reason))
+
+
+class StoreInUse(StoreError):
+    """Bytes are to be removed that another process reads, or to be read that one removes; nothing is lost by waiting."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(
+            home,
+            Text("another process is using what is kept in {home}", home=str(home)),
+            Text("once it has ended, the next command that writes finishes what was begun"),
+        )
+
+
+class StoreNotEmpty(StoreError):
+    """A backup is never mixed with what is there."""
+
+    def __init__(self, home: Path) -> None:
+        text = Text("{home} has a store already; a backup is restored where there is none", home=str(home))
+        super().__init__(home, text, Text("choose another home with --home"))
+
+
+class BackupRefused(StoreError):
+    """The file is no backup of ours, or it is not whole, or it holds what none of ours would."""
+
+    def __init__(self, path: Path, reason: Text) -> None:
+        self.path, self.reason = path, reason
+        text = Text("{path} was not restored: {reason}", path=str(path), reason=reason)
+        super().__init__(path, text, Text("nothing was changed; take another backup"))
+
+
+class NothingBelongs(StoreError):
+    """Nothing in the store belongs to the customer or the case that was named."""
+
+    def __init__(self, home: Path, customer: str | None, case: str | None) -> None:
+        text = (
+            Text("nothing in {home} belongs to customer {customer}", home=str(home), customer=customer)
+            if customer is not None
+            else Text("nothing in {home} belongs to case {case}", home=str(home), case=case)
+        )
+        super().__init__(home, text, Text("longarm run list"))
 
 
 class StoreReadOnly(StoreError):

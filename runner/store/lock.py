@@ -6,11 +6,13 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from runner.store.errors import Holder, StoreBusy
+from runner.store.errors import Holder, StoreBusy, StoreInUse
 
 
 class HomeLock:
@@ -47,6 +49,31 @@ def held(home: Path) -> bool:
         return False
     try:
         return not _locked(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def blobs_unread(home: Path) -> Iterator[None]:
+    """Keep what reads every blob out while some are removed; raises StoreInUse while somebody reads them."""
+    with _blobs(home, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def blobs_kept(home: Path) -> Iterator[None]:
+    """Keep every blob in its place; raises StoreInUse while some are removed."""
+    with _blobs(home, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def _blobs(home: Path, kind: int) -> Iterator[None]:
+    descriptor = os.open(home / "blobs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if not _locked(descriptor, kind):
+            raise StoreInUse(home)
+        yield
     finally:
         os.close(descriptor)
 

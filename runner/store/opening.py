@@ -15,7 +15,7 @@ from runner.store.errors import StoreFailed, StoreTooNew, StoreTooOld, UnsafeHom
 if TYPE_CHECKING:  # importing SQLAlchemy takes 0.2 s: only those who open a store pay it
     from sqlalchemy import Engine
 
-SCHEMAS = ("0001",)
+SCHEMAS = ("0001", "0002")
 """Every schema that this version can bring up to date, oldest first; the last one is the one it uses."""
 
 _BUSY_TIMEOUT_MS = 5000
@@ -61,8 +61,10 @@ def engine_to_write(home: Path) -> Engine:
     """Return an engine for the one writer of a home; makes the store, or brings it up to date, where needed."""
     found = schema_of(home)
     check_schema(home, found)
-    _create_private(database(home))
-    engine = _engine(f"{database(home).as_uri()}?mode=rw", "BEGIN IMMEDIATE", ("journal_mode=WAL", "synchronous=FULL"))
+    with suppress(FileExistsError):  # made with its mode, so that SQLite gives the same mode to the files beside it
+        os.close(create_private(database(home)))
+    settings = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
+    engine = _engine(f"{database(home).as_uri()}?mode=rw", "BEGIN IMMEDIATE", settings)
     with _speaking_of(home):
         if found is None:
             _create(engine)
@@ -126,10 +128,9 @@ def _engine(uri: str, begin: str, pragmas: tuple[str, ...]) -> Engine:
     return engine
 
 
-def _create_private(path: Path) -> None:
-    """Make the file with its mode, so that SQLite gives the same mode to the files beside it."""
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+def create_private(path: Path) -> int:
+    """Make a new file for its owner alone and return its descriptor."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 @contextmanager

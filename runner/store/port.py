@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from runner.outcome import Outcome
-from runner.store.changes import Change
+from runner.store.changes import Belonging, Change
 from runner.store.rows import AttachmentRow, AuditRow, CaseRow, HostRow, OutboxRow, OutboxState, RunRow, StateRow
 
 
@@ -27,6 +28,67 @@ class CountedRun:
 
     run: RunRow
     counts: dict[Outcome | None, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prunable:
+    """Runs whose evidence may go, and what stays since it belongs to cases."""
+
+    runs: tuple[str, ...] = ()
+    hosts: int = 0
+    evidence: tuple[str, ...] = ()
+    """Digests of the blobs that go."""
+    kept_for_cases: int = 0
+    """Runs that are old enough and stay: they were made for a case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasable:
+    """What belongs to a customer or a case: whole runs, hosts of runs that others share, reports, attachments, cases."""
+
+    runs: tuple[str, ...] = ()
+    shared: tuple[tuple[str, int], ...] = ()
+    """Runs that others have hosts in too, with the number of those that go."""
+    hosts: int = 0
+    reports: tuple[int, ...] = ()
+    """Outbox rows."""
+    attachments: tuple[int, ...] = ()
+    cases: tuple[str, ...] = ()
+    states: int = 0
+    """What is known of their hosts besides, for the next run."""
+
+    @property
+    def counts(self) -> str:
+        """Return how much it is, without a name of anything: for the audit."""
+        sizes = {
+            "runs": len(self.runs),
+            "shared runs": len(self.shared),
+            "hosts": self.hosts,
+            "reports": len(self.reports),
+            "attachments": len(self.attachments),
+            "cases": len(self.cases),
+        }
+        return ", ".join(f"{name} {size}" for name, size in sizes.items())
+
+    @property
+    def nothing(self) -> bool:
+        """Tell whether there is nothing to erase."""
+        return not (self.runs or self.shared or self.reports or self.attachments or self.cases or self.states)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrunePlan:
+    """What pruning would remove, and how much room that makes."""
+
+    found: Prunable
+    orphans: tuple[str, ...] = ()
+    """Digests of blobs that no row names."""
+    bytes: int = 0
+
+    @property
+    def nothing(self) -> bool:
+        """Tell whether there is nothing to remove."""
+        return not (self.found.runs or self.orphans)
 
 
 class Store(Protocol):
@@ -68,6 +130,21 @@ class Store(Protocol):
 
     def audit(self, run: str | None = None) -> tuple[AuditRow, ...]:
         """Return the audit rows, oldest first."""
+
+    def prunable(self, *, before: datetime | None, keep: int, cases: bool) -> Prunable:
+        """Return the runs whose evidence may go: begun `before`, not among the newest `keep`, with `cases` also theirs."""
+
+    def erasable(self, belonging: Belonging) -> Erasable:
+        """Return what belongs to a customer or a case."""
+
+    def orphans(self) -> tuple[str, ...]:
+        """Return the digests of kept bytes that nothing names: what a killed process had written last."""
+
+    def blob_bytes(self, digests: Iterable[str]) -> int:
+        """Return how many bytes these blobs take on the disk."""
+
+    def finish(self) -> None:
+        """Take off the disk what was pruned or erased; raises StoreInUse, and the next opening does it then."""
 
     def close(self) -> None:
         """Write what was handed over, then let go of the files."""

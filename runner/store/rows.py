@@ -33,6 +33,8 @@ class RunRow:
     content_digest: str
     started_at: datetime
     ended_at: datetime | None = None
+    erased_hosts: int = 0
+    """Targeted hosts that an erasure took out of the record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,8 @@ class HostRow:
     diagnosis: bytes | None = field(default=None, repr=False)
     """The encoded diagnosis itself: a few KiB that every reading of the run needs."""
     denied_root: str = ""
+    pruned_at: datetime | None = None
+    """When the evidence was pruned; its digest stays, its bytes are gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

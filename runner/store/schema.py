@@ -70,6 +70,7 @@ RUN = Table(
     Column("content_digest", String(64), nullable=False),
     Column("started_at", Moment, nullable=False),
     Column("ended_at", Moment),
+    Column("erased_hosts", Integer, nullable=False, server_default="0"),
     Index(None, "state"),
 )
 
@@ -94,6 +95,7 @@ HOST_RUN = Table(
     Column("diagnosis_digest", String(64)),
     Column("denied_root", Text, nullable=False),
     Column("diagnosis", LargeBinary),
+    Column("pruned_at", Moment),
     UniqueConstraint("run", "host"),
     Index(None, "host", "ended_at"),
 )
@@ -174,3 +176,11 @@ AUDIT = Table(
     Column("detail", Text, nullable=False),
     Index(None, "run"),
 )
+
+DOOMED = Table(
+    "doomed",
+    TABLES,
+    Column("what", String(20), primary_key=True),
+    Column("name", Text, primary_key=True),
+)
+"""What a prune or an erasure has still to take off the disk: written with it, emptied when that is done."""

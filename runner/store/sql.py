@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, Select, func, or_, select
@@ -13,14 +14,17 @@ from sqlalchemy.exc import DBAPIError
 from runner.outcome import Outcome
 from runner.store.applying import apply
 from runner.store.blobs import Blobs
-from runner.store.changes import Change
+from runner.store.changes import Belonging, Change
 from runner.store.encoding import attachment_row, audit_row, case_row, host_row, outbox_row, run_row, state_row
 from runner.store.errors import StoreFailed, StoreReadOnly
+from runner.store.leftovers import finish, waiting
 from runner.store.opening import engine_to_read, engine_to_write
-from runner.store.port import CountedRun, WholeRun
+from runner.store.port import CountedRun, Erasable, Prunable, WholeRun
+from runner.store.removing import erasable, prunable
 from runner.store.rows import AttachmentRow, AuditRow, CaseRow, OutboxRow, OutboxState, StateRow
 from runner.store.schema import AUDIT, CASE_ATTACHMENT, CHECK_STATE, HOST_RUN, OUTBOX, RUN, SUPPORT_CASE
-from runner.store.writer import Pending, Writer
+from runner.store.verifying import NAMED
+from runner.store.writer import Alone, Pending, Writer
 
 _AT_ONCE = 500
 """Host names in one `IN (…)`: SQLite of old takes 999 parameters."""
@@ -112,6 +116,35 @@ class SqlStore:
         with self._snapshot() as connection:
             rows = connection.execute(query if run is None else query.where(AUDIT.c.run == run)).mappings()
             return tuple(audit_row(row) for row in rows)
+
+    def prunable(self, *, before: datetime | None, keep: int, cases: bool) -> Prunable:
+        """Return the runs whose evidence may go."""
+        with self._snapshot() as connection:
+            return prunable(connection, before, keep, cases)
+
+    def erasable(self, belonging: Belonging) -> Erasable:
+        """Return what belongs to a customer or a case."""
+        with self._snapshot() as connection:
+            return erasable(connection, belonging)
+
+    def orphans(self) -> tuple[str, ...]:
+        """Return the digests of kept bytes that nothing names."""
+        stored = set(self._blobs.stored())
+        with self._snapshot() as connection:
+            return tuple(sorted(stored.difference(connection.exec_driver_sql(NAMED).scalars())))
+
+    def blob_bytes(self, digests: Iterable[str]) -> int:
+        """Return how many bytes these blobs take on the disk."""
+        return sum(map(self._blobs.size, digests))
+
+    def finish(self) -> None:
+        """Take off the disk what was pruned or erased."""
+        if self._writer is None:
+            raise StoreReadOnly(self._home)
+        with self._snapshot() as connection:
+            if not waiting(connection):
+                return
+        self._writer.submit(Alone(lambda connection: finish(self._home, connection))).result()
 
     def close(self) -> None:
         """Write what was handed over, then let go of the files."""

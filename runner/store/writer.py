@@ -32,6 +32,14 @@ class Pending:
     done: Future[None] = field(default_factory=Future)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Alone:
+    """Work on the writer's own connection, outside any transaction, while nothing else is written."""
+
+    work: Callable[[Connection], None]
+    done: Future[None] = field(default_factory=Future)
+
+
 class Writer:
     """Group commit: whatever came in while the disk was busy goes into the next transaction.
 
@@ -44,12 +52,12 @@ class Writer:
         self._home, self._blobs, self._apply = home, blobs, apply
         with _told(home):
             self._connection = engine.connect()
-        self._queue: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Pending | Alone | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, pending: Pending) -> Future[None]:
-        """Hand over a change; its future has a result when it is on disk."""
+    def submit(self, pending: Pending | Alone) -> Future[None]:
+        """Hand over a change, or work; its future has a result when it is on disk."""
         pending.done.set_running_or_notify_cancel()  # from here on nobody can take it back
         self._queue.put(pending)
         return pending.done
@@ -61,20 +69,35 @@ class Writer:
 
     def _serve(self) -> None:
         with self._connection as connection:
-            while (first := self._queue.get()) is not None:
-                group, last = self._gather(first)
-                self._keep_all(connection, group)
-                if last:
-                    return
+            for piece in self._pieces():
+                if isinstance(piece, Alone):
+                    self._do(connection, piece)
+                else:
+                    self._keep_all(connection, piece)
 
-    def _gather(self, first: Pending) -> tuple[list[Pending], bool]:
-        """Return what waits already, and whether the end was among it."""
-        group = [first]
-        while len(group) < _MOST and not self._queue.empty():
-            if (pending := self._queue.get()) is None:
-                return group, True
-            group.append(pending)
-        return group, False
+    def _pieces(self) -> Iterator[list[Pending] | Alone]:
+        """Yield what comes next: every change that waits already, or work to be done alone; ends when closed."""
+        group: list[Pending] = []
+        while True:
+            if group and (len(group) == _MOST or self._queue.empty()):
+                yield group
+                group = []
+            following = self._queue.get()
+            if isinstance(following, Pending):
+                group.append(following)
+                continue
+            if group:
+                yield group
+                group = []
+            if following is None:
+                return
+            yield following
+
+    def _do(self, connection: Connection, alone: Alone) -> None:
+        with _Settling((alone,)):
+            with _told(self._home):
+                alone.work(connection)
+            alone.done.set_result(None)
 
     def _keep_all(self, connection: Connection, group: Sequence[Pending]) -> None:
         """Keep the group in one transaction; if that fails, each alone, so that one cannot take others with it."""
@@ -108,7 +131,7 @@ def _told(home: Path) -> Iterator[None]:
 class _Settling:
     """Hands whatever stopped the block to those who wait for it: a future is never left without an answer."""
 
-    def __init__(self, group: Sequence[Pending]) -> None:
+    def __init__(self, group: Sequence[Pending | Alone]) -> None:
         self._group, self.failed = group, False
 
     def __enter__(self) -> _Settling:

@@ -1,0 +1,158 @@
+"""Keep the house: what `longarm store` does, asks and tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from console.faults import FAULT
+from console.listing import show_document
+from console.settings import Settings
+from console.terminal import complain, confirmed, tell
+from console.words import say
+from inventory.errors import Text, UsageError
+from inventory.fields import parse_duration
+from reports.language import language
+from runner.desk import Desk
+from runner.store.changes import Belonging
+
+_QUIET_BELOW = 200
+"""Blobs that take no time worth a line."""
+
+
+def take_backup(settings: Settings, to: Path) -> None:
+    """Write a backup to a new file and tell how big it is."""
+    with Desk.open(settings.home, write=False) as desk:
+        made = desk.backup(to, _tenths(settings))
+    _show(
+        settings,
+        {"file": made.path, "bytes": made.bytes, "sha256": made.sha256, "taken_at": made.taken_at, "blobs": made.blobs},
+        Text("backup {file}: {size}, blobs: {blobs}", file=made.path, size=_size(settings, made.bytes), blobs=made.blobs),
+    )
+
+
+def restore_backup(settings: Settings, backup: Path) -> None:
+    """Make the home's store of a backup and tell how old it is."""
+    made = Desk.restore(settings.home, backup, progress=_tenths(settings))
+    _show(
+        settings,
+        {"home": settings.home, "file": made.path, "sha256": made.sha256, "taken_at": made.taken_at, "blobs": made.blobs},
+        Text("{home} holds what was kept at {moment}", home=settings.home, moment=f"{made.taken_at:%Y-%m-%d %H:%M:%S} UTC"),
+    )
+    tell(settings, Text("next: {hint}", hint="longarm run list"))
+
+
+def verify_store(settings: Settings) -> int:
+    """Look at every byte that is kept; FAULT where something is wrong, with a line for each thing."""
+    with Desk.open(settings.home, write=False) as desk:
+        found = desk.verify(_tenths(settings))
+    for problem in found.problems:
+        complain(say(problem))
+    document = {
+        "whole": not found.problems,
+        "schema": found.schema,
+        "runs": found.runs,
+        "hosts": found.hosts,
+        "blobs": found.blobs,
+        "pruned": found.pruned,
+        "orphans": found.orphans,
+        "problems": [say(problem) for problem in found.problems],
+    }
+    text = (
+        Text("problems: {count}", count=len(found.problems))
+        if found.problems
+        else Text(
+            "everything is whole; runs: {runs}, hosts: {hosts}, blobs: {blobs}, pruned: {pruned}, left over: {orphans}",
+            **{name: document[name] for name in ("runs", "hosts", "blobs", "pruned", "orphans")},
+        )
+    )
+    _show(settings, document, text)
+    if found.problems:
+        tell(settings, Text("next: {hint}", hint="longarm --home DIR store restore FILE"))
+    return FAULT if found.problems else 0
+
+
+def prune_store(settings: Settings, older_than: str | None, keep: int | None, cases: bool) -> None:
+    """Remove old evidence, once somebody has agreed to how much; runs for a case are counted and stay."""
+    age = _age(older_than)
+    if age is None and keep is None:
+        raise UsageError(Text("say what is old: --older-than AGE, --keep N, or both"), Text("longarm store prune --help"))
+    with Desk.open(settings.home, write=True) as desk:
+        plan = desk.prunable(older_than=age, keep=keep or 0, cases=cases)
+        found, size = plan.found, _size(settings, plan.bytes)
+        if found.kept_for_cases:
+            tell(settings, Text("kept, since they are for a case (--cases): {count}", count=found.kept_for_cases))
+        question = Text("remove the evidence of runs: {runs}, hosts: {hosts}, {size}?", **_of(found.runs, found.hosts, size))
+        agreed = plan.nothing or confirmed(settings, question)
+        if agreed:
+            desk.prune(plan)
+    pruned = agreed and not plan.nothing
+    document = {
+        "pruned": pruned,
+        "runs": list(found.runs),
+        "hosts": found.hosts,
+        "bytes": plan.bytes,
+        "orphans": len(plan.orphans),
+        "kept_for_cases": found.kept_for_cases,
+    }
+    done = Text("removed the evidence of runs: {runs}, hosts: {hosts}, {size}", **_of(found.runs, found.hosts, size))
+    _show(settings, document, done if pruned else Text("nothing was removed"))
+
+
+def erase_from_store(settings: Settings, customer: str | None, case: str | None) -> None:
+    """Erase what belongs to a customer or a case, once somebody has agreed to how much."""
+    if (customer is None) == (case is None):
+        raise UsageError(Text("say whose: --customer NAME or --case CASE"), Text("longarm store erase --help"))
+    belonging = Belonging(customer=customer, case=case)
+    with Desk.open(settings.home, write=True) as desk:
+        found = desk.erasable(belonging)
+        how_much = {
+            "runs": len(found.runs),
+            "shared_runs": len(found.shared),
+            "hosts": found.hosts,
+            "reports": len(found.reports),
+            "attachments": len(found.attachments),
+            "cases": len(found.cases),
+        }
+        what = Text(
+            "runs: {runs}, in part: {shared_runs}, hosts: {hosts}, reports: {reports}, attachments: {attachments}", **how_much
+        )
+        agreed = confirmed(settings, Text("erase for good {what}?", what=what))
+        if agreed:
+            desk.erase(belonging)
+    done = Text("erased: {what}", what=what) if agreed else Text("nothing was removed")
+    _show(settings, {"erased": agreed, **how_much}, done)
+    if agreed:
+        hint = Text("not touched: the inventory, known_hosts, crash files and backups; hosts may be named there")
+        tell(settings, hint)
+
+
+def _of(runs: tuple[str, ...], hosts: int, size: str) -> Mapping[str, object]:
+    return {"runs": len(runs), "hosts": hosts, "size": size}
+
+
+def _age(text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    if (seconds := parse_duration(text)) is None:
+        raise UsageError(Text("“{text}” is no age", text=text), Text("such as 90d, 12h or 30m"))
+    return timedelta(seconds=seconds)
+
+
+def _size(settings: Settings, size: int) -> str:
+    return language(settings.language).bytes(size)
+
+
+def _show(settings: Settings, document: Mapping[str, object], text: Text) -> None:
+    show_document(settings.output, document, lambda: say(text) + "\n")
+
+
+def _tenths(settings: Settings) -> Callable[[int, int], None]:
+    """Return what tells each tenth of long work."""
+
+    def progress(done: int, total: int) -> None:
+        if total >= _QUIET_BELOW and done * 10 // total > (done - 1) * 10 // total:
+            tell(settings, Text("blobs: {done} of {all}", done=done, all=total))
+
+    return progress

@@ -1,0 +1,203 @@
+"""Take a backup of a store that may be in use, and make a store of a backup."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from inventory.errors import Text, UsageError
+from runner.store.archive import (
+    DATABASE,
+    MANIFEST,
+    ArchiveWriter,
+    Manifest,
+    Member,
+    list_digest,
+    manifest_from,
+    members,
+    part_beside,
+    publish,
+)
+from runner.store.blobs import Blobs, sync
+from runner.store.changes import Note
+from runner.store.errors import BackupRefused, StoreDamaged, StoreFailed, StoreNotEmpty
+from runner.store.lock import blobs_kept
+from runner.store.opening import check_schema, create_private, database, schema_of
+from runner.store.rows import AuditRow
+from runner.store.sql import open_store
+from runner.store.verifying import NAMED, Progress, suspicious, verify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """A backup that was taken, or that a store was made of."""
+
+    path: Path
+    bytes: int
+    sha256: str
+    taken_at: datetime
+    blobs: int
+
+
+def back_up(home: Path, to: Path, taken_at: datetime, progress: Progress) -> Backup:
+    """Write a backup of what the store holds at this moment and return it; writers go on meanwhile.
+
+    The file is there whole and private, or not at all. Raises UsageError where there is a file of this name or no
+    store, StoreDamaged for a blob that is not what its name says, StoreInUse while something is being pruned.
+    """
+    to = to.absolute()
+    if to.exists():
+        raise UsageError(Text("{path} is there already", path=str(to)), Text("name a file that is not there yet"))
+    schema = schema_of(home)
+    check_schema(home, schema)
+    if schema is None:
+        raise UsageError(Text("there is no store in {home} yet", home=str(home)), Text("longarm diagnose TARGETS"))
+    with blobs_kept(home), part_beside(to) as part:
+        snapshot, archive = part / DATABASE, part / "archive"
+        named = _snapshot(home, snapshot)
+        with os.fdopen(create_private(archive), "wb") as file:
+            manifest = _write(home, snapshot, named, ArchiveWriter(file, taken_at), (schema, taken_at), progress)
+            file.flush()
+            os.fsync(file.fileno())
+        made = Backup(path=to, bytes=archive.stat().st_size, sha256=_sha256(archive), taken_at=taken_at, blobs=manifest.blobs)
+        publish(archive, to)
+    return made
+
+
+def _snapshot(home: Path, to: Path) -> list[str]:
+    """Write the database as it is at this moment, without its free pages, and return the blobs that it names."""
+    os.close(create_private(to))
+    try:
+        with closing(sqlite3.connect(f"{database(home).as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection:
+            connection.execute("VACUUM INTO ?", (str(to),))
+        with closing(sqlite3.connect(f"{to.as_uri()}?mode=ro", uri=True)) as connection:
+            return sorted(digest for (digest,) in connection.execute(NAMED))
+    except sqlite3.Error as error:
+        raise StoreFailed(home, str(error)) from error
+
+
+def _write(
+    home: Path, snapshot: Path, named: list[str], archive: ArchiveWriter, of: tuple[str, datetime], progress: Progress
+) -> Manifest:
+    schema, taken_at = of
+    manifest = Manifest(
+        taken_at=taken_at,
+        schema=schema,
+        database_bytes=snapshot.stat().st_size,
+        database_sha256=_sha256(snapshot),
+        blobs=len(named),
+        blobs_sha256=list_digest(named),
+    )
+    data, blobs = manifest.encoded(), Blobs(home)
+    archive.add_bytes(MANIFEST, data)
+    with snapshot.open("rb") as file:
+        archive.add(DATABASE, file, manifest.database_bytes)
+    for number, digest in enumerate(named, start=1):
+        blobs.check(digest)
+        archive.add_bytes(f"blobs/{digest}", blobs.packed(digest))
+        progress(number, len(named))
+    archive.close()
+    return manifest
+
+
+def restore(home: Path, path: Path, audit: AuditRow, progress: Progress) -> Backup:
+    """Make the store of a home of a backup, and return the backup; the caller holds the lock of the home.
+
+    Everything is unpacked aside and verified before any of it is moved into place, the database last: a process
+    that is killed on the way leaves a home without a store. Raises StoreNotEmpty, BackupRefused, StoreTooNew.
+    """
+    if schema_of(home) is not None:
+        raise StoreNotEmpty(home)
+    aside = home / "restoring"
+    if aside.exists():
+        shutil.rmtree(aside)
+    aside.mkdir(mode=0o700)
+    backup = _unpack(path, aside, progress)
+    for problem in suspicious(aside):
+        raise BackupRefused(path, problem)
+    with closing(open_store(aside, write=True)) as store:  # brings an older one up to date
+        store.write(Note(audit=_of(audit, backup))).result()
+    found = verify(aside)
+    for problem in found.problems:
+        raise BackupRefused(path, problem)
+    if found.orphans:
+        raise BackupRefused(path, Text("{count} of its blobs belong to nothing", count=found.orphans))
+    _move(aside, home)
+    return backup
+
+
+def _of(audit: AuditRow, backup: Backup) -> AuditRow:
+    detail = f"taken at {backup.taken_at.isoformat()}, blobs {backup.blobs}"
+    return AuditRow(at=audit.at, actor=audit.actor, action=audit.action, digests=(backup.sha256,), detail=detail)
+
+
+def _unpack(path: Path, aside: Path, progress: Progress) -> Backup:
+    Blobs(aside).prepare()
+    manifest: Manifest | None = None
+    digests = []
+    with path.open("rb") as file:
+        for member in members(path, file):
+            if manifest is None:
+                manifest = manifest_from(path, b"".join(member.pieces))
+                check_schema(path, manifest.schema)
+            elif member.name == DATABASE:
+                _take_database(path, member, manifest, database(aside))
+            else:
+                _take_blob(path, member, Blobs(aside))
+                digests.append(member.digest)
+                progress(len(digests), manifest.blobs)
+        while rest := file.read(1 << 20):
+            if rest.strip(b"\0"):
+                raise BackupRefused(path, Text("something follows its end"))
+    if manifest is None or (len(digests), list_digest(digests)) != (manifest.blobs, manifest.blobs_sha256):
+        raise BackupRefused(path, Text("its blobs are not those of its manifest"))
+    return Backup(
+        path=path,
+        bytes=path.stat().st_size,
+        sha256=_sha256(path),
+        taken_at=manifest.taken_at,
+        blobs=manifest.blobs,
+    )
+
+
+def _take_database(path: Path, member: Member, manifest: Manifest, to: Path) -> None:
+    digest = hashlib.sha256()
+    if member.size != manifest.database_bytes:
+        raise BackupRefused(path, Text("its database is not that of its manifest"))
+    with os.fdopen(create_private(to), "wb") as file:
+        for piece in member.pieces:
+            digest.update(piece)
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    if digest.hexdigest() != manifest.database_sha256:
+        raise BackupRefused(path, Text("its database is not that of its manifest"))
+
+
+def _take_blob(path: Path, member: Member, blobs: Blobs) -> None:
+    try:
+        blobs.put(member.digest, b"".join(member.pieces))
+    except StoreDamaged as damaged:
+        raise BackupRefused(path, damaged.text) from damaged
+
+
+def _move(aside: Path, home: Path) -> None:
+    blobs, unpacked = Blobs(home), Blobs(aside)
+    blobs.prepare()
+    blobs.adopt(unpacked)
+    for suffix in ("-wal", "-shm"):  # of a store that was never finished: they would be taken for the log of this one
+        database(home).with_name(database(home).name + suffix).unlink(missing_ok=True)
+    database(aside).rename(database(home))
+    sync(home)
+    shutil.rmtree(aside)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,127 @@
+"""Look whether a store is whole: the database, every row's bytes, and what no row names."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from inventory.errors import Text
+from runner.store.blobs import Blobs, digest_of
+from runner.store.errors import StoreDamaged
+from runner.store.lock import blobs_kept
+from runner.store.opening import SCHEMAS, check_schema, database, schema_of
+
+Progress = Callable[[int, int], None]
+"""Called with how many of how many are done."""
+
+NAMED = """
+SELECT content_digest FROM run
+UNION SELECT evidence_digest FROM host_run WHERE evidence_digest IS NOT NULL AND pruned_at IS NULL
+UNION SELECT digest FROM outbox WHERE digest <> ''
+UNION SELECT digest FROM case_attachment
+"""
+"""Every blob that a row names, once (`NAMING` of runner.store.removing says the same to SQLAlchemy)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What was looked at, and what is wrong; `problems` is empty where everything is whole."""
+
+    schema: str | None
+    runs: int = 0
+    hosts: int = 0
+    blobs: int = 0
+    """Named by rows and looked at, byte for byte."""
+    pruned: int = 0
+    """Hosts whose evidence was pruned: nothing to look at, and no problem."""
+    orphans: int = 0
+    """Files that no row names: a killed process wrote them last. They do no harm; pruning removes them."""
+    problems: tuple[Text, ...] = field(default=(), hash=False)
+
+
+def silent(done: int, total: int) -> None:
+    """Show no progress."""
+
+
+def verify(home: Path, progress: Progress = silent) -> Verification:
+    """Return whether everything in a store is whole, read in one snapshot; a home without a store is.
+
+    Raises StoreTooNew for a schema that this version does not know.
+    """
+    found = schema_of(home)
+    check_schema(home, found)
+    if found is None:
+        return Verification(schema=None)
+    if found != SCHEMAS[-1]:
+        return Verification(schema=found, problems=(Text("schema {found} waits to be brought up to date", found=found),))
+    with (
+        blobs_kept(home),
+        closing(sqlite3.connect(f"{database(home).as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection,
+    ):
+        connection.execute("BEGIN")
+        try:
+            return _verification(home, connection, found, progress)
+        except sqlite3.DatabaseError as error:
+            return Verification(schema=found, problems=(_broken(str(error)),))
+
+
+def suspicious(home: Path) -> Iterator[Text]:
+    """Yield what is wrong with a database that nobody has opened to write yet: a trigger in it would act on that."""
+    with closing(sqlite3.connect(f"{database(home).as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            yield from _of_database(connection)
+        except sqlite3.DatabaseError as error:
+            yield _broken(str(error))
+
+
+def _verification(home: Path, connection: sqlite3.Connection, schema: str, progress: Progress) -> Verification:
+    named = {digest for (digest,) in connection.execute(NAMED)}
+    stored = set(Blobs(home).stored())
+    problems = [*_of_database(connection), *_of_diagnoses(connection), *_of_blobs(home, sorted(named), progress)]
+    return Verification(
+        schema=schema,
+        runs=_count(connection, "run"),
+        hosts=_count(connection, "host_run"),
+        blobs=len(named),
+        pruned=_count(connection, "host_run WHERE pruned_at IS NOT NULL"),
+        orphans=len(stored - named),
+        problems=tuple(problems),
+    )
+
+
+def _of_database(connection: sqlite3.Connection) -> Iterator[Text]:
+    for (said,) in connection.execute("PRAGMA integrity_check"):
+        if said != "ok":
+            yield _broken(said)
+    for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+        yield Text("row {row} of {table} names a row of {parent} that is not there", row=row, table=table, parent=parent)
+    for kind, name in connection.execute("SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')"):
+        yield Text("the database holds a {kind} that is not ours: {name}", kind=kind, name=name)
+
+
+def _of_diagnoses(connection: sqlite3.Connection) -> Iterator[Text]:
+    rows = connection.execute("SELECT run, host, diagnosis, diagnosis_digest FROM host_run WHERE diagnosis_digest IS NOT NULL")
+    for run, host, diagnosis, digest in rows:
+        if diagnosis is None or digest_of(diagnosis) != digest:
+            yield Text("the diagnosis of {host} in run {run} is damaged", host=host, run=run)
+
+
+def _of_blobs(home: Path, named: list[str], progress: Progress) -> Iterator[Text]:
+    blobs = Blobs(home)
+    for number, digest in enumerate(named, start=1):
+        try:
+            blobs.check(digest)
+        except StoreDamaged as damaged:
+            yield damaged.text
+        progress(number, len(named))
+
+
+def _count(connection: sqlite3.Connection, rows: str) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM {rows}").fetchone()[0])  # noqa: S608 - our own words
+
+
+def _broken(reason: str) -> Text:
+    return Text("the database is damaged: {reason}", reason=reason)

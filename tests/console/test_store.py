@@ -1,0 +1,159 @@
+"""`longarm store` from outside: what is printed, what is asked, the exit codes."""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.console.conftest import Console
+
+LOCAL = "hosts:\n  me: {transport: local, customer: acme, address: localhost}\n"
+
+
+@pytest.fixture
+def used(console: Console) -> Console:
+    """Return a longarm that has diagnosed this machine once for a case, and once for none."""
+    console.inventory(LOCAL)
+    for more in (("--case", "CASE-1"), ()):
+        done = console("diagnose", "me", "--check", "fs-space", "--fail-on", "never", *more)
+        assert done.code in (0, 3), done
+    return console
+
+
+def run_of(console: Console, case: str | None) -> str:
+    return str(next(run["run"] for run in console("run", "list", "--json").json() if run["case"] == case))
+
+
+def test_a_store_is_backed_up_verified_restored_pruned_and_erased(used: Console, tmp_path: Path) -> None:
+    made = used("store", "backup", str(tmp_path / "kept.tar"), "--json").json()
+    assert (tmp_path / "kept.tar").stat().st_size == made["bytes"]
+    again = used("store", "backup", str(tmp_path / "kept.tar"))
+    assert (again.code, "is there already" in again.err) == (2, True)
+    full = used("store", "restore", str(tmp_path / "kept.tar"))
+    assert (full.code, "has a store already" in full.err, "--home" in full.err) == (7, True, True)
+
+    verified = used("store", "verify", "--json").json()
+    assert (verified["whole"], verified["runs"], verified["hosts"]) == (True, 2, 2)
+
+    refused = used("store", "prune", "--keep", "0")
+    assert (refused.code, "--yes" in refused.err) == (2, True)
+    pruned = used("store", "prune", "--keep", "0", "--yes", "--json").json()
+    alone = run_of(used, None)
+    assert (pruned["runs"], pruned["kept_for_cases"]) == ([alone], 1)
+    assert "The evidence of 1 host was pruned" in used("run", "show", alone).out
+    assert "удалены" in used("run", "show", alone, "--lang", "ru").out
+    assert used("run", "export", alone, "--format", "json").json()["hosts"][0]["evidence_pruned_at"]
+    gone = used("run", "export", alone, "--format", "answers")
+    assert (gone.code, "was pruned on" in gone.err, gone.out) == (7, True, "")
+    assert used("store", "prune", "--keep", "0", "--yes").out == "nothing was removed\n"
+
+    report = used.home / "reports" / f"{run_of(used, 'CASE-1')}.html"
+    assert report.exists()
+    erased = used("store", "erase", "--case", "CASE-1", "--yes", "--json").json()
+    assert (erased["erased"], erased["runs"], erased["attachments"], report.exists()) == (True, 1, 1, False)
+    none = used("store", "erase", "--case", "CASE-1", "--yes")
+    assert (none.code, "nothing in" in none.err) == (6, True)
+
+    other = Console(tmp_path / "other")
+    assert other("store", "restore", str(tmp_path / "kept.tar")).code == 0
+    assert len(other("run", "list", "--json").json()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["store", "prune"], 2, ["--older-than AGE"]),
+        (["store", "prune", "--older-than", "old"], 2, ["is no age", "90d"]),
+        (["store", "erase"], 2, ["--customer NAME"]),
+        (["store", "erase", "--customer", "a", "--case", "b"], 2, ["--case CASE"]),
+        (["store", "erase", "--customer", "nobody"], 6, ["nobody", "next:"]),
+        (["store", "backup", "kept.tar"], 2, ["there is no store", "longarm diagnose TARGETS"]),
+        (["store", "restore", "missing.tar"], 7, ["missing.tar"]),
+        (["store", "restore", "/etc/hostname"], 7, ["was not restored", "next:"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_cannot_be_done_is_said(console: Console, arguments: list[str], code: int, told: list[str]) -> None:
+    console.inventory(LOCAL)
+    done = console(*arguments)
+    assert (done.code, done.out) == (code, "")
+    for part in told:
+        assert part in done.err
+
+
+def test_a_damaged_store_fails_its_verification(used: Console) -> None:
+    blob = next(path for path in (used.home / "blobs").rglob("*") if path.is_file())
+    blob.write_bytes(b"")
+    done = used("store", "verify")
+    assert done.code == 7
+    assert blob.parent.name + blob.name in done.err
+    assert "store restore" in done.err
+
+
+def set_schema(home: Path, schema: str) -> None:
+    with closing(sqlite3.connect(home / "longarm.db")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (schema,))
+        connection.commit()
+
+
+WRITING = [["diagnose", "me", "--check", "fs-space"], ["store", "prune", "--keep", "1"], ["case", "deliver"]]
+READING = [["run", "list"], ["store", "verify"], ["store", "backup", "kept.tar"], ["case", "list"]]
+
+
+@pytest.mark.parametrize("arguments", [*WRITING, *READING], ids=" ".join)
+def test_a_store_from_a_newer_version_is_not_touched(console: Console, arguments: list[str]) -> None:
+    console.inventory(LOCAL)
+    assert console("store", "prune", "--keep", "1").code == 0  # makes a store
+    set_schema(console.home, "9999")
+    before = (console.home / "longarm.db").read_bytes()
+    done = console(*arguments)
+    assert (done.code, done.out) == (7, "")
+    assert "written by a newer longarm (schema 9999" in done.err
+    assert "next: update longarm; nothing was changed" in done.err
+    assert (console.home / "longarm.db").read_bytes() == before
+
+
+def test_an_older_store_is_brought_up_to_date_by_what_writes(console: Console) -> None:
+    console.inventory(LOCAL)
+    assert console("store", "prune", "--keep", "1").code == 0
+    with closing(sqlite3.connect(console.home / "longarm.db")) as connection:
+        for statement in ("ALTER TABLE run DROP COLUMN erased_hosts", "ALTER TABLE host_run DROP COLUMN pruned_at"):
+            connection.execute(statement)
+        connection.execute("DROP TABLE doomed")
+        connection.commit()
+    set_schema(console.home, "0001")
+    read = console("run", "list")
+    assert read.code == 7
+    assert "has schema 0001" in read.err
+    assert "brings it up to date" in read.err
+    assert console("case", "deliver").code == 0
+    assert console("run", "list").code == 0
+
+
+@pytest.mark.parametrize("arguments", WRITING, ids=" ".join)
+def test_a_home_that_another_process_writes_to_is_said_with_who_it_is(console: Console, arguments: list[str]) -> None:
+    console.inventory(LOCAL)
+    assert console("store", "prune", "--keep", "1").code == 0
+    with (console.home / "lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write('{"pid": 4711, "command": "longarm diagnose all", "since": "2026-11-22T10:47:55+00:00"}\n')
+        lock.flush()
+        done = console(*arguments)
+        assert (done.code, done.out) == (7, "")
+        assert "in use by process 4711 (longarm diagnose all) since 2026-11-22 10:47:55 UTC" in done.err
+        assert "next: wait for it" in done.err
+        assert console("run", "list").code == 0
+
+
+OFFERED = {"store era": "erase", "store erase --customer ac": "acme", "store erase --case CA": "CASE-1"}
+
+
+@pytest.mark.parametrize(("words", "offered"), OFFERED.items())
+def test_completion_knows_customers_and_cases(used: Console, words: str, offered: str) -> None:
+    line = f"longarm {words}"
+    environ = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1), "_LONGARM_COMPLETE": "bash_complete"}
+    assert f"plain,{offered}" in used(environ=environ).out.splitlines()
