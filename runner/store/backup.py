@@ -28,7 +28,7 @@ from runner.store.blobs import Blobs, sync
 from runner.store.changes import Note
 from runner.store.errors import BackupRefused, StoreDamaged, StoreFailed, StoreNotEmpty
 from runner.store.lock import blobs_kept
-from runner.store.opening import check_schema, create_private, database, schema_of
+from runner.store.opening import check_schema, create_private, database, schema_of, unpacking
 from runner.store.rows import AuditRow
 from runner.store.sql import open_store
 from runner.store.verifying import NAMED, Progress, suspicious, verify
@@ -114,8 +114,8 @@ def restore(home: Path, path: Path, audit: AuditRow, progress: Progress) -> Back
     """
     if schema_of(home) is not None:
         raise StoreNotEmpty(home)
-    aside = home / "restoring"
-    if aside.exists():
+    aside = unpacking(home)
+    if aside.exists():  # of a process that was killed
         shutil.rmtree(aside)
     aside.mkdir(mode=0o700)
     backup = _unpack(path, aside, progress)

@@ -41,6 +41,11 @@ def database(home: Path) -> Path:
     return home / "longarm.db"
 
 
+def unpacking(home: Path) -> Path:
+    """Return where a backup is unpacked before it is moved into place."""
+    return home / "restoring"
+
+
 def schema_of(home: Path) -> str | None:
     """Return the schema of the store, or None where there is none yet; plain SQL, nothing heavy is imported."""
     if not database(home).exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from runner.store.changes import Belonging, Change
 from runner.store.encoding import attachment_row, audit_row, case_row, host_row, outbox_row, run_row, state_row
 from runner.store.errors import StoreFailed, StoreReadOnly
 from runner.store.leftovers import finish, waiting
-from runner.store.opening import engine_to_read, engine_to_write
+from runner.store.opening import engine_to_read, engine_to_write, unpacking
 from runner.store.port import CountedRun, Erasable, Prunable, WholeRun
 from runner.store.removing import erasable, prunable
 from runner.store.rows import AttachmentRow, AuditRow, CaseRow, OutboxRow, OutboxState, StateRow
@@ -172,6 +173,8 @@ def open_store(home: Path, *, write: bool) -> SqlStore:
     if not write:
         return SqlStore(home, engine_to_read(home), None)
     engine = engine_to_write(home)
+    if unpacking(home).exists():  # of a restoration that was killed: what it had moved into place is whole
+        shutil.rmtree(unpacking(home))
     Blobs(home).prepare()
     return SqlStore(home, engine_to_read(home), engine)
 

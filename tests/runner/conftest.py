@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,13 @@ import pytest
 from diagnostics.library import Library
 from diagnostics.verdict import Severity
 from inventory.errors import Text
+from runner.desk import Desk
 from runner.outcome import Outcome, RunState
 from runner.store.blobs import digest_of
 from runner.store.changes import Attach, BeginRun, EndRun
 from runner.store.rows import AttachmentRow, AuditRow, HostRow, OutboxRow, OutboxState, RunRow, StateRow
 from tests.runner.fleet import small_library
+from tests.runner.killer import Killer, fork_server
 
 NOW = datetime(2026, 11, 22, 10, 47, 55, 123456, tzinfo=UTC)
 
@@ -149,3 +153,29 @@ def mode() -> Callable[[Path], int]:
 def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
     """Return a library of two checks (`clock-off`, `disk-full`) and three probes."""
     return small_library(tmp_path_factory.mktemp("library"))
+
+
+@pytest.fixture(scope="module")
+def killer() -> Iterator[Killer]:
+    """Return what carries out orders in children that are killed."""
+    with fork_server() as killer:
+        yield killer
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home with an empty store, to copy."""
+    home = tmp_path_factory.mktemp("template") / "home"
+    with Desk.open(home, write=True):
+        return home
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder in memory where there is one: a killed process loses no page cache, so nothing is lost by it."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)

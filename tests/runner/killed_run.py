@@ -1,8 +1,8 @@
 """A fork server of runs that are killed with SIGKILL; started by test_killed_run.py, speaks JSON lines on its pipes.
 
 It imports everything once and forks a child for each order, so that fifty kills cost seconds. A child
-diagnoses a small fleet and says each event after it was acknowledged; it dies after `kill_after_s`,
-or at the `kill_at`-th step of its way to the disk.
+does one of the `JOBS` (by default: diagnoses a small fleet) and says each event after it was acknowledged;
+it dies after `kill_after_s`, or at the `kill_at`-th step of its way to the disk.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,21 @@ from typing import Any
 import alembic.command  # noqa: F401 - imported before the fork, as is all below
 import sqlalchemy
 
+import runner.store.backup
 import runner.store.sql  # noqa: F401
 from diagnostics.library import Library
 from inventory.host import Host
+from inventory.secret import MASKER
 from remote.errors import ConnectFailed
 from remote.session import Session
+from reports.cases.builtin import BuiltinCases
+from reports.cases.delivery import deliver
 from runner.desk import Desk
 from runner.observer import Silent
 from runner.record import HostRecord, RunRecord
+from runner.store import leftovers
 from runner.store.blobs import Blobs
+from runner.store.changes import Belonging
 from tests.runner.fleet import DENIED, FULL, LOST, OK, Act, ActingConnect, asking, fleet, small_library
 
 CONCURRENCY = 5
@@ -45,6 +52,8 @@ ACTS = {
     )[number % 5]
     for number in range(20)
 }
+
+FIVE = tuple(ACTS)[:5]
 
 
 class Slow(ActingConnect):
@@ -79,12 +88,23 @@ def say(**words: Any) -> None:
     os.write(1, json.dumps(words).encode() + b"\n")
 
 
+POINTS: tuple[tuple[Any, str], ...] = (
+    (os, "fsync"),
+    (Path, "rename"),
+    (Path, "unlink"),
+    (shutil, "rmtree"),
+    (Blobs, "write"),
+    (leftovers, "_checkpoint"),
+    (leftovers, "_overwrite_database"),
+)
+
+
 class Steps:
-    """Counts the moments before and after each write, fsync, rename and commit; the process dies at number `last`."""
+    """Counts the moments around each write, fsync, rename, removal, checkpoint and commit; the process dies at `last`."""
 
     def __init__(self, last: int | None) -> None:
         self.taken, self._last = 0, last
-        for owner, name in ((os, "fsync"), (Path, "rename"), (Blobs, "write")):
+        for owner, name in POINTS:
             setattr(owner, name, self._around(getattr(owner, name)))
         for event in ("begin", "commit"):
             sqlalchemy.event.listen(sqlalchemy.Engine, event, self._step)
@@ -105,11 +125,63 @@ class Steps:
 
 
 def diagnose(library: Library, order: dict[str, Any]) -> None:
-    """Diagnose the fleet in the home of the order, and say how many steps that took."""
-    steps = Steps(order.get("kill_at"))
+    """Diagnose the fleet in the home of the order."""
     with Desk.open(Path(order["home"]), write=True, actor="anna") as desk:
         request = asking(library, fleet(*ACTS), concurrency=CONCURRENCY)
         asyncio.run(desk.diagnose(request, connect=Slow(order["seed"]), observer=Telling()))
+
+
+def diagnose_and_deliver(library: Library, order: dict[str, Any]) -> None:
+    """Diagnose five hosts and deliver the report to the case, as `longarm diagnose --case` does."""
+    with Desk.open(Path(order["home"]), write=True, actor="anna") as desk:
+        request = asking(library, fleet(*FIVE), concurrency=1)  # so that each run takes the same steps
+        asyncio.run(desk.diagnose(request, connect=Slow(order["seed"]), observer=Telling()))
+        deliver_all(desk)
+
+
+def back_up(_: Library, order: dict[str, Any]) -> None:
+    """Take a backup of the home."""
+    with Desk.open(Path(order["home"]), write=False) as desk:
+        desk.backup(Path(order["backup"]))
+
+
+def restore(_: Library, order: dict[str, Any]) -> None:
+    """Make the home of a backup."""
+    Desk.restore(Path(order["home"]), Path(order["backup"]))
+
+
+def prune(_: Library, order: dict[str, Any]) -> None:
+    """Prune all evidence."""
+    with Desk.open(Path(order["home"]), write=True) as desk:
+        desk.prune(desk.prunable(older_than=None, keep=0, cases=True))
+
+
+def erase(_: Library, order: dict[str, Any]) -> None:
+    """Erase what belongs to the case."""
+    with Desk.open(Path(order["home"]), write=True) as desk:
+        desk.erase(Belonging(case="DEMO-1"))
+
+
+JOBS: Mapping[str, Callable[[Library, dict[str, Any]], None]] = {
+    "diagnose": diagnose,
+    "deliver": diagnose_and_deliver,
+    "backup": back_up,
+    "restore": restore,
+    "prune": prune,
+    "erase": erase,
+}
+
+
+def deliver_all(desk: Desk) -> None:
+    """Render and send whatever the outbox holds."""
+    for delivery in deliver(desk, (BuiltinCases(desk),), MASKER):
+        assert delivery.state == "sent", delivery
+
+
+def carry_out(library: Library, order: dict[str, Any]) -> None:
+    """Do the job of an order and say how many steps that took."""
+    steps = Steps(order.get("kill_at"))
+    JOBS[order.get("job", "diagnose")](library, order)
     say(steps=steps.taken)
 
 
@@ -119,7 +191,7 @@ def serve(library: Library) -> None:
         order = json.loads(line)
         begun = time.monotonic()
         if (child := os.fork()) == 0:
-            diagnose(library, order)
+            carry_out(library, order)
             os._exit(0)
         if "kill_after_s" in order:
             time.sleep(order["kill_after_s"])

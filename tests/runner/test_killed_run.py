@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import shutil
 import sqlite3
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from diagnostics.library import Library
 from runner.desk import Desk
@@ -26,85 +17,12 @@ from runner.outcome import Outcome, RunState
 from runner.record import RunRecord
 from tests.runner.fleet import ActingConnect, fleet, inventory_of
 from tests.runner.killed_run import ACTS, CONCURRENCY
+from tests.runner.killer import Killer, Told, finished
 
 SOAK = bool(os.environ.get("LONGARM_SOAK"))
 KILLS = 1000 if SOAK else 50
 STEPS = 10_000 if SOAK else 40
 SEED = 20261122
-
-
-@dataclass
-class Told:
-    """What a child said before it died."""
-
-    hosts: list[str] = field(default_factory=list)
-    run: str | None = None
-    steps: int = 0
-    status: int = 0
-    took_s: float = 0.0
-
-
-class Killer:
-    """The fork server; `order` returns what its child said."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def order(self, home: Path, **order: Any) -> Told:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"home": str(home), **order}) + "\n")
-        self._process.stdin.flush()
-        told = Told()
-        for line in self._process.stdout:
-            words = json.loads(line)
-            if "status" in words:
-                told.status, told.took_s = words["status"], words["took_s"]
-                return told
-            if "acknowledged" in words:
-                told.hosts.append(words["acknowledged"])
-            told.run, told.steps = words.get("ended", told.run), words.get("steps", told.steps)
-        raise AssertionError("the fork server is gone")
-
-
-@pytest.fixture(scope="module")
-def killer() -> Iterator[Killer]:
-    process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "tests.runner.killed_run"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parent.parent.parent,
-        env={**os.environ, "PYTHONPATH": "."},
-    )
-    with process:
-        yield Killer(process)
-        assert process.stdin is not None
-        process.stdin.close()
-        assert process.wait() == 0
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a home with an empty store, to copy."""
-    home = tmp_path_factory.mktemp("template") / "home"
-    with Desk.open(home, write=True):
-        return home
-
-
-@pytest.fixture
-def scratch(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder in memory where there is one: a killed process loses no page cache, so nothing is lost by it."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
-
-
-def finished(record: RunRecord) -> list[str]:
-    return [host.host for host in record.hosts if host.outcome is not Outcome.INTERRUPTED]
 
 
 def check_what_is_left(home: Path, told: Told, library: Library) -> RunState | None:
