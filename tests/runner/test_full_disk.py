@@ -1,0 +1,67 @@
+"""Our own disk is full: what was acknowledged is kept and can be read, the rest is said, and done when there is room."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.runner.filling import OFFSETS
+
+FULL = re.compile(r"disk is full|No space left|unable to open|disk I/O error")
+
+
+@pytest.mark.hosts
+def test_a_disk_that_fills_at_any_moment_takes_nothing_that_was_acknowledged(repository: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["unshare", "--mount", sys.executable, "-m", "tests.runner.filling", str(tmp_path)],
+        cwd=repository,
+        env={**os.environ, "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(told) == OFFSETS
+    assert all(FULL.search(line["error"]) for line in told), [line["error"] for line in told]
+    assert len({line["acknowledged"] for line in told}) > 3, "the sizes did not fall into the run"
+
+
+_ON_THE_COMMAND_LINE = """
+mount -t tmpfs -o size=$2 none "$1" && mkdir -m 700 "$1/home" && cp "$3" "$1/home/inventory.yaml" || exit 99
+export LONGARM_HOME="$1/home" LANG=C.UTF-8
+"$4" diagnose me --check fs-space --fail-on never --case CASE-1 >/dev/null
+echo $?
+mount -o remount,size=64m none "$1"
+"$4" diagnose me --check fs-space --fail-on never --case CASE-1 >/dev/null 2>&1
+echo $?
+"$4" store verify >/dev/null
+echo $?
+"""
+
+
+@pytest.mark.hosts
+@pytest.mark.parametrize("size", ["16k", "120k", "200k", "280k"])
+def test_a_full_disk_is_said_on_the_command_line_with_its_exit_code(tmp_path: Path, size: str) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "inventory.yaml").write_text("hosts:\n  me: {transport: local, address: localhost}\n")
+    longarm = Path(sys.executable).with_name("longarm")
+    arguments = [str(tmp_path / "disk"), size, str(tmp_path / "inventory.yaml"), str(longarm)]
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", _ON_THE_COMMAND_LINE, "sh", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    full, again, whole = done.stdout.split()
+    assert (full, whole) == ("7", "0"), done
+    assert again in ("0", "3"), done  # 3: what not even root may see here
+    assert re.search(rf"error: .*({FULL.pattern})", done.stderr)
+    assert "next: " in done.stderr
+    assert "Traceback" not in done.stderr
