@@ -77,23 +77,9 @@ def cases(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
 
 def customers(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
     """Return the customers of past runs whose names begin so."""
-    from runner.desk import Desk
+    from runner.names import customers_met
 
     try:
-        with Desk.open(resolve(ctx).home, write=False) as desk:
-            names = {customer for run in desk.runs(1000) for customer in run.customers}
+        return _starting(customers_met(resolve(ctx).home), begun)
     except (LongarmError, OSError):
         return []
-    return _starting(sorted(names), begun)
-
-
-def cases(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
-    """Return the cases of past runs and of the built-in case system whose references begin so."""
-    from runner.desk import Desk
-
-    try:
-        with Desk.open(resolve(ctx).home, write=False) as desk:
-            refs = {case.ref for case in desk.cases()} | {run.case for run in desk.runs(1000) if run.case}
-    except (LongarmError, OSError):
-        return []
-    return _starting(sorted(refs), begun)

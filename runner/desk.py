@@ -347,7 +347,8 @@ class Desk:
         return run_record(whole, hosts, decode_content(self._store.blob(whole.run.content_digest)), state)
 
     def _kept(self, row: HostRow) -> Kept:
-        evidence, context = self.evidence(row.evidence_digest) if row.evidence_digest and row.pruned_at is None else (None, None)
+        digest = row.evidence_digest if row.pruned_at is None else None
+        evidence, context = self.evidence(digest) if digest else (None, None)
         diagnosis = decode_diagnosis(row.diagnosis) if row.diagnosis is not None else None
         return Kept(evidence=evidence, context=context, diagnosis=diagnosis)
 

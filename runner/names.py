@@ -1,4 +1,4 @@
-"""The names of the latest runs and cases, for completion: by plain SQL, since opening a desk takes half a second."""
+"""Names of latest runs and cases, and of customers, for completion: by plain SQL, since opening a desk takes half a second."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ SELECT ref FROM (
     UNION ALL SELECT case_ref, started_at FROM run WHERE case_ref IS NOT NULL
 ) GROUP BY ref ORDER BY max(at) DESC LIMIT ?
 """
+_CUSTOMERS = "SELECT DISTINCT customer FROM host_run WHERE customer IS NOT NULL AND customer != '' ORDER BY customer LIMIT ?"
 
 
 def latest_runs(home: Path, most: int = 100) -> tuple[str, ...]:
@@ -25,6 +26,11 @@ def latest_runs(home: Path, most: int = 100) -> tuple[str, ...]:
 def latest_cases(home: Path, most: int = 100) -> tuple[str, ...]:
     """Return the cases that had something last, newest first; none where there is no store of this version."""
     return _names(home, _CASES, most)
+
+
+def customers_met(home: Path, most: int = 1000) -> tuple[str, ...]:
+    """Return the customers whose hosts were in a run, by name; none where there is no store of this version."""
+    return _names(home, _CUSTOMERS, most)
 
 
 def _names(home: Path, query: str, most: int) -> tuple[str, ...]:
