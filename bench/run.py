@@ -38,6 +38,8 @@ class Runner:
     command: Callable[[Fleet, Path, Path], Sequence[str]]
     """Of the fleet, the probes as JSON, and the file for the records."""
     at_most: int = 99
+    statuses: tuple[int, ...] = (0,)
+    """With which it may end: longarm ends with 3 where its own checks could not see everything on a host of this kind."""
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ def one_run(fleet: Fleet, runner: Runner, probes: Path, scratch: Path, figures: 
     figures.pss_mib.append(took["pss_mib"])
     figures.server_cpu_s.append(fleet.settle() - before)
     complaint = check_records(out, fleet, probes)
-    if complaint or took["status"] != 0:
+    if complaint or took["status"] not in runner.statuses:
         figures.complaints.append(f"{complaint} (status {took['status']})".strip())
     shown = f"wall {took['wall_s']:7.2f}  cpu {took['cpu_s']:7.2f}  {complaint or 'ok'}"
     print(f"  {runner.name:28} {shown}", file=sys.stderr, flush=True)
@@ -162,7 +164,7 @@ def main() -> None:
     environments(asked.peers)
     runners = [
         Runner(name="longarm", command=ours()),
-        Runner(name="longarm + 12 checks", command=ours("--playbook", "standard")),
+        Runner(name="longarm + its checks", command=ours("--playbook", "standard"), statuses=(0, 3)),
         Runner(name="bare asyncssh, bundled", command=peer(asked.peers, "asyncssh", "bare_asyncssh.py")),
         Runner(name="pyinfra, 12 facts", command=peer(asked.peers, "pyinfra", "pyinfra_facts.py")),
         Runner(name="ansible, 1 bundled task", command=peer(asked.peers, "ansible", "ansible_play.py", "bundle")),
