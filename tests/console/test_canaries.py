@@ -31,7 +31,7 @@ SAYS = '- {probe: q, script: "%s", deadline: 5s, max_bytes: 64 KiB, parse: lines
 QUIET = SAYS % "echo fine"
 CRASHING = """
 from remote.ssh import SshConnector
-async def broken(self, login):
+async def broken(self, login, *rest):
     raise RuntimeError("no login with " + login.credential.password.reveal())
 SshConnector._log_in = broken
 from console.main import main

@@ -12,6 +12,7 @@ import pytest
 from console import examination
 from console.examination import LOOKS, examine
 from console.settings import Settings
+from runner.store.opening import SCHEMAS
 from tests.console.conftest import Console
 
 HOSTS = """\
@@ -77,7 +78,7 @@ def test_a_broken_store_and_a_broken_inventory_are_problems_with_their_place(con
 def test_a_store_tells_its_schema_and_whether_it_is_in_use(practice: Callable[..., Console]) -> None:
     console = practice("--hosts", "1")
     console("diagnose", "all", "--check", "fs-space", "-q")
-    assert row(console, "store")["detail"] == "runs: 1; schema 0001; free"
+    assert row(console, "store")["detail"] == f"runs: 1; schema {SCHEMAS[-1]}; free"
 
 
 def test_completion_is_looked_for_in_the_start_files(console: Console) -> None:

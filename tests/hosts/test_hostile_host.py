@@ -177,7 +177,7 @@ def test_no_sink_holds_what_steers_or_hides(seen: Seen, kind: str) -> None:
 
 def test_tables_documents_and_test_reports_keep_their_form(seen: Seen) -> None:
     rows = list(csv.reader(io.StringIO(seen.exported("csv"))))
-    assert {len(row) for row in rows} == {12}
+    assert {len(row) for row in rows} == {13}
     assert not [cell for row in rows for cell in row if cell.lstrip().startswith(("=", "+", "-", "@", "＝", "|", "%"))]
     tags = {element.tag for element in ET.fromstring(seen.exported("junit")).iter()}
     assert tags <= {"testsuites", "testsuite", "testcase", "failure", "error", "skipped", "system-out"}

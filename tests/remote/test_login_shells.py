@@ -38,7 +38,7 @@ GOOD = {
     "bash-talks": ("bash", {".bashrc": "echo welcome; echo also here >&2; printf '\\033[2J\\377\\n'\n"}),
     "bash-slow": ("bash", {".bashrc": "sleep 1; printf 'no line end'\n"}),
     "bash-traps": ("bash", {".bashrc": "trap 'echo leaving' EXIT; set -o noclobber; alias exec=false; export ENV=/nowhere\n"}),
-    "bash-noise": ("bash", {".bashrc": "head -c 300000 /dev/urandom; head -c 300000 /dev/urandom >&2\n"}),
+    "bash-noise": ("bash", {".bashrc": "head -c 100000 /dev/urandom; head -c 100000 /dev/urandom >&2\n"}),
     "dash": ("dash", {}),
     "busybox": ("busybox-sh", {}),
 }
