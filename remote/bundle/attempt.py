@@ -20,6 +20,8 @@ class AttemptSide:
     kept: Kept
     next_sequence: int | None = None
     """Which mark must come next; None before the beginning."""
+    begun: int = 0
+    """Which mark the beginning was."""
     ended: bool = False
     broken: bool = False
     """A mark is missing, repeated or out of order: nothing proves the payload."""
@@ -63,6 +65,8 @@ class Attempt:
         if (mark.kind == "begin") != (side.next_sequence is None) or side.ended or mark.sequence != expected:
             side.broken = True
         side.next_sequence = mark.sequence + 1
+        if mark.kind == "begin":
+            side.begun = mark.sequence
         match mark.kind, mark.fields:
             case "begin", (uptime, identity):
                 self.as_root = identity == "root"
@@ -86,7 +90,8 @@ class Attempt:
                 and int(status) <= MOST_STATUS
                 and stream == "stdout"
                 and self.status is None
-                and side.next_sequence == mark.sequence + 1
+                and side.next_sequence is not None
+                and side.begun == mark.sequence
             ):
                 self.status = int(status)
             case _:

@@ -19,11 +19,13 @@ GRACE_S = 5.0
 """How long after a question's deadline its end may take to arrive before we give up on the host's own watchdog."""
 ROOT_GRACE_S = 20.0
 """How long sudo may take until the first root question begins."""
-ROOT_PART, LAST_PART = 2, 99
+ROOT_PART, LAST_PART = 2, 699
 SETTLE_S = 2.0
 """How long the final frames may take once every question has ended."""
 NOISE_LIMIT = 4096
 """How much is kept of what is said outside frames: greetings, sudo's words, a shell that is none."""
+MOST_ATTEMPTS = 400
+"""How often a host may ask questions again, in other parts, before it is taken for none of ours."""
 GREETING_LIMIT = 2**18
 """How much may be said on one stream before its first mark: a host that talks and does not answer is left early."""
 TALK_LIMIT, TALK_EACH = 2 * 2**20, 2**18
@@ -72,7 +74,8 @@ class BundleExchange:
         self._clock = clock
         self._sides: dict[Stream, _Side] = {"stdout": _Side(FrameReader(self.nonce)), "stderr": _Side(FrameReader(self.nonce))}
         self._attempts: dict[tuple[int, int], Attempt] = {}
-        self._watched: Attempt | None = None
+        self._running: dict[int, Attempt] = {}
+        """By part, begun and not ended on stdout; the last one is asked now, the others are held until it is over."""
         self._given_up: Attempt | None = None
         self._root_due: float | None = None
         self._unended = {(index, stream) for index in range(len(self.questions)) for stream in ("stdout", "stderr")}
@@ -112,17 +115,21 @@ class BundleExchange:
     @property
     def due(self) -> float:
         """Return when `overdue` and `complete` are worth asking again, on the clock."""
-        moments = (self._watched.due if self._watched else None, self._root_due, self._settled)
+        moments = (running.due if (running := self._asked_now) else None, self._root_due, self._settled)
         return min((moment for moment in moments if moment is not None), default=float("inf"))
 
     def overdue(self, now: float) -> str | None:
         """Return what should have ended by `now` and did not (a question's id, or `sudo`), else None."""
-        if self._watched and now >= self._watched.due:
-            self._given_up = self._watched
-            return self._watched.question.id
+        if (running := self._asked_now) and now >= running.due:
+            self._given_up = running
+            return running.question.id
         if self._root_due is not None and now >= self._root_due:
             return "sudo"
         return None
+
+    @property
+    def _asked_now(self) -> Attempt | None:
+        return next(reversed(self._running.values()), None)
 
     @property
     def wants(self) -> Want | None:
@@ -175,7 +182,11 @@ class BundleExchange:
             self._sudo_mark(stream, mark)
         elif mark.kind == "open" and mark.fields[:1] == (FORMAT,):
             side.open_parts.add(mark.part)
-            side.open_parts -= {int(replaced) for replaced in mark.fields[2:] if replaced.isdecimal()}
+            for replaced in mark.fields[2:]:
+                if replaced.isdecimal():
+                    side.open_parts.discard(int(replaced))
+                    if stream == "stdout":
+                        self._over(int(replaced))
         elif mark.kind in ("close", "done") and mark.fields == (str(side.marks[mark.part]),):
             side.open_parts.discard(mark.part)  # with another count, marks were lost: the part stays open
             side.done |= mark.kind == "done"
@@ -203,6 +214,8 @@ class BundleExchange:
             return
         attempt = self._attempts.get((index, mark.part))
         if attempt is None:
+            if len(self._attempts) >= MOST_ATTEMPTS + len(self.questions):
+                return
             attempt = self._attempts[index, mark.part] = Attempt(self.questions[index], mark.part)
         now = self._clock()
         attempt.take(stream, mark, now)
@@ -210,13 +223,20 @@ class BundleExchange:
             side.current = None
             self._unended.discard((index, stream))
             self._settled = None if self._unended else now + SETTLE_S
-            if stream == "stdout" and self._watched is attempt:
-                self._watched = None
+            if stream == "stdout" and self._running.get(mark.part) is attempt:
+                self._over(mark.part)
         else:
             side.current = attempt
             if mark.kind == "begin" and stream == "stdout":
                 attempt.due = now + attempt.question.deadline_s + GRACE_S
-                self._watched, self._root_due = attempt, None
+                self._running.pop(mark.part, None)
+                self._running[mark.part] = attempt
+                self._root_due = None
+
+    def _over(self, part: int) -> None:
+        """What was held meanwhile goes on, and has its grace though its deadline may have passed."""
+        if self._running.pop(part, None) and (held := self._asked_now):
+            held.due = max(held.due, self._clock() + GRACE_S)
 
     def _answer(self, index: int, question: Question, why: str) -> Answer:
         attempts = [attempt for (at, _), attempt in self._attempts.items() if at == index]

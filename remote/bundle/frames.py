@@ -5,12 +5,12 @@ A stream is payload with marks in it. A mark is one line that the host's shell w
     \n NONCE PART SEQUENCE KIND INDEX [FIELD …] \n        (single spaces; the newlines belong to the mark)
 
 NONCE     128 random bits in hex, made for this one exchange: no output can hold it by chance
-PART      who wrote it: 0 the main script; 1 and up, a run of questions, one after another
+PART      who wrote it: 0 the main script; 1 and up, a run of questions, one after another; hundreds, one beside another
 SEQUENCE  counts the marks of its part and stream from 1: a mark that went missing shows
 INDEX     the question, `-` for the part itself
 KIND      open   the part begins                       FORMAT, user | root, the part it replaces if one broke off
           begin  payload of the question follows       uptime in seconds, or -
-          more   payload of the question goes on       (for questions that run side by side)
+          more   payload of the question goes on: it was slow, and a part beside it was let through meanwhile
           status its exit status (stdout only)         0 … 255; not counted, bears its begin's SEQUENCE; payload may follow
           end    the question is over, on this stream  uptime, ok | late | flood | blind, pids that survived
           close  the part is over                      count of its marks on this stream, this one included

@@ -11,6 +11,7 @@
 # Processes: main ($$) > middle | dd (its stdout)      main > guard (ends everything when stdin ends)
 #            middle > lane | dd (its stderr)           lane > ticker (one USR1 each second)
 #            lane > asker > the question | head (its stdout, capped), or without head if it is calm
+#            lane > beside > middle | dd > lane … (what is asked while a slow question runs: la_spread)
 # shellcheck disable=SC2154  # la_n, la_tok, la_plain and la_calm come from the script around
 # shellcheck disable=SC2086  # lists of pids and of questions are split on purpose
 # shellcheck disable=SC2317  # functions are called by the script around, and by names made at run time
@@ -29,7 +30,7 @@ la_begin() {
 	la_nl='
 '
 	la_proc='' la_quick='' la_sid='' la_born='' la_low=$$ la_elders=1 la_outs='' la_errs='' la_was='' la_switch='' la_filter='' la_again='' la_who=user la_part=0 la_o=0
-	la_above='' la_middle='' la_recent='' la_tight=''
+	la_above='' la_middle='' la_recent='' la_tight='' la_beside='' la_depth=0
 	if [ -r "/proc/$$/stat" ]; then
 		la_proc=1
 		[ -r "/proc/$$/task/$$/children" ] && la_quick=1
@@ -176,7 +177,8 @@ la_lane() {
 	fi
 	shift
 	while [ $# -gt 0 ] && [ -z "$la_switch" ]; do
-		la_ask "$1"
+		la_ask "$@"
+		[ -z "$la_given" ] || set -- "$1"
 		case $la_switch in '' | late) shift ;; esac
 	done
 	if [ -z "$la_switch" ]; then
@@ -201,7 +203,8 @@ la_lane() {
 # la_retry QUESTION…: on in a new part, from the last questions whose ends may not have passed the filter of stdout: each
 # of them, and the one that was about to be asked, with a filter of its own. Those fit: a second time it is not a flood.
 la_retry() {
-	[ "$la_part" -lt 4 ] || { [ "$la_part" -lt 90 ] && [ "$la_ended" -gt 2 ]; } || exit 1
+	la_x=$((la_part % 100))
+	[ "$la_x" -lt 4 ] || { [ "$la_x" -lt 90 ] && [ "$la_ended" -gt 2 ]; } || exit 1
 	la_tight="$la_tight $la_recent ${1-}"
 	set -- "$((la_part + 4))" $la_recent "$@"
 	la_recent=''
@@ -222,10 +225,12 @@ la_ticker() {
 	do kill -USR1 "$la_root" || exit; done
 }
 
+# la_ask QUESTION OTHER…: the question; the others too if it is slow (la_given).
 la_ask() {
-	la_i=${1%%:*} la_cap=${1##*:} la_max=${1#*:}
+	la_given='' la_i=${1%%:*} la_cap=${1##*:} la_max=${1#*:}
 	la_max=${la_max%:*} la_how=ok la_left='' la_t=0
 	[ "$la_was" ] || la_now
+	la_began=$la_up
 	la_tell "begin $la_i $la_up $la_who"
 	[ -z "$la_switch" ] || return
 	la_told=''
@@ -241,6 +246,7 @@ la_ask() {
 	while la_seen=$la_t; wait "$la_job" 2>/dev/null; la_status=$?; [ "$la_t" -ne "$la_seen" ]; do
 		# gone and not noticed: bash 5.2 loses children that end while a trap interrupts wait; or capped, and it goes on
 		kill -0 "$la_job" 2>/dev/null || { la_slay 9; la_missed; break; }
+		la_spread "$@" && continue
 		[ "$la_t" -le "$la_max" ] || la_late || break
 	done
 	la_now
@@ -274,10 +280,64 @@ la_put() {
 }
 
 la_run() {
-	LONGARM_Q=$la_tok.$la_i
+	LONGARM_Q=$la_tok.$la_i.
 	export LONGARM_Q
 	unset la_n la_x
 	"la_q$la_i"
+}
+
+# la_spread QUESTION OTHER…: a question that has run for half a second must not hold up the others. They are asked by a
+# lane beside it; what the slow one says stays in its pipes meanwhile, since its filters are stopped: two writers at once
+# would write into each other's frames. Its payload goes on (`more`) once the others are over, and then its deadline counts.
+la_spread() {
+	[ $# -gt 1 ] && [ "$la_proc$la_filter" = 11 ] && [ "$la_depth" -lt 6 ] && [ -z "$la_given" ] || return
+	la_now
+	[ "$((1${la_up%.*}${la_up#*.} - 1${la_began%.*}${la_began#*.}))" -ge 50 ] || return
+	shift
+	la_held=''
+	for la_parent in $la_above; do
+		[ "$la_quick" ] || la_scan 2>/dev/null
+		la_kids "$la_parent" 2>/dev/null
+		for la_p in $la_list; do
+			case $la_keep in *" $la_p "*) ;; *) la_held="$la_held $la_p" ;; esac
+		done
+	done
+	kill -STOP $la_held 2>/dev/null
+	if la_stopped $la_held 2>/dev/null; then
+		la_given=1
+		la_aside "$@" &
+		la_other=$!
+		la_keep="$la_keep$la_other "
+		while la_seen=$la_t; wait "$la_other" 2>/dev/null; [ "$la_t" -ne "$la_seen" ]; do
+			kill -0 "$la_other" 2>/dev/null || break
+		done
+		la_o=$((la_o + 1))
+		printf %s "$la_nl$la_n $la_part $la_o more $la_i$la_nl" >&7
+		printf %s "$la_nl$la_n $la_part $la_o more $la_i$la_nl" >&8
+	fi
+	kill -CONT $la_held 2>/dev/null
+	[ "$la_t" -le "$la_max" ] || la_t=$la_max
+	[ "$la_given" ]
+}
+
+# What was told to stop does so only when it is scheduled next, and a write that has begun ends first.
+la_stopped() {
+	la_round=0
+	for la_p; do
+		while la_stat "$la_p"; do
+			case $la_state in T | t | Z | X) break ;; esac
+			la_round=$((la_round + 1))
+			[ "$la_round" -lt 200 ] || return
+		done
+	done
+}
+
+# A part of its own, numbered so that it meets neither the one it stands beside nor those that may replace that.
+la_aside() {
+	la_self
+	la_beside="$la_beside $la_i" la_depth=$((la_depth + 1)) la_root=$la_me la_above='' la_middle='' la_recent=''
+	la_new=$((la_part + 100)) la_part=0
+	la_pipe both "$la_new" "$@"
 }
 
 # Past its deadline: fails where something outlives SIGKILL and may still write: go on in a new lane, with pipes of its own.
@@ -299,6 +359,7 @@ la_late() {
 		la_how=blind
 	fi
 	kill -KILL "$la_job"
+	la_keep="$la_keep$la_job $la_found"
 	la_switch=late
 	return 1
 }
@@ -361,7 +422,8 @@ la_add() {
 	done
 }
 
-# Pids before our own are older than we are, unless they wrapped around.
+# Pids before our own are older than we are, unless they wrapped around. Beside a slow question the session is no proof:
+# an orphan may be its own.
 la_orphan() {
 	[ "$1" -gt "$la_low" ] || return
 	if [ -z "$la_born" ]; then
@@ -369,9 +431,13 @@ la_orphan() {
 		la_stat "$$" && la_born=$la_start && [ "$la_ses" = "$$" ] && la_sid=$$
 	fi
 	la_stat "$1" && [ "$la_start" -ge "$la_born" ] || return
-	[ "$la_ses" = "$la_sid" ] && return
+	[ -z "$la_beside" ] && [ "$la_ses" = "$la_sid" ] && return
 	while IFS= read -r la_x || [ "$la_x" ]; do
-		case $la_x in *"LONGARM_Q=$la_tok."*) return ;; esac
+		case $la_x in *"LONGARM_Q=$la_tok."*)
+			la_x=${la_x#*"LONGARM_Q=$la_tok."}
+			case " $la_beside " in *" ${la_x%%.*} "*) return 1 ;; *) return 0 ;; esac
+			;;
+		esac
 	done <"/proc/$1/environ"
 	return 1
 }

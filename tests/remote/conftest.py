@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import getpass
 import os
+import secrets
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from inventory.secret import Masker
 from remote.breaker import Breaker
 from remote.credentials import CredentialStore
 from remote.known_hosts import HostKey, KnownHosts
-from remote.local import open_local
+from remote.local import LocalSession, open_local
 from remote.session import Session
 from remote.ssh import SshConnector
 from remote.ssh_library import asyncssh
@@ -37,6 +38,7 @@ from tests.remote.servers import (
     run_a_shell,
     serving,
 )
+from tests.remote.shells import HERE, SHELLS, gone, marked
 
 
 @pytest.fixture(scope="session")
@@ -231,3 +233,33 @@ def nothing_stays() -> Iterator[None]:
     before = open_files(), threads()
     yield
     assert (open_files(), threads()) == before
+
+
+@pytest.fixture(scope="session")
+def applets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with busybox under all its names, and nothing else."""
+    folder = tmp_path_factory.mktemp("applets")
+    busybox = shutil.which("busybox")
+    assert busybox
+    subprocess.run([busybox, "--install", "-s", str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture(params=SHELLS)
+async def session(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, applets: Path
+) -> AsyncIterator[LocalSession]:
+    if request.param == "ash":
+        monkeypatch.setenv("PATH", str(applets))
+        opened = LocalSession(HERE, shell=(str(applets / "sh"),))
+    else:
+        opened = LocalSession(HERE, shell=SHELLS[request.param])
+    yield opened
+    await opened.leave()
+
+
+@pytest.fixture
+def mark() -> Iterable[str]:
+    name = secrets.token_hex(8)
+    yield name
+    assert gone(name), marked(name)

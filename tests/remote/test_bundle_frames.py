@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import string
 import tracemalloc
+from collections.abc import Callable
+from typing import TypeAlias
 
 import pytest
 from hypothesis import assume, given
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from remote.answer import Answer, Ended
 from remote.bundle import BundleExchange
 from remote.bundle.exchange import GRACE_S, GREETING_LIMIT, ROOT_GRACE_S
-from remote.bundle.frames import FORMAT, FrameReader, Mark
+from remote.bundle.frames import FORMAT, FrameReader, Mark, Stream
 from remote.bundle.kept import SLACK_BYTES, TAIL_BYTES, Kept
 from remote.bundle.manifest import NotABundle, read_manifest, write_frames
 from remote.question import Privilege, Question
@@ -63,6 +65,42 @@ def exchange_for(answers: dict[str, Answer], **options: object) -> BundleExchang
     return BundleExchange([Question(id=name, script=":") for name in answers], nonce=NONCE, **options)  # type: ignore[arg-type]
 
 
+def in_turn(exchange: BundleExchange, answers: dict[str, Answer]) -> tuple[bytes, bytes]:
+    """Return both streams of a host where nothing was slow."""
+    return write_frames(read_manifest(exchange.script), answers)
+
+
+def aside(exchange: BundleExchange, answers: dict[str, Answer]) -> tuple[bytes, bytes]:
+    """Return both streams of a host where each question was slow: its second half comes after all that follow it."""
+
+    def stream(name: Stream) -> bytes:
+        said = b""
+        for index, answer in reversed(list(enumerate(answers.values()))):
+            payload = answer.stdout if name == "stdout" else answer.stderr
+            cut, part = len(payload) // 2, 1 + 100 * index
+            how = ("late", *map(str, answer.unkillable)) if answer.ended is Ended.TIMED_OUT else ("ok",)
+            frames: list[Mark | bytes] = [
+                Mark(part, 1, "open", None, (FORMAT, "user")),
+                Mark(part, 2, "begin", index, ("1000.00", "root" if answer.as_root else "user")),
+                payload[:cut],
+                said,
+                *([Mark(part, 3, "more", index)] if said else []),
+                payload[cut:],
+                *([Mark(part, 2, "status", index, (str(answer.exit_status),))] if name == "stdout" and how == ("ok",) else []),
+                Mark(part, 3 + bool(said), "end", index, (f"{1000 + answer.duration_ms / 1000:.2f}", *how)),
+                Mark(part, 4 + bool(said), "close", None, (str(4 + bool(said)),)),
+            ]
+            said = b"".join(frame.encode(NONCE) if isinstance(frame, Mark) else frame for frame in frames)
+        main: list[Mark | bytes] = [Mark(0, 1, "open", None, (FORMAT, "user")), said, Mark(0, 2, "done", None, ("2",))]
+        return b"".join(frame.encode(NONCE) if isinstance(frame, Mark) else frame for frame in main)
+
+    return stream("stdout"), stream("stderr")
+
+
+Host: TypeAlias = Callable[[BundleExchange, dict[str, Answer]], tuple[bytes, bytes]]
+HOSTS: st.SearchStrategy[Host] = st.sampled_from((in_turn, aside))
+
+
 def feed(exchange: BundleExchange, stdout: bytes, stderr: bytes, seed: int) -> None:
     """Feed both streams in pieces of random sizes, interleaved at random."""
     chance = random.Random(seed)
@@ -76,21 +114,23 @@ def feed(exchange: BundleExchange, stdout: bytes, stderr: bytes, seed: int) -> N
             stderr = stderr[size:]
 
 
-@given(answers=answers_of_a_host, seed=st.integers(), greeting=payloads)
-def test_what_a_host_sends_is_what_we_read_in_whatever_pieces(answers: dict[str, Answer], seed: int, greeting: bytes) -> None:
+@given(answers=answers_of_a_host, host=HOSTS, seed=st.integers(), greeting=payloads)
+def test_what_a_host_sends_is_what_we_read_in_whatever_pieces(
+    answers: dict[str, Answer], host: Host, seed: int, greeting: bytes
+) -> None:
     exchange = exchange_for(answers)
-    stdout, stderr = write_frames(read_manifest(exchange.script), answers)
+    stdout, stderr = host(exchange, answers)
     feed(exchange, greeting + stdout, greeting + stderr, seed)
     assert exchange.complete
     assert exchange.finish("") == answers
 
 
-@given(answers=answers_of_a_host, seed=st.integers(), data=st.data())
+@given(answers=answers_of_a_host, host=HOSTS, seed=st.integers(), data=st.data())
 def test_a_cut_leaves_whole_answers_as_they_are_and_the_rest_unseen(
-    answers: dict[str, Answer], seed: int, data: st.DataObject
+    answers: dict[str, Answer], host: Host, seed: int, data: st.DataObject
 ) -> None:
     exchange = exchange_for(answers)
-    stdout, stderr = write_frames(read_manifest(exchange.script), answers)
+    stdout, stderr = host(exchange, answers)
     cut_out = data.draw(st.integers(min_value=0, max_value=len(stdout)))
     cut_err = data.draw(st.integers(min_value=0, max_value=len(stderr)))
     feed(exchange, stdout[:cut_out], stderr[:cut_err], seed)
@@ -104,13 +144,13 @@ def test_a_cut_leaves_whole_answers_as_they_are_and_the_rest_unseen(
             assert answer.why == "cut"
 
 
-@given(answers=answers_of_a_host, data=st.data())
+@given(answers=answers_of_a_host, host=HOSTS, data=st.data())
 def test_a_mark_that_is_missing_or_doubled_makes_no_success_of_another_payload(
-    answers: dict[str, Answer], data: st.DataObject
+    answers: dict[str, Answer], host: Host, data: st.DataObject
 ) -> None:
     exchange = exchange_for(answers)
     assume(not any(NONCE.encode() in answer.stdout + answer.stderr for answer in answers.values()))
-    streams = dict(zip(("stdout", "stderr"), write_frames(read_manifest(exchange.script), answers), strict=True))
+    streams = dict(zip(("stdout", "stderr"), host(exchange, answers), strict=True))
     damaged = data.draw(st.sampled_from(sorted(streams)))
     lines = streams[damaged].split(b"\n" + NONCE.encode() + b" ")
     at = data.draw(st.integers(min_value=1, max_value=len(lines) - 1))
@@ -179,7 +219,7 @@ def test_a_status_alone_or_an_end_alone_is_lost() -> None:
 
 @pytest.mark.parametrize(
     ("part", "status", "ended"),
-    [(1, 255, Ended.EXITED), (1, 256, Ended.LOST), (99, 0, Ended.EXITED), (100, 0, Ended.NOT_RUN)],
+    [(1, 255, Ended.EXITED), (1, 256, Ended.LOST), (99, 0, Ended.EXITED), (700, 0, Ended.NOT_RUN)],
 )
 def test_statuses_and_parts_that_no_shell_of_ours_gives_prove_nothing(part: int, status: int, ended: Ended) -> None:
     exchange = BundleExchange([Question(id="q", script=":")], nonce=NONCE)

@@ -5,99 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import secrets
-import shutil
 import subprocess
-import time
-from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inventory.host import Host, Transport
-from remote.answer import Answer, Ended
-from remote.bundle.script import is_calm_script, is_plain_script, quote
+from remote.answer import Ended
+from remote.bundle.script import is_plain_script, quote
 from remote.local import LocalSession
 from remote.question import Question
-
-HERE = Host(name="here", address="127.0.0.1", transport=Transport.LOCAL)
-SHELLS = {"dash": ("dash",), "bash": ("bash",), "bash_posix": ("bash", "--posix"), "ash": ("sh",)}
-DEADLINE_S = 90.0  # far above what any of this takes: only a hang reaches it
-FIRST, LAST = Question(id="first", script="echo first"), Question(id="last", script="echo last; echo to stderr >&2")
-
-
-@pytest.fixture(scope="session")
-def applets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with busybox under all its names, and nothing else."""
-    folder = tmp_path_factory.mktemp("applets")
-    busybox = shutil.which("busybox")
-    assert busybox
-    subprocess.run([busybox, "--install", "-s", str(folder)], check=True)
-    return folder
-
-
-@pytest.fixture(params=SHELLS)
-async def session(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, applets: Path
-) -> AsyncIterator[LocalSession]:
-    if request.param == "ash":
-        monkeypatch.setenv("PATH", str(applets))
-        opened = LocalSession(HERE, shell=(str(applets / "sh"),))
-    else:
-        opened = LocalSession(HERE, shell=SHELLS[request.param])
-    yield opened
-    await opened.leave()
-
-
-async def ask(session: LocalSession, *questions: Question) -> Mapping[str, Answer]:
-    answers = await session.ask(questions, deadline_s=DEADLINE_S)
-    assert answers.keys() == {question.id for question in questions}
-    return answers
-
-
-async def ask_between(session: LocalSession, *questions: Question) -> Mapping[str, Answer]:
-    """Ask with one question before and one after, which must not be affected."""
-    answers = await ask(session, FIRST, *questions, LAST)
-    first, last = answers["first"], answers["last"]
-    assert (first.ended, first.exit_status, first.stdout, first.stderr) == (Ended.EXITED, 0, b"first\n", b"")
-    assert (last.ended, last.exit_status, last.stdout, last.stderr) == (Ended.EXITED, 0, b"last\n", b"to stderr\n")
-    return answers
-
-
-def marked(mark: str) -> list[str]:
-    """Return the command lines of living processes that hold `mark` in their environment or arguments."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if folder.name == str(os.getpid()) or (folder / "stat").read_text().rpartition(")")[2].split()[0] in "ZX":
-                continue
-            if mark.encode() in (folder / "environ").read_bytes() + (folder / "cmdline").read_bytes():
-                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-    return found
-
-
-def gone(mark: str) -> bool:
-    """Whether nothing with `mark` is alive, within a second."""
-    end = time.monotonic() + 1
-    while marked(mark) and time.monotonic() < end:
-        time.sleep(0.02)
-    return not marked(mark)
-
-
-def marking(mark: str, script: str) -> str:
-    return f"LONGARM_TEST={mark}; export LONGARM_TEST; {script}"
-
-
-@pytest.fixture
-def mark() -> Iterable[str]:
-    name = secrets.token_hex(8)
-    yield name
-    assert gone(name), marked(name)
-
+from tests.remote.shells import FIRST, LAST, ask, ask_between, calm, marking
 
 # --- what comes back is what was said ------------------------------------------------------------------------------
 
@@ -327,11 +246,6 @@ async def test_stderr_within_its_limit_is_whole(session: LocalSession) -> None:
 
 
 # --- calm questions share a filter ---------------------------------------------------------------------------------
-
-
-def calm(name: str, script: str, max_bytes: int = 100_000) -> Question:
-    assert is_calm_script(script)
-    return Question(id=name, script=script, max_bytes=max_bytes, deadline_s=30)
 
 
 @pytest.mark.parametrize("status_of_the_last", ["true", "false"])

@@ -101,8 +101,9 @@ async def test_the_deadline_of_the_whole_call_ends_everything(mark: str) -> None
         answers = await session.ask(questions, deadline_s=1.5)
         assert time.monotonic() - start < 1.5 + 5
     assert not alive(mark)
-    assert [answer.ended for answer in answers.values()] == [Ended.EXITED, Ended.LOST, Ended.NOT_RUN]
-    assert {answers[name].why for name in ("hung", "last")} == {"no end after 1.5 s"}
+    assert [answers[name].ended for name in ("first", "hung")] == [Ended.EXITED, Ended.LOST]
+    assert answers["last"].ended in (Ended.EXITED, Ended.NOT_RUN)  # whether it was asked beside the hung one in time
+    assert answers["hung"].why == "no end after 1.5 s"
     assert children() <= others
 
 

@@ -1,0 +1,130 @@
+"""Questions beside a slow one, in real shells: they do not wait for it, and no frame gets into another.
+
+A question here is slow until another has left a file: asked one after another they would all be late.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from remote.answer import Answer, Ended
+from remote.local import LocalSession
+from remote.question import Question
+from tests.remote.shells import ask, ask_between, calm, marking
+
+
+def waiting(name: str, file: Path, then: str = "echo met", deadline_s: int = 60) -> Question:
+    script = f"echo before; while [ ! -e {file} ]; do sleep 0.1; done; {then}"
+    return Question(id=name, script=script, deadline_s=deadline_s, max_bytes=2_000_000)
+
+
+def whole(answer: Answer, said: bytes) -> None:
+    assert (answer.ended, answer.exit_status, answer.stdout, answer.stderr) == (Ended.EXITED, 0, said, b"")
+
+
+async def test_what_follows_a_slow_question_does_not_wait_for_it(session: LocalSession, tmp_path: Path) -> None:
+    file = tmp_path / "made"
+    answers = await ask(
+        session, waiting("slow", file), Question(id="quick", script="echo quick"), Question(id="maker", script=f": >{file}")
+    )
+    whole(answers["slow"], b"before\nmet\n")
+    whole(answers["quick"], b"quick\n")
+    assert answers["slow"].duration_ms >= 500
+    assert answers["maker"].duration_ms < answers["slow"].duration_ms
+
+
+async def test_several_slow_questions_wait_beside_each_other(session: LocalSession, tmp_path: Path) -> None:
+    files = [tmp_path / f"made{number}" for number in range(4)]
+    makers = [Question(id=f"maker{number}", script=f": >{file}; echo {number}") for number, file in enumerate(files)]
+    answers = await ask(session, *(waiting(f"slow{number}", file) for number, file in enumerate(files)), *makers)
+    for number in range(4):
+        whole(answers[f"slow{number}"], b"before\nmet\n")
+        whole(answers[f"maker{number}"], f"{number}\n".encode())
+
+
+async def test_no_frame_gets_into_another(session: LocalSession, tmp_path: Path) -> None:
+    """All write far more than a pipe takes as one piece (4 KiB), on both streams, while the others do too."""
+    chance = random.Random(3)
+    said: dict[str, bytes] = {}
+    for name in ("early", "late", "one", "two", "three"):
+        said[name] = chance.randbytes(150_000).replace(b"\0", b"\n")
+        (tmp_path / name).write_bytes(said[name])
+    complaints = said["three"][:30_000]
+    (tmp_path / "complaints").write_bytes(complaints)
+    file = tmp_path / "made"
+    others = [
+        calm("one", f"cat {tmp_path}/one", 400_000),
+        Question(id="two", script=f"(cat {tmp_path}/two; cat {tmp_path}/complaints >&2)", max_bytes=400_000),
+        Question(id="three", script=f"(cat {tmp_path}/three)", max_bytes=400_000),
+        Question(id="maker", script=f": >{file}"),
+    ]
+    slow = (
+        f"cat {tmp_path}/early; sleep 2; cat {tmp_path}/complaints >&2; cat {tmp_path}/late; "
+        f"while [ ! -e {file} ]; do sleep 0.1; done"
+    )
+    answers = await ask_between(session, Question(id="slow", script=slow, max_bytes=2_000_000, deadline_s=60), *others)
+    assert {answer.ended for answer in answers.values()} == {Ended.EXITED}
+    assert answers["slow"].stdout == said["early"] + said["late"]
+    assert [answers[name].stdout for name in ("one", "two", "three")] == [said[name] for name in ("one", "two", "three")]
+    assert [answers[name].stderr for name in ("slow", "one", "two", "three")] == [complaints, b"", complaints, b""]
+
+
+async def test_a_hung_question_is_ended_after_the_others_were_asked(session: LocalSession, mark: str, tmp_path: Path) -> None:
+    hung = [
+        Question(id=f"hung{number}", script=marking(mark, f"echo {number}; (sleep 1000 &); sleep 1000"), deadline_s=2)
+        for number in range(3)
+    ]
+    answers = await ask_between(session, *hung, Question(id="quick", script="echo quick"))
+    for number in range(3):
+        answer = answers[f"hung{number}"]
+        assert (answer.ended, answer.stdout, answer.unkillable) == (Ended.TIMED_OUT, f"{number}\n".encode(), ())
+    whole(answers["quick"], b"quick\n")
+
+
+async def test_what_is_left_by_a_question_beside_a_slow_one_is_ended_and_the_slow_one_is_not(
+    session: LocalSession, mark: str, tmp_path: Path
+) -> None:
+    """The slow one works through an orphan, which looks like what others leave behind."""
+    file, done = tmp_path / "made", tmp_path / "done"
+    orphan = (
+        f"(setsid sh -c 'while [ ! -e {file} ]; do sleep 0.1; done; echo by an orphan; : >{done}' &); "
+        f"while [ ! -e {done} ]; do sleep 0.1; done"
+    )
+    leftover = marking(mark, "setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo left")
+    hung = Question(id="hung", script=marking(mark, "setsid sleep 1000"), deadline_s=1)
+    answers = await ask(
+        session,
+        Question(id="slow", script=orphan, deadline_s=60),
+        Question(id="leaves", script=leftover),
+        hung,
+        Question(id="maker", script=f"sleep 1; : >{file}"),
+    )
+    whole(answers["slow"], b"by an orphan\n")
+    whole(answers["leaves"], b"left\n")
+    whole(answers["maker"], b"")
+    assert answers["hung"].ended is Ended.TIMED_OUT
+
+
+@pytest.mark.parametrize("where", ["stdout", "stderr"])
+async def test_a_flood_beside_a_slow_question_and_one_of_the_slow_question_itself(
+    session: LocalSession, mark: str, tmp_path: Path, where: str
+) -> None:
+    file = tmp_path / "made"
+    flood = marking(mark, "yes longarm" if where == "stdout" else "echo out; yes longarm >&2")
+    answers = await ask_between(
+        session,
+        Question(id="slow", script=f"while [ ! -e {file} ]; do sleep 0.1; done; {flood}", deadline_s=60, max_bytes=50_000),
+        Question(id="flood", script=flood, deadline_s=60, max_bytes=50_000),
+        calm("calm", "cat /dev/zero", 50_000),
+        Question(id="maker", script=f": >{file}"),
+    )
+    assert [answers[name].ended for name in ("slow", "flood", "calm", "maker")] == [*[Ended.CAPPED] * 3, Ended.EXITED]
+
+
+async def test_more_hung_questions_than_lanes_are_all_told(session: LocalSession, mark: str) -> None:
+    hung = [Question(id=f"hung{number}", script=marking(mark, "sleep 1000"), deadline_s=1) for number in range(8)]
+    answers = await ask_between(session, *hung)
+    assert {answers[question.id].ended for question in hung} == {Ended.TIMED_OUT}
