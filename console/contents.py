@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from console.settings import Settings
+from console.words import say
 from diagnostics.library import load_library
 from inventory.errors import Text, UsageError
 from inventory.fields import did_you_mean
@@ -58,7 +59,7 @@ def probe_rows() -> list[Mapping[str, object]]:
             "probe": probe.id,
             "privilege": probe.question.privilege,
             "deadline_s": probe.question.deadline_s,
-            "summary": probe.summary,
+            "summary": say(Text(probe.summary)),
         }
         for probe in load_library().probes.values()
     ]
@@ -70,7 +71,7 @@ def probe_document(name: str) -> Mapping[str, object]:
     question = probe.question
     return {
         "probe": probe.id,
-        "summary": probe.summary,
+        "summary": say(Text(probe.summary)),
         "platforms": probe.platforms,
         "privilege": question.privilege,
         "deadline_s": question.deadline_s,

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 from console.main import run
+from console.words import say, speak, wanted_language
+from inventory.errors import Text
 
 HOME = Path("demo")
 HOSTS = 8
@@ -19,7 +21,8 @@ _FOUND_SOMETHING = {0, 1, 3, 4}
 def main() -> int:
     """Return 0 if every step of the demo worked."""
     started = time.monotonic()
-    step("home", str(HOME.absolute()))
+    speak(wanted_language(()))
+    told(Text("home: {path}", path=HOME.absolute()))
     run(["lab", "down", "--quiet"])
     shutil.rmtree(HOME, ignore_errors=True)
     worked = longarm("lab", "up", "--hosts", str(HOSTS), "--this-machine") == 0
@@ -30,22 +33,23 @@ def main() -> int:
         stopped = longarm("lab", "down") == 0
     pages = sorted((HOME / "reports").glob("*.html"))
     for page in pages:
-        step("report", page.absolute().as_uri())
-    step("next", f".venv/bin/longarm --home {HOME} report open {pages[-1].stem}" if pages else "longarm doctor")
-    step("time", f"{time.monotonic() - started:.1f} s")
+        told(Text("report: {path}", path=page.absolute().as_uri()))
+    command = f".venv/bin/longarm --home {HOME} report open {pages[-1].stem}" if pages else "longarm doctor"
+    told(Text("next: {hint}", hint=command))
+    told(Text("time: {seconds} s", seconds=round(time.monotonic() - started, 1)))
     return 0 if worked and stopped and pages else 1
 
 
 def longarm(*arguments: str) -> int:
     """Show a command as a user would type it, run it and return its exit code."""
-    step("$ longarm", " ".join(arguments))
-    sys.stderr.flush()
+    sys.stdout.write(f"\n$ longarm {' '.join(arguments)}\n")
+    sys.stdout.flush()
     return run(arguments)
 
 
-def step(what: str, detail: str) -> None:
-    """Write what happens now."""
-    sys.stdout.write(f"\n{what} {detail}\n" if what.startswith("$") else f"{what}: {detail}\n")
+def told(text: Text) -> None:
+    """Write a line of the demo itself."""
+    sys.stdout.write(f"{say(text)}\n")
     sys.stdout.flush()
 
 

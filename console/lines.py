@@ -29,7 +29,8 @@ class Lines(Progress):
     def run_started(self, run: str, hosts: Sequence[Host]) -> None:
         """Tell the run's id, which `run resume` takes."""
         super().run_started(run, hosts)
-        self._tell(say(Text("run {run}: {count} hosts", run=run, count=len(hosts))))
+        many = Text("run {run}: {count} hosts", run=run, count=len(hosts))
+        self._tell(say(Text("run {run}: one host", run=run) if len(hosts) == 1 else many))
 
     def host_ended(self, record: HostRecord) -> None:
         """Tell how a host ended."""

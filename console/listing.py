@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from console.fitting import fitted, terminal_width
 from console.settings import Output
 from console.terminal import write
 from console.words import say
@@ -19,6 +20,16 @@ from inventory.errors import Place, Text
 from reports.visible import json_escaped
 
 Rows = Sequence[Mapping[str, object]]
+_STATES = {
+    text.template: text
+    for text in (
+        *(Text("running"), Text("interrupted"), Text("ended")),
+        *(Text("pending"), Text("rendered"), Text("sent"), Text("failed"), Text("kept")),
+        *(Text("new"), Text("known"), Text("changed"), Text("not the expected one"), Text("not reached")),
+        *(Text("ok"), Text("note"), Text("problem")),
+    )
+}
+"""Of runs, reports, host keys, and what the doctor looked at."""
 
 
 def show_list(output: Output, columns: Mapping[str, Text], rows: Rows) -> None:
@@ -73,11 +84,13 @@ def _cell(value: object) -> str:
 
 
 def _table(columns: Mapping[str, Text], rows: Rows) -> str:
-    lines = [[say(title).upper() for title in columns.values()]]
-    lines += [[_cell(row[name]).replace("\n", " ") for name in columns] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
-    return "".join(line + "\n" for line in padded)
+    body = [[_in_words(name, _cell(row[name])).replace("\n", " ") for name in columns] for row in rows]
+    return fitted([say(title).upper() for title in columns.values()], body, terminal_width())
+
+
+def _in_words(column: str, cell: str) -> str:
+    """Return a cell as people read it: a state is an identifier elsewhere, a word in a table."""
+    return say(_STATES[cell]) if column == "state" and cell in _STATES else cell
 
 
 def _csv(columns: Mapping[str, Text], rows: Rows) -> str:

@@ -25,6 +25,8 @@ ROOT: Final = Path(__file__).parent.parent
 PACKAGES: Final = ("inventory", "remote", "diagnostics", "playbooks", "runner", "reports", "console")
 _SAYS: Final = frozenset({"Text", "say", "_"})
 _COUNTS: Final = frozenset({"plural"})
+_SUMMED_UP: Final = frozenset({"Probe"})
+"""What has its sentence as `summary`: kept in English with a run, translated when it is shown."""
 _COMMAND: Final = re.compile(r"(longarm|chmod|unset)( [a-z0-9-]+| --[a-z-]+| \{\w+\}| '\{\w+\}'| [A-Z]+)*")
 _HEADER: Final = (
     "# Russian words of longarm. docs/glossary.md says which word stands for what.\n"
@@ -90,12 +92,17 @@ def _has_words(sentence: Sentence) -> bool:
 
 def _in_python(source: str, name: str) -> Iterator[Sentence | NotLiteral]:
     for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Call) or not node.args:
+        if not isinstance(node, ast.Call):
             continue
         called = (
             node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
         )
-        if called in _COUNTS and len(node.args) >= 3:
+        if called in _SUMMED_UP:
+            summaries = (keyword.value for keyword in node.keywords if keyword.arg == "summary")
+            yield from (Sentence(literal) for summary in summaries for literal in _literals(summary) or ())
+        elif not node.args:
+            continue
+        elif called in _COUNTS and len(node.args) >= 3:
             one, many = (_literals(argument) for argument in node.args[:2])
             yield from (Sentence(*pair) for pair in zip(one or (), many or (), strict=True))
         elif called in _SAYS:

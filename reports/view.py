@@ -113,9 +113,8 @@ class View:
     def asked(self) -> list[tuple[str, str]]:
         """Return what each question that was asked anywhere in this run asks, where the run kept words for it."""
         asked = {note.question for host in self.record.hosts for note in host.answers}
-        return sorted(
-            (question, text) for question, text in self.record.content.questions.items() if question in asked and text
-        )
+        told = self.record.content.questions.items()
+        return sorted((question, self.tongue.say(text)) for question, text in told if question in asked and text)
 
     def steps(self) -> tuple[Next, ...]:
         """Return the commands to type next."""
