@@ -106,8 +106,6 @@ def _sudo(answer: Answer) -> Row:
 
 def _next(error: RemoteError, host: Host) -> Text:
     """Return what to do about the step that failed."""
-    if isinstance(error, HostKeyRefused) and error.known and not error.revoked:
-        return Text("find out who changed it, then: longarm host enrol --replace {host}", host=host.name)
     if error.hint is not None:
         return error.hint
     if isinstance(error, AuthenticationRefused):

@@ -44,15 +44,17 @@ class HostKeyRefused(RemoteError):
 
     def __init__(self, host: str, *, offered: tuple[str, ...] = (), known: tuple[str, ...] = (), revoked: bool = False) -> None:
         self.offered, self.known, self.revoked = offered, known, revoked
+        hint: Text | None = Text("longarm host enrol {host}", host=host)
         if revoked:
-            text = Text("the host key {offered} is revoked", offered=", ".join(offered))
+            text, hint = Text("the host key {offered} is revoked", offered=", ".join(offered)), None
         elif known:
+            hint = Text("find out who changed it, then: longarm host enrol --replace {host}", host=host)
             text = Text(
                 "the host key changed: offered {offered}, known {known}", offered=", ".join(offered), known=", ".join(known)
             )
         else:
             text = Text("unknown host key {offered}", offered=", ".join(offered))
-        super().__init__(host, text, None if revoked else Text("longarm host enrol {host}", host=host))
+        super().__init__(host, text, hint)
 
 
 class AuthenticationRefused(RemoteError):

@@ -218,6 +218,16 @@ class View:
             for (outcome, reasons, hint), hosts in sorted(groups.items(), key=lambda group: order.index(group[0][0]))
         ]
 
+    @staticmethod
+    def advice(hint: str) -> tuple[str, str]:
+        """Return a hint as its words and the command that it ends with, either of which may be empty.
+
+        >>> View.advice("find out who changed it, then: longarm host enrol --replace db1")
+        ('find out who changed it, then:', 'longarm host enrol --replace db1')
+        """
+        words, longarm, command = hint.partition("longarm ")
+        return words.strip(), longarm + command
+
     def heat(self) -> list[tuple[str, tuple[tuple[str, str], ...], list[tuple[str, int]]]]:
         """Return for each check its strip over all hosts and what it counted, clear left out."""
         rows = []

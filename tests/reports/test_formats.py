@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import html
 import io
 import json
 import re
@@ -16,8 +17,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from diagnostics.finding import Citation, Diagnosis
+from diagnostics.library import load_library
 from diagnostics.verdict import Reason, Severity, Verdict
 from remote.answer import Ended
+from remote.errors import HostKeyRefused
 from reports import render as module
 from reports import words
 from reports.document import content_digest
@@ -29,7 +32,7 @@ from reports.view import _short_digest
 from reports.visible import json_escaped
 from runner.outcome import Outcome, RunState
 from runner.record import Delivery, Quote, RunRecord
-from tests.reports.conftest import broken_database, diagnosis, run, seen
+from tests.reports.conftest import broken_database, diagnosis, run, seen, unseen
 
 SCHEMA = json.loads((Path(module.__file__).parent / "run.schema.json").read_text())
 
@@ -189,6 +192,29 @@ def test_the_reader_is_told_what_to_type(small: RunRecord) -> None:
     text = made(small, Format.TEXT).decode()
     assert "longarm host enrol cache-01" in text
     assert "longarm diagnose db-02,nfs-01 --case DEMO-1" in text
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_a_changed_host_key_is_not_waved_through_by_the_page(code: str) -> None:
+    """The command alone would accept whoever answers; what to find out first stands before it, everywhere."""
+    changed = HostKeyRefused("db1", offered=("SHA256:new",), known=("SHA256:old",))
+    page = made(run(unseen("db1", Outcome.REFUSED, "HostKeyRefused", changed.text, changed.hint)), Format.HTML, code).decode()
+    told = re.findall(r"([^<>]+) <code class=\"command\">longarm host enrol --replace db1</code>", page)
+    first = {"en": "find out who changed it, then:", "ru": "выясните, кто его сменил, затем:"}[code]
+    assert [words.rpartition("· ")[2] for words in told] == [first, first], "in the table and beside the host"
+    assert "longarm host enrol db1<" not in page
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_what_a_question_asks_is_said_in_the_readers_language(code: str) -> None:
+    record = run(seen("app-01", diagnosis("app-01")))
+    library = load_library()
+    known = {one.question for one in record.hosts[0].answers} & set(library.probes)
+    questions = {one: library.probes[one].summary for one in known}
+    page = made(replace(record, content=replace(record.content, questions=questions)), Format.HTML, code).decode()
+    asked = dict(re.findall(r"<dt><code>([a-z.]+)</code></dt><dd>([^<]+)</dd>", page))
+    assert set(asked) == known != set()
+    assert all((said == html.escape(questions[one])) is (code == "en") for one, said in asked.items())
 
 
 def test_a_big_fleet_stays_within_the_budget(fleet: Callable[[int], RunRecord]) -> None:
