@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from diagnostics.library import load_library
 from inventory.own import load_inventory
 
 ROOT = Path(__file__).parent.parent.parent
@@ -113,8 +114,9 @@ def test_every_page_has_its_examples_looked_at() -> None:
     assert ROOT / "README.md" in PAGES_WITH_EXAMPLES
 
 
-def test_the_inventory_of_the_readme_is_sound(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "README.ru.md"])
+def test_the_inventory_of_the_readme_is_sound(page: str, tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     path = tmp_path / "inventory.yaml"
     path.write_text(text)
     assert list(load_inventory([path]).hosts) == ["db01", "db02"]
@@ -124,3 +126,21 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_check_stands_in_the_list_of_checks() -> None:
+    table = re.findall(r"^\| `([a-z-]+)` \| ", (ROOT / "docs" / "checks.md").read_text(), re.MULTILINE)
+    assert table == sorted(load_library().checks)
+
+
+def test_the_figures_of_the_readme_are_those_of_the_page_on_speed() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    race = page.partition("\n## Beside the peers\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| \**([^|*]+)\** \| \**([\d.]+)\** \|", race, re.MULTILINE)
+    walls = {name: float(wall) for name, wall in rows}
+    said = " ".join((ROOT / "README.md").read_text().split())
+    ours = walls["longarm"]
+    assert f"in {ours:.1f} s on two cores" in said
+    assert f"{ours / walls['pyinfra, 12 facts']:.2f} of the time of pyinfra" in said
+    assert f"1/{walls['ansible-core, 12 tasks'] / ours:.0f} of that of twelve Ansible tasks" in said
+    assert f"{ours / walls['bare asyncssh, one bundle']:.2f} times that of bare asyncssh" in said
