@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from reports.language import LANGUAGES
 from reports.render import Audience, Format, render
-from runner.record import RunRecord
+from runner.record import HostRecord, RunRecord
 from tests.browser import ACTIVE_ATTRIBUTES, ELEMENTS, OUR_ELEMENTS, Browser, is_quiet
 
 pytestmark = pytest.mark.browser
@@ -84,6 +85,26 @@ def test_paper_shows_what_the_screen_folds(small: RunRecord, show: Show) -> None
     assert set(on_paper) == {"visible"}
 
 
+def test_what_paper_may_not_tear_is_small(small: RunRecord, show: Show) -> None:
+    """What is kept together is pushed to the next sheet as a whole: a tree of consequences would leave one empty behind it."""
+    browser = show(replace(small, hosts=tuple(with_long_quotes(host) for host in small.hosts)))
+    browser.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    browser.call("Emulation.setDeviceMetricsOverride", width=SHEET_PX[0], height=900, deviceScaleFactor=1, mobile=False)
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    tallest = browser.evaluate(UNTORN)
+    browser.call("Emulation.setEmulatedMedia", media="")
+    browser.call("Emulation.clearDeviceMetricsOverride")
+    assert 0 < tallest < SHEET_PX[1] / 2
+
+
+def with_long_quotes(host: HostRecord) -> HostRecord:
+    """Return a host whose findings are each proven by half a dozen lines, as those of a service are."""
+    quotes = {
+        one: tuple(replace(quote, lines=(quote.lines * 6)[:6]) for quote in several) for one, several in host.quotes.items()
+    }
+    return replace(host, quotes=quotes)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_ground(small: RunRecord, show: Show, scheme: str) -> None:
     browser = show(small)
@@ -111,6 +132,24 @@ def test_no_width_needs_sideways_scrolling(small: RunRecord, show: Show, width: 
     assert scrolled <= width, browser.evaluate("[innerWidth, document.documentElement.clientWidth, outerWidth]")
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (768, 1024), (400, 720)])
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_verdict_and_coverage_stand_above_the_fold(small: RunRecord, show: Show, code: str, width: int, height: int) -> None:
+    browser = show(small, code)
+    browser.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+    lowest = browser.evaluate(
+        "Math.max(...['h1', '.bar', '.sum'].map(s => document.querySelector(s).getBoundingClientRect().bottom))"
+    )
+    browser.call("Emulation.clearDeviceMetricsOverride")
+    assert 0 < lowest < height
+
+
+SHEET_PX = (688, 1009)
+"""What a page of A4 holds within the margins of the style sheet (14 and 16 mm), in CSS pixels."""
+UNTORN = """
+Math.max(...[...document.querySelectorAll('body *')].filter(e => getComputedStyle(e).breakInside == 'avoid')
+  .map(e => e.getBoundingClientRect().height))
+"""
 FOLDED = """
 [...document.querySelectorAll('details')].map(e => e.open ? 'visible'
   : getComputedStyle(e, '::details-content').contentVisibility)
