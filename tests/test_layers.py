@@ -62,3 +62,19 @@ def test_no_eighth_package() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_module_is_named_like_the_standard_library(path: Path) -> None:
     assert path.stem not in sys.stdlib_module_names
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if path.relative_to(ROOT).parts[0] != "runner"],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_the_store_is_reached_through_the_desk_alone(path: Path) -> None:
+    """Others know what the store holds and how it fails (values), never how to open, read or write it."""
+    values = {"runner.store.rows", "runner.store.errors", "runner.store.changes"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("runner"):
+            assert node.module != "runner", f"{path}: import from a module, so that this test sees what"
+            assert not str(node.module).startswith("runner.store") or node.module in values, f"{path} imports {node.module}"
+        elif isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("runner") for alias in node.names), f"{path} imports a module of runner whole"

@@ -8,19 +8,22 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import Connection, create_engine, event
 
 from runner.desk import Desk
 from runner.store import opening
 from runner.store.blobs import Blobs, digest_of
-from runner.store.changes import EndHost
+from runner.store.changes import EndHost, SendFailed
 from runner.store.errors import StoreDamaged, StoreFailed, StoreTooNew, StoreTooOld, UnsafeHome
 from runner.store.sql import open_store
+from runner.store.writer import Alone, Pending, Writer
 
 if TYPE_CHECKING:
     from tests.runner.conftest import Rows
@@ -239,6 +242,32 @@ def test_nothing_is_acknowledged_before_it_is_on_disk(home: Path, repository: Pa
             found = re.compile(step).search(span, position)
             assert found, f"{step} is missing, or too early, in:\n{span}"
             position = found.end()
+
+
+def test_changes_that_meet_share_one_transaction_and_a_lone_one_waits_for_nobody(made: Path) -> None:
+    busy, free = threading.Event(), threading.Event()
+    commits: list[Connection] = []
+    engine, blobs = create_engine(f"sqlite:///{made / 'other.db'}"), Blobs(made)
+    event.listen(engine, "commit", commits.append)
+    applied: list[object] = []
+    writer = Writer(made, engine, blobs, lambda _, change: applied.append(change))
+    change = SendFailed(id=1, error="")
+
+    def hold(_: Connection) -> None:
+        busy.set()
+        assert free.wait(60)
+
+    held = writer.submit(Alone(hold))
+    assert busy.wait(60)
+    waiting = [writer.submit(Pending(change, ())) for _ in range(50)]
+    assert not applied
+    free.set()
+    for future in (held, *waiting):
+        future.result(60)
+    assert (len(applied), len(commits)) == (50, 1)
+    writer.submit(Pending(change, ())).result(60)
+    writer.close()
+    assert len(commits) == 2
 
 
 _FILLING = """
