@@ -45,10 +45,12 @@ la_begin() {
 
 # What runs beside us gives up our streams by `exec`: redirections of a function are saved, and ash and dash let
 # the saved copies live on in what it starts.
-# The guard: stdin has ended, so nobody listens any more. Main is stopped first, it could go on to the next part.
+# The guard: stdin has ended, so nobody listens any more. Main is stopped first, it could go on to the next part. It may be
+# about to dismiss the guard: that comes too late now, or main would stay stopped for ever.
 la_guard() {
 	exec </dev/null >/dev/null 2>&1 7>&- 8>&-
 	while read -r la_x <&3; do :; done
+	trap '' TERM
 	kill -STOP "$$"
 	la_self
 	la_keep=" $la_me " la_root=$$
@@ -59,7 +61,7 @@ la_guard() {
 }
 
 la_leave() {
-	kill -KILL "$la_watch"
+	kill "$la_watch"
 	exit "$1"
 } 2>/dev/null
 
@@ -265,13 +267,13 @@ la_missed() {
 
 # The exit status goes through the same pipe as the output: it arrives whole only if the output did. Without a filter in
 # between it can be told together with the end: each write is a packet of its own on the way.
-# What could end its shell, or change it, is asked in one more subshell (la_plain: script.py). The nonce is a parameter
+# Then what could end this shell, or change it, is asked in one more (la_plain: script.py). The nonce is a parameter
 # meanwhile: functions have their own, so no question sees it.
 la_put() {
 	exec </dev/null 3<&- 7>&- 8>&-
 	set -- "$la_n"
-	case " $la_plain " in
-	*" $la_i "*) la_run ;;
+	case "$la_told $la_plain " in
+	' '* | *" $la_i "*) la_run ;;
 	*) (la_run) ;;
 	esac
 	la_status=$?
@@ -524,7 +526,7 @@ la_sudo() {
 	if [ "$la_y" = 1 ] && [ "$la_prompt" ]; then
 		# what comes on stdin now is for sudo: la_root sees its end
 		{
-			kill -KILL "$la_watch"
+			kill "$la_watch"
 			wait "$la_watch"
 		} 2>/dev/null
 		la_tell 'sudoask -'

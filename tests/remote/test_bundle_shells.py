@@ -13,10 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from remote.answer import Ended
+from remote.bundle import BundleExchange
 from remote.bundle.script import is_plain_script, quote
 from remote.local import LocalSession
 from remote.question import Question
-from tests.remote.shells import FIRST, LAST, ask, ask_between, calm, marking
+from tests.remote.shells import DEADLINE_S, FIRST, LAST, ask, ask_between, calm, marking
+
+SOAK = bool(os.environ.get("LONGARM_SOAK"))
 
 # --- what comes back is what was said ------------------------------------------------------------------------------
 
@@ -353,3 +356,32 @@ async def test_a_question_that_kills_the_lane_and_hangs_is_ended_by_our_own_watc
     answers = await ask(session, FIRST, question, LAST)
     assert [answer.ended for answer in answers.values()] == [Ended.EXITED, Ended.TIMED_OUT, Ended.NOT_RUN]
     assert "q was past its deadline" in answers["last"].why
+
+
+# --- the end of a bundle -------------------------------------------------------------------------------------------
+
+
+def test_no_shell_stays_behind_when_we_leave_at_its_last_word(applets: Path) -> None:
+    """Once 6 of 1,500: the guard saw stdin end and stopped main, which in the same moment killed the guard."""
+
+    def bundle(shell: tuple[str, ...]) -> None:
+        exchange = BundleExchange([Question(id="q", script="true")])
+        with subprocess.Popen(
+            shell, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        ) as process:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(exchange.script)
+            process.stdin.flush()
+            said = b""
+            while b" done - " not in said:
+                said += os.read(process.stdout.fileno(), 65536)
+            process.stdin.close()
+            try:
+                process.wait(timeout=DEADLINE_S)
+            finally:
+                process.kill()
+
+    for shell in (("dash",), ("bash",), (str(applets / "sh"),)):
+        for _ in range(1500 if SOAK else 100):
+            bundle(shell)
