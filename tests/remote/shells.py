@@ -39,7 +39,7 @@ def marked(mark: str) -> list[str]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if folder.name == str(os.getpid()) or (folder / "stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+            if folder.name == str(os.getpid()) or (folder / "stat").read_bytes().rpartition(b")")[2].split()[0] in b"ZX":
                 continue
             if mark.encode() in (folder / "environ").read_bytes() + (folder / "cmdline").read_bytes():
                 found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
