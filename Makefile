@@ -24,8 +24,9 @@ test: setup ## all tests; says in one line what this machine cannot run
 lint: setup ## ruff, mypy --strict, the layer test
 	@$(V)/ruff check . && $(V)/ruff format --check . && $(V)/mypy && $(V)/python -m pytest -q tests/test_layers.py
 
-bench: setup ## figures against the peers, as ratios (needs root; installs the peers into their own environments)
+bench: setup ## figures against the peers, as ratios, then the CPU of each question (needs root; installs the peers into their own environments)
 	@$(V)/python -m bench.run
+	@$(V)/python -m bench.questions
 
 docs: setup ## run every example in README.md and docs/
 	@$(V)/python -m pytest -q tests/docs
