@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from console.fitting import fitted, terminal_width
 from console.settings import Output
@@ -54,7 +54,7 @@ def as_json(value: object) -> str:
 
 def json_line(value: object) -> str:
     """Return `value` as one line of JSON."""
-    return json_escaped(json.dumps(value, ensure_ascii=False, default=_plain, separators=(",", ":"))) + "\n"
+    return json_escaped(_line(value)) + "\n"
 
 
 def _plain(value: object) -> Any:
@@ -69,6 +69,9 @@ def _plain(value: object) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     raise TypeError(f"no JSON form: {type(value).__name__}")
+
+
+_line: Final = json.JSONEncoder(ensure_ascii=False, default=_plain, separators=(",", ":")).encode
 
 
 def _cell(value: object) -> str:

@@ -216,16 +216,18 @@ def _dataclass(kind: Any) -> Reader:
     hints = typing.get_type_hints(kind)
     readers = {field.name: _reader(hints[field.name]) for field in fields(kind)}
     required = [field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING]
+    every = len(readers)
 
     def read(value: Any) -> Any:
-        _check_names(_is(dict, value), readers)
+        if not _is(dict, value).keys() <= readers.keys():
+            _check_names(value, readers)
         given = {}
         for name, item in value.items():
             try:
                 given[name] = readers[name](item)
             except _Misfit as misfit:
                 raise misfit.under(f".{name}") from None
-        for name in required:
+        for name in required if len(given) < every else ():
             if name not in given:
                 raise _Misfit(f"{name} is missing")
         return kind(**given)

@@ -79,6 +79,8 @@ def explain(diagnosis: Diagnosis) -> tuple[Told, ...]:
     A finding with several causes stands beneath the strongest and names the others. Links that
     would close a circle, or that name findings which are not there, explain nothing.
     """
+    if not diagnosis.findings:  # most hosts of most runs
+        return ()
     findings = {finding.id: finding for finding in diagnosis.findings}
     above = _strongest_causes(findings, diagnosis.links)
     beneath: dict[str, list[Link]] = defaultdict(list)

@@ -133,6 +133,8 @@ def _own_digest() -> str:
 
 def _shown(value: object) -> object:
     """Make every value that a template prints visible; only what a macro of ours made is markup."""
+    if type(value) is str:
+        return visible(value)
     return value if isinstance(value, int) or hasattr(value, "__html__") else visible(str(value))
 
 

@@ -67,6 +67,8 @@ def json_escaped(written: str) -> str:
     >>> json_escaped('"caf\u00e9 \u202egnp.exe"')
     '"café \\u202egnp.exe"'
     """
+    if written.isascii() and "\x7f" not in written:  # nearly all there is, and known without looking at each character
+        return written
     return _BEYOND_ASCII.sub(_with_escapes, written)
 
 

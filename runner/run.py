@@ -81,7 +81,7 @@ class DiagnosticRun:
     async def _host_ended(self, ended: HostRun[Asked]) -> None:
         judged = self._plan.diagnosing.judge(self._targets.pop(ended.host.name), ended)
         await self._kept(EndHost(host=judged.row), judged.blobs)
-        if judged.states is not None:
+        if judged.states is not None and judged.states.checks:
             self._states.append(judged.states)
         self.records[judged.record.host] = judged.record
         self._observer.host_ended(judged.record)
