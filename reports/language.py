@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diagnostics.compiled import keep, kept
 from inventory.errors import LongarmError, Text
-from reports.compiled import keep, kept
 
 if TYPE_CHECKING:
     from babel import Locale

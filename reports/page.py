@@ -13,9 +13,9 @@ import jinja2
 from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
 
+from diagnostics.compiled import keep, kept
 from diagnostics.verdict import Verdict
 from reports import words
-from reports.compiled import keep, kept
 from reports.document import content_digest
 from reports.language import Language
 from reports.summary import coverage_line, verdict_sentences

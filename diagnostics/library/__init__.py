@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import copyreg
 import hashlib
 import importlib
+import io
+import pickle
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
 
+import inventory
 from diagnostics.cause_files import load_causes
 from diagnostics.causes import CauseRule
+from diagnostics.cel_engine import engine_mark
 from diagnostics.check import Check
 from diagnostics.check_files import load_checks
+from diagnostics.compiled import keep, kept
 from diagnostics.content import Content
 from diagnostics.finding import Param
 from diagnostics.probe import Probe
@@ -24,6 +33,10 @@ from inventory.host import Expectations
 from remote.question import Question
 
 SHIPPED = Path(__file__).parent
+_RULES = SHIPPED / "rules.yaml"
+"""Under this name, which no file has, the checks and causes are kept together: they share their expressions' places."""
+
+Rules: TypeAlias = tuple[Mapping[str, Check], tuple[CauseRule, ...]]
 
 
 class UnknownCheck(UsageError):
@@ -116,14 +129,52 @@ def load_library(extra_probes: Path | None = None, *, shipped: Path = SHIPPED) -
         if probe.id in probes:
             raise UnknownProbe(probe.id)
         probes[probe.id] = probe
-    checks = load_checks(sorted((shipped / "checks").glob("*.yaml")), probes)
-    causes = shipped / "causes.yaml"
+    checks, causes = _kept_rules(probes) if shipped == SHIPPED else _rules(shipped, probes)
     return Library(
         probes=probes,
         checks=checks,
-        causes=load_causes(causes, checks, probes) if causes.exists() else (),
+        causes=causes,
         digest=digest_of(shipped, [extra_probes] if extra_probes else []),
     )
+
+
+def _rules(folder: Path, probes: Mapping[str, Probe]) -> Rules:
+    """Return the checks and causes of a folder, every expression proved."""
+    checks = load_checks(sorted((folder / "checks").glob("*.yaml")), probes)
+    causes = folder / "causes.yaml"
+    return checks, load_causes(causes, checks, probes) if causes.exists() else ()
+
+
+def _kept_rules(probes: Mapping[str, Probe]) -> Rules:
+    """Return the shipped checks and causes, proved now, or the last time that neither they nor what reads them was another."""
+    of = _readers_digest()
+    if (made := kept(_RULES, of)) is not None:
+        rules: Rules = pickle.loads(made)  # noqa: S301 (beside the modules and trusted like them: diagnostics/compiled.py)
+        return rules
+    rules = _rules(SHIPPED, probes)
+    file = io.BytesIO()
+    _Pickler(file, pickle.HIGHEST_PROTOCOL).dump(rules)
+    keep(_RULES, of, file.getvalue())
+    return rules
+
+
+class _Pickler(pickle.Pickler):
+    """Knows the read-only views too that values of YAML are given as."""
+
+    dispatch_table = copyreg.dispatch_table | {MappingProxyType: lambda view: (_view, (dict(view),))}
+
+
+def _view(values: dict[str, object]) -> Mapping[str, object]:
+    return MappingProxyType(values)
+
+
+def _readers_digest() -> str:
+    """Return what the kept rules hang on: their files with our probes, the modules that read them, Python and the engine."""
+    total = hashlib.sha256(f"{sys.version}\0{SHIPPED}\0{engine_mark()}\0{digest_of(SHIPPED)}".encode())
+    for folder in (SHIPPED.parent, Path(inventory.__file__).parent):
+        for path in sorted(folder.glob("*.py")):
+            total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
 
 
 def shipped_probes(shipped: Path = SHIPPED) -> Iterator[Probe]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -66,6 +67,42 @@ def test_the_digest_follows_every_file(tmp_path: Path) -> None:
     (tmp_path / "checks" / "a.yaml").write_text("b")
     assert len({first, second, digest_of(tmp_path)}) == 3
     assert digest_of(tmp_path) == digest_of(tmp_path)
+
+
+@pytest.fixture
+def rules_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
+    """The library as it was read from its files; from now on reading them is a failure."""
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    monkeypatch.setattr("sys.pycache_prefix", str(tmp_path))
+    read = load_library()
+
+    def refuse(*_: object) -> NoReturn:
+        raise AssertionError("the files were read again")
+
+    monkeypatch.setattr("diagnostics.library.load_checks", refuse)
+    return read
+
+
+def test_rules_that_are_kept_are_those_of_the_files(rules_kept: Library) -> None:
+    again = load_library()
+    assert (again.checks, again.causes, again.digest) == (rules_kept.checks, rules_kept.causes, rules_kept.digest)
+    assert [str(test) for test in again.checks["fs-space"].tests] == [str(test) for test in rules_kept.checks["fs-space"].tests]
+
+
+@pytest.mark.parametrize("what", ["engine_mark", "digest_of"])
+def test_rules_are_kept_for_the_same_engine_and_files_only(
+    rules_kept: Library, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"diagnostics.library.{what}", lambda *_: "another")
+    with pytest.raises(AssertionError, match="read again"):
+        load_library()
+
+
+def test_a_torn_file_of_rules_is_not_believed(rules_kept: Library, tmp_path: Path) -> None:
+    [file] = tmp_path.rglob("rules.*")
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(AssertionError, match="read again"):
+        load_library()
 
 
 def test_the_shipped_library_loads() -> None:

@@ -1,11 +1,12 @@
 """What is compiled once is used again only where it is whole and of the very same source."""
 
+import os
 from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
 
-from reports.compiled import keep, kept
+from diagnostics.compiled import keep, kept
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +43,23 @@ def test_a_changed_byte_is_noticed(tmp_path: Path) -> None:
     keep(tmp_path / "x.po", "a", b"made")
     [file] = [path for path in tmp_path.rglob("*") if path.is_file()]
     file.write_bytes(file.read_bytes()[:-1] + b"?")
+    assert kept(tmp_path / "x.po", "a") is None
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646])
+def test_what_others_may_have_written_is_not_taken(tmp_path: Path, mode: int) -> None:
+    keep(tmp_path / "x.po", "a", b"made")
+    [file] = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert file.stat().st_mode & 0o777 == 0o644
+    file.chmod(mode)
+    assert kept(tmp_path / "x.po", "a") is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file away")
+def test_what_belongs_to_somebody_else_is_not_taken(tmp_path: Path) -> None:
+    keep(tmp_path / "x.po", "a", b"made")
+    [file] = [path for path in tmp_path.rglob("*") if path.is_file()]
+    os.chown(file, 65534, -1)
     assert kept(tmp_path / "x.po", "a") is None
 
 
