@@ -92,7 +92,7 @@ class CredentialReference:
     """Offer the keys of the running SSH agent."""
     password: SecretReference | None = None
     sudo_password: SecretReference | None = None
-    """What sudo on the host asks this user for; not a proof to log in with."""
+    """What sudo on the host asks this user for; not a proof to log in with, and all that is used on this machine itself."""
     place: Place | None = None
 
 

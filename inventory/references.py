@@ -37,7 +37,8 @@ def _credential(name: ScalarNode, fields: Fields) -> CredentialReference:
         place=name.place,
     )
     fields.done()
-    if fields.keys() and not (fields.has("key") or fields.has("password") or (fields.has("agent") and agent is not False)):
+    proofs = [key for key in ("key", "password", "sudo_password") if fields.has(key)]
+    if fields.keys() and not proofs and not (fields.has("agent") and agent is not False):
         hint = Text("give it one of key, password or agent: true")
         fields.problem(name.place, Text("the credential {name} proves nothing", name=shown(name.text)), hint)
     if fields.has("passphrase") and not fields.has("key"):

@@ -37,9 +37,9 @@ class Connector:
             case Transport.SSH:
                 return self._ssh_connector()(host)
             case Transport.LOCAL:
-                from remote.local import open_local
+                from remote.local import LocalConnector
 
-                return open_local(host)
+                return LocalConnector(credentials=self._credentials, breaker=self._breaker)(host)
             case _:
                 raise TransportUnsupported(host.name, host.transport)
 

@@ -3,6 +3,8 @@
 A credential that names no proof (`{user: root}`), and a host without any credential, are meant as `ssh` means
 them: the keys of the running agent, then `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa` as far as they exist; the
 user is then the one who runs us. A default key that needs a passphrase is left to the agent.
+
+On this machine itself (transport `local`) nobody logs in: only `sudo_password` is read, and no proof is asked for.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from inventory.errors import Text
-from inventory.host import CredentialReference, Host, SecretReference
+from inventory.host import CredentialReference, Host, SecretReference, Transport
 from inventory.secret import MASKER, Masker, Secret
 from remote.errors import CredentialUnusable
 
@@ -57,12 +59,25 @@ class Credential:
     sudo_password: Secret | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What has to be resolved for a host: its reference, and whether nobody logs in there."""
+
+    reference: CredentialReference | None
+    here: bool
+
+    @classmethod
+    def by(cls, host: Host) -> _Wanted:
+        return cls(host.credential, host.transport is Transport.LOCAL)
+
+
 class CredentialStore:
     """Resolves the credential references of a run, each once; hosts that share one share the answer."""
 
     def __init__(self, ask: Ask | None = None, *, masker: Masker = MASKER) -> None:
         self._ask, self._masker = ask, masker
-        self._resolved: dict[CredentialReference | None, Credential | Unusable] = {}
+        self._resolved: dict[_Wanted, Credential | Unusable] = {}
+        self._secrets: dict[SecretReference, Secret] = {}
         self._one_at_a_time = asyncio.Lock()
 
     def prepare(self, hosts: Iterable[Host]) -> None:
@@ -70,28 +85,35 @@ class CredentialStore:
 
         What cannot be used is told by `resolve`, host by host.
         """
-        for reference in dict.fromkeys(host.credential for host in hosts):
-            if reference not in self._resolved:
-                self._resolved[reference] = self._read(reference)
+        for wanted in dict.fromkeys(_Wanted.by(host) for host in hosts):
+            if wanted not in self._resolved:
+                self._resolved[wanted] = self._read(wanted)
 
     async def resolve(self, host: Host) -> Credential:
         """Return the credential of a host, or raise CredentialUnusable; read and asked for once, then remembered."""
-        reference = host.credential
-        if reference not in self._resolved:
+        wanted = _Wanted.by(host)
+        if wanted not in self._resolved:
             async with self._one_at_a_time:  # a person is asked one thing at a time
-                if reference not in self._resolved:
-                    self._resolved[reference] = await asyncio.to_thread(self._read, reference)
-        match self._resolved[reference]:
+                if wanted not in self._resolved:
+                    self._resolved[wanted] = await asyncio.to_thread(self._read, wanted)
+        match self._resolved[wanted]:
             case Unusable() as unusable:
-                raise CredentialUnusable(host.name, reference.name if reference else "default", unusable.reason)
+                name = wanted.reference.name if wanted.reference else "default"
+                raise CredentialUnusable(host.name, name, unusable.reason)
             case credential:
                 return credential
 
-    def _read(self, reference: CredentialReference | None) -> Credential | Unusable:
+    def _read(self, wanted: _Wanted) -> Credential | Unusable:
         try:
-            return self._credential(reference)
+            return self._for_here(wanted.reference) if wanted.here else self._credential(wanted.reference)
         except Unusable as unusable:
             return unusable
+
+    def _for_here(self, reference: CredentialReference | None) -> Credential:
+        if reference is None:
+            return Credential(name="default", user=_login_user())
+        sudo_password = self._line(reference.sudo_password) if reference.sudo_password else None
+        return Credential(name=reference.name, user=reference.user, sudo_password=sudo_password)
 
     def _credential(self, reference: CredentialReference | None) -> Credential:
         if reference is None:
@@ -121,6 +143,8 @@ class CredentialStore:
             raise
 
     def _secret(self, reference: SecretReference) -> Secret:
+        if (known := self._secrets.get(reference)) is not None:  # named twice, a person is asked once
+            return known
         match reference.kind:
             case "file":
                 value = _text(_private_bytes(Path(reference.value).expanduser()), reference.value)
@@ -134,6 +158,7 @@ class CredentialStore:
                 _refuse(Text("no such kind of secret: {kind}", kind=kind))
         secret = Secret(value)
         self._masker.learn(secret)
+        self._secrets[reference] = secret
         return secret
 
     def _line(self, reference: SecretReference) -> Secret:

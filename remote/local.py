@@ -1,4 +1,7 @@
-"""Sessions with this machine itself: the same bundle, without a network."""
+"""Sessions with this machine itself: the same bundle, without a network and without a login.
+
+Of the host's credential only `sudo_password` is used, for questions as root, where its user is the one who runs us.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,19 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final, cast
 
+from inventory.errors import Text
 from inventory.host import Host
 from remote.answer import Answer
+from remote.breaker import Breaker
 from remote.bundle import BundleExchange, drive
 from remote.bundle.elevation import Elevation
 from remote.bundle.frames import Stream
-from remote.bundle.wire import Passwords
+from remote.bundle.wire import Offer, Passwords
+from remote.credentials import Credential, CredentialStore
+from remote.errors import RemoteError
 from remote.question import Question
 from remote.session import SessionFacts
+from remote.sudo import SudoPassword
 
 SHELL = ("/bin/sh",)
 QUEUE_LIMIT = 256 * 1024
@@ -29,10 +37,43 @@ LEAVE_S = 3.0
 """How long the shell may take to end everything once its stdin has ended, before its process group is killed."""
 
 
+class LocalConnector:
+    """Opens sessions with this machine; the password for sudo is offered under the run's breaker."""
+
+    def __init__(self, *, credentials: CredentialStore, breaker: Breaker) -> None:
+        self._credentials, self._breaker = credentials, breaker
+
+    @asynccontextmanager
+    async def __call__(self, host: Host) -> AsyncGenerator[LocalSession]:
+        """Return a session as the user we are, or raise CredentialUnusable; on leaving nothing it started is left."""
+        async with open_local(host, passwords=await self._passwords(host)) as session:
+            yield session
+
+    async def _passwords(self, host: Host) -> Passwords | None:
+        if host.credential is None or os.geteuid() == 0:
+            return None
+        credential = await self._credentials.resolve(host)
+        if (passwords := SudoPassword.of(host, credential, self._breaker)) is not None and credential.user != _user():
+            return _Withheld(host, credential)
+        return passwords
+
+
+class _Withheld:
+    """The password of somebody else: sudo here would count it against the user who runs us."""
+
+    def __init__(self, host: Host, credential: Credential) -> None:
+        reason = Text("credential {name} is for another user than {user}", name=credential.name, user=_user())
+        self._refusal = RemoteError(host.name, reason)
+
+    async def offer(self) -> Offer:
+        """Raise RemoteError, which says whose password it is."""
+        raise self._refusal
+
+
 @asynccontextmanager
-async def open_local(host: Host) -> AsyncGenerator[LocalSession]:
+async def open_local(host: Host, *, passwords: Passwords | None = None) -> AsyncGenerator[LocalSession]:
     """Return a session with this machine, as the user we are; on leaving nothing that it started is left."""
-    session = LocalSession(host)
+    session = LocalSession(host, passwords=passwords)
     try:
         yield session
     finally:
@@ -42,10 +83,10 @@ async def open_local(host: Host) -> AsyncGenerator[LocalSession]:
 class LocalSession:
     """This machine as a host: every bundle is one `/bin/sh` in a session (setsid) of its own."""
 
-    def __init__(self, host: Host, *, shell: Sequence[str] = SHELL, passwords: Passwords | None = None) -> None:
+    def __init__(self, host: Host, *, shell: Sequence[str] | None = None, passwords: Passwords | None = None) -> None:
         self.host = host
         self.facts = SessionFacts(transport="local", user=_user())
-        self._shell, self._passwords = tuple(shell), passwords
+        self._shell, self._passwords = tuple(shell or SHELL), passwords
         self._wires: set[_PipeWire] = set()
 
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:

@@ -44,6 +44,7 @@ KNOWN: Final = (
     Text("sudo asks for a password: {words}"),
     Text("not tried: credential {name} was rejected {number} times in this run"),
     Text("sudo did not take the password on this host before"),
+    Text("credential {name} is for another user than {user}"),
     Text("no verdict of other hosts on it came in time"),
     Text("closed by the host"),
     Text("the address is not known ({words})"),

@@ -249,7 +249,6 @@ MISTAKES = {
     "credentials: {c: {agent: true}}": "a:1:18: the credential c needs the key “user”",
     "credentials: {c: {user: -u, agent: true}}": "a:1:25: “-u” is not the name of a user",
     "credentials: {c: {user: u, agent: yes}}": "a:1:35: “agent” must be true or false",
-    "credentials: {c: {user: u, sudo_password: {env: X}}}": "a:1:15: the credential c proves nothing (give it one of key, ",
     "credentials: {c: {user: u, key: k, passphrase: {vault: x}}}": "a:1:49: a secret cannot be kept in “vault”",
     "credentials: {c: {user: u, key: k, passphrase: {evn: X}}}": "a:1:49: a secret cannot be kept in “evn” (did you mean env?)",
     "credentials: {c: {user: u, password: {keyring: x}}}": "a:1:48: a keyring entry is written SERVICE/USER",

@@ -99,10 +99,15 @@ async def run_a_shell(process: asyncssh.SSHServerProcess[bytes]) -> None:
 
 def as_nobody(path: str) -> Process:
     """Return what runs a client's command as a user without any rights, with a PATH of the test's (needs root)."""
+    become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env", "-i", f"PATH={path}"]
+    return behind(*become, "/bin/sh")
+
+
+def behind(*shell: str) -> Process:
+    """Return what runs a client's command by the words of a shell, with all that stands before it."""
 
     async def run(process: asyncssh.SSHServerProcess[bytes]) -> None:
-        become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env", "-i", f"PATH={path}"]
-        await _run(process, *become, "/bin/sh", "-c", process.command or "exec /bin/sh")
+        await _run(process, *shell, "-c", process.command or "exec /bin/sh")
 
     return run
 

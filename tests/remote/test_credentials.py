@@ -7,12 +7,13 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from inventory.errors import Text
-from inventory.host import CredentialReference, Host, SecretReference
+from inventory.host import CredentialReference, Host, SecretReference, Transport
 from inventory.secret import Masker, Secret
 from remote.credentials import Credential, CredentialStore
 from remote.errors import CredentialUnusable
@@ -261,3 +262,29 @@ async def test_a_password_for_sudo_is_resolved_masked_and_one_line(
     monkeypatch.setenv("SUDO_PASSWORD", "hunter22\ngo")
     with pytest.raises(CredentialUnusable, match="one line"):
         await resolve(reference)
+
+
+async def test_on_this_machine_only_the_password_for_sudo_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_PASSWORD", "hunter22")
+    given = SecretReference(kind="env", value="SUDO_PASSWORD")
+    reference = CredentialReference(name="ops", user="ops", key="/nowhere", password=password("env", "NONE").password)
+    store = CredentialStore(masker=Masker())
+    here = Host(name="here", address="here", transport=Transport.LOCAL, credential=replace(reference, sudo_password=given))
+    credential = await store.resolve(here)
+    assert (credential.user, credential.sudo_password) == ("ops", Secret("hunter22"))
+    assert (credential.keys, credential.password, credential.use_agent) == ((), None, False)
+    with pytest.raises(CredentialUnusable):
+        await store.resolve(replace(here, transport=Transport.SSH))
+
+
+async def test_a_secret_that_two_credentials_name_is_asked_for_once() -> None:
+    asked: list[str] = []
+
+    def ask(what: Text) -> str:
+        asked.append(str(what))
+        return "hunter22"
+
+    store = CredentialStore(ask, masker=Masker())
+    for name in ("one", "two"):
+        await store.resolve(host(replace(password("prompt", "the password of anna"), name=name)))
+    assert asked == ["the password of anna"]
