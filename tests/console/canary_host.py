@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from unicodedata import normalize
@@ -56,13 +56,22 @@ class Server(asyncssh.SSHServer):
         return password == normalize("NFKC", CANARIES[int(username.rpartition("-")[2])])  # as the client sends it (RFC 4013)
 
 
-async def _shell(process: asyncssh.SSHServerProcess[bytes], echo: Path) -> None:
+Shell = Callable[[str], list[str]]
+"""Gives the words that start a user's shell; the command to run follows them."""
+
+
+def a_shell(user: str) -> list[str]:
+    """Return the shell of a user who is who runs the tests."""
+    return ["/bin/sh", "-c"]
+
+
+async def _run(process: asyncssh.SSHServerProcess[bytes], echo: Path, shell: Shell) -> None:
     """Run what is asked for in a real shell that finds the secret, in every form, in a file named by SAYS."""
     user = str(process.get_extra_info("username"))
     leaving = asyncio.create_task(_leave(process, user)) if (echo / "cut").exists() else None
     environ = (f"PATH={os.environ['PATH']}", f"SAYS={echo / user}")
     try:
-        await run_command(process, "env", "-i", *environ, "/bin/sh", "-c", process.command or "exit")
+        await run_command(process, "env", "-i", *environ, *shell(user), process.command or "exit")
     finally:
         if leaving is not None:
             leaving.cancel()
@@ -76,7 +85,9 @@ async def _leave(process: asyncssh.SSHServerProcess[bytes], user: str) -> None:
 
 
 @asynccontextmanager
-async def canary_hosts(home: Path, *, refusing: bool = False, key: asyncssh.SSHKey | None = None) -> AsyncIterator[int]:
+async def canary_hosts(
+    home: Path, *, refusing: bool = False, key: asyncssh.SSHKey | None = None, shell: Shell = a_shell
+) -> AsyncIterator[int]:
     """Serve the hosts on loopback and return their port; `home` knows their key, `home`/../echo holds what they say."""
     echo = home.parent / "echo"
     echo.mkdir(exist_ok=True)
@@ -90,7 +101,7 @@ async def canary_hosts(home: Path, *, refusing: bool = False, key: asyncssh.SSHK
         0,
         server_factory=lambda: Server(refusing=refusing, key=login.convert_to_public()),
         server_host_keys=[host_key],
-        process_factory=lambda process: _shell(process, echo),
+        process_factory=lambda process: _run(process, echo, shell),
         encoding=None,
     )
     known = KnownHosts(home / "known_hosts")

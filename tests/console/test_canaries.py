@@ -1,4 +1,4 @@
-"""Forty canary secrets down every path of a run: none is found in any sink, plain, quoted or encoded (threats T5, T7, T8)."""
+"""Forty canary secrets, of logins and of sudo, down every path of a run: no sink holds one, plain or encoded (T5, T7, T8)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ from unicodedata import normalize
 
 import pytest
 
+from remote.answer import Answer
 from remote.ssh_library import asyncssh
 from reports.render import Audience, Format, render
 from runner.desk import Desk
-from tests.console.canary_host import CANARIES, canary_hosts, name_of
+from tests.console.canary_host import CANARIES, Shell, canary_hosts, name_of
+from tests.console.canary_sudo import SAYS as SUDO_SAYS
+from tests.console.canary_sudo import TELLTALE, users_with_sudo
 from tests.console.conftest import LONGARM
 from tests.wires import WIRES
 
@@ -300,3 +303,88 @@ def typed_at(terminal: int) -> bytes:
             shown += os.read(terminal, 4096)
         os.write(terminal, canary.encode() + b"\n")
     return shown
+
+
+# --- passwords for sudo --------------------------------------------------------------------------------------------
+
+AS_ROOT = SAYS.replace('script: "%s"', 'privilege: root, script: "%s"')
+SUDO_PATHS = {
+    path: (probes.replace("$SAYS", SUDO_SAYS).replace("script:", "privilege: root, script:"), code, expected)
+    for path, (probes, code, expected) in PATHS.items()
+}
+needs_users = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a mount namespace with users of its own")
+
+
+@dataclass(slots=True, kw_only=True)
+class WithSudo:
+    """A login by key, and a canary that only sudo asks for."""
+
+    run: Run
+    key: asyncssh.SSHKey = field(default_factory=lambda: asyncssh.generate_private_key("ssh-ed25519"))
+    passwords: tuple[str, ...] = CANARIES
+    sudo: str = ""
+
+    @property
+    def key_file(self) -> Path:
+        return self.run.folder / "key"
+
+    def shell(self) -> Shell:
+        self.key_file.touch(mode=0o600)
+        self.key_file.write_bytes(self.key.export_private_key())
+        names = [name_of(number) for number in range(len(CANARIES))]
+        return users_with_sudo(self.run.folder / "etc", names, self.passwords, self.run.folder / "echo", self.sudo)
+
+    def by(self, secret: str) -> Callable[[int], str]:
+        return lambda number: f"key: {self.key_file}, sudo_password: {{{secret.format(number)}}}"
+
+
+@needs_users
+@pytest.mark.parametrize("path", SUDO_PATHS)
+async def test_no_password_for_sudo_comes_out(run: Run, path: str) -> None:
+    probes, code, expected = SUDO_PATHS[path]
+    hosts = WithSudo(run=run)
+    async with canary_hosts(run.home, key=hosts.key, shell=hosts.shell()) as port:
+        run.prepare(port, hosts.by("env: SECRET_{}"), probes)
+        ran = await run.end(await run.start())
+    sinks = assert_no_leak(ran, code)
+    assert outcomes(ran) == expected
+    assert {answer.as_root for answer in kept_answers(ran)} == {True}, "sudo was given what it asked for"
+    assert (b"***" in sinks["raw answers"]) == (path != "nothing is said")
+
+
+@needs_users
+@pytest.mark.parametrize("sudo", ["", TELLTALE], ids=["the real one", "one that repeats it"])
+async def test_a_sudo_that_does_not_take_it(run: Run, sudo: str) -> None:
+    hosts = WithSudo(run=run, passwords=("another",) * len(CANARIES), sudo=sudo)
+    async with canary_hosts(run.home, key=hosts.key, shell=hosts.shell()) as port:
+        run.prepare(port, hosts.by("env: SECRET_{}"), AS_ROOT % "echo fine")
+        ran = await run.end(await run.start())
+    assert_no_leak(ran, 3)
+    assert outcomes(ran) == {"incomplete"}
+    denied = {answer.denied for answer in kept_answers(ran)}
+    assert all(words.startswith("the password for sudo was rejected: ") for words in denied)
+    assert all(("***" in words) == bool(sudo) for words in denied)
+
+
+@needs_users
+async def test_passwords_for_sudo_are_in_no_argument_and_no_environment(run: Run) -> None:
+    for number, canary in enumerate(CANARIES):
+        path = run.folder / f"secret-{number}"
+        path.touch(mode=0o600)
+        path.write_text(canary + "\n")
+    hosts = WithSudo(run=run)
+    async with canary_hosts(run.home, key=hosts.key, shell=hosts.shell()) as port:
+        run.prepare(port, hosts.by(f"file: {run.folder}/secret-{{}}"), AS_ROOT % f"cat {SUDO_SAYS}; sleep 0.3")
+        run.secrets.clear()
+        with sampling(run.folder) as seen:
+            ran = await run.end(await run.start())
+    assert_no_leak(ran, 0)
+    assert any(b"longarm-" in words and b"sudo" in words for words in seen), "sudo was seen at work"
+    assert [(canary, words) for words in seen for canary, form in LEAKS if form in words] == []
+
+
+def kept_answers(ran: Ran) -> list[Answer]:
+    """Return the answers that the run kept."""
+    with Desk.open(ran.home, write=False) as desk:
+        (summary,) = desk.runs()
+        return [answer for *_, answer in desk.answers(summary.run)]
