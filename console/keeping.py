@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from inventory.fields import parse_duration
 from reports.language import language
 from runner.desk import Desk
 from runner.store.changes import Belonging
+from runner.store.erasures import Undone
+from runner.store.verifying import Verification
 
 _QUIET_BELOW = 200
 """Blobs that take no time worth a line."""
@@ -32,45 +34,75 @@ def take_backup(settings: Settings, to: Path) -> None:
     )
 
 
-def restore_backup(settings: Settings, backup: Path) -> None:
-    """Make the home's store of a backup and tell how old it is."""
-    made = Desk.restore(settings.home, backup, progress=_tenths(settings))
+def restore_backup(settings: Settings, backup: Path, undo_erasures: bool, erasures_of: Sequence[Path]) -> None:
+    """Make the home's store of a backup and tell how old it is, and what was erased and is there again."""
+    made, undone = Desk.restore(
+        settings.home, backup, undo_erasures=undo_erasures, erasures_of=erasures_of, progress=_tenths(settings)
+    )
+    document = {"home": settings.home, "file": made.path, "sha256": made.sha256, "taken_at": made.taken_at, "blobs": made.blobs}
     _show(
         settings,
-        {"home": settings.home, "file": made.path, "sha256": made.sha256, "taken_at": made.taken_at, "blobs": made.blobs},
+        document | {"undone": _undone(undone)},
         Text("{home} holds what was kept at {moment}", home=settings.home, moment=f"{made.taken_at:%Y-%m-%d %H:%M:%S} UTC"),
     )
-    tell(settings, Text("next: {hint}", hint="longarm run list"))
+    for one in undone:
+        tell(settings, Text("there again, though erased on {day}: {what}", day=_day(one), what=one.belonging.named))
+    tell(settings, Text("next: {hint}", hint="longarm store erase" if undone else "longarm run list"))
 
 
 def verify_store(settings: Settings) -> int:
     """Look at every byte that is kept; FAULT where something is wrong, with a line for each thing."""
     with Desk.open(settings.home, write=False) as desk:
         found = desk.verify(_tenths(settings))
+    return _tell_found(settings, found, {}, "longarm --home DIR store restore FILE")
+
+
+def verify_archive(settings: Settings, backup: Path, erasures_of: Sequence[Path]) -> int:
+    """Look at every byte of a backup, restoring nothing; FAULT where something is wrong with it."""
+    looked = Desk.verify_backup(settings.home, backup, erasures_of=erasures_of, progress=_tenths(settings))
+    made = looked.backup
+    more = {
+        "file": backup,
+        "sha256": made and made.sha256,
+        "taken_at": made and made.taken_at,
+        "undoes": _undone(looked.undone),
+    }
+    code = _tell_found(settings, looked.found, more, "longarm store backup FILE")
+    for one in looked.undone:
+        what = Text("restoring it would undo an erasure of {day}: {what}", day=_day(one), what=one.belonging.named)
+        tell(settings, what)
+    return code
+
+
+def _tell_found(settings: Settings, found: Verification, more: Mapping[str, object], hint: str) -> int:
     for problem in found.problems:
         complain(say(problem))
+    counts = {name: getattr(found, name) for name in ("runs", "hosts", "blobs", "pruned", "orphans")}
+    whole = Text(
+        "everything is whole; runs: {runs}, hosts: {hosts}, blobs: {blobs}, pruned: {pruned}, left over: {orphans}", **counts
+    )
     document = {
         "whole": not found.problems,
         "schema": found.schema,
-        "runs": found.runs,
-        "hosts": found.hosts,
-        "blobs": found.blobs,
-        "pruned": found.pruned,
-        "orphans": found.orphans,
+        **counts,
         "problems": [say(problem) for problem in found.problems],
+        **more,
     }
-    text = (
-        Text("problems: {count}", count=len(found.problems))
-        if found.problems
-        else Text(
-            "everything is whole; runs: {runs}, hosts: {hosts}, blobs: {blobs}, pruned: {pruned}, left over: {orphans}",
-            **{name: document[name] for name in ("runs", "hosts", "blobs", "pruned", "orphans")},
-        )
-    )
-    _show(settings, document, text)
+    _show(settings, document, Text("problems: {count}", count=len(found.problems)) if found.problems else whole)
     if found.problems:
-        tell(settings, Text("next: {hint}", hint="longarm --home DIR store restore FILE"))
+        tell(settings, Text("next: {hint}", hint=hint))
     return FAULT if found.problems else 0
+
+
+def _undone(undone: Sequence[Undone]) -> list[Mapping[str, object]]:
+    return [
+        {"customer": one.belonging.customer, "case": one.belonging.case, "erased_at": one.erased_at.isoformat()}
+        for one in undone
+    ]
+
+
+def _day(one: Undone) -> str:
+    return f"{one.erased_at:%Y-%m-%d}"
 
 
 def prune_store(settings: Settings, older_than: str | None, keep: int | None, cases: bool) -> None:

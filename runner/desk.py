@@ -6,7 +6,7 @@ import asyncio
 import os
 import pwd
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -33,6 +33,7 @@ from runner.request import DiagnoseRequest, NoSuchRun
 from runner.run import DiagnosticRun, Plan
 from runner.store.blobs import digest_of
 from runner.store.changes import Attach, Belonging, Change, Erase, Prune, Recover, Rendered, SendFailed, Sent
+from runner.store.erasures import Erasure, Undone, erasures_in, record_erasures
 from runner.store.errors import Holder, NothingBelongs, StoreInUse
 from runner.store.lock import HomeLock, held
 from runner.store.opening import make_home
@@ -41,7 +42,7 @@ from runner.store.rows import AttachmentRow, AuditRow, CaseRow, HostRow, OutboxR
 from runner.store.verifying import Progress, Verification, silent, verify
 
 if TYPE_CHECKING:
-    from runner.store.backup import Backup
+    from runner.store.backup import Backup, BackupVerification
 
 T = TypeVar("T")
 
@@ -264,18 +265,39 @@ class Desk:
 
     @staticmethod
     def restore(
-        home: Path, backup: Path, *, actor: str | None = None, clock: Clock | None = None, progress: Progress = silent
-    ) -> Backup:
-        """Make the store of a home that has none yet of a backup, verified, and return the backup."""
+        home: Path,
+        backup: Path,
+        *,
+        undo_erasures: bool = False,
+        erasures_of: Sequence[Path] = (),
+        actor: str | None = None,
+        clock: Clock | None = None,
+        progress: Progress = silent,
+    ) -> tuple[Backup, tuple[Undone, ...]]:
+        """Make the store of a home that has none yet of a backup, verified, and return the backup.
+
+        What this home, and those in `erasures_of`, recorded as erased since it was taken is not brought back: raises
+        ErasuresUndone, unless `undo_erasures`; then what was brought back is returned too.
+        """
         from runner.store.backup import restore
 
         now, home = (clock or _utc_now)(), home.absolute()
         make_home(home)
         lock = HomeLock.take(home, Holder(pid=os.getpid(), command=_command(), since=now))
         try:
-            return restore(home, backup, AuditRow(at=now, actor=actor or login_name(), action="store.restored"), progress)
+            audit = AuditRow(at=now, actor=actor or login_name(), action="store.restored")
+            return restore(home, backup, audit, progress, erasures=_erasures(home, *erasures_of), undo=undo_erasures)
         finally:
             lock.release()
+
+    @staticmethod
+    def verify_backup(
+        home: Path, backup: Path, *, erasures_of: Sequence[Path] = (), progress: Progress = silent
+    ) -> BackupVerification:
+        """Return whether a backup is whole, and which erasures restoring it would undo; nothing is restored."""
+        from runner.store.backup import verify_backup
+
+        return verify_backup(backup, _erasures(home, *erasures_of), progress)
 
     def verify(self, progress: Progress = silent) -> Verification:
         """Return whether everything that is kept is whole."""
@@ -311,13 +333,10 @@ class Desk:
         The audit keeps who, when and how much, with a digest by which those who know the name can find the entry.
         """
         found = self.erasable(belonging)
-        audit = AuditRow(
-            at=self._clock(),
-            actor=self.actor,
-            action="store.erased",
-            digests=(digest_of(belonging.named.encode()),),
-            detail=found.counts,
-        )
+        digest = digest_of(belonging.named.encode())
+        audit = AuditRow(at=self._clock(), actor=self.actor, action="store.erased", digests=(digest,), detail=found.counts)
+        earlier = (row for row in self._store.audit(None) if row.action == audit.action)  # by a version without the file
+        record_erasures(self.home, (Erasure(at=row.at, digest=row.digests[0]) for row in (*earlier, audit)))
         self._write(Erase(belonging=belonging, audit=audit))
         self._store.finish()
         return found
@@ -406,6 +425,10 @@ def login_name() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
+
+
+def _erasures(*homes: Path) -> tuple[Erasure, ...]:
+    return tuple(erasure for home in homes for erasure in erasures_in(home))
 
 
 def _state(state: RunState, gone: bool) -> RunState:

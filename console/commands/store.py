@@ -14,6 +14,7 @@ from inventory.errors import Text
 store = Group("store", Text("What longarm keeps: back up, restore, verify, prune, erase."))
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_HOME = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
 @store.add(
@@ -28,24 +29,34 @@ def backup(settings: Settings, file: Path) -> None:
     take_backup(settings, file)
 
 
+_ERASURES_OF = Text("Also a home whose erasures are to hold, repeatable; those of this home always do.")
+
+
 @store.add(
     "restore",
     Text("Make the store of a home that has none yet of a backup."),
     argument("file", metavar="FILE", type=_FILE),
+    option("--erasures-of", text=_ERASURES_OF, metavar="DIR", type=_HOME, multiple=True),
+    option("--undo-erasures", text=Text("Also bring back what was erased after the backup was taken."), is_flag=True),
 )
-def restore(settings: Settings, file: Path) -> None:
+def restore(settings: Settings, file: Path, erasures_of: tuple[Path, ...], undo_erasures: bool) -> None:
     """Restore a backup."""
     from console.keeping import restore_backup
 
-    restore_backup(settings, file)
+    restore_backup(settings, file, undo_erasures, erasures_of)
 
 
-@store.add("verify", Text("Look whether everything that is kept is whole."))
-def verify(settings: Settings) -> int:
-    """Verify the store; 7 if something is damaged."""
-    from console.keeping import verify_store
+@store.add(
+    "verify",
+    Text("Look whether everything that is kept is whole, or a backup, without restoring it."),
+    argument("file", metavar="[FILE]", type=_FILE, required=False),
+    option("--erasures-of", text=_ERASURES_OF, metavar="DIR", type=_HOME, multiple=True),
+)
+def verify(settings: Settings, file: Path | None, erasures_of: tuple[Path, ...]) -> int:
+    """Verify the store or a backup; 7 if something is damaged."""
+    from console.keeping import verify_archive, verify_store
 
-    return verify_store(settings)
+    return verify_store(settings) if file is None else verify_archive(settings, file, erasures_of)
 
 
 @store.add(

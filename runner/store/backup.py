@@ -1,15 +1,18 @@
-"""Take a backup of a store that may be in use, and make a store of a backup."""
+"""Take a backup of a store that may be in use, look whether one is whole, and make a store of one."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from inventory.errors import Text, UsageError
 from runner.store.archive import (
@@ -24,14 +27,15 @@ from runner.store.archive import (
     part_beside,
     publish,
 )
-from runner.store.blobs import Blobs, sync
+from runner.store.blobs import Blobs, check_packed, sync
 from runner.store.changes import Note
-from runner.store.errors import BackupRefused, StoreDamaged, StoreFailed, StoreNotEmpty
+from runner.store.erasures import Erasure, Undone, record_erasures, undone_by
+from runner.store.errors import BackupRefused, ErasuresUndone, StoreDamaged, StoreFailed, StoreNotEmpty
 from runner.store.lock import blobs_kept
 from runner.store.opening import check_schema, create_private, database, schema_of, unpacking
 from runner.store.rows import AuditRow
 from runner.store.sql import open_store
-from runner.store.verifying import NAMED, Progress, suspicious, verify
+from runner.store.verifying import NAMED, Progress, Verification, suspicious, verify, verify_unpacked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +110,43 @@ def _write(
     return manifest
 
 
-def restore(home: Path, path: Path, audit: AuditRow, progress: Progress) -> Backup:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupVerification:
+    """What was looked at in a backup, and what is wrong with it."""
+
+    backup: Backup | None
+    """None where the file is no backup, or not a whole one: `found` says why."""
+    found: Verification
+    undone: tuple[Undone, ...] = ()
+    """Erasures that restoring it would undo."""
+
+
+def verify_backup(path: Path, erasures: Sequence[Erasure], progress: Progress) -> BackupVerification:
+    """Return whether a backup is whole and could be restored, without restoring it; raises StoreTooNew.
+
+    Its database is unpacked to a private temporary folder; its blobs are only read.
+    """
+    with TemporaryDirectory(prefix="longarm-") as folder:
+        aside = Path(folder)
+        try:
+            backup, blobs = _unpack(path, aside, lambda digest, packed: _check_blob(path, digest, packed), progress)
+        except BackupRefused as refused:
+            return BackupVerification(backup=None, found=Verification(schema=None, problems=(refused.reason,)))
+        if problems := tuple(suspicious(aside)):
+            return BackupVerification(backup=backup, found=Verification(schema=schema_of(aside), problems=problems))
+        open_store(aside, write=True).close()  # brings an older one up to date
+        undone = undone_by(aside, backup.taken_at, erasures)
+        return BackupVerification(backup=backup, found=verify_unpacked(aside, blobs), undone=undone)
+
+
+def restore(
+    home: Path, path: Path, audit: AuditRow, progress: Progress, *, erasures: Sequence[Erasure] = (), undo: bool = False
+) -> tuple[Backup, tuple[Undone, ...]]:
     """Make the store of a home of a backup, and return the backup; the caller holds the lock of the home.
 
     Everything is unpacked aside and verified before any of it is moved into place, the database last: a process
-    that is killed on the way leaves a home without a store. Raises StoreNotEmpty, BackupRefused, StoreTooNew.
+    that is killed on the way leaves a home without a store. What of `erasures` this undoes is returned too, and only
+    done where `undo` says so. Raises StoreNotEmpty, BackupRefused, ErasuresUndone, StoreTooNew.
     """
     if schema_of(home) is not None:
         raise StoreNotEmpty(home)
@@ -118,27 +154,45 @@ def restore(home: Path, path: Path, audit: AuditRow, progress: Progress) -> Back
     if aside.exists():  # of a process that was killed
         shutil.rmtree(aside)
     aside.mkdir(mode=0o700)
-    backup = _unpack(path, aside, progress)
+    try:
+        backup, undone = _unpacked(path, aside, audit, progress, erasures=erasures, undo=undo)
+        record_erasures(home, erasures)
+        _move(aside, home)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return backup, undone
+
+
+def _unpacked(
+    path: Path, aside: Path, audit: AuditRow, progress: Progress, *, erasures: Sequence[Erasure], undo: bool
+) -> tuple[Backup, tuple[Undone, ...]]:
+    """Make a whole store of a backup in a folder aside."""
+    Blobs(aside).prepare()
+    backup, _ = _unpack(path, aside, lambda digest, packed: _take_blob(path, digest, packed, Blobs(aside)), progress)
     for problem in suspicious(aside):
         raise BackupRefused(path, problem)
     with closing(open_store(aside, write=True)) as store:  # brings an older one up to date
-        store.write(Note(audit=_of(audit, backup))).result()
+        undone = undone_by(aside, backup.taken_at, erasures)
+        if undone and not undo:
+            raise ErasuresUndone(path, undone)
+        store.write(Note(audit=_of(audit, backup, undone))).result()
     found = verify(aside)
     for problem in found.problems:
         raise BackupRefused(path, problem)
     if found.orphans:
         raise BackupRefused(path, Text("{count} of its blobs belong to nothing", count=found.orphans))
-    _move(aside, home)
-    return backup
+    return backup, undone
 
 
-def _of(audit: AuditRow, backup: Backup) -> AuditRow:
+def _of(audit: AuditRow, backup: Backup, undone: Sequence[Undone]) -> AuditRow:
     detail = f"taken at {backup.taken_at.isoformat()}, blobs {backup.blobs}"
+    if undone:
+        detail += f", erasures undone {len(undone)}"
     return AuditRow(at=audit.at, actor=audit.actor, action=audit.action, digests=(backup.sha256,), detail=detail)
 
 
-def _unpack(path: Path, aside: Path, progress: Progress) -> Backup:
-    Blobs(aside).prepare()
+def _unpack(path: Path, aside: Path, take: Callable[[str, bytes], None], progress: Progress) -> tuple[Backup, list[str]]:
+    """Put the database of a backup into a folder, give each blob to `take`, and return the digests of the blobs too."""
     manifest: Manifest | None = None
     digests = []
     with path.open("rb") as file:
@@ -149,7 +203,7 @@ def _unpack(path: Path, aside: Path, progress: Progress) -> Backup:
             elif member.name == DATABASE:
                 _take_database(path, member, manifest, database(aside))
             else:
-                _take_blob(path, member, Blobs(aside))
+                take(member.digest, b"".join(member.pieces))
                 digests.append(member.digest)
                 progress(len(digests), manifest.blobs)
         while rest := file.read(1 << 20):
@@ -157,13 +211,14 @@ def _unpack(path: Path, aside: Path, progress: Progress) -> Backup:
                 raise BackupRefused(path, Text("something follows its end"))
     if manifest is None or (len(digests), list_digest(digests)) != (manifest.blobs, manifest.blobs_sha256):
         raise BackupRefused(path, Text("its blobs are not those of its manifest"))
-    return Backup(
+    made = Backup(
         path=path,
         bytes=path.stat().st_size,
         sha256=_sha256(path),
         taken_at=manifest.taken_at,
         blobs=manifest.blobs,
     )
+    return made, digests
 
 
 def _take_database(path: Path, member: Member, manifest: Manifest, to: Path) -> None:
@@ -180,9 +235,16 @@ def _take_database(path: Path, member: Member, manifest: Manifest, to: Path) -> 
         raise BackupRefused(path, Text("its database is not that of its manifest"))
 
 
-def _take_blob(path: Path, member: Member, blobs: Blobs) -> None:
+def _take_blob(path: Path, digest: str, packed: bytes, blobs: Blobs) -> None:
     try:
-        blobs.put(member.digest, b"".join(member.pieces))
+        blobs.put(digest, packed)
+    except StoreDamaged as damaged:
+        raise BackupRefused(path, damaged.text) from damaged
+
+
+def _check_blob(path: Path, digest: str, packed: bytes) -> None:
+    try:
+        check_packed(path, digest, io.BytesIO(packed))
     except StoreDamaged as damaged:
         raise BackupRefused(path, damaged.text) from damaged
 
@@ -195,7 +257,6 @@ def _move(aside: Path, home: Path) -> None:
         database(home).with_name(database(home).name + suffix).unlink(missing_ok=True)
     database(aside).rename(database(home))
     sync(home)
-    shutil.rmtree(aside)
 
 
 def _sha256(path: Path) -> str:

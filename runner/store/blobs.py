@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from runner.store.errors import StoreDamaged
 
@@ -94,17 +95,11 @@ class Blobs:
 
     def check(self, digest: str) -> None:
         """Raise StoreDamaged unless the bytes with this digest are there; reads in pieces, whatever they unpack to."""
-        found, size = hashlib.sha256(), 0
         try:
-            with gzip.open(self._path(digest)) as file:
-                while piece := file.read(_PIECE_BYTES):
-                    found.update(piece)
-                    if (size := size + len(piece)) > MOST_BYTES:
-                        raise StoreDamaged(self.home, digest, f"more than {MOST_BYTES} bytes")
-        except (OSError, EOFError, zlib.error) as error:
+            with self._path(digest).open("rb") as file:
+                check_packed(self.home, digest, file)
+        except OSError as error:
             raise StoreDamaged(self.home, digest, str(error)) from error
-        if found.hexdigest() != digest:
-            raise StoreDamaged(self.home, digest, "its content has another digest")
 
     def stored(self) -> Iterator[str]:
         """Yield the digest of every file that stands where a blob stands."""
@@ -131,6 +126,21 @@ class Blobs:
 
     def _path(self, digest: str) -> Path:
         return self.folder / digest[:2] / digest[2:]
+
+
+def check_packed(home: Path, digest: str, file: BinaryIO) -> None:
+    """Raise StoreDamaged unless a packed file holds the bytes with this digest; reads in pieces, whatever they unpack to."""
+    found, size = hashlib.sha256(), 0
+    try:
+        with gzip.open(file) as unpacked:
+            while piece := unpacked.read(_PIECE_BYTES):
+                found.update(piece)
+                if (size := size + len(piece)) > MOST_BYTES:
+                    raise StoreDamaged(home, digest, f"more than {MOST_BYTES} bytes")
+    except (OSError, EOFError, zlib.error) as error:
+        raise StoreDamaged(home, digest, str(error)) from error
+    if found.hexdigest() != digest:
+        raise StoreDamaged(home, digest, "its content has another digest")
 
 
 def remove(path: Path, *, overwrite: bool) -> None:

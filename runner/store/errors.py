@@ -9,6 +9,7 @@ LongarmError             (inventory/errors.py)
    |- StoreInUse         somebody reads what is to be removed, or removes what is to be read
    |- StoreNotEmpty      a backup is restored only where there is no store yet
    |- BackupRefused      not a backup of ours, damaged, or hostile
+   |- ErasuresUndone     .undone: the backup holds what was erased since it was taken
    |- NothingBelongs     nothing in the store belongs to this customer or case
    |- StoreReadOnly      a write was asked of a desk that was opened for reading
    `- UnsafeHome         other people may write to the home
@@ -16,11 +17,16 @@ LongarmError             (inventory/errors.py)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inventory.errors import LongarmError, Text
+
+if TYPE_CHECKING:
+    from runner.store.erasures import Undone
 
 
 class StoreError(LongarmError):
@@ -133,6 +139,17 @@ class BackupRefused(StoreError):
         self.path, self.reason = path, reason
         text = Text("{path} was not restored: {reason}", path=str(path), reason=reason)
         super().__init__(path, text, Text("nothing was changed; take another backup"))
+
+
+class ErasuresUndone(StoreError):
+    """A backup would bring back what was erased after it was taken."""
+
+    def __init__(self, path: Path, undone: Sequence[Undone]) -> None:
+        self.path, self.undone = path, tuple(undone)
+        what = ", ".join(f"{one.belonging.named} ({one.erased_at:%Y-%m-%d})" for one in undone)
+        reason = Text("it would bring back what was erased since: {what}", what=what)
+        hint = Text("--undo-erasures restores it all the same; what is to stay erased has to be erased again")
+        super().__init__(path, Text("{path} was not restored: {reason}", path=str(path), reason=reason), hint)
 
 
 class NothingBelongs(StoreError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +68,23 @@ def verify(home: Path, progress: Progress = silent) -> Verification:
             return Verification(schema=found, problems=(_broken(str(error)),))
 
 
+def verify_unpacked(home: Path, blobs: Collection[str]) -> Verification:
+    """Return whether the database of a backup is whole, and whether each blob it names is among those the backup holds."""
+    with closing(sqlite3.connect(f"{database(home).as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        named, held = {digest for (digest,) in connection.execute(NAMED)}, {*blobs}
+        wrong = [StoreDamaged(home, digest, "it is not in the backup").text for digest in sorted(named - held)]
+        if strange := len(held - named):
+            wrong.append(Text("{count} of its blobs belong to nothing", count=strange))
+        return Verification(
+            schema=schema_of(home),
+            **_counted(connection),
+            blobs=len(named),
+            orphans=strange,
+            problems=(*_of_database(connection), *_of_diagnoses(connection), *wrong),
+        )
+
+
 def suspicious(home: Path) -> Iterator[Text]:
     """Yield what is wrong with a database that nobody has opened to write yet: a trigger in it would act on that."""
     with closing(sqlite3.connect(f"{database(home).as_uri()}?mode=ro", uri=True)) as connection:
@@ -83,10 +100,8 @@ def _verification(home: Path, connection: sqlite3.Connection, schema: str, progr
     problems = [*_of_database(connection), *_of_diagnoses(connection), *_of_blobs(home, sorted(named), progress)]
     return Verification(
         schema=schema,
-        runs=_count(connection, "run"),
-        hosts=_count(connection, "host_run"),
+        **_counted(connection),
         blobs=len(named),
-        pruned=_count(connection, "host_run WHERE pruned_at IS NOT NULL"),
         orphans=len(stored - named),
         problems=tuple(problems),
     )
@@ -117,6 +132,11 @@ def _of_blobs(home: Path, named: list[str], progress: Progress) -> Iterator[Text
         except StoreDamaged as damaged:
             yield damaged.text
         progress(number, len(named))
+
+
+def _counted(connection: sqlite3.Connection) -> dict[str, int]:
+    rows = {"runs": "run", "hosts": "host_run", "pruned": "host_run WHERE pruned_at IS NOT NULL"}
+    return {name: _count(connection, of) for name, of in rows.items()}
 
 
 def _count(connection: sqlite3.Connection, rows: str) -> int:

@@ -58,8 +58,17 @@ def test_a_store_is_backed_up_verified_restored_pruned_and_erased(used: Console,
     none = used("store", "erase", "--case", "CASE-1", "--yes")
     assert (none.code, "nothing in" in none.err) == (6, True)
 
+    kept, ours = str(tmp_path / "kept.tar"), ("--erasures-of", str(used.home))
+    looked = used("store", "verify", kept, "--json").json()
+    assert (looked["whole"], looked["runs"], looked["hosts"], looked["pruned"]) == (True, 2, 2, 0)
+    assert [(one["case"], one["customer"]) for one in looked["undoes"]] == [("CASE-1", None)]
+    assert "восстановление отменило бы удаление" in used("store", "verify", kept, "--lang", "ru").err
+
     other = Console(tmp_path / "other")
-    assert other("store", "restore", str(tmp_path / "kept.tar")).code == 0
+    refused = other("store", "restore", kept, *ours)
+    assert (refused.code, "case:CASE-1" in refused.err, "--undo-erasures" in refused.err) == (7, True, True)
+    undone = other("store", "restore", kept, *ours, "--undo-erasures")
+    assert (undone.code, "case:CASE-1" in undone.err, "longarm store erase" in undone.err) == (0, True, True)
     assert len(other("run", "list", "--json").json()) == 2
 
 
@@ -74,6 +83,8 @@ def test_a_store_is_backed_up_verified_restored_pruned_and_erased(used: Console,
         (["store", "backup", "kept.tar"], 2, ["there is no store", "longarm diagnose TARGETS"]),
         (["store", "restore", "missing.tar"], 7, ["missing.tar"]),
         (["store", "restore", "/etc/hostname"], 7, ["was not restored", "next:"]),
+        (["store", "restore", "kept.tar", "--erasures-of", "nowhere"], 2, ["nowhere"]),
+        (["store", "verify", "missing.tar"], 7, ["missing.tar"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -92,6 +103,13 @@ def test_a_damaged_store_fails_its_verification(used: Console) -> None:
     assert done.code == 7
     assert blob.parent.name + blob.name in done.err
     assert "store restore" in done.err
+
+
+def test_what_is_no_backup_fails_its_verification(console: Console) -> None:
+    done = console("store", "verify", "/etc/hostname", "--json")
+    assert (done.code, done.json()["whole"], done.json()["sha256"]) == (7, False, None)
+    assert "it ends too early" in done.err
+    assert "longarm store backup FILE" in done.err
 
 
 def set_schema(home: Path, schema: str) -> None:
@@ -149,7 +167,13 @@ def test_a_home_that_another_process_writes_to_is_said_with_who_it_is(console: C
         assert console("run", "list").code == 0
 
 
-OFFERED = {"store era": "erase", "store erase --customer ac": "acme", "store erase --case CA": "CASE-1"}
+OFFERED = {
+    "store era": "erase",
+    "store restore --und": "--undo-erasures",
+    "store verify --era": "--erasures-of",
+    "store erase --customer ac": "acme",
+    "store erase --case CA": "CASE-1",
+}
 
 
 @pytest.mark.parametrize(("words", "offered"), OFFERED.items())

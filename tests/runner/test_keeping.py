@@ -25,9 +25,19 @@ from runner.desk import Desk, EvidencePruned
 from runner.observer import Silent
 from runner.record import RunRecord
 from runner.store import opening
+from runner.store.archive import list_digest
 from runner.store.blobs import Blobs, digest_of
 from runner.store.changes import Belonging
-from runner.store.errors import BackupRefused, NothingBelongs, StoreInUse, StoreNotEmpty, StoreTooNew
+from runner.store.erasures import erasures_in
+from runner.store.errors import (
+    BackupRefused,
+    ErasuresUndone,
+    NothingBelongs,
+    StoreError,
+    StoreInUse,
+    StoreNotEmpty,
+    StoreTooNew,
+)
 from runner.store.lock import blobs_kept, blobs_unread
 from tests.runner.fleet import FULL, Act, ActingConnect, asking, fleet
 
@@ -77,7 +87,8 @@ def test_a_backup_restores_to_the_same_records(home: Path, tmp_path: Path, libra
     assert mode(tmp_path / "backup") == 0o600
     assert made.sha256 == digest_of((tmp_path / "backup").read_bytes())
     assert not (tmp_path / "backup.part").exists()
-    restored = Desk.restore(tmp_path / "other", tmp_path / "backup", actor="boris")
+    restored, undone = Desk.restore(tmp_path / "other", tmp_path / "backup", actor="boris")
+    assert undone == ()
     assert (restored.blobs, restored.sha256) == (made.blobs, made.sha256)
     with Desk.open(tmp_path / "other", write=True) as desk:
         assert [run.run for run in desk.runs()] == [record.run]
@@ -136,9 +147,11 @@ def test_a_damaged_backup_is_refused_wherever_it_is_damaged(home: Path, tmp_path
         whole + b"more",
     ]:
         damaged.write_bytes(data)
-        with pytest.raises(BackupRefused):
+        with pytest.raises(BackupRefused) as refused:
             Desk.restore(other, damaged)
         assert opening.schema_of(other) is None
+        assert not (other / "restoring").exists()
+        assert Desk.verify_backup(other, damaged).found.problems == (refused.value.reason,)
     Desk.restore(other, tmp_path / "backup")
 
 
@@ -193,8 +206,9 @@ def test_a_hostile_backup_is_refused_and_writes_nothing_elsewhere(
         desk.backup(tmp_path / "backup")
     hostile = rebuilt(tmp_path / "backup", tmp_path / "hostile", HOSTILE[case])
     before = sorted(path for path in tmp_path.rglob("*") if "other" not in path.parts)
-    with pytest.raises(BackupRefused):
+    with pytest.raises(BackupRefused) as refused:
         Desk.restore(tmp_path / "other", hostile)
+    assert Desk.verify_backup(home, hostile).found.problems == (refused.value.reason,)
     assert sorted(path for path in tmp_path.rglob("*") if "other" not in path.parts) == before
     assert opening.schema_of(tmp_path / "other") is None
 
@@ -231,6 +245,114 @@ def test_a_database_that_is_not_ours_is_refused(
     with pytest.raises(error):
         Desk.restore(tmp_path / "other", hostile)
     assert opening.schema_of(tmp_path / "other") is None
+    if error is StoreTooNew:
+        with pytest.raises(StoreTooNew):
+            Desk.verify_backup(home, hostile)
+    else:
+        assert Desk.verify_backup(home, hostile).found.problems
+
+
+def test_a_backup_is_verified_without_being_restored(home: Path, tmp_path: Path, library: Library) -> None:
+    with Desk.open(home, write=True) as desk:
+        diagnosed(desk, library, "a", "b")
+        whole = desk.verify()
+        made = desk.backup(tmp_path / "backup")
+    before = everything(tmp_path)
+    looked = Desk.verify_backup(tmp_path / "other", tmp_path / "backup")
+    assert (looked.found, looked.backup, looked.undone) == (whole, made, ())
+    assert everything(tmp_path) == before, "nothing was written"
+
+
+def test_a_backup_that_lacks_a_blob_its_rows_name_is_not_whole(home: Path, tmp_path: Path, library: Library) -> None:
+    with Desk.open(home, write=True) as desk:
+        diagnosed(desk, library, "a")
+        desk.backup(tmp_path / "backup")
+    missing = ""
+
+    def leave_out(parts: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        nonlocal missing
+        missing = parts.pop()[0].name.removeprefix("blobs/")
+        names = [info.name.removeprefix("blobs/") for info, _ in parts[2:]]
+        words = json.loads(parts[0][1]) | {"blobs": len(names), "blobs_sha256": list_digest(names)}
+        parts[0] = member("manifest.json", json.dumps(words).encode())
+
+    lacking = rebuilt(tmp_path / "backup", tmp_path / "lacking", leave_out)
+    (problem,) = Desk.verify_backup(home, lacking).found.problems
+    assert missing in str(problem) and "not in the backup" in str(problem)
+    with pytest.raises(BackupRefused):
+        Desk.restore(tmp_path / "other", lacking)
+
+
+# Erasures that a backup would undo
+
+
+@pytest.fixture
+def erased_since(home: Path, tmp_path: Path, library: Library) -> Path:
+    """Return a backup that is older than the erasure of a customer, a case and somebody who came later; `home` knows it."""
+    selection = shared(**{"acme-1": "acme", "zeta-1": "zeta"})
+    with Desk.open(home, write=True, actor="anna") as desk:
+        diagnosed(desk, library, "acme-1", "zeta-1", case="CASE-1", selection=selection)
+        diagnosed(desk, library, "zeta-1", case="CASE-2", selection=shared(**{"zeta-1": "zeta"}))
+        desk.backup(tmp_path / "backup")
+        diagnosed(desk, library, "new-1", case=None, selection=shared(**{"new-1": "new"}))
+        for belonging in (Belonging(customer="acme"), Belonging(case="CASE-2"), Belonging(customer="new")):
+            desk.erase(belonging)
+        desk.backup(tmp_path / "afterwards")
+    return tmp_path / "backup"
+
+
+def test_what_was_erased_is_not_brought_back_by_an_older_backup(home: Path, erased_since: Path, tmp_path: Path) -> None:
+    opening.database(home).unlink()  # the disk that held the store is gone, and so is what the store knew
+    told = [("customer:acme", None), ("case:CASE-2", None)]
+    assert [(one.belonging.named, None) for one in Desk.verify_backup(home, erased_since).undone] == told
+    with pytest.raises(ErasuresUndone, match=r"customer:acme \(.*case:CASE-2 \(") as refused:
+        Desk.restore(home, erased_since)
+    assert (opening.schema_of(home), (home / "restoring").exists()) == (None, False)
+    assert "customer:new" not in str(refused.value), "the backup does not hold it"
+    backup, undone = Desk.restore(home, erased_since, undo_erasures=True)
+    assert undone == refused.value.undone
+    with Desk.open(home, write=True) as desk:
+        assert desk.audit()[-1].detail == f"taken at {backup.taken_at.isoformat()}, blobs {backup.blobs}, erasures undone 2"
+        desk.erase(Belonging(customer="acme"))
+
+
+def test_a_backup_from_after_an_erasure_undoes_none(home: Path, erased_since: Path, tmp_path: Path) -> None:
+    afterwards = erased_since.with_name("afterwards")
+    assert Desk.verify_backup(home, afterwards).undone == ()
+    assert Desk.restore(tmp_path / "other", afterwards, erasures_of=[home])[1] == ()
+
+
+def test_the_erasures_of_another_home_hold_too_and_are_remembered(home: Path, erased_since: Path, tmp_path: Path) -> None:
+    with pytest.raises(ErasuresUndone):
+        Desk.restore(tmp_path / "other", erased_since, erasures_of=[home])
+    Desk.restore(tmp_path / "other", erased_since, erasures_of=[home], undo_erasures=True)
+    assert erasures_in(tmp_path / "other") == erasures_in(home)
+    assert len(erasures_in(home)) == 3
+    Desk.restore(tmp_path / "third", erased_since)  # nobody told this home
+
+
+def test_erasures_from_before_the_file_are_taken_from_the_audit(home: Path, library: Library) -> None:
+    with Desk.open(home, write=True) as desk:
+        for name in ("acme", "zeta"):
+            diagnosed(desk, library, f"{name}-1", selection=shared(**{f"{name}-1": name}))
+        desk.erase(Belonging(customer="acme"))
+        (home / "erasures.jsonl").unlink()
+        desk.erase(Belonging(customer="zeta"))
+    known = [digest_of(f"customer:{name}".encode()) for name in ("acme", "zeta")]
+    assert [erasure.digest for erasure in erasures_in(home)] == known
+
+
+@pytest.mark.parametrize("line", ["", "{}", "[]", '{"at": "soon", "digest": ""}', "\x00"])
+def test_a_record_that_cannot_be_read_holds_a_restoration_up(line: str, home: Path, tmp_path: Path, library: Library) -> None:
+    with Desk.open(home, write=True) as desk:
+        diagnosed(desk, library, "a")
+        desk.backup(tmp_path / "backup")
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+    (other / "erasures.jsonl").write_text(line + "\n")
+    with pytest.raises(StoreError, match=r"erasures\.jsonl:1 is not the record"):
+        Desk.restore(other, tmp_path / "backup")
+    assert opening.schema_of(other) is None
 
 
 # Verify

@@ -1,0 +1,100 @@
+"""What was erased from a home, kept beside its store: a backup that is older than an erasure would bring it back.
+
+`erasures.jsonl` outlives the database, which may be lost and restored; it holds when, and the SHA-256 of
+`customer:NAME` or `case:CASE`, never a name. Only a backup that still holds the name shows whose erasure it undoes.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from inventory.errors import Text
+from runner.store.blobs import create, digest_of, sync
+from runner.store.changes import Belonging
+from runner.store.errors import StoreError
+from runner.store.opening import database
+
+_NAMES = """
+SELECT customer, NULL FROM host_run UNION SELECT customer, NULL FROM check_state
+UNION SELECT customer, NULL FROM case_attachment UNION SELECT customer, NULL FROM support_case
+UNION SELECT NULL, case_ref FROM run UNION SELECT NULL, case_ref FROM outbox
+UNION SELECT NULL, case_ref FROM case_attachment UNION SELECT NULL, ref FROM support_case
+"""
+"""Everybody to whom something in a database belongs (`erasable` of runner.store.removing)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Erasure:
+    """That something was erased, without whose it was."""
+
+    at: datetime
+    digest: str
+    """SHA-256 of `Belonging.named`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undone:
+    """An erasure that a backup would undo, with the name that the backup still holds."""
+
+    belonging: Belonging
+    erased_at: datetime
+
+
+def erasures_in(home: Path) -> tuple[Erasure, ...]:
+    """Return the erasures that a home has recorded, oldest first; raises StoreError for a line that is none."""
+    path = _file(home)
+    if not path.exists():
+        return ()
+    return tuple(_erasure(path, *numbered) for numbered in enumerate(path.read_text("utf-8").splitlines(), start=1))
+
+
+def record_erasures(home: Path, erasures: Iterable[Erasure]) -> None:
+    """Add erasures to those of a home; when this returns, they are on the disk."""
+    known = erasures_in(home)
+    if not (new := {*erasures} - {*known}):
+        return
+    lines = [json.dumps({"at": one.at.isoformat(), "digest": one.digest}) + "\n" for one in sorted({*known, *new})]
+    aside = _file(home).with_suffix(".new")
+    create(aside, "".join(lines).encode())
+    aside.rename(_file(home))
+    sync(home)
+
+
+def undone_by(unpacked: Path, taken_at: datetime, erasures: Iterable[Erasure]) -> tuple[Undone, ...]:
+    """Return the erasures, oldest first, that came after a backup was taken and whose data its database still holds."""
+    later: dict[str, datetime] = {}
+    for erasure in sorted(erasures):
+        if erasure.at >= taken_at:
+            later[erasure.digest] = erasure.at
+    undone = [
+        Undone(belonging=belonging, erased_at=later[digest])
+        for belonging in _belongings(unpacked)
+        if (digest := digest_of(belonging.named.encode())) in later
+    ]
+    return tuple(sorted(undone, key=lambda one: (one.erased_at, one.belonging.named)))
+
+
+def _belongings(unpacked: Path) -> Iterator[Belonging]:
+    with closing(sqlite3.connect(f"{database(unpacked).as_uri()}?mode=ro", uri=True)) as connection:
+        for customer, case in connection.execute(_NAMES):
+            if customer is not None or case is not None:
+                yield Belonging(customer=customer, case=case)
+
+
+def _erasure(path: Path, number: int, line: str) -> Erasure:
+    try:
+        words = json.loads(line)
+        return Erasure(at=datetime.fromisoformat(words["at"]).astimezone(UTC), digest=str(words["digest"]))
+    except (ValueError, KeyError, TypeError):
+        text = Text("{path}:{line} is not the record of an erasure", path=str(path), line=number)
+        raise StoreError(path.parent, text, Text("mend the file: what it does not say may be brought back")) from None
+
+
+def _file(home: Path) -> Path:
+    return home / "erasures.jsonl"
