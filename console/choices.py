@@ -75,6 +75,17 @@ def cases(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
         return []
 
 
+def walls(ctx: click.Context, begun: str) -> list[str]:
+    """Return the customers of the inventory whose names begin so."""
+    from console.names import known_names
+
+    try:
+        settings = resolve(ctx)
+        return _starting(known_names(settings.home, settings.files)["customer"], begun)
+    except (LongarmError, OSError):
+        return []
+
+
 def customers(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
     """Return the customers of past runs whose names begin so."""
     from runner.names import customers_met

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from console.aftermath import Aftermath, settle, writable
 from console.conduct import Work, conduct
+from console.inventories import known_inventory
 from console.settings import Settings
 from console.wiring import connector, credential_store
 from diagnostics.library import Library, load_library
@@ -16,7 +17,6 @@ from diagnostics.probe import Probe
 from inventory.errors import Text, UsageError
 from inventory.fields import did_you_mean
 from inventory.names import BadName, label
-from inventory.own import load_inventory
 from playbooks.load import find_playbook
 from playbooks.model import DEFAULT_PLAYBOOK, Playbook
 from runner.desk import Desk
@@ -47,7 +47,7 @@ class Wishes:
 def diagnose_hosts(settings: Settings, targets: str, wishes: Wishes) -> int:
     """Carry out a diagnosis, settle what follows from it and return the exit code."""
     wanted = Aftermath(fail_on=FailOn(wishes.fail_on), answers=writable(wishes.answers))
-    selection = load_inventory(settings.files).select(targets)
+    selection = known_inventory(settings).select(targets)
     library = load_library(wishes.probes)
     playbook = find_playbook(wishes.playbook or DEFAULT_PLAYBOOK)
     request = DiagnoseRequest(
@@ -76,7 +76,7 @@ def diagnose_hosts(settings: Settings, targets: str, wishes: Wishes) -> int:
 
 def resume_run(settings: Settings, run: str, probes: Path | None, wanted: Aftermath) -> int:
     """Do the rest of an interrupted run, settle what follows and return the exit code."""
-    inventory = load_inventory(settings.files)
+    inventory = known_inventory(settings)
     library = load_library(probes)
     credentials = credential_store(settings)
     connect = connector(settings, credentials)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
+from console.inventories import known_inventory
 from console.listing import show_list
 from console.settings import Settings
 from console.terminal import confirmed, tell
 from inventory.errors import Text, UsageError
 from inventory.host import Host, Transport
-from inventory.own import load_inventory
 from remote.enrol import CHANGED, NEW, UNSEEN, WRONG, Offer, judged, keep, offered_keys, vouched
 from remote.errors import RemoteError
 from remote.event_loop import new_event_loop
@@ -44,7 +44,7 @@ def expected_fingerprints(pairs: Iterable[str]) -> Mapping[str, str]:
 
 def enrol_hosts(settings: Settings, targets: str, expected: Mapping[str, str], *, replace: bool) -> int:
     """Enrol the chosen hosts and return the exit code: 5 declined, 4 for a wrong or changed key, 3 for a host not reached."""
-    hosts = [host for host in load_inventory(settings.files).select(targets).hosts if host.transport is Transport.SSH]
+    hosts = [host for host in known_inventory(settings).select(targets).hosts if host.transport is Transport.SSH]
     if not hosts:
         tell(settings, Text("none of the chosen hosts is reached by SSH: there is no key to enrol"))
         return 0

@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from console.inventories import known_inventory
 from console.settings import Settings
 from console.soundness import idle, refuse_unsound
 from console.words import say
 from diagnostics.library import load_library
 from inventory.errors import LongarmError, Text
 from inventory.host import Host, Transport
-from inventory.own import load_inventory
 from remote.credentials import CredentialStore
 from remote.errors import CredentialUnusable
 from remote.keyrings import keyring_in_use
@@ -135,12 +135,10 @@ def inventory(settings: Settings) -> Row:
     """Read the inventory."""
     if not settings.has_inventory:
         return row("inventory", NOTE, say(Text("none yet")), Text("longarm lab up"))
-    known = load_inventory(settings.files)
+    known = known_inventory(settings)
     refuse_unsound(known, load_library())
     if told := list(idle(known)):
-        return row(
-            "inventory", NOTE, say(Text("waivers without effect: {count}", count=len(told))), Text("longarm inventory check")
-        )
+        return row("inventory", NOTE, say(Text("things to look at: {count}", count=len(told))), Text("longarm inventory check"))
     return row("inventory", OK, say(Text("hosts: {hosts}, groups: {groups}", hosts=len(known.hosts), groups=len(known.groups))))
 
 
@@ -148,7 +146,7 @@ def known_hosts(settings: Settings) -> Row:
     """Count the hosts whose keys are known, and those of the inventory whose are not."""
     known = set(KnownHosts(settings.home / "known_hosts").names())
     told = say(Text("{count} hosts", count=len(known)))
-    hosts = load_inventory(settings.files).hosts.values() if settings.has_inventory else ()
+    hosts = known_inventory(settings).hosts.values() if settings.has_inventory else ()
     strangers = [host.name for host in hosts if host.transport is Transport.SSH and host.name not in known]
     if strangers:
         some = ", ".join(strangers[:3]) + (", …" if len(strangers) > 3 else "")
@@ -161,7 +159,7 @@ def known_hosts(settings: Settings) -> Row:
 
 def credentials(settings: Settings) -> Row:
     """Resolve each credential that a host uses, without showing or asking for anything."""
-    hosts = load_inventory(settings.files).hosts.values() if settings.has_inventory else ()
+    hosts = known_inventory(settings).hosts.values() if settings.has_inventory else ()
     used = {host.credential: host for host in hosts if host.transport is not Transport.LOCAL}
     asked = [one.name for one in used if one and any(part and part.kind == "prompt" for part in (one.password, one.passphrase))]
     bad = asyncio.run(_unusable([host for one, host in used.items() if not one or one.name not in asked]))

@@ -15,6 +15,7 @@ import click
 from console.settings import default_home
 from console.terminal import complain
 from console.words import say
+from inventory.copies import SourceFailed
 from inventory.errors import InvalidFile, LongarmError, Problem, Text
 from inventory.secret import MASKER
 
@@ -37,6 +38,7 @@ EXITS = {
     "CredentialBlocked": 4,
     "TransportUnsupported": 4,
     "RemoteError": 3,
+    "SourceFailed": FAULT,
     "LongarmError": FAULT,
 }
 """Exit codes by the names of errors, so that nothing has to be imported for it; the nearest ancestor counts."""
@@ -51,6 +53,9 @@ def explain(error: LongarmError) -> None:
     """Write what happened, where and what to do next to stderr."""
     if isinstance(error, InvalidFile):
         show_problems(error.problems)
+        return
+    if isinstance(error, SourceFailed):
+        show_problems([Problem(place=error.place, text=error.text, hint=error.hint)])
         return
     complain(say(Text("error: {message}", message=error.text)))
     if error.hint:

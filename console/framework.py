@@ -61,7 +61,12 @@ def common_options() -> list[click.Parameter]:
     """Return fresh copies of the options that every command takes, before or after its name."""
     return [
         option("--home", text=Text("Folder of the store, known hosts, reports and the inventory."), metavar="DIR"),
-        option("--inventory", text=Text("Inventory file, repeatable; default: inventory.yaml in the home."), multiple=True),
+        option(
+            "--inventory",
+            text=Text("Inventory file, or KIND:PATH of a source; repeatable; default: inventory.yaml in the home."),
+            multiple=True,
+        ),
+        option("--customer", "wall", text=Text("Know only the hosts of this customer."), metavar="NAME", shell_complete=_walls),
         option("-o", "--output", text=Text("How to write data to stdout."), type=click.Choice([str(row) for row in Output])),
         option("--json", text=Text("The same as -o json."), is_flag=True),
         option("-q", "--quiet", text=Text("Only data and errors."), is_flag=True),
@@ -73,13 +78,19 @@ def common_options() -> list[click.Parameter]:
     ]
 
 
+def _walls(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    from console.choices import walls
+
+    return walls(ctx, begun)
+
+
 def _show_help(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
         write(ctx.get_help() + "\n")
         ctx.exit()
 
 
-COMMON = ("home", "inventory", "output", "json", "quiet", "verbose", "no_input", "yes", "lang")
+COMMON = ("home", "inventory", "output", "json", "quiet", "verbose", "no_input", "yes", "lang", "wall")
 _UNSET: Mapping[str, Any] = dict.fromkeys(COMMON) | {"inventory": (), "output": "table", "verbose": 0}
 
 
@@ -125,9 +136,9 @@ class Command(_Speaking, click.Command):
 
     def __init__(self, name: str, text: Text, params: Sequence[click.Parameter], body: Body) -> None:
         self.text, self.body = text, body
-        super().__init__(
-            name, params=[*params, *common_options()], help=str(text), add_help_option=False, context_settings=_PAGE
-        )
+        taken = {name for param in params for name in param.opts}
+        common = [row for row in common_options() if taken.isdisjoint(row.opts)]
+        super().__init__(name, params=[*params, *common], help=str(text), add_help_option=False, context_settings=_PAGE)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help page, called by click."""

@@ -7,12 +7,12 @@ import time
 
 from console.examination import NOTE, OK, PROBLEM, Row, row
 from console.faults import exit_of
+from console.inventories import known_inventory
 from console.settings import Settings
 from console.wiring import connector, credential_store
 from console.words import say
 from inventory.errors import Text, UsageError
 from inventory.host import Host, Transport
-from inventory.own import load_inventory
 from remote.answer import Answer, Ended
 from remote.enrol import KNOWN, judged, offered_keys
 from remote.errors import AuthenticationRefused, HostKeyRefused, RemoteError
@@ -31,7 +31,7 @@ _SUDO = Question(id="doctor.sudo", script="id -u", deadline_s=5, max_bytes=100, 
 
 def examine_host(settings: Settings, name: str) -> tuple[list[Row], int]:
     """Return a row for each step on the way to a host, and the exit code: that of what stopped us, else 0."""
-    selection = load_inventory(settings.files).select(name)
+    selection = known_inventory(settings).select(name)
     if len(selection.hosts) != 1:
         raise UsageError(Text("one host at a time: “{name}” stands for {count}", name=name, count=len(selection.hosts)))
     host, rows = selection.hosts[0], list[Row]()

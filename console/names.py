@@ -9,41 +9,47 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
+from inventory.sources.found import Source
+
 Names: TypeAlias = Mapping[str, Sequence[str]]
 """By key of the target expressions: `name`, `group`, `site`, `customer`, `tag`."""
 
 KEYS = ("name", "group", "site", "customer", "tag")
-_FORMAT = 1
+_FORMAT = 2
 
 
-def known_names(home: Path, files: Iterable[Path]) -> Names:
-    """Return the names of an inventory, from what was remembered if no file has changed since.
+def known_names(home: Path, files: Iterable[Path | Source]) -> Names:
+    """Return the names of an inventory, from what was remembered if no file of it has changed since.
 
-    Raises what loading an inventory raises.
+    Nothing is asked for it: a program or a server counts as far as a copy of what it said is kept. Raises what loading an
+    inventory raises.
     """
-    paths, cache = _files(files), home / "cache" / "names.json"
-    stamps = [[str(path), path.stat().st_mtime_ns, path.stat().st_size] for path in paths]
+    asked, cache = tuple(files), home / "cache" / "names.json"
+    named = [str(one) if isinstance(one, Path) else one.title for one in asked]
     with suppress(OSError, ValueError, LookupError, TypeError):  # whatever is wrong with what was remembered: read anew
         remembered = json.loads(cache.read_bytes())
-        if remembered["format"] == _FORMAT and remembered["stamps"] == stamps:
+        same = all(_stamp(Path(path)) == [path, *rest] for path, *rest in remembered["stamps"])
+        if remembered["format"] == _FORMAT and remembered["asked"] == named and same:
             return {key: [str(name) for name in remembered["names"][key]] for key in KEYS}
-    names = _read(paths)
-    _remember(cache, {"format": _FORMAT, "stamps": stamps, "names": names})
+    names, read = _read(home, asked)
+    _remember(cache, {"format": _FORMAT, "asked": named, "stamps": [_stamp(path) for path in read], "names": names})
     return names
 
 
-def _files(paths: Iterable[Path]) -> list[Path]:
-    """Return the files, those of folders one by one."""
-    return [file for path in paths for file in (sorted(path.glob("*.y*ml")) if path.is_dir() else [path])]
+def _stamp(path: Path) -> list[object]:
+    status = path.stat()
+    return [str(path), status.st_mtime_ns, status.st_size]
 
 
-def _read(files: Iterable[Path]) -> Names:
+def _read(home: Path, asked: Iterable[Path | Source]) -> tuple[Names, Sequence[Path]]:
+    from inventory.copies import Copies
     from inventory.matching import KEYS as READ
     from inventory.own import load_inventory
 
-    known = load_inventory(files)
+    known = load_inventory(asked, Copies(home / "cache" / "sources", offline=True))
     values = {key: {value for host in known.hosts.values() for value in READ[key](host) if value} for key in KEYS}
-    return {key: sorted(found) for key, found in values.items()} | {"name": list(known.hosts), "group": sorted(known.groups)}
+    names = {key: sorted(found) for key, found in values.items()} | {"name": list(known.hosts), "group": sorted(known.groups)}
+    return names, known.files
 
 
 def _remember(cache: Path, document: Mapping[str, object]) -> None:

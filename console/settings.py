@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from inventory.errors import Text, UsageError
+from inventory.sources.declared import source_named
+from inventory.sources.found import Source
 
 
 class Output(StrEnum):
@@ -28,13 +30,15 @@ class Settings:
     """The options that every command takes, resolved."""
 
     home: Path
-    inventories: tuple[Path, ...] = field(default=())
+    inventories: tuple[Path | Source, ...] = field(default=())
     output: Output = Output.TABLE
     verbosity: int = 0
     """-1: only errors; 0: as usual; 1 and more: more."""
     no_input: bool = False
     yes: bool = False
     language: str = "en"
+    wall: str | None = None
+    """The one customer whose hosts are known to this command; None: those of all."""
 
     @property
     def has_inventory(self) -> bool:
@@ -42,8 +46,8 @@ class Settings:
         return bool(self.inventories) or any((self.home / name).exists() for name in ("inventory.yaml", "lab/inventory.yaml"))
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        """Return the inventory files: those named, else the home's own, else that of its practice hosts."""
+    def files(self) -> tuple[Path | Source, ...]:
+        """Return the inventory files and sources: those named, else the home's own, else that of its practice hosts."""
         own, practice = self.home / "inventory.yaml", self.home / "lab" / "inventory.yaml"
         if self.inventories or own.exists():
             return self.inventories or (own,)
@@ -64,12 +68,13 @@ def settings_from(options: Mapping[str, Any]) -> Settings:
     refuse_world_writable(home)
     return Settings(
         home=home,
-        inventories=tuple(Path(path).expanduser().absolute() for path in options["inventory"]),
+        inventories=tuple(source_named(path) or Path(path).expanduser().absolute() for path in options["inventory"]),
         output=Output.JSON if options["json"] else Output(options["output"]),
         verbosity=-1 if options["quiet"] else options["verbose"],
         no_input=options["no_input"],
         yes=options["yes"],
         language=options["lang"],
+        wall=options["wall"],
     )
 
 

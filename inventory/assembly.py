@@ -23,7 +23,7 @@ _DEFAULTS = ""  # the group that every group is inside of
 
 def assemble(drafts: Drafts) -> Inventory:
     """Return the inventory that the drafts come to; raise InvalidFile with all mistakes that were found."""
-    assembly = _Assembly(drafts)
+    assembly = Assembly(drafts)
     assembly.resolve_references()
     if ring := cycles(drafts.groups):
         raise InvalidFile([*drafts.problems, *ring])
@@ -44,12 +44,14 @@ class _Settled:
     settings: Mapping[str, Any]
 
 
-class _Assembly:
+class Assembly:
+    """Settles the references and values of drafts; what does not fit together is noted in their problems."""
+
     def __init__(self, drafts: Drafts) -> None:
         self.drafts = drafts
         self.outer: dict[str, frozenset[str]] = {}
         self._by_groups: dict[tuple[str, ...], Layer] = {}
-        self._settled: dict[tuple[tuple[str, ...], int], _Settled] = {}
+        self._settled: dict[tuple[tuple[str, ...], int, int], _Settled] = {}
         self._told: set[object] = set()
         self._suggestions = 0
 
@@ -72,7 +74,7 @@ class _Assembly:
         first: dict[str, Place] = {draft.name.lower(): draft.place for draft in self.drafts.hosts.values()}
         for group in self.drafts.groups.values():
             place = first.setdefault(group.name.lower(), group.place)
-            if place is not group.place:
+            if place is not group.place and not (group.found and group.name.lower() in self.drafts.hosts):
                 text = Text("“{name}” is also the name of something else, at {place}", name=group.name, place=place)
                 hint = Text("hosts and groups have different names, whatever the case: a target expression must be clear")
                 self._note(group.place, text, hint)
@@ -84,10 +86,14 @@ class _Assembly:
         self._suggestions += 1
         self._note(place, text, did_you_mean(name, known) if self._suggestions <= _MOST_SUGGESTIONS else None)
 
-    def inventory(self) -> Inventory:
-        """Return the inventory; what does not fit together is noted."""
+    def order_groups(self) -> None:
+        """Find out which groups are inside which; there must be no cycle. Raises InvalidFile where they nest absurdly deep."""
         inside = above(self.drafts.groups)
         self.outer = {_DEFAULTS: frozenset(), **{name: outer | {_DEFAULTS} for name, outer in inside.items()}}
+
+    def inventory(self) -> Inventory:
+        """Return the inventory; what does not fit together is noted."""
+        self.order_groups()
         hosts = {draft.name: self._host(draft) for draft in self.drafts.hosts.values()}
         members: dict[str, list[str]] = {name: [] for name in self.drafts.groups}
         for host in hosts.values():
@@ -103,35 +109,52 @@ class _Assembly:
             groups=MappingProxyType(groups),
             credentials=MappingProxyType(dict(self.drafts.credentials)),
             waivers=tuple(self.drafts.waivers),
-            notes=tuple(notes),
+            notes=(*self.drafts.notes, *notes),
         )
 
     def _host(self, draft: HostDraft) -> Host:
         direct = tuple(sorted(draft.groups))
-        key = (direct, id(draft.layer))
+        key = (direct, id(draft.layer), id(draft.below))
         if key not in self._settled:
             self._settled[key] = self._settle(draft, direct)
         settled = self._settled[key]
-        return Host(name=draft.name, address=draft.address, place=draft.place, groups=settled.groups, **settled.settings)
+        return Host(
+            name=draft.name,
+            address=draft.address,
+            place=draft.place,
+            address_place=draft.address_place,
+            groups=settled.groups,
+            **settled.settings,
+        )
 
     def _settle(self, draft: HostDraft, direct: tuple[str, ...]) -> _Settled:
-        shared = self._merged(direct)
-        entries = overlay(shared.values, draft.layer.values)
-        self._tell_disagreements(draft, entries)
-        lists = _joined(shared, draft.layer)
+        layer = self.settled_layer(draft, direct)
+        self.tell_disagreements(draft, layer.values)
         names = tuple(sorted(name for name in with_outer(direct, self.outer) if name != _DEFAULTS))
-        return _Settled(names, {**self._values(entries), **_lists(lists)})
+        origins = {**dict(places(layer.values)), **{f"{key}.{item}": place for (key, item), place in layer.items.items()}}
+        settings = {**self._values(layer.values), **_lists(layer.lists), "origins": MappingProxyType(origins)}
+        return _Settled(names, settings)
+
+    def settled_layer(self, draft: HostDraft, direct: tuple[str, ...]) -> Layer:
+        """Return everything that holds for a host: defaults, other sources, groups, its own settings."""
+        if draft.below is None:
+            shared = self._merged((_DEFAULTS, *direct))
+            return Layer(overlay(shared.values, draft.layer.values), *_joined(shared, draft.layer))
+        defaults, groups = self.drafts.defaults, self._merged(direct)
+        entries = overlay(overlay(overlay(defaults.values, draft.below.values), groups.values), draft.layer.values)
+        return Layer(entries, *_joined(defaults, draft.below, groups, draft.layer))
 
     def _merged(self, direct: tuple[str, ...]) -> Layer:
-        """Return what the defaults and the groups say together, once for all hosts of the same groups."""
+        """Return what groups (and the defaults, if among them) say together, once for all hosts of the same groups."""
         if direct not in self._by_groups:
-            names = with_outer((_DEFAULTS, *direct), self.outer)
+            names = [name for name in with_outer(direct, self.outer) if name or _DEFAULTS in direct]
             layers = [self.drafts.groups[name].layer if name else self.drafts.defaults for name in names]
             merged = merge([(name, layer.values) for name, layer in zip(names, layers, strict=True)], self.outer)
-            self._by_groups[direct] = Layer(merged, _joined(*layers))
+            self._by_groups[direct] = Layer(merged, *_joined(*layers))
         return self._by_groups[direct]
 
-    def _tell_disagreements(self, draft: HostDraft, entries: Entries) -> None:
+    def tell_disagreements(self, draft: HostDraft, entries: Entries) -> None:
+        """Note each key about which two groups of a host disagree, once."""
         for path, rivals in disagreements(entries):
             if (path, rivals) in self._told:
                 continue
@@ -177,10 +200,11 @@ class _Assembly:
         return credential
 
 
-def _joined(*layers: Layer) -> dict[str, tuple[str, ...]]:
-    """Return the lists of all layers, each item once, in their order."""
+def _joined(*layers: Layer) -> tuple[dict[str, tuple[str, ...]], dict[tuple[str, str], Place]]:
+    """Return the lists of all layers, each item once, in their order, and where each item stands first."""
     keys = dict.fromkeys(key for layer in layers for key in layer.lists)
-    return {key: tuple(dict.fromkeys(item for layer in layers for item in layer.lists.get(key, ()))) for key in keys}
+    lists = {key: tuple(dict.fromkeys(item for layer in layers for item in layer.lists.get(key, ()))) for key in keys}
+    return lists, {item: place for layer in reversed(layers) for item, place in layer.items.items()}
 
 
 def _lists(lists: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:

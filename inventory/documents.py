@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,7 +27,9 @@ from inventory.yaml_builder import MAX_NODES, Builder
 from inventory.yaml_syntax import forbidden_character
 
 __all__ = [
+    "FOREIGN",
     "MAX_BYTES",
+    "Limits",
     "ListNode",
     "MapNode",
     "Node",
@@ -42,13 +45,27 @@ MiB = 1024 * 1024
 MAX_BYTES = 4 * MiB
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How big a document may be."""
+
+    bytes: int = MAX_BYTES
+    nodes: int = MAX_NODES
+
+
+OWN = Limits()
+"""For what a person writes for longarm: it can be split into several files."""
+FOREIGN = Limits(bytes=64 * MiB, nodes=5_000_000)
+"""For what others wrote or a program prints: 100,000 hosts in one piece."""
+
+
 def load_document(path: Path) -> Node:
     """Return the one document of a file, or raise InvalidFile; a file that anyone may write is refused (T17)."""
     return parse_document(read_guarded(path), str(path))
 
 
-def read_guarded(path: Path) -> bytes:
-    """Return what is in a regular file that not everyone may write, at most a byte more than a document may have.
+def read_guarded(path: Path, limit: int = MAX_BYTES) -> bytes:
+    """Return what is in a regular file that not everyone may write, at most a byte more than `limit`.
 
     Raises InvalidFile.
     """
@@ -61,7 +78,7 @@ def read_guarded(path: Path) -> bytes:
             if os.name == "posix" and mode & stat.S_IWOTH:
                 _refuse(path, Text("everyone on this machine may write this file"), Text("chmod o-w {path}", path=path))
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                return file.read(MAX_BYTES + 1)
+                return file.read(limit + 1)
         finally:
             os.close(descriptor)
     except (OSError, ValueError) as error:
@@ -72,38 +89,39 @@ def _refuse(path: Path, text: Text, hint: Text | None = None) -> NoReturn:
     raise InvalidFile([Problem(place=Place(str(path), 1, 1), text=text, hint=hint)])
 
 
-def parse_document(data: bytes, file: str) -> Node:
+def parse_document(data: bytes, file: str, limits: Limits = OWN) -> Node:
     """Return the one document in `data`; `file` is the name that places carry. Raises InvalidFile, nothing else."""
-    return Builder(_decode(data, file), file).build()
+    return Builder(decoded(data, file, limits), file, limits.nodes).build()
 
 
-def _decode(data: bytes, file: str) -> str:
+def decoded(data: bytes, file: str, limits: Limits) -> str:
+    """Return the text of a file that is UTF-8, within its limits and without characters that deceive; or raise InvalidFile."""
     problem: tuple[Place, Text, Text | None] | None = None
-    if len(data) > MAX_BYTES:
-        text = Text("the file is bigger than {limit} MiB", limit=MAX_BYTES // MiB)
+    if len(data) > limits.bytes:
+        text = Text("the file is bigger than {limit} MiB", limit=limits.bytes // MiB)
         problem = Place(file, 1, 1), text, Text("split it into several files")
     else:
         try:
-            decoded = data.decode("utf-8").removeprefix("\ufeff")
+            text_of = data.decode("utf-8").removeprefix("\ufeff")
         except UnicodeDecodeError as error:
             place = _place_at(file, data[: error.start].decode("utf-8", "replace"))
             problem = place, Text("the file is not UTF-8 text"), Text("save it in the encoding UTF-8")
         else:
-            problem = _text_problem(decoded, file)
+            problem = _text_problem(text_of, file, limits)
             if problem is None:
-                return decoded
+                return text_of
     raise InvalidFile([Problem(place=problem[0], text=problem[1], hint=problem[2])])
 
 
-def _text_problem(text: str, file: str) -> tuple[Place, Text, Text | None] | None:
+def _text_problem(text: str, file: str, limits: Limits) -> tuple[Place, Text, Text | None] | None:
     if found := forbidden_character(text):
         offset, what, hint = found
         return _place_at(file, text[:offset]), what, hint
     separators = sum(text.count(separator) for separator in (",", "\n", ": ", "- ", "[", "{"))
-    if separators > MAX_NODES:  # each node is begun by one of these: a quick look before the slow walk
+    if separators > limits.nodes:  # each node is begun by one of these: a quick look before the slow walk
         return (
             Place(file, 1, 1),
-            Text("more than {limit} values in one file", limit=MAX_NODES),
+            Text("more than {limit} values in one file", limit=limits.nodes),
             Text("split it into several files"),
         )
     return None

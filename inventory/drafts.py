@@ -12,10 +12,13 @@ from inventory.names import BadName, group_name, host_address, host_name, shown
 from inventory.nodes import ListNode, MapNode, Node, ScalarNode
 from inventory.ranges import expand_range
 from inventory.references import read_credentials
-from inventory.settings import Layer, add, read_layer
+from inventory.settings import Layer, Leaf, add, read_layer
+from inventory.sources.declared import read_sources
+from inventory.sources.found import Found, Source
 from inventory.waivers import read_waivers
 
 MAX_HOSTS = 200_000
+_NOTHING = Layer()
 
 
 @dataclass(slots=True)
@@ -28,6 +31,10 @@ class HostDraft:
     layer: Layer
     groups: list[str] = field(default_factory=list)
     """The groups that name it directly."""
+    address_place: Place | None = None
+    """None: it has no address of its own, its name is where it is reached."""
+    below: Layer | None = None
+    """What other sources say of it: above the defaults, below the groups and the host of our own files."""
 
 
 class Drafts:
@@ -41,6 +48,8 @@ class Drafts:
         """By the name in lower case: upper and lower case do not make two hosts."""
         self.credentials: dict[str, CredentialReference] = {}
         self.waivers: list[Waiver] = []
+        self.sources: list[Source] = []
+        self.notes: list[Problem] = []
         self._repeated: set[tuple[Place, Place]] = set()
 
     def read(self, document: Node) -> None:
@@ -55,10 +64,30 @@ class Drafts:
                 what = Text("the credential {name} is declared twice, first at {place}", name=shown(name), place=first.place)
                 self._note(credential.place, what)
         self.waivers += read_waivers(fields.items("waivers"), self.problems)
+        self.sources += read_sources(fields.items("sources"), self.problems)
         sections = {"groups": self._read_groups, "hosts": self._read_hosts}
         for key in sorted(sections, key=fields.key_place):  # hosts keep the order in which they stand in the file
             sections[key](fields.mapping(key), None)
         fields.done()
+
+    def take(self, found: Found) -> None:
+        """Put what other sources found below what our own files say."""
+        self.problems += found.problems
+        self.notes += found.notes
+        self.credentials = {**found.credentials, **self.credentials}
+        for name, group in found.groups.items():
+            own = self.groups.setdefault(name, group)
+            own.children = {**group.children, **own.children}
+        for key, host in found.hosts.items():
+            address = host.layer.values.pop("address", None)
+            draft = self.hosts.get(key)
+            if draft is None:
+                draft = HostDraft(host.name, host.name, host.place, _NOTHING)
+                self._add_host(draft)
+            draft.below = host.layer
+            draft.groups += [name for name in host.groups if name not in draft.groups]
+            if draft.address_place is None and isinstance(address, Leaf):
+                draft.address, draft.address_place = str(address.value), address.place
 
     def _note(self, place: Place, text: Text, hint: Text | None = None) -> None:
         self.problems.append(Problem(place=place, text=text, hint=hint))
@@ -69,7 +98,7 @@ class Drafts:
     def _add_layer(self, layer: Layer, other: Layer, what: str) -> None:
         add(layer.values, other.values, self.problems, what)
         for key, items in other.lists.items():
-            layer.lists[key] = tuple(dict.fromkeys((*layer.lists.get(key, ()), *items)))
+            layer.extend(key, {item: other.items[key, item] for item in items})
 
     def _read_groups(self, node: MapNode | None, parent: GroupDraft | None) -> None:
         for key, value in node.entries if node else ():
@@ -125,8 +154,9 @@ class Drafts:
             except BadName as error:
                 self._note_error(key.place, error)
                 continue
+            where = None if address is None else fields.place("address")
             for name, at in zip(names, self._addresses(fields, names, address), strict=True):
-                self._add_host(HostDraft(name, at, key.place, layer, [group.name] if group else []))
+                self._add_host(HostDraft(name, at, key.place, layer, [group.name] if group else [], where))
 
     def _addresses(self, fields: Fields, names: list[str], address: str | None) -> list[str]:
         if address is None:

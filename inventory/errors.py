@@ -1,6 +1,7 @@
 """
 LongarmError                 the root of every error that longarm raises on purpose
 |- InvalidFile               .problems, each with file:line:column and a hint
+|- SourceFailed              .place: a source of hosts that could not be asked (inventory/copies.py)
 |- NothingMatched            .expression .part .nearest: an empty selection is an error (design rule 1)
 `- UsageError                a value on the command line or in a call that cannot be meant
 
@@ -46,14 +47,17 @@ class LongarmError(Exception):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where something stands in a file: line and column count from 1, column in characters."""
+    """Where something stands in a file: line and column count from 1, column in characters.
+
+    Line 0: the whole of it, which has no lines (`https://netbox.example.net/dcim/devices/7/`).
+    """
 
     file: str
     line: int
     column: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,8 @@ class GroupDraft:
     members: list[tuple[str, Place]] = field(default_factory=list)
     """Hosts that are listed in it by name."""
     children: dict[str, Place] = field(default_factory=dict)
+    found: bool = False
+    """True: another source has it, under a name that nobody has to change for us."""
 
 
 def cycles(groups: Mapping[str, GroupDraft]) -> list[Problem]:

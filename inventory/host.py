@@ -116,6 +116,10 @@ class Host:
     expect: Expectations = Expectations()
     places: Mapping[str, Place] = field(default_factory=dict, hash=False, compare=False, repr=False)
     """Where the thresholds of its variables are set, by `check` and `check.name`."""
+    origins: Mapping[str, Place] = field(default_factory=dict, hash=False, compare=False, repr=False)
+    """Where each value that holds was set: `site`, `vars.role`, `tags.nightly`, `ports.tcp/80`."""
+    address_place: Place | None = field(default=None, hash=False, compare=False, repr=False)
+    """Where its address was set; None: it is reached by its name."""
     waivers: tuple[Waiver, ...] = ()
     """Those whose targets it is among, in the order of the files."""
     place: Place | None = None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 
-from inventory.errors import Place, Problem
+from inventory.copies import CopyUsed
+from inventory.errors import NothingMatched, Place, Problem
+from inventory.fields import nearest
 from inventory.host import CredentialReference, Host, Selection, Waiver
 from inventory.target import select
 
@@ -32,7 +35,37 @@ class Inventory:
     credentials: Mapping[str, CredentialReference] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     waivers: tuple[Waiver, ...] = ()
     notes: tuple[Problem, ...] = ()
-    """What is no mistake, but should be known: a waiver that is for no host."""
+    """What is no mistake, but should be known: a waiver that is for no host, a variable that was left out."""
+    copies: tuple[CopyUsed, ...] = ()
+    """The sources that were not asked, with the age of the copies that stand for them."""
+
+    files: tuple[Path, ...] = ()
+    """Every file and folder that was read for it."""
+
+    def of_customer(self, name: str) -> Inventory:
+        """Return the inventory of one customer: nothing of the others is in it. Raises NothingMatched if it has no host.
+
+        Upper and lower case do not matter, as in a target expression.
+        """
+        hosts = {key: host for key, host in self.hosts.items() if (host.customer or "").casefold() == name.casefold()}
+        if not hosts:
+            known = sorted({host.customer for host in self.hosts.values() if host.customer})
+            raise NothingMatched(f"customer={name}", name, nearest(name, known))
+        members = {key: tuple(host for host in group.hosts if host in hosts) for key, group in self.groups.items()}
+        groups = {
+            key: replace(group, hosts=members[key], groups=tuple(child for child in group.groups if members[child]))
+            for key, group in self.groups.items()
+            if members[key]
+        }
+        used = {host.credential.name for host in hosts.values() if host.credential}
+        theirs = {id(waiver) for host in hosts.values() for waiver in host.waivers}
+        return replace(
+            self,
+            hosts=MappingProxyType(hosts),
+            groups=MappingProxyType(groups),
+            credentials=MappingProxyType({key: one for key, one in self.credentials.items() if key in used}),
+            waivers=tuple(waiver for waiver in self.waivers if id(waiver) in theirs),
+        )
 
     def select(self, expression: str) -> Selection:
         """Return the hosts that a target expression chooses, each once, in inventory order.

@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from inventory.assembly import assemble
+from inventory.copies import Copies
 from inventory.documents import load_document
 from inventory.drafts import Drafts
 from inventory.errors import InvalidFile
 from inventory.inventory import Inventory
 from inventory.nodes import collection_paused
+from inventory.sources.found import Found, Reading, Source
 
 
-def load_inventory(paths: Iterable[Path]) -> Inventory:
-    """Return the inventory that the files make together; a directory stands for its `*.yaml` and `*.yml` files.
+def load_inventory(paths: Iterable[Path | Source], copies: Copies | None = None) -> Inventory:
+    """Return the inventory that files and sources make together; a directory stands for its `*.yaml` and `*.yml` files.
 
-    Raises InvalidFile with every mistake of every file.
+    Sources are those given and those that the files declare, in this order. Raises InvalidFile with every mistake of
+    every file and source, SourceFailed for a source that cannot be asked and of which no copy is kept.
     """
     with collection_paused():
-        return _load(paths)
+        return _load(paths, copies or Copies())
 
 
-def _load(paths: Iterable[Path]) -> Inventory:
+def _load(paths: Iterable[Path | Source], copies: Copies) -> Inventory:
     drafts = Drafts()
     broken: list[InvalidFile] = []
     seen: set[str] = set()
-    for path in _files(paths):
+    reading = Reading(copies=copies, now=datetime.now(UTC))
+    for path in _files(paths, reading):
+        if not isinstance(path, Path):
+            drafts.sources.append(path)
+            continue
+        reading.files[path] = None
         if (real := os.path.realpath(path)) in seen:  # Path.resolve raises RuntimeError for a link to itself (Python 3.11)
             continue
         seen.add(real)
@@ -35,14 +45,28 @@ def _load(paths: Iterable[Path]) -> Inventory:
             drafts.read(load_document(path))
         except InvalidFile as error:
             broken.append(error)
+    if not broken:
+        broken += _read_sources(drafts, reading)
     if broken:  # what refers to the missing part would be blamed wrongly
         raise InvalidFile([*drafts.problems, *(problem for error in broken for problem in error.problems)])
-    return assemble(drafts)
+    return replace(assemble(drafts), copies=tuple(copies.used), files=tuple(reading.files))
 
 
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
+def _read_sources(drafts: Drafts, reading: Reading) -> list[InvalidFile]:
+    found, broken = Found(), []
+    for source in drafts.sources:
+        try:
+            found.lay(source.read(reading))
+        except InvalidFile as error:
+            broken.append(error)
+    drafts.take(found)
+    return broken
+
+
+def _files(paths: Iterable[Path | Source], reading: Reading) -> Iterator[Path | Source]:
     for path in paths:
-        if _is_folder(path):
+        if isinstance(path, Path) and _is_folder(path):
+            reading.files[path] = None
             yield from sorted(
                 file for file in path.iterdir() if file.suffix in (".yaml", ".yml") and not file.name.startswith(".")
             )

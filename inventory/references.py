@@ -30,10 +30,10 @@ def _credential(name: ScalarNode, fields: Fields) -> CredentialReference:
         name=name.text,
         user=_user(fields),
         key=fields.text("key"),
-        passphrase=_secret(fields, "passphrase"),
+        passphrase=read_secret(fields, "passphrase"),
         agent=agent or False,
-        password=_secret(fields, "password"),
-        sudo_password=_secret(fields, "sudo_password"),
+        password=read_secret(fields, "password"),
+        sudo_password=read_secret(fields, "sudo_password"),
         place=name.place,
     )
     fields.done()
@@ -53,7 +53,8 @@ def _user(fields: Fields) -> str:
     return user
 
 
-def _secret(fields: Fields, key: str) -> SecretReference | None:
+def read_secret(fields: Fields, key: str) -> SecretReference | None:
+    """Return where the secret behind a key is kept; None without one, or after noting what is wrong with it."""
     node = fields.node(key)
     if node is None:
         return None

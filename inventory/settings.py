@@ -65,6 +65,14 @@ class Layer:
     """site, customer, platform, transport, port and credential; variables below `vars`."""
     lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """tags, and the expected services, ports and names: these add up instead of replacing each other."""
+    items: dict[tuple[str, str], Place] = field(default_factory=dict)
+    """Where each item of a list stands first, by list and item."""
+
+    def extend(self, key: str, items: Mapping[str, Place]) -> None:
+        """Add items to a list; those that are in it stay where they are."""
+        self.lists[key] = tuple(dict.fromkeys((*self.lists.get(key, ()), *items)))
+        for item, place in items.items():
+            self.items.setdefault((key, item), place)
 
 
 def read_layer(fields: Fields) -> Layer:
@@ -77,14 +85,14 @@ def read_layer(fields: Fields) -> Layer:
     _keep(layer, fields, "port", fields.integer("port", minimum=1, maximum=65535))
     _keep(layer, fields, "credential", _checked_text(fields, "credential", group_name))
     if fields.has("tags"):
-        layer.lists["tags"] = _checked_texts(fields, "tags", group_name)
+        layer.extend("tags", _checked_texts(fields, "tags", group_name))
     if fields.has("vars"):
         layer.values["vars"] = Branch(fields.place("vars"), _variables(fields))
     if fields.has("expect"):
         expect = fields.fields("expect")
         for key, check in (("services", _service), ("ports", _port), ("names", host_name)):
             if texts := _checked_texts(expect, key, check):
-                layer.lists[key] = texts
+                layer.extend(key, texts)
         expect.done()
     return layer
 
@@ -107,9 +115,13 @@ def _checked_text(fields: Fields, key: str, check: Callable[[str], str]) -> str 
     return None if text is None else _checked(fields, text, fields.place(key), check)
 
 
-def _checked_texts(fields: Fields, key: str, check: Callable[[str], str]) -> tuple[str, ...]:
-    checked = (_checked(fields, node.text, node.place, check) for node in fields.text_nodes(key))
-    return tuple(dict.fromkeys(text for text in checked if text is not None))
+def _checked_texts(fields: Fields, key: str, check: Callable[[str], str]) -> dict[str, Place]:
+    """Return the texts of a list, each once, with their places."""
+    checked: dict[str, Place] = {}
+    for node in fields.text_nodes(key):
+        if (text := _checked(fields, node.text, node.place, check)) is not None:
+            checked.setdefault(text, node.place)
+    return checked
 
 
 def _service(text: str) -> str:
@@ -161,12 +173,16 @@ def _look_for_secrets(fields: Fields, node: Node) -> None:
 
 
 def _is_secret(name: str, node: Node) -> bool:
+    return looks_secret(name, node.value if isinstance(node, ScalarNode) else {} if isinstance(node, MapNode) else ())
+
+
+def looks_secret(name: str, value: Value) -> bool:
     """Tell whether the value may be a secret: behind “token” only a text, behind “password” a number or a list too."""
-    if not (found := _SECRET_NAME.search(name)) or isinstance(node, MapNode):
+    if not (found := _SECRET_NAME.search(name)) or isinstance(value, Mapping):
         return False
     if _ALWAYS_SECRET.fullmatch(found[2]):
-        return isinstance(node, ListNode) or not isinstance(node.value, bool | None)
-    return isinstance(node, ScalarNode) and isinstance(node.value, str)
+        return not isinstance(value, bool | None)
+    return isinstance(value, str)
 
 
 def _entries(node: MapNode) -> Entries:

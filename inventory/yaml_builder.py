@@ -71,8 +71,8 @@ def _length(event: yaml.ScalarEvent) -> int:
 class Builder:
     """Builds the nodes of one document without recursion; collects what it can, stops at what it cannot pass."""
 
-    def __init__(self, text: str, file: str) -> None:
-        self.text, self.file = text, file
+    def __init__(self, text: str, file: str, max_nodes: int = MAX_NODES) -> None:
+        self.text, self.file, self.max_nodes = text, file, max_nodes
         self.problems: list[Problem] = []
         self.frames: list[_Frame] = []
         self.anchors: dict[str, _Anchored] = {}
@@ -262,9 +262,9 @@ class Builder:
     def _look(self, event: yaml.NodeEvent, place: Place) -> None:
         """Count a node and refuse its tag."""
         self.nodes += 1
-        if self.nodes > MAX_NODES:
+        if self.nodes > self.max_nodes:
             self._stop(
-                place, Text("more than {limit} values in one file", limit=MAX_NODES), Text("split it into several files")
+                place, Text("more than {limit} values in one file", limit=self.max_nodes), Text("split it into several files")
             )
         if (tag := getattr(event, "tag", None)) is not None:
             tag = tag.replace("tag:yaml.org,2002:", "!!")

@@ -353,7 +353,7 @@ def test_waivers_and_thresholds_of_the_inventory_decide_what_counts(practice: Ca
     assert "this waiver is for no host: nothing matches “lab-web-77”" in told.err
     assert "the waiver by anna expired after 2026-01-31: known" in told.err
     (line,) = (row for row in console("doctor", "--json").json() if row["what"] == "inventory")
-    assert (line["state"], line["detail"], line["next"]) == ("note", "waivers without effect: 2", "longarm inventory check")
+    assert (line["state"], line["detail"], line["next"]) == ("note", "things to look at: 2", "longarm inventory check")
 
     path.write_text(hosts + waivers.replace("check: fs-space", "check: fs-spice"))
     for command in (check, ("inventory", "check")):

@@ -1,0 +1,68 @@
+"""The inventory of a command: read with the copies of the home, narrowed to one customer, honest about what is old."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+
+from console.settings import Settings
+from console.terminal import tell
+from console.words import spoken
+from inventory.copies import Copies, CopyUsed
+from inventory.errors import Place, Text
+from inventory.host import Host
+from inventory.inventory import Inventory
+
+
+def known_inventory(settings: Settings) -> Inventory:
+    """Return the inventory of a command; which sources were not asked is told on stderr. Raises what loading it raises."""
+    from inventory.own import load_inventory
+
+    known = load_inventory(settings.files, Copies(settings.home / "cache" / "sources"))
+    tell_copies(settings, known.copies)
+    return known if settings.wall is None else known.of_customer(settings.wall)
+
+
+def tell_copies(settings: Settings, copies: Iterable[CopyUsed]) -> None:
+    """Tell of each source that a copy stands for how old the copy is, and why it was not asked."""
+    from reports.language import language
+
+    for copy in copies:
+        age, taken = language(spoken()).duration(int(copy.age.total_seconds()) * 1000), f"{copy.taken_at:%Y-%m-%d %H:%M} UTC"
+        params = {"source": copy.source, "age": age, "taken": taken}
+        if copy.reason is None:
+            tell(settings, Text("{source}: not asked, a copy of {taken} ({age} old) is used", **params), level=1)
+        else:
+            text = Text("{source}: {reason}; a copy of {taken} ({age} old) is used", reason=copy.reason, **params)
+            tell(settings, text, level=-1)
+
+
+def host_document(host: Host) -> Mapping[str, object]:
+    """Return a host as JSON shows it: without the places of its values, which `--origin` tells."""
+    return {one.name: getattr(host, one.name) for one in fields(host) if one.name not in ("origins", "address_place")}
+
+
+def origins(host: Host) -> Iterator[Mapping[str, object]]:
+    """Yield where the host and each of its values was set, values of lists one by one."""
+    yield _origin(host, "name", host.name, host.place)
+    if host.address_place is not None:
+        yield _origin(host, "address", host.address, host.address_place)
+    for key, place in host.origins.items():
+        value = _value(host, key)
+        if not isinstance(value, Mapping):
+            yield _origin(host, key, value, place)
+
+
+def _origin(host: Host, key: str, value: object, place: Place | None) -> Mapping[str, object]:
+    return {"host": host.name, "key": key, "value": value, "origin": place}
+
+
+def _value(host: Host, key: str) -> object:
+    name, _, rest = key.partition(".")
+    if name in ("tags", "services", "ports", "names"):
+        return rest
+    value = host.credential.name if name == "credential" and host.credential else getattr(host, name)
+    while rest and isinstance(value, Mapping):
+        whole = next(part for part in sorted(value, key=len, reverse=True) if rest == part or rest.startswith(part + "."))
+        value, rest = value[whole], rest[len(whole) + 1 :]
+    return value

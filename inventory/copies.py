@@ -1,0 +1,115 @@
+"""Copies of what was last read from afar: a desk works on while NetBox is away, and is told how old its knowledge is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from inventory.errors import LongarmError, Place, Text
+
+_FORMAT = 1
+_LARGEST = 512 * 1024 * 1024
+
+
+class SourceFailed(LongarmError):
+    """A source that could not be asked, or gave no whole answer; `place` is where it is declared."""
+
+    def __init__(self, place: Place, text: Text, hint: Text | None = None) -> None:
+        self.place = place
+        super().__init__(text, hint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyUsed:
+    """A copy that stands for a source: since when, and why it was not asked anew (None: the copy is young enough)."""
+
+    source: str
+    place: Place
+    taken_at: datetime
+    age: timedelta
+    reason: Text | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """How long a copy is good: `fresh` without asking the source at all, `stale` when it cannot be asked."""
+
+    fresh: timedelta = timedelta(0)
+    stale: timedelta = timedelta(days=1)
+
+
+ALWAYS_ASKED = Keeping()
+
+
+@dataclass(slots=True)
+class Copies:
+    """The copies of one home, in files that only the user can read; without a folder nothing is kept."""
+
+    folder: Path | None = None
+    offline: bool = False
+    """True: nothing is asked, any copy serves, however old."""
+    used: list[CopyUsed] = field(default_factory=list)
+
+    def get(self, source: str, identity: str, place: Place, keeping: Keeping, now: datetime, ask: Callable[[], bytes]) -> bytes:
+        """Return what the source says: a fresh copy, else its answer, else a copy that is not too old.
+
+        `identity` is everything that makes its answer what it is (address, filters, arguments), no secret among it. The
+        copy that was used stands in `used`. Raises what `ask` raises if there is no copy to stand in.
+        """
+        kept = self._kept(identity)
+        if kept is not None and (self.offline or now - kept[0] < keeping.fresh):
+            self._note(source, place, kept[0], now, None)
+            return kept[1]
+        if self.offline:
+            raise SourceFailed(place, Text("{source} was never asked yet", source=source))
+        try:
+            data = ask()
+        except SourceFailed as error:
+            if kept is None or now - kept[0] > keeping.stale:
+                raise
+            self._note(source, place, kept[0], now, error.text)
+            return kept[1]
+        self._keep(identity, data, now)
+        return data
+
+    def _note(self, source: str, place: Place, taken_at: datetime, now: datetime, reason: Text | None) -> None:
+        self.used.append(CopyUsed(source=source, place=place, taken_at=taken_at, age=now - taken_at, reason=reason))
+
+    def _path(self, identity: str) -> Path | None:
+        return None if self.folder is None else self.folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.copy"
+
+    def _kept(self, identity: str) -> tuple[datetime, bytes] | None:
+        """Return when a copy was taken and what it holds; None where none is, or it is not whole."""
+        if (path := self._path(identity)) is None:
+            return None
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            with path.open("rb") as file:
+                head, data = json.loads(file.readline(65_536)), file.read(_LARGEST)
+            whole = head["digest"] == hashlib.sha256(data).hexdigest()
+            if head["format"] == _FORMAT and head["identity"] == identity and whole:
+                return datetime.fromisoformat(head["taken_at"]).astimezone(UTC), data
+        return None
+
+    def _keep(self, identity: str, data: bytes, now: datetime) -> None:
+        if (path := self._path(identity)) is None or self.folder is None or not self.folder.parent.parent.is_dir():
+            return
+        head = {
+            "format": _FORMAT,
+            "identity": identity,
+            "taken_at": now.isoformat(),
+            "digest": hashlib.sha256(data).hexdigest(),
+        }
+        beside = path.with_name(f"{path.stem}.{os.getpid()}.new")
+        with suppress(OSError):  # a home that cannot be written asks each time
+            self.folder.parent.mkdir(mode=0o700, exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(json.dumps(head).encode() + b"\n" + data)
+            beside.replace(path)

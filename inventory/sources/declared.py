@@ -1,0 +1,106 @@
+"""The `sources:` section of an inventory: where else hosts are known, each lying over the ones before it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeAlias, cast
+
+from inventory.copies import Keeping
+from inventory.errors import Place, Problem, Text, UsageError
+from inventory.fields import Fields, did_you_mean
+from inventory.host import SecretReference
+from inventory.names import shown
+from inventory.nodes import MapNode, Node, ScalarNode, Style
+from inventory.sources.found import Source
+
+Declare: TypeAlias = Callable[[Fields, str, Path], Source | None]
+"""Makes a source of its declaration: its keys, the value behind its kind, the folder that relative paths start from."""
+
+KINDS: Mapping[str, str] = {
+    "program": "inventory.sources.program",
+}
+"""Modules by the kind of source, imported when one is declared; each has a function `declare`."""
+
+MAX_SOURCES = 100
+
+
+def read_sources(items: Iterable[Node], problems: list[Problem]) -> list[Source]:
+    """Return the declared sources in their order; mistakes are noted."""
+    nodes = tuple(items)
+    if len(nodes) > MAX_SOURCES:
+        problems.append(Problem(place=nodes[MAX_SOURCES].place, text=Text("more than {limit} sources", limit=MAX_SOURCES)))
+        return []
+    return [source for node in nodes if (source := _source(node, problems)) is not None]
+
+
+def _source(node: Node, problems: list[Problem]) -> Source | None:
+    fields = Fields(node, problems, "the source")
+    kinds = [kind for kind in KINDS if kind in (*fields.keys(),)]
+    if len(kinds) != 1:
+        if isinstance(node, MapNode):
+            near = did_you_mean(next(iter(fields.keys()), ""), KINDS)
+            text = Text("a source is exactly one of {kinds}", kinds=", ".join(KINDS))
+            fields.problem(node.place, text, None if kinds else near)
+        return None
+    value = fields.text(kinds[0])
+    if value is None:
+        return None
+    source = _declare(kinds[0])(fields, value, Path(fields.place().file).parent)
+    fields.done()
+    return source
+
+
+def _declare(kind: str) -> Declare:
+    return cast("Declare", importlib.import_module(KINDS[kind]).declare)
+
+
+def source_named(text: str) -> Source | None:
+    """Return the source that `KIND:PATH` on a command line means, None for the path of a file of ours; or raise UsageError.
+
+    >>> source_named("hosts.yaml") is None
+    True
+    """
+    kind, colon, path = text.partition(":")
+    if not colon or kind not in KINDS:
+        return None
+    place = Place(f"--inventory {shown(text)}", 0, 0)
+    problems: list[Problem] = []
+    name, value = (ScalarNode(place, part, Style.PLAIN, part) for part in (kind, path))
+    source = _source(MapNode(place, ((name, value),)), problems) if path else None
+    if source is None:
+        problem = problems[0] if problems else None
+        raise UsageError(
+            problem.text if problem else Text("{option} needs a value", option=f"--inventory {kind}:"),
+            (problem and problem.hint) or Text("longarm inventory sources"),
+        )
+    return source
+
+
+def path_from(text: str, folder: Path) -> Path:
+    """Return the path that a declaration means: `~` is the user's home, a relative one starts beside the declaring file."""
+    path = Path(text)
+    return folder / (path.expanduser() if text.startswith("~") else path)
+
+
+def keeping_of(fields: Fields, default: Keeping) -> Keeping:
+    """Return how long copies are good: `fresh` and `stale` of a declaration."""
+    fresh, stale = fields.duration("fresh"), fields.duration("stale")
+    return Keeping(
+        fresh=default.fresh if fresh is None else timedelta(seconds=fresh),
+        stale=default.stale if stale is None else timedelta(seconds=stale),
+    )
+
+
+def secret_of(fields: Fields, key: str) -> SecretReference | None:
+    """Return a reference to a secret that a source is asked with: `{env: NAME}` or `{file: PATH}`."""
+    from inventory.references import read_secret
+
+    reference = read_secret(fields, key)
+    if reference is not None and reference.kind not in ("env", "file"):
+        hint = Text("say where it is kept: {example}", example="{file: PATH} or {env: NAME}")
+        fields.problem(fields.place(key), Text("a secret cannot be kept in “{kind}”", kind=reference.kind), hint)
+        return None
+    return reference

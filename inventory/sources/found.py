@@ -1,0 +1,175 @@
+"""What one source of hosts found: values with their places, already merged within the source.
+
+Each source has rules of its own about which of its values holds; what it hands on is the result, host by host. Sources
+then lie over each other in the order in which they are declared, and our own files over all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from inventory.copies import Copies
+from inventory.errors import LongarmError, Place, Problem, Text
+from inventory.grouping import GroupDraft
+from inventory.host import CredentialReference, Value
+from inventory.names import BadName, group_name, host_address, host_name
+from inventory.settings import Branch, Entries, Layer, Leaf, looks_secret, overlay
+
+
+@dataclass(slots=True)
+class FoundHost:
+    """One host of a source; `layer.values` may hold its `address` too."""
+
+    name: str
+    place: Place
+    layer: Layer = field(default_factory=Layer)
+    groups: list[str] = field(default_factory=list)
+
+    def put(self, key: str, value: Value, place: Place) -> None:
+        """Set a setting that is already known to be right."""
+        self.layer.values[key] = Leaf(place, value)
+
+    def put_variable(self, name: str, entry: Leaf | Branch) -> None:
+        """Set a variable."""
+        branch = self.layer.values.setdefault("vars", Branch(entry.place, {}))
+        assert isinstance(branch, Branch)  # `put` is for settings
+        branch.entries[name] = entry
+
+    def tag(self, text: str, place: Place) -> None:
+        """Add a tag."""
+        self.layer.extend("tags", {text: place})
+
+
+@dataclass(slots=True)
+class Found:
+    """Everything that one source, or several over each other, say."""
+
+    hosts: dict[str, FoundHost] = field(default_factory=dict)
+    """By the name in lower case."""
+    groups: dict[str, GroupDraft] = field(default_factory=dict)
+    credentials: dict[str, CredentialReference] = field(default_factory=dict)
+    """Those that the source itself implies: a user, the file of a key."""
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
+    """What could not be taken over and is no mistake, but should be known."""
+
+    def problem(self, place: Place, text: Text, hint: Text | None = None) -> None:
+        """Note a mistake."""
+        self.problems.append(Problem(place=place, text=text, hint=hint))
+
+    def note(self, place: Place, text: Text, hint: Text | None = None) -> None:
+        """Note what should be known."""
+        self.notes.append(Problem(place=place, text=text, hint=hint))
+
+    def checked(self, text: str, place: Place, check: Callable[[str], str]) -> str | None:
+        """Return what a strict constructor makes of a text; None after noting what it refused."""
+        try:
+            return check(text)
+        except LongarmError as error:
+            self.problem(place, error.text, error.hint)
+            return None
+
+    def host(self, name: str, place: Place) -> FoundHost | None:
+        """Return the host of that name, new where it is not known yet; None after noting that it cannot be a name."""
+        if (right := self.checked(name, place, host_name)) is None:
+            return None
+        return self.hosts.setdefault(right.lower(), FoundHost(right, place))
+
+    def put_address(self, host: FoundHost, text: str, place: Place) -> None:
+        """Set where a host is reached."""
+        if (address := self.checked(text, place, host_address)) is not None:
+            host.put("address", address, place)
+
+    def group(self, name: str, place: Place) -> GroupDraft | None:
+        """Return the group of that name, new where it is not known yet; None after noting that it is left out."""
+        try:
+            return self.groups.setdefault(name, GroupDraft(group_name(name), place, found=True))
+        except BadName as error:
+            self.note(place, Text("the group is left out: {reason}", reason=error.text), error.hint)
+            return None
+
+    def put_access(self, host: FoundHost, kind: str, user: str, key: str | None, place: Place) -> None:
+        """Give a host the credential that a user name (and the file of a key) imply, named `KIND.USER`."""
+        if user.startswith("-") or not user.isprintable() or user != user.strip() or not 0 < len(user) <= 256:
+            self.problem(place, Text("“{name}” is not the name of a user", name=user[:80]))
+            return
+        name = f"{kind}.{user}" + (f".{_short(key)}" if key else "")
+        try:
+            group_name(name)
+        except BadName:
+            name = f"{kind}.{_short(name)}"
+        self.credentials.setdefault(name, CredentialReference(name=name, user=user, key=key, place=place))
+        host.put("credential", name, place)
+
+    def withhold(self, name: str, value: Value, place: Place) -> bool:
+        """Tell whether a variable may hold a secret; if so, note that it is left out."""
+        if not looks_secret(name, value):
+            return False
+        hint = Text("variables are shown in reports: keep it in a credential, which names where the secret is kept")
+        self.note(place, Text("“{key}” is left out: it looks like a secret", key=name[:80]), hint)
+        return True
+
+    def lay(self, other: Found) -> None:
+        """Put a second source over what is here: its values hold where both have one."""
+        for key, host in other.hosts.items():
+            if (known := self.hosts.get(key)) is None:
+                self.hosts[key] = host
+                continue
+            known.layer.values = _over(known.layer.values, host.layer.values)
+            for name, items in host.layer.lists.items():
+                known.layer.extend(name, {item: host.layer.items[name, item] for item in items})
+            known.groups += [name for name in host.groups if name not in known.groups]
+        for name, group in other.groups.items():
+            self.groups.setdefault(name, group).children.update(group.children)
+        self.credentials |= other.credentials
+        self.problems += other.problems
+        self.notes += other.notes
+
+
+def _over(below: Entries, above: Entries) -> Entries:
+    """Return the values of two sources; what is a mapping in one and none in the other is replaced whole."""
+    fitting = {
+        key: entry
+        for key, entry in below.items()
+        if key not in above or isinstance(entry, Branch) == isinstance(above[key], Branch)
+    }
+    laid = overlay(fitting, above)
+    for key, entry in above.items():
+        known = fitting.get(key)
+        if isinstance(known, Branch) and isinstance(entry, Branch):
+            laid[key] = Branch(entry.place, _over(known.entries, entry.entries), entry.key)
+    return laid
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a source may use while it is read."""
+
+    copies: Copies
+    now: datetime
+    files: dict[Path, None] = field(default_factory=dict)
+    """Every file and folder that was looked into: what is remembered of them holds until one changes."""
+
+
+class Source(Protocol):
+    """One declared source of hosts."""
+
+    @property
+    def place(self) -> Place:
+        """Return where it is declared."""
+
+    @property
+    def title(self) -> str:
+        """Return what it is called in messages: `ansible /etc/ansible/hosts`."""
+
+    def read(self, reading: Reading) -> Found:
+        """Return what it knows; raises InvalidFile or SourceFailed where it cannot be read at all."""

@@ -1,0 +1,155 @@
+"""A program as a source, and the copies that stand for it while it cannot be run."""
+
+from __future__ import annotations
+
+import os
+import stat
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from inventory.copies import Copies, SourceFailed
+from inventory.errors import InvalidFile
+from inventory.inventory import Inventory
+from inventory.own import load_inventory
+from inventory.secret import MASKER, Secret
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "home").mkdir()
+    return tmp_path
+
+
+def load(folder: Path, script: str, options: str = "", *, offline: bool = False) -> Inventory:
+    path = folder / "hosts.sh"
+    path.write_text("#!/bin/sh\n" + script)
+    path.chmod(0o755)
+    (folder / "inventory.yaml").write_text(f"sources:\n  - program: hosts.sh\n{options}")
+    return load_inventory([folder / "inventory.yaml"], Copies(folder / "home" / "cache" / "sources", offline=offline))
+
+
+def refused(folder: Path, script: str, options: str = "") -> SourceFailed:
+    with pytest.raises(SourceFailed) as caught:
+        load(folder, script, options)
+    assert str(caught.value.place) == f"{folder}/inventory.yaml:2:14" and caught.value.hint
+    return caught.value
+
+
+ONE = """echo '{"hosts": {"web1": {"address": "192.0.2.1"}}}'\n"""
+
+
+def test_it_gets_its_arguments_as_they_are_and_no_secrets_of_ours(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEGACY_PASSWORD", "hunter2")
+    script = """[ "$1" = '$(id); *' ] && [ -z "$LEGACY_PASSWORD" ] && [ "$PWD" = / ] && ! read -r line && """ + ONE
+    assert list(load(folder, script, "    arguments: ['$(id); *']\n").hosts) == ["web1"]
+
+
+def test_characters_that_json_writes_as_pairs_are_read(folder: Path) -> None:
+    script = r"""printf '%s' '{"hosts":{"web1":{"vars":{"a":"\ud83d\ude00","b":"\\ud83d\\ude00","c":"\u042f\/"}}}}'"""
+    assert load(folder, script).hosts["web1"].vars == {"a": "😀", "b": r"\ud83d\ude00", "c": "Я/"}
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        ('{"hosts": {"web1": {"adress": "x"}}}', "hosts.sh:1:21: the host web1 has no key “adress” (did you mean address?)"),
+        ('{"hosts": {"web1": {"address": ', "hosts.sh:2:1: not valid YAML"),
+        ('{"credentials": {"x": {"user": "root"}}}', "hosts.sh:1:2: the program's output has no key “credentials”"),
+        ('{"sources": [{"program": "/bin/sh"}]}', "hosts.sh:1:2: the program's output has no key “sources”"),
+        ('{"waivers": []}', "hosts.sh:1:2: the program's output has no key “waivers”"),
+        ('{"hosts": {"$(id)": {}}}', "hosts.sh:1:12: “$(id)” is not a host name"),
+        ("oops", "hosts.sh:1:1: the inventory must be a mapping"),
+        ('{"hosts": {"a": {}}, "groups": {"g": {"hosts": ["b"]}}}', "hosts.sh:1:49: no host “b” is declared"),
+    ],
+)
+def test_what_it_prints_wrongly_is_told_at_its_place(folder: Path, printed: str, told: str) -> None:
+    with pytest.raises(InvalidFile) as caught:
+        load(folder, f"echo '{printed}'\n")
+    assert told in str(caught.value)
+
+
+def test_one_that_fails_is_told_with_what_it_said_without_secrets(folder: Path) -> None:
+    MASKER.learn(Secret("correct-horse"))
+    error = refused(folder, "echo 'login with correct-horse failed\x1b[2J' >&2; exit 3\n")
+    assert "hosts.sh ended with 3: login with *** failed" in str(error)
+    assert "correct-horse" not in str(error) and "\x1b" not in str(error)
+
+
+def test_one_that_hangs_is_ended_with_all_that_it_started(folder: Path) -> None:
+    script = f"sleep 600 & echo $! > {folder}/pid; wait\n"
+    assert "had not ended after 0.5 s" in str(refused(folder, script, "    deadline: 500ms\n"))
+    pid = int((folder / "pid").read_text())
+    state = Path(f"/proc/{pid}/stat")
+    assert not state.exists() or state.read_text().split()[2] in "ZX"
+
+
+def test_one_that_floods_is_ended(folder: Path) -> None:
+    assert "prints more than 100000 bytes" in str(refused(folder, "yes\n", "    max_bytes: 100000\n"))
+
+
+def test_one_that_floods_stderr_is_read_to_its_end(folder: Path) -> None:
+    assert list(load(folder, "yes | head -c 3000000 >&2\n" + ONE).hosts) == ["web1"]
+
+
+@pytest.mark.parametrize("mode", [0o757, 0o644])
+def test_one_that_others_may_change_or_that_is_none_is_not_run(folder: Path, mode: int) -> None:
+    load(folder, ONE)
+    (folder / "hosts.sh").chmod(mode)
+    with pytest.raises(SourceFailed, match="others may change it" if mode & stat.S_IWOTH else "cannot be run"):
+        load_inventory([folder / "inventory.yaml"])
+
+
+def test_a_copy_stands_in_while_it_fails_and_its_age_is_told(folder: Path) -> None:
+    assert load(folder, ONE).copies == ()
+    known = load(folder, "exit 9\n")
+    (copy,) = known.copies
+    assert list(known.hosts) == ["web1"] and copy.age >= timedelta(0)
+    assert "ended with 9" in str(copy.reason) and str(copy.place) == f"{folder}/inventory.yaml:2:14"
+
+
+def test_a_copy_that_is_too_old_does_not_stand_in(folder: Path) -> None:
+    load(folder, ONE)
+    with pytest.raises(SourceFailed):
+        load(folder, "exit 9\n", "    stale: 0s\n")
+
+
+def test_a_fresh_copy_spares_the_program(folder: Path) -> None:
+    script = f"echo x >> {folder}/runs\n" + ONE
+    load(folder, script, "    fresh: 1h\n")
+    (copy,) = load(folder, script, "    fresh: 1h\n").copies
+    assert (folder / "runs").read_text() == "x\n" and copy.reason is None
+
+
+def test_offline_nothing_is_run(folder: Path) -> None:
+    with pytest.raises(SourceFailed, match="was never asked yet"):
+        load(folder, f"touch {folder}/ran\n" + ONE, offline=True)
+    assert not (folder / "ran").exists()
+    load(folder, ONE)
+    assert list(load(folder, "exit 9\n", offline=True).hosts) == ["web1"]
+
+
+@pytest.mark.parametrize("spoil", [b"", b"{}\n", b"\xff\xfe", b'{"format": 1}\nhosts: {evil: {}}'])
+def test_a_copy_that_is_not_whole_is_none(folder: Path, spoil: bytes) -> None:
+    load(folder, ONE)
+    (copy,) = (folder / "home" / "cache" / "sources").iterdir()
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600 and stat.S_IMODE(copy.parent.stat().st_mode) == 0o700
+    copy.write_bytes(spoil)
+    with pytest.raises(SourceFailed):
+        load(folder, "exit 9\n")
+
+
+def test_other_arguments_have_another_copy(folder: Path) -> None:
+    load(folder, ONE, "    arguments: [a]\n")
+    with pytest.raises(SourceFailed):
+        load(folder, "exit 9\n", "    arguments: [b]\n")
+
+
+def test_a_program_of_another_user_is_not_run(folder: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    load(folder, ONE)
+    os.chown(folder / "hosts.sh", 12345, 12345)
+    with pytest.raises(SourceFailed, match="others may change it"):
+        load_inventory([folder / "inventory.yaml"])
