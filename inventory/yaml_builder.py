@@ -35,7 +35,7 @@ _STYLES = {
 
 
 @dataclass(slots=True)
-class _Frame:
+class Frame:
     """A list or mapping that is still open."""
 
     place: Place
@@ -74,7 +74,7 @@ class Builder:
     def __init__(self, text: str, file: str, max_nodes: int = MAX_NODES) -> None:
         self.text, self.file, self.max_nodes = text, file, max_nodes
         self.problems: list[Problem] = []
-        self.frames: list[_Frame] = []
+        self.frames: list[Frame] = []
         self.anchors: dict[str, _Anchored] = {}
         self.root: Node | None = None
         self.documents = self.nodes = self.aliases = self.aliased_nodes = 0
@@ -162,24 +162,35 @@ class Builder:
             self._report(place, Text("“{text}” is not a number that can be stored", text=shown(text)), hint)
             return 0
 
-    def _key(self, frame: _Frame, event: yaml.ScalarEvent, place: Place) -> None:
+    def _key(self, frame: Frame, event: yaml.ScalarEvent, place: Place) -> None:
         key = ScalarNode(place, event.value, _STYLES[event.style], event.value, None)
         if key.style is Style.PLAIN and not key.text:
             self._report(place, Text("there is no key before the colon"))
         elif key.style is Style.PLAIN and key.text == "<<":
-            self._report(place, Text("merge keys (<<) are not read"), Text("repeat the keys, or put the hosts in a group"))
+            self._merge_key(place)
         elif "\0" in key.text:
             self._report(place, Text("the text contains the character NUL"))
         frame.keep = key.text not in frame.seen
         if not frame.keep:
-            text = Text(
-                "the key “{key}” stands here twice, first in line {line}", key=shown(key.text), line=frame.seen[key.text]
-            )
-            self._report(place, text, Text("keep one of them"))
+            self._twice(frame, key)
         frame.seen.setdefault(key.text, place.line)
         frame.key = key
 
-    def _look_for_tear(self, frame: _Frame, event: yaml.ScalarEvent, place: Place) -> None:
+    def _merge_key(self, place: Place) -> None:
+        self._report(place, Text("merge keys (<<) are not read"), Text("repeat the keys, or put the hosts in a group"))
+
+    def _twice(self, frame: Frame, key: ScalarNode) -> None:
+        text = Text("the key “{key}” stands here twice, first in line {line}", key=shown(key.text), line=frame.seen[key.text])
+        self._report(key.place, text, Text("keep one of them"))
+
+    def _mapping(self, frame: Frame) -> MapNode:
+        return MapNode(frame.place, tuple(frame.entries))
+
+    def _tagged(self, tag: str, place: Place) -> None:
+        tag = tag.replace("tag:yaml.org,2002:", "!!")
+        self._report(place, Text("the tag “{tag}” is not read", tag=shown(tag)), Text("a text that begins with ! needs quotes"))
+
+    def _look_for_tear(self, frame: Frame, event: yaml.ScalarEvent, place: Place) -> None:
         """Report text in a flow collection that a comma or colon seems to have cut in two."""
         key = frame.key if frame.mapping and not _length(event) else None
         if frame.torn or (key is None and event.value.count("(") == event.value.count(")")):
@@ -226,11 +237,11 @@ class Builder:
         if event.anchor is not None:
             self._name(event.anchor, _Anchored(place))
         mapping = isinstance(event, yaml.MappingStartEvent)
-        self.frames.append(_Frame(place, bool(event.flow_style), mapping, event.anchor))
+        self.frames.append(Frame(place, bool(event.flow_style), mapping, event.anchor))
 
     def _close(self, _: yaml.Event) -> None:
         frame = self.frames.pop()
-        node: Node = MapNode(frame.place, tuple(frame.entries)) if frame.mapping else ListNode(frame.place, tuple(frame.items))
+        node: Node = self._mapping(frame) if frame.mapping else ListNode(frame.place, tuple(frame.items))
         if frame.anchor is not None:
             self.anchors[frame.anchor] = _Anchored(frame.place, node, frame.size, frame.height)
         self._add(node, frame.size, frame.height)
@@ -267,10 +278,7 @@ class Builder:
                 place, Text("more than {limit} values in one file", limit=self.max_nodes), Text("split it into several files")
             )
         if (tag := getattr(event, "tag", None)) is not None:
-            tag = tag.replace("tag:yaml.org,2002:", "!!")
-            self._report(
-                place, Text("the tag “{tag}” is not read", tag=shown(tag)), Text("a text that begins with ! needs quotes")
-            )
+            self._tagged(tag, place)
 
     def _name(self, anchor: str, anchored: _Anchored) -> None:
         if earlier := self.anchors.get(anchor):

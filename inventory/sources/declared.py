@@ -20,6 +20,7 @@ Declare: TypeAlias = Callable[[Fields, str, Path], Source | None]
 """Makes a source of its declaration: its keys, the value behind its kind, the folder that relative paths start from."""
 
 KINDS: Mapping[str, str] = {
+    "ansible": "inventory.sources.ansible",
     "program": "inventory.sources.program",
 }
 """Modules by the kind of source, imported when one is declared; each has a function `declare`."""

@@ -48,7 +48,17 @@ def program(folder: Path, hosts: list[Wanted]) -> str:
     return f"{{program: {path}}}"
 
 
+def ansible(folder: Path, hosts: list[Wanted]) -> str:
+    lines = ["[web]"]
+    for one in hosts:
+        variables = {"ansible_host": one.address, "ansible_port": one.port, **(one.variables or {})}
+        lines.append(" ".join([one.name, *(f"{name}={value}" for name, value in variables.items())]))
+    (folder / "hosts.ini").write_text("\n".join(lines) + "\n")
+    return f"{{ansible: {folder}/hosts.ini}}"
+
+
 KINDS = {
+    "ansible": Kind(ansible, "{ansible: /nowhere/hosts}"),
     "program": Kind(program, "{program: /nowhere/hosts}"),
 }
 HOSTS = [Wanted("web1", "192.0.2.1", 2222, {"role": "front"}), Wanted("web2", "192.0.2.2", 22, {"role": "back"})]

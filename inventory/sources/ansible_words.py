@@ -1,0 +1,182 @@
+"""Ansible's words for how a host is reached, in ours; what has no word here is said, never guessed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from inventory.errors import Text
+from inventory.host import Platform, Transport, Value
+from inventory.names import BadName, group_name, label, shown
+from inventory.settings import Branch, Entries, Leaf
+from inventory.sources.ansible_model import AnsibleHost, Given
+from inventory.sources.found import Found, FoundHost
+
+Givens: TypeAlias = Mapping[str, Given]
+
+_TRANSPORTS = {
+    **dict.fromkeys(("ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh"), Transport.SSH),
+    **dict.fromkeys(("winrm", "ansible.builtin.winrm"), Transport.WINRM),
+    **dict.fromkeys(("psrp", "ansible.builtin.psrp"), Transport.PSRP),
+    **dict.fromkeys(("local", "ansible.builtin.local"), Transport.LOCAL),
+}
+_ADDRESS, _PORT = ("ansible_host", "ansible_ssh_host"), ("ansible_port", "ansible_ssh_port")
+_USER = ("ansible_user", "ansible_ssh_user")
+_KEY = ("ansible_private_key_file", "ansible_ssh_private_key_file")
+_TAKEN = frozenset((*_ADDRESS, *_PORT, *_USER, *_KEY, "ansible_connection"))
+_SECRETS = re.compile(r"ansible_(?:\w+_)?(?:password|pass|passphrase)")
+_MEANINGLESS = frozenset(
+    {
+        "ansible_become",
+        "ansible_remote_tmp",
+        "ansible_pipelining",
+        "ansible_ssh_pipelining",
+        "ansible_shell_type",
+        "ansible_shell_executable",
+        "ansible_group_priority",
+        "ansible_os_family",
+    }
+)
+"""What says nothing that longarm would do otherwise."""
+_MEANT_ANYWAY = {
+    "ansible_become_user": "root",
+    "ansible_become_method": "sudo",
+    "ansible_become_exe": "sudo",
+    "ansible_winrm_transport": "ntlm",
+    "ansible_winrm_scheme": "https",
+}
+"""Values that say what longarm does anyway."""
+_SIMPLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+
+
+class Words:
+    """Translates the variables of hosts; each thing that cannot be translated is noted once, at its place."""
+
+    def __init__(self, found: Found, site: str, customer: str) -> None:
+        self.found, self.site, self.customer = found, site, customer
+        self._told: set[tuple[str, str]] = set()
+        self._entries: dict[int, tuple[Given, Leaf | Branch | None]] = {}
+
+    def host(self, theirs: AnsibleHost, givens: Givens, groups: tuple[str, ...]) -> None:
+        """Add a host with its settings and variables to what was found."""
+        connection = self._filled("ansible_connection", givens, theirs.name)
+        transport = _TRANSPORTS.get(connection[0]) if connection else Transport.SSH
+        if transport is None and connection:
+            text = Text(
+                "the host {host} is left out: longarm cannot reach one by “{connection}”",
+                host=shown(theirs.name),
+                connection=shown(connection[0]),
+            )
+            self.found.note(connection[1].place, text, Text("longarm knows {names}", names="ssh, winrm, psrp, local"))
+            return
+        host = self.found.host(theirs.name, theirs.place)
+        if host is None:
+            return
+        host.groups = [name for name in groups if name in self.found.groups]
+        if connection and transport is not None and transport is not Transport.SSH:
+            host.put("transport", transport.value, connection[1].place)
+            if transport in (Transport.WINRM, Transport.PSRP):
+                host.put("platform", Platform.WINDOWS.value, connection[1].place)
+        self._way(host, givens)
+        self._variables(host, givens)
+
+    def _way(self, host: FoundHost, givens: Givens) -> None:
+        if address := self._first(_ADDRESS, givens, host.name):
+            self.found.put_address(host, address[0], address[1].place)
+        if port := self._first(_PORT, givens, host.name):
+            if port[0].isascii() and port[0].isdigit() and 1 <= int(port[0][:9]) <= 65535:
+                host.put("port", int(port[0]), port[1].place)
+            else:
+                text = Text("“{key}” must be a whole number from {minimum} to {maximum}", key="port", minimum=1, maximum=65535)
+                self.found.problem(port[1].place, text)
+        user, key = self._first(_USER, givens, host.name), self._first(_KEY, givens, host.name)
+        if user:
+            self.found.put_access(host, "ansible", user[0], key[0] if key else None, user[1].place)
+        elif key:
+            text = Text("“{key}” is left out: no user is given with it", key="ansible_ssh_private_key_file")
+            self._tell(text, "key without user", key[1])
+        for setting, name in (("site", self.site), ("customer", self.customer)):
+            value = self._filled(name, givens, host.name)
+            text_of = self.found.checked(value[0], value[1].place, label) if value else None
+            if value and text_of is not None:
+                host.put(setting, text_of, value[1].place)
+
+    def _first(self, names: tuple[str, ...], givens: Givens, host: str) -> tuple[str, Given] | None:
+        return next((found for name in names if (found := self._filled(name, givens, host))), None)
+
+    def _filled(self, name: str, givens: Givens, host: str) -> tuple[str, Given] | None:
+        """Return a setting as text, names of plain variables filled in; None without one, or where only Ansible could."""
+        given = givens.get(name)
+        if given is None or given.vaulted or given.value is None or isinstance(given.value, tuple | Mapping):
+            return None
+        text = str(given.value)
+        if "{{" not in text and "{%" not in text:
+            return text, given
+        known = {"inventory_hostname": host, "inventory_hostname_short": host.split(".")[0]}
+
+        def plain(match: re.Match[str]) -> str:
+            other = givens.get(match[1])
+            simple = other is not None and not other.vaulted and isinstance(other.value, str | int)
+            value = str(other.value) if simple and other is not None else known.get(match[1], match[0])
+            return value if "{" not in value else match[0]
+
+        text = _SIMPLE.sub(plain, text)
+        if "{{" not in text and "{%" not in text:
+            return text, given
+        what = Text("“{key}” holds a template that only Ansible can fill in", key=name)
+        self.found.problem(
+            given.place, what, Text("write the value itself, or names of plain variables: {example}", example="{{ name }}")
+        )
+        return None
+
+    def _variables(self, host: FoundHost, givens: Givens) -> None:
+        for name, given in givens.items():
+            if name in _TAKEN:
+                continue
+            if name.startswith("ansible_"):
+                self._tell_untranslated(name, given)
+            elif (entry := self._entry(name, given)) is not None:
+                host.put_variable(name, entry)
+
+    def _tell_untranslated(self, name: str, given: Given) -> None:
+        if name in _MEANINGLESS or name.endswith("_interpreter") or str(given.value) == _MEANT_ANYWAY.get(name):
+            return
+        if _SECRETS.fullmatch(name):
+            hint = Text("name a credential for these hosts in a file of ours: it says where the secret is kept")
+            self._tell(Text("“{key}” is left out: it is a secret", key=shown(name)), name, given, hint)
+        else:
+            self._tell(Text("“{key}” is left out: longarm has no word for it", key=shown(name)), name, given)
+
+    def _tell(self, text: Text, what: str, given: Given, hint: Text | None = None) -> None:
+        if (what, str(given.place)) not in self._told:
+            self._told.add((what, str(given.place)))
+            self.found.note(given.place, text, hint)
+
+    def _entry(self, name: str, given: Given) -> Leaf | Branch | None:
+        """Return a variable as ours; None after noting that it is left out, once for all hosts that share it."""
+        if id(given) not in self._entries:
+            self._entries[id(given)] = given, self._translated(name, given)
+        return self._entries[id(given)][1]
+
+    def _translated(self, name: str, given: Given) -> Leaf | Branch | None:
+        if given.vaulted:
+            hint = Text("variables are shown in reports: keep it in a credential, which names where the secret is kept")
+            self.found.note(given.place, Text("“{key}” is left out: ansible-vault encrypted it", key=shown(name)), hint)
+            return None
+        if self.found.withhold(name, given.value, given.place):
+            return None
+        try:
+            group_name(name)
+        except BadName as error:
+            self.found.note(given.place, Text("the variable is left out: {reason}", reason=error.text), error.hint)
+            return None
+        return self._as_entry(given.value, given)
+
+    def _as_entry(self, value: Value, given: Given) -> Leaf | Branch:
+        if not isinstance(value, Mapping):
+            return Leaf(given.place, value)
+        inner: Entries = {
+            key: self._as_entry(item, given) for key, item in value.items() if not self.found.withhold(key, item, given.place)
+        }
+        return Branch(given.place, inner)

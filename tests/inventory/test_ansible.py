@@ -1,0 +1,211 @@
+"""An Ansible inventory in our words: what is translated, what is said to be left out, what is a mistake, each at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from inventory.errors import InvalidFile
+from inventory.host import Platform, Transport
+from inventory.inventory import Inventory
+from inventory.own import load_inventory
+
+BOMB = "b0: &b0 [" + "1," * 99 + "]\n" + "".join(f"b{n}: &b{n} [" + f"*b{n - 1}," * 20 + "]\n" for n in range(1, 5))
+VAULTED = "!vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6162\n"
+
+
+def load(folder: Path, files: Mapping[str, str], options: str = "", own: str = "") -> Inventory:
+    for name, text in files.items():
+        path = folder / "ansible" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        if text.startswith("#!"):
+            path.chmod(0o755)
+    source = "ansible" if len([name for name in files if "/" not in name]) > 1 else f"ansible/{next(iter(files))}"
+    (folder / "inventory.yaml").write_text(f"sources:\n  - ansible: {source}\n{options}{own}")
+    return load_inventory([folder / "inventory.yaml"])
+
+
+def noted(known: Inventory, folder: Path) -> list[str]:
+    return [str(note).replace(f"{folder}/ansible/", "") for note in known.notes]
+
+
+def refused(folder: Path, files: Mapping[str, str], options: str = "") -> list[str]:
+    with pytest.raises(InvalidFile) as caught:
+        load(folder, files, options)
+    return [str(problem).replace(f"{folder}/ansible/", "") for problem in caught.value.problems]
+
+
+def test_how_a_host_is_reached_is_said_in_our_words(tmp_path: Path) -> None:
+    text = """
+[web]
+web1 ansible_host=192.0.2.1 ansible_port=2222 ansible_user=deploy ansible_ssh_private_key_file=~/.ssh/deploy
+web2 ansible_ssh_host=192.0.2.2 ansible_user=deploy
+win1 ansible_connection=winrm ansible_user=EXAMPLE\\\\admin
+here ansible_connection=local
+[web:vars]
+site=Berlin
+customer="'ООО «Ромашка»'"
+role=front
+"""
+    known = load(tmp_path, {"hosts": text.replace("\"'", "").replace("'\"", "")})
+    web1, web2, win1, here = known.hosts.values()
+    assert (web1.address, web1.port, web1.site, web1.customer) == ("192.0.2.1", 2222, "Berlin", "ООО «Ромашка»")
+    assert web1.credential and (web1.credential.user, web1.credential.key) == ("deploy", "~/.ssh/deploy")
+    assert web1.groups == ("web",) and web1.vars == {"site": "Berlin", "customer": "ООО «Ромашка»", "role": "front"}
+    assert (web2.address, web2.port) == ("192.0.2.2", None)
+    assert web2.credential and web2.credential.name == "ansible.deploy" and web2.credential.key is None
+    assert (win1.transport, win1.platform) == (Transport.WINRM, Platform.WINDOWS)
+    assert win1.credential and win1.credential.user == "EXAMPLE\\admin"
+    assert here.transport is Transport.LOCAL and known.notes == ()
+
+
+def test_each_value_has_the_place_of_its_file(tmp_path: Path) -> None:
+    known = load(
+        tmp_path,
+        {"hosts": "[web]\nweb1 ansible_host=192.0.2.1 a=1\n[web:vars]\nb=2\n", "group_vars/all.yml": "c: {d: 3}\n"},
+    )
+    web1 = known.hosts["web1"]
+    assert {key: str(place).replace(f"{tmp_path}/ansible/", "") for key, place in web1.origins.items() if "." in key} == {
+        "vars.a": "hosts:2:29",
+        "vars.b": "hosts:4:1",
+        "vars.c": "group_vars/all.yml:1:1",
+        "vars.c.d": "group_vars/all.yml:1:1",
+    }
+    assert str(web1.address_place).endswith("hosts:2:6")
+
+
+def test_a_credential_of_ours_stands_for_the_user_that_ansible_names(tmp_path: Path) -> None:
+    own = "credentials: {ansible.deploy: {user: deploy, password: {env: DEPLOY}}}\n"
+    known = load(tmp_path, {"hosts": "web1 ansible_user=deploy\n"}, own=own)
+    credential = known.hosts["web1"].credential
+    assert credential and credential.password and credential.password.value == "DEPLOY"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("ansible_password=x1y2z3", "“ansible_password” is left out: it is a secret"),
+        ("ansible_become_pass=x1y2z3", "“ansible_become_pass” is left out: it is a secret"),
+        ("ansible_ssh_common_args='-o ProxyJump=b'", "“ansible_ssh_common_args” is left out: longarm has no word for it"),
+        ("ansible_become_user=oracle", "“ansible_become_user” is left out"),
+        ("ansible_become_method=su", "“ansible_become_method” is left out"),
+        ("ansible_winrm_server_cert_validation=ignore", "“ansible_winrm_server_cert_validation” is left out"),
+        ("ansible_ssh_private_key_file=~/k", "“ansible_ssh_private_key_file” is left out: no user is given with it"),
+        ("db_password=x1y2z3", "“db_password” is left out: it looks like a secret"),
+        ("_private=x1y2z3", "the variable is left out"),
+        ("ansible_connection=docker", "the host web1 is left out: longarm cannot reach one by “docker”"),
+    ],
+)
+def test_what_has_no_word_of_ours_is_named_at_its_place(tmp_path: Path, line: str, told: str) -> None:
+    known = load(tmp_path, {"hosts": f"web0\nweb1 {line}\n"})
+    (note,) = noted(known, tmp_path)
+    assert note.startswith("hosts:2:6: ") and told in note and "x1y2z3" not in repr(known)
+    assert ("web1" in known.hosts) == ("docker" not in line)
+
+
+@pytest.mark.parametrize(
+    "line", ["ansible_become=yes", "ansible_become_user=root", "ansible_python_interpreter=/usr/bin/python3", "ansible_port=22"]
+)
+def test_what_says_nothing_that_we_would_do_otherwise_is_not_noted(tmp_path: Path, line: str) -> None:
+    assert noted(load(tmp_path, {"hosts": f"web1 {line}\n"}), tmp_path) == []
+
+
+def test_what_ansible_vault_encrypted_is_left_out_and_hides_what_it_overrides(tmp_path: Path) -> None:
+    deeper = VAULTED.replace("\n  ", "\n    ")
+    files = {
+        "hosts": "[g]\nh1\n[g:vars]\nkey_a=plain\n",
+        "group_vars/g/vars.yml": f"key_a: {VAULTED}nested:\n  inner: {deeper}plain: 1\n",
+        "group_vars/g/vault.yml": "$ANSIBLE_VAULT;1.1;AES256\n6162\n",
+    }
+    known = load(tmp_path, files)
+    assert known.hosts["h1"].vars == {"plain": 1}
+    assert sorted(note.split(" (")[0] for note in noted(known, tmp_path)) == [
+        "group_vars/g/vars.yml:1:1: “key_a” is left out: ansible-vault encrypted it",
+        "group_vars/g/vars.yml:4:1: “nested” is left out: ansible-vault encrypted it",
+        "group_vars/g/vault.yml:1:1: left out: the file is encrypted by ansible-vault",
+    ]
+
+
+def test_names_of_plain_variables_are_filled_in_where_a_host_is_reached(tmp_path: Path) -> None:
+    text = "web1 ansible_host='{{ inventory_hostname }}.{{ domain }}' domain=example.net note='{{ domain }}'\n"
+    web1 = load(tmp_path, {"hosts": text}).hosts["web1"]
+    assert web1.address == "web1.example.net" and web1.vars["note"] == "{{ domain }}"
+
+
+def test_a_program_is_run_only_where_the_source_allows_it(tmp_path: Path) -> None:
+    files = {"list.sh": "#!/bin/sh\n" + """echo '{"g": {"hosts": ["h1"]}, "_meta": {"hostvars": {"h1": {"a": 1}}}}'\n"""}
+    assert refused(tmp_path, files) == [
+        "list.sh:1:1: this is a program, and programs of this source are not run (allow it: programs: true)"
+    ]
+    known = load(tmp_path, files, "    programs: true\n")
+    assert known.hosts["h1"].vars == {"a": 1} and known.hosts["h1"].groups == ("g",)
+    assert str(known.hosts["h1"].place).endswith("list.sh:1:18")
+
+
+BROKEN: list[tuple[str, Mapping[str, str], str]] = [
+    ("a name", {"hosts": "web$1\n"}, "hosts:1:1: “web$1” is not a host name: it contains '$'"),
+    ("an option", {"hosts": "-oProxyCommand=id\n"}, "hosts:1:1: “-oProxyCommand=id” begins with a hyphen"),
+    ("a port", {"hosts": "web1 ansible_port=70000\n"}, "hosts:1:6: “port” must be a whole number from 1 to 65535"),
+    ("an address", {"hosts": "web1 ansible_host='a b'\n"}, "hosts:1:6: “a b” is not a host name"),
+    ("a template", {"hosts": "web1 ansible_host='{{ x | y }}'\n"}, "hosts:1:6: “ansible_host” holds a template"),
+    (
+        "a filled-in name of an option",
+        {"hosts": "web1 ansible_host='{{ x }}' x=-oA\n"},
+        "hosts:1:6: “-oA” begins with a hyphen",
+    ),
+    ("no variable", {"hosts": "web1 oops\n"}, "hosts:1:6: “oops” is no variable"),
+    ("no variable in vars", {"hosts": "[g]\nh\n[g:vars]\noops\n"}, "hosts:4:1: “oops” is no variable"),
+    ("quotes", {"hosts": "web1 a='x\n"}, "hosts:1:1: this line cannot be read: No closing quotation"),
+    ("a section", {"hosts": "[g x]\n"}, "hosts:1:1: “[g x]” is no section"),
+    ("a kind of section", {"hosts": "[g:hots]\nh\n"}, "hosts:1:1: a section cannot be of the kind “hots”"),
+    ("vars of nobody", {"hosts": "[g:vars]\nx=1\n"}, "hosts:1:1: no group “g” is declared"),
+    ("a child that is nowhere", {"hosts": "[g:children]\nx\n"}, "hosts:2:1: no group “x” is declared"),
+    ("a range backwards", {"hosts": "h[5:1]\n"}, "hosts:1:1: “h[5:1]” has a range that ends before it begins"),
+    ("widths of a range", {"hosts": "h[01:100]\n"}, "hosts:1:1: the range “[01:100]” has ends of different length"),
+    ("a huge range", {"hosts": "h[1:9999999]\n"}, "hosts:1:1: “h[1:9999999]” stands for more than 100000 names"),
+    ("a colon", {"hosts.ini": "h1:\n"}, "hosts.ini:1:1: “h1:” ends with a colon, but names no port"),
+    ("a cycle", {"hosts": "[a:children]\nb\n[b:children]\na\n"}, "these groups are inside each other: "),
+    ("itself", {"hosts": "[a:children]\na\n"}, "hosts:2:1: these groups are inside each other: a → a"),
+    ("yaml", {"hosts.yml": "all:\n  hosts: [h1]\n"}, "hosts.yml:2:10: “hosts” must be a mapping"),
+    ("yaml list", {"hosts.yml": "- h1\n"}, "hosts.yml:1:1: hosts.yml must be a mapping"),
+    ("broken yaml", {"hosts.yml": "all: {hosts\n"}, "hosts.yml:2:1: not valid YAML"),
+    ("a plugin", {"hosts.yml": "plugin: aws_ec2\n"}, "hosts.yml:1:9: inventory plugins of Ansible are not run"),
+    ("toml", {"hosts.toml": "[all]\n"}, "hosts.toml:1:1: inventories in TOML are not read"),
+    (
+        "an encrypted inventory",
+        {"hosts": "$ANSIBLE_VAULT;1.1;AES256\n61\n"},
+        "hosts:1:1: the file is encrypted by ansible-vault",
+    ),
+    (
+        "variables of no mapping",
+        {"hosts": "h1\n", "host_vars/h1.yml": "- 1\n"},
+        "host_vars/h1.yml:1:1: h1.yml must be a mapping",
+    ),
+    ("broken variables", {"hosts": "h1\n", "group_vars/all.yml": "a: [\n"}, "group_vars/all.yml:2:1: not valid YAML"),
+    ("an object", {"hosts.yml": "all: !!python/object:os.x {}\n"}, "hosts.yml:1:6: the tag “!!python/object:os.x” is not read"),
+    ("a bomb", {"hosts.yml": BOMB}, "the aliases stand for more"),
+    ("not UTF-8", {"hosts": "h1 a=\udcff\n"}, "hosts:1:6: the file is not UTF-8 text"),
+]
+
+
+@pytest.mark.parametrize(("why", "files", "told"), BROKEN, ids=[why for why, _, _ in BROKEN])
+def test_a_mistake_is_told_at_its_place(why: str, files: Mapping[str, str], told: str, tmp_path: Path) -> None:
+    if why == "not UTF-8":
+        (tmp_path / "ansible").mkdir()
+        (tmp_path / "ansible" / "hosts").write_bytes(b"h1 a=\xff\n")
+        (tmp_path / "inventory.yaml").write_text("sources:\n  - ansible: ansible/hosts\n")
+        with pytest.raises(InvalidFile) as caught:
+            load_inventory([tmp_path / "inventory.yaml"])
+        assert told in str(caught.value)
+        return
+    assert told in refused(tmp_path, files)[0]
+
+
+def test_a_folder_that_everyone_may_write_files_into_is_told(tmp_path: Path) -> None:
+    load(tmp_path, {"hosts": "h1\n"})
+    (tmp_path / "ansible" / "hosts").chmod(0o666)
+    with pytest.raises(InvalidFile, match="everyone on this machine may write this file"):
+        load_inventory([tmp_path / "inventory.yaml"])
