@@ -16,8 +16,7 @@ from inventory.fields import parse_duration
 from reports.language import language
 from runner.desk import Desk
 from runner.store.changes import Belonging
-from runner.store.erasures import Undone
-from runner.store.verifying import Verification
+from runner.store.verified import Undone, Verification
 
 _QUIET_BELOW = 200
 """Blobs that take no time worth a line."""

@@ -33,13 +33,14 @@ from runner.request import DiagnoseRequest, NoSuchRun
 from runner.run import DiagnosticRun, Plan
 from runner.store.blobs import digest_of
 from runner.store.changes import Attach, Belonging, Change, Erase, Prune, Recover, Rendered, SendFailed, Sent
-from runner.store.erasures import Erasure, Undone, erasures_in, record_erasures
+from runner.store.erasures import Erasure, erasures_in, record_erasures
 from runner.store.errors import Holder, NothingBelongs, StoreInUse
 from runner.store.lock import HomeLock, held
 from runner.store.opening import make_home
 from runner.store.port import Erasable, PrunePlan, Store, WholeRun
 from runner.store.rows import AttachmentRow, AuditRow, CaseRow, HostRow, OutboxRow, OutboxState
-from runner.store.verifying import Progress, Verification, silent, verify
+from runner.store.verified import Undone, Verification
+from runner.store.verifying import Progress, silent, verify
 
 if TYPE_CHECKING:
     from runner.store.backup import Backup, BackupVerification

@@ -29,13 +29,14 @@ from runner.store.archive import (
 )
 from runner.store.blobs import Blobs, check_packed, sync
 from runner.store.changes import Note
-from runner.store.erasures import Erasure, Undone, record_erasures, undone_by
+from runner.store.erasures import Erasure, record_erasures, undone_by
 from runner.store.errors import BackupRefused, ErasuresUndone, StoreDamaged, StoreFailed, StoreNotEmpty
 from runner.store.lock import blobs_kept
 from runner.store.opening import check_schema, create_private, database, schema_of, unpacking
 from runner.store.rows import AuditRow
 from runner.store.sql import open_store
-from runner.store.verifying import NAMED, Progress, Verification, suspicious, verify, verify_unpacked
+from runner.store.verified import Undone, Verification
+from runner.store.verifying import NAMED, Progress, suspicious, verify, verify_unpacked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from runner.store.blobs import create, digest_of, sync
 from runner.store.changes import Belonging
 from runner.store.errors import StoreError
 from runner.store.opening import database
+from runner.store.verified import Undone
 
 _NAMES = """
 SELECT customer, NULL FROM host_run UNION SELECT customer, NULL FROM check_state
@@ -36,14 +37,6 @@ class Erasure:
     at: datetime
     digest: str
     """SHA-256 of `Belonging.named`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Undone:
-    """An erasure that a backup would undo, with the name that the backup still holds."""
-
-    belonging: Belonging
-    erased_at: datetime
 
 
 def erasures_in(home: Path) -> tuple[Erasure, ...]:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from inventory.errors import LongarmError, Text
 
 if TYPE_CHECKING:
-    from runner.store.erasures import Undone
+    from runner.store.verified import Undone
 
 
 class StoreError(LongarmError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from inventory.errors import Text
@@ -13,6 +12,7 @@ from runner.store.blobs import Blobs, digest_of
 from runner.store.errors import StoreDamaged
 from runner.store.lock import blobs_kept
 from runner.store.opening import SCHEMAS, check_schema, database, schema_of
+from runner.store.verified import Verification
 
 Progress = Callable[[int, int], None]
 """Called with how many of how many are done."""
@@ -24,22 +24,6 @@ UNION SELECT digest FROM outbox WHERE digest <> ''
 UNION SELECT digest FROM case_attachment
 """
 """Every blob that a row names, once (`NAMING` of runner.store.removing says the same to SQLAlchemy)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verification:
-    """What was looked at, and what is wrong; `problems` is empty where everything is whole."""
-
-    schema: str | None
-    runs: int = 0
-    hosts: int = 0
-    blobs: int = 0
-    """Named by rows and looked at, byte for byte."""
-    pruned: int = 0
-    """Hosts whose evidence was pruned: nothing to look at, and no problem."""
-    orphans: int = 0
-    """Files that no row names: a killed process wrote them last. They do no harm; pruning removes them."""
-    problems: tuple[Text, ...] = field(default=(), hash=False)
 
 
 def silent(done: int, total: int) -> None:
