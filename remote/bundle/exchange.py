@@ -45,9 +45,34 @@ class _Side:
     marks: dict[int, int] = field(default_factory=dict)
     """How many marks of each part were seen."""
     open_parts: set[int] = field(default_factory=set)
+    writers: list[int] = field(default_factory=list)
+    """Parts that have begun, each beside or after the one before it: only the last may write."""
+    torn: bool = False
+    """Another one may have written too: from here on nobody knows whose the payloads are."""
     done: bool = False
     asking: bool = False
     """Between `sudoask` and `sudone`: what comes now is sudo's."""
+
+    def look_for_tears(self, stream: Stream, mark: Mark) -> None:
+        """Note who may write after `mark`; it tears the stream if another part has not said that it is over.
+
+        Such a one was killed, and what it had started may write on (measured: an answer with 4 KiB of its neighbour's).
+        """
+        match mark.kind:
+            case "open":
+                for replaced in mark.fields[2:]:
+                    if replaced.isdecimal() and int(replaced) in self.writers:
+                        del self.writers[self.writers.index(int(replaced)) :]
+                if mark.part not in self.writers:
+                    self.writers.append(mark.part)
+            case "sudo":
+                del self.writers[1:]  # main waits for all filters of what it asked itself
+            case _ if mark.part in self.writers:
+                self.torn |= mark.part != self.writers[-1]
+                if mark.kind in ("close", "done"):
+                    self.writers.remove(mark.part)
+        if self.torn and self.current:
+            self.current.sides[stream].broken = True
 
 
 class BundleExchange:
@@ -174,6 +199,7 @@ class BundleExchange:
         side = self._sides[stream]
         if mark.kind != "status":
             side.marks[mark.part] = side.marks.get(mark.part, 0) + 1
+        side.look_for_tears(stream, mark)
         if mark.index is not None:
             self._question_mark(stream, mark, mark.index)
             return
@@ -219,6 +245,7 @@ class BundleExchange:
             attempt = self._attempts[index, mark.part] = Attempt(self.questions[index], mark.part)
         now = self._clock()
         attempt.take(stream, mark, now)
+        attempt.sides[stream].broken |= side.torn
         if mark.kind == "end":
             side.current = None
             self._unended.discard((index, stream))

@@ -6,6 +6,7 @@ A question here is slow until another has left a file: asked one after another t
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from remote.answer import Answer, Ended
 from remote.local import LocalSession
 from remote.question import Question
-from tests.remote.shells import ask, ask_between, calm, marking
+from tests.remote.shells import FIRST, LAST, ask, ask_between, calm, marking
 
 
 def waiting(name: str, file: Path, then: str = "echo met", deadline_s: int = 60) -> Question:
@@ -128,3 +129,25 @@ async def test_more_hung_questions_than_lanes_are_all_told(session: LocalSession
     hung = [Question(id=f"hung{number}", script=marking(mark, "sleep 1000"), deadline_s=1) for number in range(8)]
     answers = await ask_between(session, *hung)
     assert {answers[question.id].ended for question in hung} == {Ended.TIMED_OUT}
+
+
+async def test_a_killed_lane_beside_a_slow_question_gives_no_answer_a_byte_of_another(
+    session: LocalSession, mark: str, tmp_path: Path
+) -> None:
+    """What it had begun goes on without it, and so does the slow question: both write (measured: 4 KiB of one in the other)."""
+    file = tmp_path / "made"
+    says = "i=0; while [ $i -lt 60 ]; do printf '%03000d' {}; i=$((i + 1)); sleep 0.05; done"
+    up = "read -r a b c p rest </proc/$p/stat; "
+    kills = "p=self; " + up * 4 + f"kill -KILL $p; : >{file}; "  # asker, lane, middle, and what stands beside
+    waits = f"while [ ! -e {file} ]; do sleep 0.1; done; "
+    answers = await ask(
+        session,
+        FIRST,
+        Question(id="slow", script=marking(mark, waits + says.format(1)), deadline_s=60, max_bytes=1_000_000),
+        Question(id="beside", script=marking(mark, kills + says.format(2)), deadline_s=60, max_bytes=1_000_000),
+        LAST,
+    )
+    whole(answers["first"], b"first\n")
+    for name, said in (("slow", b"0*1"), ("beside", b"0*2")):
+        assert answers[name].ended is Ended.LOST or re.fullmatch(b"(%b){60}" % said, answers[name].stdout)
+    assert Ended.LOST in {answers["slow"].ended, answers["beside"].ended}

@@ -240,6 +240,33 @@ def test_payload_may_go_on_between_the_frames_of_others() -> None:
     assert [answer.stdout for answer in exchange.finish("").values()] == [b"a1a2", b"b1b2"]
 
 
+def test_what_two_wrote_at_once_proves_nothing() -> None:
+    """A part beside a slow question that has not said that it is over may write on: measured where its shell was killed."""
+    exchange = exchange_for({"before": None, "slow": None, "beside": None, "after": None})  # type: ignore[dict-item]
+    begun = ("1.00", "user")
+    early: list[Mark | bytes] = [
+        *(Mark(1, 1, "open", None, (FORMAT, "user")), Mark(1, 2, "begin", 0, begun), Mark(1, 2, "status", 0, ("0",))),
+        *(Mark(1, 3, "end", 0, ("1.00", "ok")), Mark(1, 4, "begin", 1, begun)),
+        *(Mark(101, 1, "open", None, (FORMAT, "user")), Mark(101, 2, "begin", 2, begun), b"beside"),
+    ]
+    late: list[Mark | bytes] = [
+        *(Mark(1, 5, "more", 1), b"slow, or beside", Mark(1, 4, "status", 1, ("0",)), Mark(1, 6, "end", 1, ("2.00", "ok"))),
+        *(Mark(101, 2, "status", 2, ("0",)), Mark(101, 3, "end", 2, ("2.00", "ok")), Mark(101, 4, "begin", 3, begun)),
+        *(Mark(101, 4, "status", 3, ("0",)), Mark(101, 5, "end", 3, ("2.00", "ok"))),
+    ]
+    for frame in early + late:
+        data = frame.encode(NONCE) if isinstance(frame, Mark) else frame
+        exchange.feed_stdout(data)
+        if not (isinstance(frame, Mark) and frame.kind == "status"):
+            exchange.feed_stderr(data)
+    assert {name: answer.ended for name, answer in exchange.finish("").items()} == {
+        "before": Ended.EXITED,
+        "slow": Ended.LOST,
+        "beside": Ended.LOST,
+        "after": Ended.LOST,
+    }
+
+
 # --- caps and memory -----------------------------------------------------------------------------------------------
 
 
