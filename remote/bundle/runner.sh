@@ -53,11 +53,15 @@ la_guard() {
 	trap '' TERM
 	kill -STOP "$$"
 	la_self
+	# where main was killed, its lanes are orphans without a mark: what was started in its session after us is theirs
+	la_stat "$la_me" && case " $$ ${la_boss:+$la_boss $PPID} " in *" $la_ses "*) la_sid=$la_ses la_born=$la_start ;; esac
 	la_keep=" $la_me " la_root=$$
 	la_slay 9
 	# without /proc nothing can be looked up: our process group, if we lead one
 	[ "$la_proc" ] || kill -KILL -- "-$$"
 	kill -KILL "$$"
+	# sudo stops itself together with its child
+	[ -z "$la_boss" ] || kill -CONT "$PPID"
 }
 
 la_leave() {
@@ -469,13 +473,17 @@ la_scan() {
 	done
 }
 
-# la_uid: as whom we run. la_elders: who may adopt orphans of ours: init, and ancestors that could be subreapers.
+# la_uid: as whom we run. la_elders: who may adopt orphans of ours: init, and ancestors that could be subreapers (not sshd,
+# and what the main of the user starts while root's guard looks is no orphan).
 la_kin() {
 	la_status "$$" Uid:
 	while [ "$la_pp" -gt 1 ]; do
 		la_elder=$la_pp
 		la_status "$la_elder" PPid: || break
-		case $la_name in sshd* | dropbear | sudo) ;; *) la_elders="$la_elders $la_elder" ;; esac
+		case "$la_name $la_elder $la_pp " in
+		sshd* | 'dropbear '* | 'sudo '* | *" ${la_boss:--} "*) ;;
+		*) la_elders="$la_elders $la_elder" ;;
+		esac
 	done
 } 2>/dev/null
 
@@ -552,7 +560,7 @@ la_root() {
 			read -r la_x <&3
 			[ "$la_x" = go ] || exit
 		fi
-		printf '%s\n' '{' "la_n=$la_n la_tok=$la_tok la_plain='$la_plain' la_calm='$la_calm'" "$la_text" "$la_asks" la_begin "la_go 2 $2" 'la_leave 77' '}'
+		printf '%s\n' '{' "la_n=$la_n la_tok=$la_tok la_boss=$$ la_plain='$la_plain' la_calm='$la_calm'" "$la_text" "$la_asks" la_begin "la_go 2 $2" 'la_leave 77' '}'
 		while read -r la_x <&3; do :; done
 	} | {
 		exec 3<&- 7>&- 8>&-

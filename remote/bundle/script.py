@@ -55,7 +55,7 @@ def write_script(questions: Sequence[Question], nonce: str, elevation: Elevation
         f"# nonce {nonce}",
         *(f"# question {index} {question.id}" for index, question in enumerate(questions)),
         "{",
-        f"la_n={nonce} la_tok={_token(nonce)}",
+        f"la_n={nonce} la_tok={mark_of(nonce)} la_boss=",
         f"la_plain={plain} la_calm={calm}",
         f"la_prompt={quote(elevation.prompt if elevation else '')} la_yes={elevation.token if elevation else ''}",
         f"la_text={quote(runner())}",
@@ -129,7 +129,7 @@ def runner() -> str:
     return "\n".join(line for line in lines if line and not line.startswith("#"))
 
 
-def _token(nonce: str) -> str:
+def mark_of(nonce: str) -> str:
     """Return what marks the environment of the processes of a bundle: unique like the nonce, but not the nonce."""
     return hashlib.sha256(nonce.encode()).hexdigest()[:32]
 

@@ -169,6 +169,20 @@ async def test_a_hung_root_question_and_what_it_started_are_ended(shell: str, on
     assert answers["who"].stdout == b"0\n"
 
 
+async def test_what_root_had_begun_ends_with_its_shell_and_before_others_are_asked(
+    shell: str, on_sudo: OnSudo, tmp_path: Path
+) -> None:
+    """Its lanes are orphans then, of a session that is the user's: they went on to the next question, two writers at once."""
+    kills = Question(id="kills", script="kill -KILL $$; sleep 1000", deadline_s=60, privilege=Privilege.ROOT)
+    after = Question(id="after", script=f": >{tmp_path}/made", privilege=Privilege.ROOT)
+    answers = await ask(on_sudo("nobody ALL=(ALL) NOPASSWD: ALL\n", None, shell), USER, kills, after, EITHER)
+    assert not (tmp_path / "made").exists()
+    assert (answers["user"].ended, answers["user"].stdout) == (Ended.EXITED, b"65534\n")
+    assert answers["kills"].ended is Ended.LOST
+    assert answers["after"].ended is Ended.NOT_RUN
+    assert answers["either"].ended is Ended.LOST  # right perhaps, and nothing proves it
+
+
 @pytest.mark.parametrize("password", [RIGHT, "wrong"], ids=["as root", "as the user"])
 async def test_a_session_that_is_left_ends_everything_after_a_password_too(
     password: str, shell: str, on_sudo: OnSudo, tmp_path: Path
