@@ -46,11 +46,11 @@ la_begin() {
 # What runs beside us gives up our streams by `exec`: redirections of a function are saved, and ash and dash let
 # the saved copies live on in what it starts.
 # The guard: stdin has ended, so nobody listens any more. Main is stopped first, it could go on to the next part. It may be
-# about to dismiss the guard: that comes too late now, or main would stay stopped for ever.
+# about to dismiss the guard: that comes too late now, or main would stay stopped for ever. By SIGALRM, which nobody ignores.
 la_guard() {
 	exec </dev/null >/dev/null 2>&1 7>&- 8>&-
 	while read -r la_x <&3; do :; done
-	trap '' TERM
+	trap '' ALRM
 	kill -STOP "$$"
 	la_self
 	# where main was killed, its lanes are orphans without a mark: what was started in its session after us is theirs
@@ -65,7 +65,7 @@ la_guard() {
 }
 
 la_leave() {
-	kill "$la_watch"
+	kill -ALRM "$la_watch"
 	exit "$1"
 } 2>/dev/null
 
@@ -534,7 +534,7 @@ la_sudo() {
 	if [ "$la_y" = 1 ] && [ "$la_prompt" ]; then
 		# what comes on stdin now is for sudo: la_root sees its end
 		{
-			kill "$la_watch"
+			kill -ALRM "$la_watch"
 			wait "$la_watch"
 		} 2>/dev/null
 		la_tell 'sudoask -'

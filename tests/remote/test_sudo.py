@@ -104,6 +104,13 @@ async def test_a_right_password_gives_root(shell: str, on_sudo: OnSudo) -> None:
     assert (given.offered, given.verdicts) == (1, [Verdict.ACCEPTED])
 
 
+async def test_a_right_password_gives_root_where_sigterm_is_ignored(shell: str, on_sudo: OnSudo) -> None:
+    """What is ignored when a shell starts stays so: the guard could not be dismissed by it, and would read the password."""
+    session = on_sudo(ASKS, Given(RIGHT), f"""sh -c "trap '' TERM; exec {shell}" """)
+    answers = await ask(session, USER, WHO)
+    assert [answer.stdout for answer in answers.values()] == [b"65534\n", b"0\n"]
+
+
 async def test_sudo_without_a_password_is_given_none(shell: str, on_sudo: OnSudo) -> None:
     given = Given(RIGHT)
     answers = await ask(on_sudo("nobody ALL=(ALL) NOPASSWD: /bin/sh\n", given, shell), WHO)
