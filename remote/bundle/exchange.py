@@ -254,7 +254,7 @@ class BundleExchange:
                 self._over(mark.part)
         else:
             side.current = attempt
-            if mark.kind == "begin" and stream == "stdout":
+            if mark.kind == "begin" and stream == "stdout" and attempt.due == float("inf"):  # told again, it buys no time
                 attempt.due = now + attempt.question.deadline_s + GRACE_S
                 self._running.pop(mark.part, None)
                 self._running[mark.part] = attempt

@@ -357,6 +357,15 @@ def test_a_question_that_the_host_does_not_end_is_given_up_alone() -> None:
     assert (told["a"].duration_ms, told["a"].stdout) == (500, b"a")
 
 
+def test_a_question_that_begins_again_and_again_is_given_up_all_the_same() -> None:
+    now = [100.0]
+    exchange = BundleExchange([Question(id="q", script=":", deadline_s=7)], nonce=NONCE, clock=lambda: now[0])
+    while exchange.overdue(now[0]) is None and now[0] < 200:
+        exchange.feed_stdout(Mark(1, 2, "begin", 0, ("1.00", "user")).encode(NONCE))
+        now[0] += 1
+    assert now[0] == 100 + 7 + GRACE_S
+
+
 def test_durations_fall_back_to_our_own_clock() -> None:
     now = [10.0]
     exchange = BundleExchange([Question(id="q", script=":")], nonce=NONCE, clock=lambda: now[0])
