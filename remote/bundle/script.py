@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from remote.bundle.elevation import Elevation
 from remote.bundle.frames import FORMAT
@@ -19,19 +19,22 @@ _JOINT = r"[ \t]*+(?:\|\|?|&&|;|\n)[ \t\n]*+"
 _PLAIN = re.compile(rf"[ \t\n]*+{_COMMAND}(?:{_JOINT}{_COMMAND})*+[ \t]*+;?[ \t\n]*+")
 _LONE = re.compile(rf"[ \t\n]*+({_COMMAND})[ \t]*+;?[ \t\n]*+")
 _FIRST_WORD = re.compile(r"(?:^|[|&;\n])[ \t]*+([a-z/][A-Za-z0-9_./+-]*+)")
-_KEPT = re.compile(
-    r"alias|bg|bind|break|builtin|caller|case|cd|chdir|command|compgen|complete|compopt|continue|coproc|declare|dirs|"
-    r"disown|do|done|elif|else|enable|esac|eval|exec|exit|export|fc|fg|fi|for|function|getopts|hash|help|history|if|in|"
-    r"jobs|kill|let|local|logout|mapfile|popd|pushd|read|readarray|readonly|return|select|set|shift|shopt|source|suspend|"
-    r"then|time|times|trap|type|typeset|ulimit|umask|unalias|unset|until|wait|while"
+_KEPT_WORDS = (
+    "alias bg bind break builtin caller case cd chdir command compgen complete compopt continue coproc declare dirs "
+    "disown do done elif else enable esac eval exec exit export fc fg fi for function getopts hash help history if in "
+    "jobs kill let local logout mapfile popd pushd read readarray readonly return select set shift shopt source suspend "
+    "then time times trap type typeset ulimit umask unalias unset until wait while"
 )
+_KEPT = frozenset(_KEPT_WORDS.split())
 """Keywords and builtins of dash, bash and ash that can end the shell or change it; `echo`, `printf`, `test` cannot."""
 
-_CALM = re.compile(
-    r"(?:/(?:usr/)?s?bin/)?(?:cat|cut|date|df|dmesg|dpkg-query|du|echo|false|free|grep|head|hostname|id|ip|journalctl|last|ls|lsblk|lscpu|lsmod|"
-    r"nproc|printf|ps|readlink|rpm|sort|ss|stat|systemctl|tail|test|tr|true|uname|uniq|uptime|vmstat|wc|who)"
+_CALM_WORDS = (
+    "cat cut date df dmesg dpkg-query du echo false free grep head hostname id ip journalctl last ls lsblk lscpu lsmod "
+    "nproc printf ps readlink rpm sort ss stat systemctl tail test tr true uname uniq uptime vmstat wc who"
 )
+_CALM = frozenset(_CALM_WORDS.split())
 """Programs that leave no process behind and write in blocks where stdout is a pipe: known to, whatever their arguments."""
+_FOLDERS = ("", "/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/")
 
 
 _BUILT_IN = frozenset(("echo", "false", "printf", "test", "true"))
@@ -90,7 +93,7 @@ def is_plain_script(text: str) -> bool:
     >>> is_plain_script("df -P -k 2>/dev/null | head -n 3 || true"), is_plain_script("exec df"), is_plain_script("df &")
     (True, False, False)
     """
-    return bool(_PLAIN.fullmatch(text)) and not any(_KEPT.fullmatch(word) for word in _FIRST_WORD.findall(text))
+    return bool(_PLAIN.fullmatch(text)) and _KEPT.isdisjoint(_FIRST_WORD.findall(text))
 
 
 @cache
@@ -103,7 +106,12 @@ def is_calm_script(text: str) -> bool:
     >>> is_calm_script("df -P -k 2>/dev/null | head -n 3 || true"), is_calm_script("service cron status")
     (True, False)
     """
-    return is_plain_script(text) and all(_CALM.fullmatch(word) for word in _FIRST_WORD.findall(text))
+    return is_plain_script(text) and all(_is_calm(word) for word in _FIRST_WORD.findall(text))
+
+
+def _is_calm(word: str) -> bool:
+    name = word.rfind("/") + 1
+    return word[:name] in _FOLDERS and word[name:] in _CALM
 
 
 @cache
@@ -124,7 +132,7 @@ def _stays(text: str) -> bool:
 @cache
 def runner() -> str:
     """Return the text that every host runs, without comments and indentation."""
-    text = files(__package__).joinpath("runner.sh").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("runner.sh").read_text(encoding="utf-8")
     lines = (line.strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("#"))
 
