@@ -23,7 +23,7 @@ from pathlib import Path
 from bench import fleet as fleets
 from bench.delay import delayed
 from bench.fleet import Fleet
-from bench.run import PROBES, as_installed, ours
+from bench.run import PROBES, as_installed, long_runs, ours, write_probes
 from diagnostics.library import load_library
 from diagnostics.probe_files import load_probes
 from inventory.host import Expectations
@@ -87,13 +87,6 @@ def measured(fleet: Fleet, command: Sequence[str], scratch: Path, timeout_s: flo
     return Took(**json.loads(result.read_text()))
 
 
-def missing(out: Path, hosts: int) -> str:
-    """Return what is missing from the records of a run; empty: nothing."""
-    rows = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-    good = {(row["host"], row["probe"]) for row in rows if row["rc"] == 0}
-    return "" if len(good) == len(rows) == hosts * len(load_probes(PROBES)) else f"{len(good)} records of {hosts} hosts"
-
-
 @contextmanager
 def canned(count: int, frames: tuple[bytes, bytes]) -> Iterator[tuple[Fleet, Path]]:
     """Give a fleet of canned hosts, and a folder for results."""
@@ -129,19 +122,6 @@ def slopes(fleet: Fleet, scratch: Path, turns: int) -> str:
         slope = (many - few) / (MANY - FEW)
         rows.append(f"{name:16}{few:12.3f}{many:12.3f}{1000 * slope:12.2f}{few - FEW * slope:12.3f}")
     return "\n".join(rows)
-
-
-def long_runs(fleet: Fleet, scratch: Path, times: int) -> str:
-    """Return how many of so many big runs ended in time with every record."""
-    out = scratch / "out.jsonl"
-    complaints = []
-    for _ in range(times):
-        out.unlink(missing_ok=True)
-        took = measured(fleet, ours()(fleet, PROBES, out), scratch, 60)
-        if took.status != 0 or (lost := missing(out, MANY)):
-            complaints.append(f"status {took.status} {lost}")
-    whole = f"{times - len(complaints)} of {times} runs of {MANY} hosts: every record, status 0"
-    return "; ".join([whole, *complaints])
 
 
 def round_trips(fleet: Fleet, scratch: Path, turns: int) -> str:
@@ -181,7 +161,7 @@ def main() -> None:
             f"12 questions, canned hosts, host keys verified, evidence stored, report written; medians of {asked.turns}\n{text}"
         )
         if asked.long:
-            print(long_runs(fleet, scratch, asked.long))
+            print(long_runs(fleet, write_probes(scratch), scratch, asked.long))
         print(round_trips(fleet, scratch, 3))
 
 

@@ -23,6 +23,8 @@ from diagnostics.probe_files import load_probes
 
 HERE = Path(__file__).parent
 PROBES = HERE / "probes.yaml"
+SLOWEST_S, LONG_S = 600, 60
+LONG_HOSTS = 200
 PEERS = {
     "asyncssh": ("asyncssh==2.24.1",),
     "pyinfra": ("pyinfra==3.10.0",),
@@ -84,12 +86,12 @@ def environments(folder: Path) -> None:
             (folder / name / ".done").touch()
 
 
-def one_run(fleet: Fleet, runner: Runner, probes: Path, scratch: Path, figures: Figures) -> None:
+def one_run(fleet: Fleet, runner: Runner, probes: Path, scratch: Path, figures: Figures, timeout_s: float = SLOWEST_S) -> None:
     """Run one tool once and keep what it took; records that are not complete are a complaint."""
     out, result = scratch / "out.jsonl", scratch / "result.json"
     out.unlink(missing_ok=True)
     before = fleet.settle()
-    meter = [sys.executable, "-m", "bench.meter", str(result), "600", str(scratch / f"{runner.name}.log")]
+    meter = [sys.executable, "-m", "bench.meter", str(result), str(timeout_s), str(scratch / f"{runner.name}.log")]
     command = fleet.command(*meter, *runner.command(fleet, probes, out))
     subprocess.run(command, check=True, cwd=HERE.parent, env=as_installed())
     took = json.loads(result.read_text())
@@ -102,6 +104,23 @@ def one_run(fleet: Fleet, runner: Runner, probes: Path, scratch: Path, figures: 
         figures.complaints.append(f"{complaint} (status {took['status']})".strip())
     shown = f"wall {took['wall_s']:7.2f}  cpu {took['cpu_s']:7.2f}  {complaint or 'ok'}"
     print(f"  {runner.name:28} {shown}", file=sys.stderr, flush=True)
+
+
+def long_runs(fleet: Fleet, probes: Path, scratch: Path, times: int) -> str:
+    """Return how many of so many runs of longarm on the whole fleet ended in time with every record and status 0."""
+    figures = Figures()
+    for _ in range(times):
+        one_run(fleet, Runner(name="longarm", command=ours()), probes, scratch, figures, LONG_S)
+    whole = f"{times - len(figures.complaints)} of {times} runs of {len(fleet.hosts)} hosts: every record, no hang, status 0"
+    walls = f"wall {statistics.median(figures.wall_s):.2f} s ({min(figures.wall_s):.2f}-{max(figures.wall_s):.2f})"
+    return "; ".join([whole, walls, *figures.complaints])
+
+
+def write_probes(folder: Path) -> Path:
+    """Write the probes as the peers read them."""
+    path = folder / "probes.json"
+    path.write_text(json.dumps([{"id": probe.id, "cmd": probe.question.script} for probe in load_probes(PROBES)]))
+    return path
 
 
 def as_installed() -> dict[str, str]:
@@ -157,6 +176,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ansible-rounds", type=int, default=3, help="of the slow one: a task for each probe")
     parser.add_argument("--peers", type=Path, default=Path.home() / ".cache" / "longarm-bench")
+    parser.add_argument("--long", type=int, default=10, help=f"runs of {LONG_HOSTS} hosts whose records are counted")
     parser.add_argument("--only", default="", help="names separated by ;, for a quick look")
     asked = parser.parse_args()
     if os.geteuid() != 0:
@@ -174,8 +194,7 @@ def main() -> None:
         runners = [runner for runner in runners if runner.name in asked.only.split(";")]
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
         scratch = Path(folder)
-        probes = scratch / "probes.json"
-        probes.write_text(json.dumps([{"id": probe.id, "cmd": probe.question.script} for probe in load_probes(PROBES)]))
+        probes = write_probes(scratch)
         fleet = fleets.start(scratch, asked.hosts)
         results = {runner.name: Figures() for runner in runners if runner.at_most}
         try:
@@ -188,6 +207,13 @@ def main() -> None:
             fleets.stop(fleet)
         print(f"\n{asked.hosts} hosts, {len(json.loads(probes.read_text()))} questions, real sshd, host keys verified; medians")
         print(table(results, asked.hosts, start_up_s("version")), completion(), sep="\n")
+    if asked.long:
+        with tempfile.TemporaryDirectory(prefix="bench") as folder:
+            fleet = fleets.start(Path(folder), LONG_HOSTS)
+            try:
+                print(long_runs(fleet, write_probes(Path(folder)), Path(folder), asked.long))
+            finally:
+                fleets.stop(fleet)
 
 
 if __name__ == "__main__":
