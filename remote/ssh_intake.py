@@ -1,4 +1,4 @@
-"""The TCP connection to one host, with every byte counted that arrives on it: past its allowance a host is cut off.
+"""The TCP connection to one host: bytes that leave are gathered, those that arrive counted, and too many cut the host off.
 
 asyncssh takes without end what belongs to no question: messages to be ignored, words for debugging, banners,
 requests. A host that sends them at full speed costs 0.2 s of CPU per MiB (measured), and all hosts share one loop.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from remote.ssh_library import asyncssh
@@ -62,7 +63,7 @@ class _Counted(asyncio.Protocol):
         self.connection, self._intake = connection, intake
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.connection.connection_made(transport)
+        self.connection.connection_made(Gathered(cast("asyncio.Transport", transport)))
 
     def data_received(self, data: bytes) -> None:
         if (flooded := self._intake.take(len(data))) is not None:
@@ -76,3 +77,46 @@ class _Counted(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.connection.connection_lost(exc)
+
+
+class Gathered(asyncio.Transport):
+    """Sends what asyncssh writes within one turn of the loop as one piece, at the end of that turn.
+
+    asyncssh puts a packet to be ignored before each of its own, and writes every packet by itself: 20 system calls for a
+    host, each of which wakes the other side. Together they are 11 (measured, twelve questions).
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self._transport, self._waiting = transport, list[bytes | bytearray | memoryview]()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Take a piece; it leaves before the loop waits again."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._waiting.append(data)
+
+    def _send(self) -> None:
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        if data and not self._transport.is_closing():
+            with suppress(ConnectionError):  # told by connection_lost
+                self._transport.write(data)
+
+    def close(self) -> None:
+        """Send what waits, then close."""
+        self._send()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Send what waits if it can leave at once, and close without waiting for anything."""
+        self._send()
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        """Tell whether the connection is closing or closed."""
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        """Return what is known of the connection underneath."""
+        return self._transport.get_extra_info(name, default)
