@@ -1,8 +1,9 @@
-"""`python -m bench.hostile`: does a hostile host hold up the others (F16)? 500 hosts, of which 5 % hang or flood.
+"""`python -m bench.hostile`: does a hostile host hold up the others (F16)? 500 hosts, of which some hang or flood.
 
-One run with canned hosts only (canned.c), one with each twentieth host hanging, one with each twentieth flooding, in
-turn. What counts is when the last *good* host has ended, from the start of the first one; a host that hangs takes its
-own deadline in any case, so the whole wall is printed beside it. Needs root, gcc and libssh-dev.
+One run with canned hosts only (canned.c), one with each twentieth host hanging, one with each twentieth flooding, and one
+with each fifth hanging, which are twice as many as there are places with 50 at once; in turn. What counts is when the last
+*good* host has ended, from the start of the first one; a host that hangs takes its own deadline in any case, so the whole
+wall is printed beside it. Needs root, gcc and libssh-dev.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from bench.fleet import PORT, Fleet, write_inventory
 from bench.run import PROBES, ours
 from remote.ssh_library import asyncssh
 
-COUNT, EACH, TURNS, DEADLINE_S = 500, 20, 3, 20
+COUNT, TURNS, DEADLINE_S = 500, 3, 20
 FIRST_PORT = 2300
 Reader: TypeAlias = asyncio.StreamReader
 Writer: TypeAlias = asyncio.StreamWriter
@@ -90,11 +91,14 @@ BEFORE_SSH: tuple[Callable[[Reader, Writer], Awaitable[None]], ...] = (
 )
 AFTER_LOGIN: tuple[Callable[[Process], Awaitable[None]], ...] = (starts_and_waits, pours, pours_on_stderr)
 PORTS = {kind.__name__: FIRST_PORT + at for at, kind in enumerate((*BEFORE_SSH, *AFTER_LOGIN))}
-FLEETS = {
-    "all good": (),
-    "5 % hanging": ("says_nothing", "only_a_version", "starts_and_waits"),
-    "5 % flooding": ("endless_greeting", "packets_to_ignore", "pours", "pours_on_stderr"),
+HANGING = ("says_nothing", "only_a_version", "starts_and_waits")
+FLEETS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "all good": (COUNT, ()),
+    "5 % hanging": (20, HANGING),
+    "5 % flooding": (20, ("endless_greeting", "packets_to_ignore", "pours", "pours_on_stderr")),
+    "20 % hanging": (5, HANGING),
 }
+"""Each how manieth host is hostile, and of which kinds."""
 
 
 async def serve(folder: Path) -> None:
@@ -143,13 +147,14 @@ def hostile(fleet: Fleet) -> Iterator[None]:
 
 
 def mixed(fleet: Fleet, name: str) -> tuple[Fleet, frozenset[str]]:
-    """Return the fleet with each twentieth host of the kinds of `name`, and the names of the good ones."""
-    path = write_inventory(fleet.folder, f"inventory-{name.split()[-1]}.yaml", fleet.hosts)
-    kinds, good, lines = cycle(FLEETS[name] or ("",)), set(), []
+    """Return the fleet with its hostile hosts of the kinds of `name`, and the names of the good ones."""
+    path = write_inventory(fleet.folder, f"inventory-{name.replace(' ', '')}.yaml", fleet.hosts)
+    each, hostile_kinds = FLEETS[name]
+    kinds, good, lines = cycle(hostile_kinds or ("",)), set(), []
     for number, line in enumerate(path.read_text().splitlines()):
         host = line.strip().partition(":")[0]
         if "address:" in line:
-            if FLEETS[name] and number % EACH == 0:
+            if hostile_kinds and number % each == 0:
                 line = line.replace(f"port: {PORT}", f"port: {PORTS[next(kinds)]}")  # noqa: PLW2901 (the line of this host)
             else:
                 good.add(host)

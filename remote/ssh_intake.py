@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
+from remote.hearing import hearing
 from remote.ssh_library import asyncssh
 
 BEFORE_LOGIN = 64 * 1024
@@ -34,6 +35,7 @@ class Intake:
         self.received = 0
         self._limit = BEFORE_LOGIN
         self._left = BEFORE_LOGIN
+        self._hearing = hearing()
 
     def allow(self, bytes_: int) -> None:
         """Let the host send `bytes_` from now on, whatever it was allowed before."""
@@ -52,6 +54,7 @@ class Intake:
     def take(self, size: int) -> Flooded | None:
         """Count bytes that arrived; return what is to be said when they were too many."""
         self.received += size
+        self._hearing.heard()
         self._left -= size
         return Flooded(self._limit) if self._left < 0 else None
 

@@ -131,6 +131,11 @@ class BundleExchange:
         return self._settled is not None and self._clock() >= self._settled
 
     @property
+    def begun(self) -> bool:
+        """Whether the host's shell runs the script: a mark of it has arrived."""
+        return any(side.marks for side in self._sides.values())
+
+    @property
     def overfull(self) -> bool:
         """Whether the host sent more than all caps together, twice over, or talks on outside of frames: leave it."""
         return self._received > self.receive_limit or any(

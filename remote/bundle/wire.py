@@ -11,6 +11,7 @@ from remote.bundle.elevation import Elevation, Verdict, Want
 from remote.bundle.exchange import BundleExchange
 from remote.bundle.frames import Stream
 from remote.errors import RemoteError
+from remote.hearing import hearing
 
 COMMAND = "exec /bin/sh"
 """What to execute on the host: understood alike by sh, csh and fish login shells; the script follows on stdin."""
@@ -74,6 +75,7 @@ async def drive(
 
 async def _carry(exchange: BundleExchange, wire: Wire, end: float, deadline_s: float, sudo: _Sudo) -> str:
     """Feed what arrives until there is a reason to stop, and return it (empty: everything is accounted for)."""
+    listening = hearing()
     while not exchange.complete:
         now = time.monotonic()
         if now >= end:
@@ -94,6 +96,8 @@ async def _carry(exchange: BundleExchange, wire: Wire, end: float, deadline_s: f
             exchange.feed_stdout(data)
         else:
             exchange.feed_stderr(data)
+        if not listening.answering and exchange.begun:
+            listening.answers()
         await sudo.serve(end)
     return ""
 
