@@ -21,6 +21,7 @@ Declare: TypeAlias = Callable[[Fields, str, Path], Source | None]
 
 KINDS: Mapping[str, str] = {
     "ansible": "inventory.sources.ansible",
+    "ssh_config": "inventory.sources.ssh_config",
     "program": "inventory.sources.program",
 }
 """Modules by the kind of source, imported when one is declared; each has a function `declare`."""

@@ -57,7 +57,14 @@ def ansible(folder: Path, hosts: list[Wanted]) -> str:
     return f"{{ansible: {folder}/hosts.ini}}"
 
 
+def ssh_config(folder: Path, hosts: list[Wanted]) -> str:
+    lines = [f'Host "{one.name}"\n  HostName {one.address}\n  Port {one.port}\n' for one in hosts]
+    (folder / "ssh_config").write_text("".join(lines))
+    return f"{{ssh_config: {folder}/ssh_config}}"
+
+
 KINDS = {
+    "ssh_config": Kind(ssh_config, "{ssh_config: /nowhere/config}", holds_groups=False, holds_variables=False),
     "ansible": Kind(ansible, "{ansible: /nowhere/hosts}"),
     "program": Kind(program, "{program: /nowhere/hosts}"),
 }

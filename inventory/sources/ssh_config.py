@@ -1,0 +1,221 @@
+"""ssh_config(5) as a source: the hosts that its Host lines name, reached as ssh would reach them."""
+
+from __future__ import annotations
+
+import getpass
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from inventory.errors import InvalidFile, Place, Text
+from inventory.fields import Fields
+from inventory.names import shown
+from inventory.settings import Leaf
+from inventory.sources.declared import path_from
+from inventory.sources.found import Found, FoundHost, Reading
+from inventory.sources.ssh_blocks import Asked, Block, BlockReader, Setting, fits_match
+from inventory.sources.ssh_words import fits_host, is_pattern
+
+MAX_HOSTS = 50_000
+_SINGLE = frozenset({"hostname", "port", "user"})
+_MANY = frozenset({"identityfile", "certificatefile"})
+_PROXY = frozenset({"proxyjump", "proxycommand"})
+_TOKEN = re.compile(r"%(.?)")
+
+
+@dataclass(slots=True)
+class Effective:
+    """What holds for one name: the first value of each keyword, all of those that add up."""
+
+    single: dict[str, Setting] = field(default_factory=dict)
+    many: dict[str, list[Setting]] = field(default_factory=dict)
+    wants_final: bool = False
+
+    def text(self, keyword: str) -> str | None:
+        """Return the value of a keyword that has one, None without it."""
+        return self.single[keyword].arguments[0] if keyword in self.single else None
+
+
+class SshConfig:
+    """A configuration that is asked for names; nothing of it is run."""
+
+    def __init__(self, path: Path, files: dict[Path, None]) -> None:
+        self.reader = BlockReader(files)
+        self.local_user, self.place = getpass.getuser(), Place(str(path), 1, 1)
+        try:
+            self.blocks = self.reader.read(path)
+        except InvalidFile as error:
+            self.blocks = []
+            self.reader.problems += error.problems
+
+    def names(self) -> dict[str, Place]:
+        """Return the names on Host lines that are no patterns, with their places, in their order."""
+        names: dict[str, Place] = {}
+        for block in self._all(self.blocks):
+            for word in block.hosts or ():
+                if not is_pattern(word):
+                    names.setdefault(word, block.place)
+        return names
+
+    def _all(self, blocks: list[Block]) -> Iterator[Block]:
+        for block in blocks:
+            yield block
+            for item in block.items:
+                if isinstance(item, list):
+                    yield from self._all(item)
+
+    def effective(self, name: str) -> Effective:
+        """Return what holds for a name, as `ssh -G` shows it; a second reading serves `Match final`."""
+        found = Effective()
+        self._apply(self.blocks, name, found, None)
+        if found.wants_final:  # the second reading asks Host lines for the host that the first one led to
+            known = found.single.get("hostname")
+            host = (filled(known.arguments[0], {"h": name}) or known.arguments[0] if known else name).lower()
+            place = known.place if known else self.place
+            found.single["hostname"] = Setting(place, "hostname", (host.replace("%", "%%"),))
+            self._apply(self.blocks, name, found, host)
+        return found
+
+    def _apply(self, blocks: list[Block], name: str, found: Effective, final: str | None) -> None:
+        for block in blocks:
+            if not self._fits(block, name, found, final):
+                continue
+            for item in block.items:
+                if isinstance(item, list):
+                    self._apply(item, name, found, final)
+                else:
+                    _take(item, found)
+
+    def _fits(self, block: Block, name: str, found: Effective, final: str | None) -> bool:
+        if block.hosts is not None:
+            return fits_host(final or name, block.hosts)
+        if block.criteria is None:
+            return True
+        found.wants_final |= any(one.name == "final" for one in block.criteria)
+        asked = Asked(
+            original=name,
+            host=filled(found.text("hostname") or name, {"h": name}) or name,
+            user=found.text("user") or self.local_user,
+            local_user=self.local_user,
+            final=final is not None,
+        )
+        return fits_match(block.criteria, asked)
+
+
+def _take(setting: Setting, found: Effective) -> None:
+    if setting.keyword in _MANY:
+        known = found.many.setdefault(setting.keyword, [])
+        if all(setting.arguments[0] != one.arguments[0] for one in known):
+            known.append(setting)
+    elif setting.keyword in _PROXY:  # whichever comes first
+        if not _PROXY & found.single.keys():
+            found.single[setting.keyword] = setting
+    elif setting.keyword in _SINGLE:
+        found.single.setdefault(setting.keyword, setting)
+
+
+def filled(text: str, tokens: dict[str, str]) -> str | None:
+    """Return a text with its tokens filled in; None if it holds one that is not known here.
+
+    >>> filled("%h.example.net", {"h": "web1"}), filled("100%%", {}), filled("%C", {})
+    ('web1.example.net', '100%', None)
+    """
+    known = {"%": "%", **tokens}
+    if any(match[1] not in known for match in _TOKEN.finditer(text)):
+        return None
+    return _TOKEN.sub(lambda match: known[match[1]], text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SshConfigSource:
+    """A declared ssh_config."""
+
+    path: Path
+    place: Place
+
+    @property
+    def title(self) -> str:
+        """Return what it is called in messages."""
+        return f"ssh_config {self.path}"
+
+    def read(self, reading: Reading) -> Found:
+        """Return the hosts that it names."""
+        config = SshConfig(self.path, reading.files)
+        found = Found(problems=config.reader.problems, notes=config.reader.notes)
+        names = {} if found.problems else config.names()
+        if len(names) > MAX_HOSTS:
+            found.problem(next(iter(names.values())), Text("more than {limit} hosts", limit=MAX_HOSTS))
+            return found
+        for name, place in names.items():
+            if (host := found.host(name, place)) is not None:
+                _describe(host, name, config, found)
+        return found
+
+
+def _describe(host: FoundHost, name: str, config: SshConfig, found: Found) -> None:
+    """Give a host what ssh would connect to, and as whom."""
+    effective = config.effective(name)
+    address = name
+    if setting := effective.single.get("hostname"):
+        address = filled(setting.arguments[0], {"h": name}) or setting.arguments[0]
+        found.put_address(host, address.lower(), setting.place)
+    if setting := effective.single.get("port"):
+        text = setting.arguments[0]
+        if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 65535:
+            host.put("port", int(text), setting.place)
+        else:
+            what = Text("“{key}” must be a whole number from {minimum} to {maximum}", key="Port", minimum=1, maximum=65535)
+            found.problem(setting.place, what)
+    tokens = {
+        "h": address,
+        "n": name,
+        "p": effective.text("port") or "22",
+        "r": effective.text("user") or config.local_user,
+        "u": config.local_user,
+        "d": str(Path.home()),
+    }
+    _give_access(host, effective, tokens, config, found)
+    _give_way(host, effective, found)
+
+
+def _give_access(host: FoundHost, effective: Effective, tokens: dict[str, str], config: SshConfig, found: Found) -> None:
+    keys = [one for one in effective.many.get("identityfile", ()) if one.arguments[0].lower() != "none"]
+    usable = [(path, one) for one in keys if (path := filled(one.arguments[0], tokens)) and "${" not in path]
+    for one in keys:
+        if one not in [setting for _, setting in usable[:1]]:
+            _leave_out(one, "IdentityFile", found, _ONE_KEY)
+    for one in effective.many.get("certificatefile", ()):
+        if not usable or one.arguments[0] != f"{usable[0][1].arguments[0]}-cert.pub":
+            hint = Text("a certificate is found beside its key: KEY-cert.pub")
+            _leave_out(one, "CertificateFile", found, hint)
+    user = effective.single.get("user")
+    if user or usable:
+        place = user.place if user else usable[0][1].place
+        name = user.arguments[0] if user else config.local_user
+        found.put_access(host, "ssh", name, usable[0][0] if usable else None, place)
+
+
+def _give_way(host: FoundHost, effective: Effective, found: Found) -> None:
+    """Keep through which hosts it is reached as a variable; a command is not kept: it would have to be run."""
+    jump, command = effective.single.get("proxyjump"), effective.single.get("proxycommand")
+    if jump and jump.arguments[0].lower() != "none":
+        host.put_variable("proxy_jump", Leaf(jump.place, tuple(jump.arguments[0].split(","))))
+        hops = shown(jump.arguments[0])
+        text = Text("{host} is reached through {hops} by ssh; longarm connects to it directly", host=host.name, hops=hops)
+        found.note(jump.place, text)
+    if command and command.arguments[0].lower() != "none":
+        hint = Text("longarm runs no command for a connection")
+        _leave_out(command, "ProxyCommand", found, hint)
+
+
+def _leave_out(setting: Setting, key: str, found: Found, hint: Text) -> None:
+    found.note(setting.place, Text("“{key}” is left out: {text}", key=key, text=shown(setting.arguments[0])), hint)
+
+
+_ONE_KEY = Text("one key for each host: name more in a credential of your own, or use the agent")
+
+
+def declare(fields: Fields, value: str, folder: Path) -> SshConfigSource:
+    """Return the configuration that a declaration means."""
+    return SshConfigSource(path=path_from(value, folder), place=fields.place("ssh_config"))

@@ -1,0 +1,208 @@
+# ruff: noqa: E501 - each configuration is one text
+"""An ssh_config as a source: what `ssh -G` says of a name, longarm says too; mistakes at their place; nothing is run."""
+
+from __future__ import annotations
+
+import getpass
+import random
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from inventory.errors import InvalidFile
+from inventory.inventory import Inventory
+from inventory.names import shown
+from inventory.own import load_inventory
+from inventory.sources.ssh_config import SshConfig, filled
+
+ASKED = ("web1", "web2", "db1", "db1.example.net", "gw", "10.0.0.5", "other")
+WRITTEN: Mapping[str, str] = {
+    "nothing": "",
+    "one host": "Host web1\n  HostName 192.0.2.1\n  Port 2222\n  User deploy\n  IdentityFile /k/one\n",
+    "before any host": "User everyone\nHost web1\n User web\n",
+    "the first value holds": "Host web1\n Port 1\nHost web*\n Port 2\n User w\nHost *\n Port 3\n User all\n",
+    "patterns": "Host web?\n User one\nHost *.example.net\n User net\nHost 10.0.0.*\n User ten\nHost w*1\n Port 9\n",
+    "negated patterns": "Host web* !web2\n User web\nHost * !db1\n Port 7\nHost !web1\n User never\n",
+    "several names": "Host web1 db1\tgw\n User x\n",
+    "equals signs": "Host=web1\n User = deploy\n\tPort=2200\nHostName  =  192.0.2.9\n",
+    "any case": "HOST web1\n hOsTnAmE 192.0.2.1\n USER Deploy\n",
+    "upper case in a host name": "Host web1\n HostName WEB.Example.NET\n",
+    "quotes": 'Host "web1"\n User "de ploy"\n IdentityFile "/my keys/one" # mine\n IdentityFile \'/k/two\'\n',
+    "comments": "# Host web1\nHost web1 # the first\n User deploy # me\n   # Port 9\n",
+    "tokens in a host name": "Host web* db1\n HostName %h.example.net\nHost gw\n HostName 100%%.example\n",
+    "keys add up": "Host web1\n IdentityFile /k/a\n IdentityFile /k/b\nHost *\n IdentityFile /k/c\n IdentityFile /k/a\n",
+    "certificates add up": "Host web1\n CertificateFile /k/a-cert.pub\nHost *\n CertificateFile /k/b-cert.pub\n",
+    "a jump": "Host web1\n ProxyJump gw\nHost web2\n ProxyJump ops@gw:2222\nHost *\n ProxyJump none\n",
+    "several jumps": "Host db1\n ProxyJump a,b@c:3\n",
+    "jump or command": "Host web1\n ProxyJump gw\n ProxyCommand nc %h %p\nHost web2\n ProxyCommand nc -X 5 %h %p # x\n ProxyJump gw\n",
+    "match host": "Match host web1,db*\n User m\nMatch host !web1,web*\n User n\n",
+    "match original": "Host web1\n HostName 192.0.2.1\nMatch originalhost web1\n User o\nMatch host 192.0.2.*\n Port 5\n",
+    "match sees the name set so far": "Match host 192.0.2.1\n User before\nHost web1\n HostName 192.0.2.1\nMatch host 192.0.2.1\n Port 6\n",
+    "match user": "Host web1\n User deploy\nMatch user deploy\n Port 8\nMatch user !deploy,*\n Port 9\n",
+    "match all": "Match all\n User a\n",
+    "match several": "Host web1\n User deploy\nMatch host web* user deploy\n Port 8\nMatch host db* user deploy\n Port 9\n",
+    "match negated": "Match !host web1\n User x\nMatch !originalhost db* !user x\n Port 4\n",
+    "match final": "Match final host 192.0.2.1\n User f\nHost web1\n HostName 192.0.2.1\nMatch final all\n Port 44\n",
+    "match final does not override": "Match final\n Port 4\nHost *\n Port 3\n",
+    "match canonical without canonicalising": "Match canonical all\n User never\n",
+    "match localuser": f"Match localuser {getpass.getuser()}\n User me\nMatch localuser nobodyelse\n Port 3\n",
+    "settings after match": "Match host web1\n User a\nHost web2\n User b\n",
+    "include": "Include {dir}/more\nHost web1\n Port 9\n",
+    "include in a block": "Host web1\n Include {dir}/more\n User later\n",
+    "include by pattern": "Include {dir}/conf.d/*.conf\n",
+    "include of nothing": "Include {dir}/none/*.conf\nHost web1\n User x\n",
+    "include under match": "Match host db*\n Include {dir}/more\n",
+    "include of two": "Include {dir}/conf.d/a.conf {dir}/conf.d/b.conf\n",
+    "a block of an included file ends with it": "Include {dir}/ends\nUser after\n",
+    "other keywords": "Host *\n ServerAliveInterval 30\n ForwardAgent no\n Compression yes\n",
+}
+INCLUDED = {
+    "more": "User included\nHost web1\n Port 77\n IdentityFile /k/inc\nHost db*\n Port 78\n",
+    "ends": "Host web1\n User inside\n",
+    "conf.d/a.conf": "Host web*\n User from-a\n",
+    "conf.d/b.conf": "Host *\n User from-b\n Port 99\n",
+}
+
+
+def generated(seed: int) -> str:
+    """Return a configuration made from a seed."""
+    dice = random.Random(seed)
+    patterns = ["web1", "web*", "db1", "*", "!web2", "*.example.net", "10.*", "?b1*", "gw", "!db*"]
+    lines = []
+    for _ in range(dice.randint(2, 9)):
+        if dice.random() < 0.7:
+            lines.append("Host " + " ".join(dice.sample(patterns, dice.randint(1, 3))))
+        else:
+            criteria = [
+                f"host {','.join(dice.sample(patterns, 2))}",
+                f"originalhost {dice.choice(patterns)}",
+                "user u1,u2",
+                "final",
+            ]
+            lines.append("Match " + " ".join(dice.sample(criteria, dice.randint(1, 2))))
+        settings = [
+            f"Port {dice.randint(1, 9000)}",
+            f"User u{dice.randint(1, 4)}",
+            dice.choice(["HostName %h.example.net", "HostName 10.0.0.7", "HostName db1"]),
+            f"IdentityFile /k/{dice.randint(1, 4)}",
+            "ProxyJump bastion",
+            "ProxyCommand nc %h %p",
+        ]
+        lines += [f"  {line}" for line in dice.sample(settings, dice.randint(1, 3))]
+    return "\n".join(lines) + "\n"
+
+
+CORPUS = {**WRITTEN, **{f"seed {seed}": generated(seed) for seed in range(40)}}
+COMPARED = ("hostname", "port", "user", "identityfile", "certificatefile", "proxyjump", "proxycommand")
+
+
+def written(text: str, folder: Path) -> Path:
+    for name, inner in INCLUDED.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(inner)
+    path = folder / "config"
+    path.write_text(text.replace("{dir}", str(folder)))
+    return path
+
+
+def theirs(path: Path, name: str) -> Mapping[str, list[str]]:
+    done = subprocess.run(["ssh", "-G", "-F", str(path), name], capture_output=True, text=True, check=True, timeout=20)
+    found: dict[str, list[str]] = {}
+    for line in done.stdout.splitlines():
+        keyword, _, value = line.partition(" ")
+        if keyword in COMPARED:
+            found.setdefault(keyword, []).append(value)
+    if all(key.startswith("~/.ssh/id_") for key in found.get("identityfile", [])):
+        found.pop("identityfile", None)  # those that ssh tries when none is named
+    return found
+
+
+def ours(config: SshConfig, name: str) -> Mapping[str, list[str]]:
+    effective = config.effective(name)
+    address = filled(effective.text("hostname") or name, {"h": name}) or ""
+    found = {
+        "hostname": [address.lower()],
+        "port": [effective.text("port") or "22"],
+        "user": [effective.text("user") or getpass.getuser()],
+        **{key: [one.arguments[0] for one in settings] for key, settings in effective.many.items()},
+    }
+    for key in ("proxyjump", "proxycommand"):
+        if (value := effective.text(key)) and value != "none":
+            found[key] = [value]
+    return found
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="OpenSSH's client is not installed")
+@pytest.mark.parametrize("name", CORPUS)
+def test_both_say_the_same(name: str, tmp_path: Path) -> None:
+    path = written(CORPUS[name], tmp_path)
+    config = SshConfig(path, {})
+    assert not config.reader.problems
+    for host in ASKED:
+        assert ours(config, host) == theirs(path, host), host
+
+
+def load(folder: Path, text: str) -> Inventory:
+    written(text, folder)
+    (folder / "inventory.yaml").write_text("sources:\n  - ssh_config: config\n")
+    return load_inventory([folder / "inventory.yaml"])
+
+
+def test_the_hosts_are_those_that_are_named(tmp_path: Path) -> None:
+    text = "Host web1 web2 !web3 db*\n User ops\nHost bastion\nHost *\n IdentityFile ~/.ssh/%r\nHost web1\n HostName %h.example.net\n"
+    known = load(tmp_path, text)
+    assert list(known.hosts) == ["web1", "web2", "bastion"]
+    web1, bastion = known.hosts["web1"], known.hosts["bastion"]
+    assert web1.address == "web1.example.net" and str(web1.address_place) == f"{tmp_path}/config:7:2"
+    assert web1.credential and (web1.credential.user, web1.credential.key) == ("ops", "~/.ssh/ops")
+    assert (
+        bastion.credential and bastion.credential.user == getpass.getuser() and str(bastion.place) == f"{tmp_path}/config:3:1"
+    )
+
+
+def test_a_program_of_the_configuration_is_never_run(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    text = f"Match exec 'touch {ran}'\n User x\nHost web1\n ProxyCommand touch {ran}\n"
+    known = load(tmp_path, text)
+    assert not ran.exists() and known.hosts["web1"].credential is None
+    assert [str(note.text) for note in known.notes] == [
+        "this Match counts as not fitting: “exec” is not asked",
+        f"“ProxyCommand” is left out: {shown(f'touch {ran}')}",
+    ]
+
+
+def test_through_which_hosts_it_is_reached_is_kept_and_said(tmp_path: Path) -> None:
+    known = load(tmp_path, "Host web1\n ProxyJump ops@gw:22,b2\n")
+    assert known.hosts["web1"].vars == {"proxy_jump": ("ops@gw:22", "b2")}
+    assert "web1 is reached through ops@gw:22,b2 by ssh; longarm connects to it directly" in str(known.notes[0])
+
+
+BROKEN = [
+    ("a port", "Host web1\n Port 99999\n", "config:2:2: “Port” must be a whole number from 1 to 65535"),
+    ("a name", "Host web1\n HostName -oProxyCommand=id\n", "config:2:2: “-oproxycommand=id” begins with a hyphen"),
+    ("a user", "Host web1\n User -x\n", "config:2:2: “-x” is not the name of a user"),
+    ("a host", "Host we$b1\n", "config:1:1: “we$b1” is not a host name"),
+    ("a quote", 'Host "web1\n', "config:1:1: this line cannot be read: no closing quote"),
+    ("no value", "Host web1\n User\n", "config:2:2: “user” has no value"),
+    ("no keyword", "Host web1\n = x\n", "config:2:2: this line cannot be read: no keyword"),
+    ("a condition", "Match hots web1\n", "config:1:1: “hots” is no condition of Match (did you mean host?)"),
+    ("a condition without a value", "Match host\n", "config:1:1: “host” has no value"),
+    ("a cycle", "Include {dir}/config\n", "config:1:1: these files include each other: "),
+    ("a token of an Include", "Include {dir}/%h\n", "config:1:1: “Include” is not read here"),
+    ("control characters", "Host web1\n User \x1b[2J\n", "config:2:7: the file contains the control character U+001B"),
+]
+
+
+@pytest.mark.parametrize(("why", "text", "told"), BROKEN, ids=[why for why, _, _ in BROKEN])
+def test_a_mistake_is_told_at_its_place(why: str, text: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile) as caught:
+        load(tmp_path, text)
+    assert told in str(caught.value).replace(f"{tmp_path}/config", "config", 1)
+
+
+def test_a_misspelt_keyword_is_named(tmp_path: Path) -> None:
+    (note,) = load(tmp_path, "Host web1\n HostNme x\n").notes
+    assert str(note) == f"{tmp_path}/config:2:2: “hostnme” is no keyword (did you mean hostname, host?)"
