@@ -22,6 +22,7 @@ Declare: TypeAlias = Callable[[Fields, str, Path], Source | None]
 KINDS: Mapping[str, str] = {
     "ansible": "inventory.sources.ansible",
     "ssh_config": "inventory.sources.ssh_config",
+    "csv": "inventory.sources.sheet",
     "program": "inventory.sources.program",
 }
 """Modules by the kind of source, imported when one is declared; each has a function `declare`."""

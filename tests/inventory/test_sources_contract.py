@@ -63,7 +63,18 @@ def ssh_config(folder: Path, hosts: list[Wanted]) -> str:
     return f"{{ssh_config: {folder}/ssh_config}}"
 
 
+def sheet(folder: Path, hosts: list[Wanted]) -> str:
+    names = sorted({name for one in hosts for name in one.variables or {}})
+    rows = [["name", "address", "port", "groups", *names]]
+    rows += [
+        [one.name, one.address, str(one.port), "web", *(str((one.variables or {}).get(n, "")) for n in names)] for one in hosts
+    ]
+    (folder / "hosts.csv").write_text("".join(";".join(row) + "\n" for row in rows))
+    return f"{{csv: {folder}/hosts.csv, vars: {{{', '.join(f'{name}: {name}' for name in names)}}}}}"
+
+
 KINDS = {
+    "csv": Kind(sheet, "{csv: /nowhere/hosts.csv}"),
     "ssh_config": Kind(ssh_config, "{ssh_config: /nowhere/config}", holds_groups=False, holds_variables=False),
     "ansible": Kind(ansible, "{ansible: /nowhere/hosts}"),
     "program": Kind(program, "{program: /nowhere/hosts}"),

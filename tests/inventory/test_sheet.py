@@ -1,0 +1,138 @@
+"""A spreadsheet saved as CSV: encodings, separators, quotes, and every mistake at its cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inventory.errors import InvalidFile
+from inventory.inventory import Inventory
+from inventory.own import load_inventory
+
+
+def load(folder: Path, data: str | bytes, options: str = "") -> Inventory:
+    (folder / "hosts.csv").write_bytes(data if isinstance(data, bytes) else data.encode())
+    (folder / "inventory.yaml").write_text(f"sources:\n  - csv: hosts.csv\n{options}")
+    return load_inventory([folder / "inventory.yaml"])
+
+
+def told(folder: Path, data: str | bytes, options: str = "") -> list[str]:
+    with pytest.raises(InvalidFile) as caught:
+        load(folder, data, options)
+    return [str(problem).replace(f"{folder}/", "") for problem in caught.value.problems]
+
+
+ROMASHKA = "name;customer;site\nweb1;ООО «Ромашка»;Москва\n"
+
+
+def test_our_own_words_need_no_mapping(tmp_path: Path) -> None:
+    text = "name,address,port,platform,transport,site,customer,groups,tags,user,other\n"
+    text += 'web1,192.0.2.1,2222.0,Windows,winrm,Berlin,ACME,"web; db",a|b,deploy,x\n'
+    web1 = load(tmp_path, text).hosts["web1"]
+    assert (web1.address, web1.port, web1.platform, web1.transport) == ("192.0.2.1", 2222, "windows", "winrm")
+    assert (web1.site, web1.customer, web1.groups, web1.tags, web1.vars) == ("Berlin", "ACME", ("db", "web"), ("a", "b"), {})
+    assert web1.credential and web1.credential.user == "deploy"
+    assert str(web1.address_place) == f"{tmp_path}/hosts.csv:2:6" and str(web1.origins["port"]) == f"{tmp_path}/hosts.csv:2:16"
+
+
+def test_columns_are_mapped_by_their_titles(tmp_path: Path) -> None:
+    text = "Report of 2026-11-25\n\nHost Name;IP;Location;Rack\nweb1;192.0.2.1;Berlin;r7\n"
+    options = "    skip: 2\n    columns: {name: host name, address: IP, site: Location}\n    vars: {rack: Rack}\n"
+    web1 = load(tmp_path, text, options).hosts["web1"]
+    assert (web1.address, web1.site, web1.vars) == ("192.0.2.1", "Berlin", {"rack": "r7"})
+
+
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        (ROMASHKA.encode(), ""),
+        (ROMASHKA.encode("utf-8-sig"), ""),
+        (ROMASHKA.encode("utf-16"), ""),
+        (ROMASHKA.encode("cp1251"), "    encoding: cp1251\n"),
+        (ROMASHKA.replace(";", "\t").encode(), ""),
+        (ROMASHKA.replace(";", "|").encode(), ""),
+        (ROMASHKA.replace(";", ",").encode(), ""),
+        (b"sep=;\r\n" + ROMASHKA.replace("\n", "\r\n").encode(), ""),
+        (ROMASHKA.replace("\n", "\r").encode(), ""),
+        (ROMASHKA.replace(";", "\t").encode(), "    delimiter: tab\n"),
+        (('"' + ROMASHKA.strip().replace(";", '";"').replace("\n", '"\n"') + '"').encode(), ""),
+    ],
+)
+def test_what_spreadsheets_save_is_read(tmp_path: Path, data: bytes, options: str) -> None:
+    web1 = load(tmp_path, data, options).hosts["web1"]
+    assert (web1.customer, web1.site) == ("ООО «Ромашка»", "Москва")
+
+
+def test_quotes_hold_separators_quotes_and_lines(tmp_path: Path) -> None:
+    text = 'name,site,note\nweb1,"a, ""b""","two\nlines"\nweb2,c,"x"\n'
+    known = load(tmp_path, text, "    vars: {note: note}\n").hosts
+    assert known["web1"].site == 'a, "b"' and known["web1"].vars["note"] == "two\nlines"
+    assert str(known["web2"].place) == f"{tmp_path}/hosts.csv:4:1" and known["web2"].vars["note"] == "x"
+
+
+def test_empty_rows_and_cells_say_nothing(tmp_path: Path) -> None:
+    known = load(tmp_path, "name,site\n\n,\nweb1,\nweb2\n,,\n").hosts
+    assert [(host.name, host.site) for host in known.values()] == [("web1", None), ("web2", None)]
+
+
+BROKEN: list[tuple[str, str | bytes, str, str]] = [
+    ("nothing", "", "", "hosts.csv:1:1: there is no row with the titles of columns"),
+    ("no name", "Hostname\nweb1\n", "", "hosts.csv:1:1: no column is called “name” (say which one it is"),
+    (
+        "a title that is not there",
+        "name\nweb1\n",
+        "    columns: {site: Locaton}\n",
+        "inventory.yaml:3:21: no column is called “Locaton”",
+    ),
+    ("two of one title", "name,Name\na,b\n", "", "hosts.csv:1:6: two columns are called “name”, the first at"),
+    ("an open quote", 'name\n"web1\n', "", "hosts.csv:2:1: this quote is never closed"),
+    ("text after a quote", 'name\n"web1"x\n', "", "hosts.csv:2:7: text follows a closing quote"),
+    (
+        "too many cells",
+        "name\nweb1,x\n",
+        "    delimiter: ','\n",
+        "hosts.csv:2:6: this row has more cells than there are titles",
+    ),
+    ("a formula", 'name,site\nweb1,"=HYPERLINK(""x"")"\n', "", "hosts.csv:2:6: this is a formula, not a value"),
+    ("a formula as a name", "name\n=1+1\n", "", "hosts.csv:2:1: this is a formula, not a value"),
+    ("a row without a name", "name,site\n,b\n", "", "hosts.csv:2:1: this row has no name of a host"),
+    ("a host twice", "name\nweb1\nWEB1\n", "", "hosts.csv:3:1: the host WEB1 is declared twice, first at"),
+    ("a name", "name\nweb 1\n", "", "hosts.csv:2:1: “web 1” is not a host name"),
+    ("an address", "name,address\nweb1,10.0.0.256\n", "", "hosts.csv:2:6: “10.0.0.256” looks like an address, but is none"),
+    ("a port", "name,port\nweb1,22.5\n", "", "hosts.csv:2:6: “port” must be a whole number from 1 to 65535"),
+    ("a platform", "name,platform\nweb1,linx\n", "", "hosts.csv:2:6: “platform” cannot be “linx” (did you mean linux?)"),
+    ("a tag", "name,tags\nweb1,ok -x\n", "", "hosts.csv:2:6: “-x” cannot be a name"),
+    ("a user", "name,user\nweb1,-x\n", "", "hosts.csv:2:6: “-x” is not the name of a user"),
+    ("another encoding", "name\nM\xfcnchen\n".encode("latin-1"), "", "hosts.csv:2:2: this is not text in utf-8"),
+    ("half a character", "name\nweb1".encode("utf-16") + b"x", "", "this is not text in utf-16"),
+    ("the wrong encoding", ROMASHKA.encode("utf-16")[2:], "    encoding: cp1252\n", "the control character U+0000"),
+    ("a workbook", b"PK\x03\x04rest", "", "hosts.csv:1:1: this is a workbook, not CSV (save it as CSV)"),
+    ("no encoding", "name\n", "    encoding: zip\n", "inventory.yaml:3:15: “zip” is no encoding of text"),
+    ("no separator", "name\n", "    delimiter: xx\n", "inventory.yaml:3:16: “delimiter” cannot be “xx” (one of , ; | tab)"),
+    (
+        "a word that is none",
+        "name\n",
+        "    columns: {adress: x}\n",
+        "inventory.yaml:3:15: “columns” has no key “adress” (did you mean address?)",
+    ),
+    ("a variable that is none", "name\n", "    vars: {-x: name}\n", "inventory.yaml:3:12: “-x” cannot be a name"),
+    (
+        "a key that is none",
+        "name\n",
+        "    colums: {}\n",
+        "inventory.yaml:3:5: the source has no key “colums” (did you mean columns?)",
+    ),
+    ("no skip", "name\n", "    skip: -1\n", "inventory.yaml:3:11: “skip” must be a whole number from 0 to 1000"),
+    ("an unknown credential", "name,credential\nweb1,ops\n", "", "hosts.csv:2:6: no credential “ops” is declared"),
+]
+
+
+@pytest.mark.parametrize(("why", "data", "options", "wanted"), BROKEN, ids=[row[0] for row in BROKEN])
+def test_a_mistake_is_told_at_its_cell(why: str, data: str | bytes, options: str, wanted: str, tmp_path: Path) -> None:
+    assert any(wanted in line for line in told(tmp_path, data, options)), told(tmp_path, data, options)
+
+
+def test_a_column_of_secrets_is_left_out(tmp_path: Path) -> None:
+    known = load(tmp_path, "name,pw\nweb1,canary77\n", "    vars: {root_password: pw}\n")
+    assert "canary77" not in repr(known) and "root_password" in str(known.notes[0].text)
