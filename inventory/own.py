@@ -45,9 +45,9 @@ def _load(paths: Iterable[Path | Source], copies: Copies) -> Inventory:
             drafts.read(load_document(path))
         except InvalidFile as error:
             broken.append(error)
-    if not broken:
+    if not broken and not (drafts.sources and drafts.problems):  # a source is not asked on behalf of a file with mistakes
         broken += _read_sources(drafts, reading)
-    if broken:  # what refers to the missing part would be blamed wrongly
+    if broken or (drafts.sources and drafts.problems):  # what refers to the missing part would be blamed wrongly
         raise InvalidFile([*drafts.problems, *(problem for error in broken for problem in error.problems)])
     return replace(assemble(drafts), copies=tuple(copies.used), files=tuple(reading.files))
 

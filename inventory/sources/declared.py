@@ -23,6 +23,7 @@ KINDS: Mapping[str, str] = {
     "ansible": "inventory.sources.ansible",
     "ssh_config": "inventory.sources.ssh_config",
     "csv": "inventory.sources.sheet",
+    "netbox": "inventory.sources.netbox",
     "program": "inventory.sources.program",
 }
 """Modules by the kind of source, imported when one is declared; each has a function `declare`."""

@@ -1,0 +1,190 @@
+"""NetBox as a source: its devices and virtual machines over REST, page by page, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from inventory.copies import Keeping, SourceFailed
+from inventory.egress import Egress, EgressFailed, Origin, origin_of
+from inventory.errors import Place, Text
+from inventory.fields import Fields
+from inventory.host import Platform, SecretReference
+from inventory.names import BadName, group_name, label, shown
+from inventory.settings import Leaf
+from inventory.sources.declared import keeping_of, path_from, secret_of
+from inventory.sources.found import Found, FoundHost, Reading
+from inventory.tokens import token_of
+
+LISTS = {"devices": "/api/dcim/devices/", "virtual-machines": "/api/virtualization/virtual-machines/"}
+_PAGES = {"devices": "/dcim/devices", "virtual-machines": "/virtualization/virtual-machines"}
+PAGE = 500
+MAX_HOSTS = 200_000
+_KEPT = Keeping()
+_NAMED = ("role", "device_role", "status", "rack", "cluster", "location")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetBoxSource:
+    """A declared NetBox."""
+
+    origin: Origin
+    place: Place
+    token: SecretReference
+    lists: tuple[str, ...] = tuple(LISTS)
+    filter: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ca: Path | None = None
+    deadline_s: float = 30.0
+    keeping: Keeping = _KEPT
+
+    @property
+    def title(self) -> str:
+        """Return what it is called in messages."""
+        return f"netbox {self.origin}"
+
+    def read(self, reading: Reading) -> Found:
+        """Return its hosts; raises SourceFailed where it cannot be asked and no copy stands in."""
+        query = {name: list(values) for name, values in self.filter.items()}
+        identity = json.dumps(["netbox", str(self.origin), self.lists, query], sort_keys=True)
+        data = reading.copies.get(self.title, identity, self.place, self.keeping, reading.now, self._ask)
+        found, nameless = Found(), 0
+        for kind, things in json.loads(data).items():
+            for thing in things:
+                if thing.get("name"):
+                    self._add(kind, thing, found)
+                else:
+                    nameless += 1
+        if nameless:
+            hint = Text("a filter leaves out what is no host: filter: {example}", example="{role: server}")
+            found.note(self.place, Text("without a name, and left out: {count}", count=nameless), hint)
+        return found
+
+    def _ask(self) -> bytes:
+        token = token_of(self.token, self.place).reveal()
+        scheme = "Bearer" if token.startswith("nbt_") else "Token"  # tokens of version 2, since NetBox 4.5
+        egress = Egress(
+            origin=self.origin, headers={"Authorization": f"{scheme} {token}"}, ca=self.ca, deadline_s=self.deadline_s
+        )
+        try:
+            return json.dumps({kind: list(self._listed(egress, kind)) for kind in self.lists}).encode()
+        except EgressFailed as error:
+            raise SourceFailed(self.place, error.text, error.hint) from error
+
+    def _listed(self, egress: Egress, kind: str) -> Iterator[Mapping[str, Any]]:
+        """Yield everything in a list; pages are counted by us, since where `next` leads is for the server to say."""
+        seen: set[int] = set()
+        offset, count = 0, None
+        while count is None or offset < count:
+            query = {**self.filter, "limit": str(PAGE), "offset": str(offset), "ordering": "id"}
+            page = self._page(egress.get(f"{LISTS[kind]}?{urlencode(query, doseq=True)}"))
+            count = page["count"] if count is None else count
+            if page["count"] != count or (not page["results"] and offset < count):
+                hint = Text("ask again: somebody is working in it")
+                raise SourceFailed(self.place, Text("{source} changed while it was read", source=self.title), hint)
+            if count > MAX_HOSTS:
+                raise SourceFailed(self.place, Text("more than {limit} hosts", limit=MAX_HOSTS), Text("name a filter"))
+            for thing in page["results"]:
+                if thing["id"] not in seen:
+                    seen.add(thing["id"])
+                    yield thing
+            offset += len(page["results"])
+        if len(seen) != count:
+            hint = Text("ask again: somebody is working in it")
+            raise SourceFailed(self.place, Text("{source} changed while it was read", source=self.title), hint)
+
+    def _page(self, body: bytes) -> Mapping[str, Any]:
+        try:
+            page = json.loads(body)
+            right = isinstance(page["count"], int) and page["count"] >= 0 and isinstance(page["results"], list)
+            if right and all(isinstance(thing["id"], int) and isinstance(thing, dict) for thing in page["results"]):
+                return dict(page)
+        except (ValueError, LookupError, TypeError, RecursionError):
+            pass
+        text = Text("{source} does not answer as NetBox does", source=self.title)
+        raise SourceFailed(self.place, text, Text("is the address that of NetBox itself, without /api?"))
+
+    def _add(self, kind: str, thing: Mapping[str, Any], found: Found) -> None:
+        place = Place(f"{self.origin}{_PAGES[kind]}/{thing['id']}/", 0, 0)
+        name = str(thing["name"])
+        if known := found.hosts.get(name.lower()):
+            text = Text("the host {name} is declared twice, first at {place}", name=shown(name), place=known.place)
+            found.problem(place, text, Text("a filter leaves out what is no host: filter: {example}", example="{role: server}"))
+            return
+        if (host := found.host(name, place)) is None:
+            return
+        address = _text(thing.get("primary_ip"), "address")
+        if address is not None:
+            found.put_address(host, address.partition("/")[0], place)
+        for setting, key in (("site", "site"), ("customer", "tenant")):
+            value = _text(thing.get(key), "name")
+            if value is not None and (right := found.checked(value, place, label)) is not None:
+                host.put(setting, right, place)
+        _describe(host, thing, found, place)
+
+
+def _describe(host: FoundHost, thing: Mapping[str, Any], found: Found, place: Place) -> None:
+    """Give a host its platform, tags and variables."""
+    if "windows" in (_text(thing.get("platform"), "slug") or ""):
+        host.put("platform", Platform.WINDOWS.value, place)
+    for tag in thing.get("tags") or ():
+        slug = _text(tag, "slug")
+        if slug is not None and (right := found.checked(slug, place, group_name)) is not None:
+            host.tag(right, place)
+    names: dict[str, str] = {}
+    for key in _NAMED:
+        if value := next((text for part in ("slug", "value", "name") if (text := _text(thing.get(key), part))), None):
+            names.setdefault(key.removeprefix("device_"), value)
+    custom = thing.get("custom_fields")
+    fields = {f"cf.{key}": value for key, value in (custom.items() if isinstance(custom, dict) else ())}
+    for key, value in {**names, **fields}.items():
+        if not isinstance(value, str | int | float) or value == "" or found.withhold(key, value, place):
+            continue
+        try:
+            host.put_variable(group_name(key), Leaf(place, value))
+        except BadName as error:
+            found.note(place, Text("the variable is left out: {reason}", reason=error.text), error.hint)
+
+
+def _text(value: object, key: str) -> str | None:
+    inner = value.get(key) if isinstance(value, dict) else None
+    return inner if isinstance(inner, str) and inner else None
+
+
+def declare(fields: Fields, value: str, folder: Path) -> NetBoxSource | None:
+    """Return the NetBox that a declaration means."""
+    token, deadline, ca = secret_of(fields, "token"), fields.duration("deadline"), fields.text("ca")
+    if not fields.has("token"):
+        what = Text("{what} needs the key “{key}”", what="the source", key="token")
+        fields.problem(fields.place(), what, Text("say where it is kept: {example}", example="{file: PATH} or {env: NAME}"))
+    lists = fields.texts("lists") or tuple(LISTS)
+    for name in lists:
+        if name not in LISTS:
+            hint = Text("one of {choices}", choices=", ".join(LISTS))
+            fields.problem(fields.place("lists"), Text("“{key}” cannot be “{value}”", key="lists", value=shown(name)), hint)
+    filters = fields.fields("filter")
+    names = filters.keys()
+    wanted = {name: filters.texts(name) for name in names}
+    for name in set(names) & {"limit", "offset", "ordering", "format", "brief", "fields"}:
+        fields.problem(filters.key_place(name), Text("“{key}” is no filter", key=name))
+    keeping = keeping_of(fields, _KEPT)
+    try:
+        origin = origin_of(value)
+    except EgressFailed as error:
+        fields.problem(fields.place("netbox"), error.text, error.hint)
+        return None
+    if token is None or any(name not in LISTS for name in lists):
+        return None
+    return NetBoxSource(
+        origin=origin,
+        place=fields.place("netbox"),
+        token=token,
+        lists=lists,
+        filter=wanted,
+        ca=None if ca is None else path_from(ca, folder),
+        deadline_s=30.0 if deadline is None else deadline,
+        keeping=keeping,
+    )
