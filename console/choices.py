@@ -24,7 +24,7 @@ def hosts(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
 
     try:
         settings = resolve(ctx)
-        known = known_names(settings.home, settings.files)
+        known = known_names(settings.home, settings.files, settings.wall)
     except (LongarmError, OSError):
         return []
     part = begun[max(begun.rfind(sign) for sign in _ENDS_A_PART) + 1 :]

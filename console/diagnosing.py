@@ -17,6 +17,7 @@ from diagnostics.probe import Probe
 from inventory.errors import Text, UsageError
 from inventory.fields import did_you_mean
 from inventory.names import BadName, label
+from inventory.walls import refuse_mixed
 from playbooks.load import find_playbook
 from playbooks.model import DEFAULT_PLAYBOOK, Playbook
 from runner.desk import Desk
@@ -36,6 +37,7 @@ class Wishes:
     fail_on: str = "warning"
     concurrency: int = 50
     deadline: float = 120.0
+    across_customers: bool = False
     run_deadline: float | None = None
 
     @property
@@ -48,6 +50,8 @@ def diagnose_hosts(settings: Settings, targets: str, wishes: Wishes) -> int:
     """Carry out a diagnosis, settle what follows from it and return the exit code."""
     wanted = Aftermath(fail_on=FailOn(wishes.fail_on), answers=writable(wishes.answers))
     selection = known_inventory(settings).select(targets)
+    if not wishes.across_customers:
+        refuse_mixed(selection)
     library = load_library(wishes.probes)
     playbook = find_playbook(wishes.playbook or DEFAULT_PLAYBOOK)
     request = DiagnoseRequest(

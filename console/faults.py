@@ -23,6 +23,7 @@ INTERRUPTED = 130
 FAULT = 7
 
 EXITS = {
+    "CustomersMixed": 5,
     "InvalidFile": 2,
     "UsageError": 2,
     "BadExpression": 2,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
+from pathlib import Path
 
 from console.settings import Settings
 from console.terminal import tell
 from console.words import spoken
 from inventory.copies import Copies, CopyUsed
-from inventory.errors import Place, Text
+from inventory.errors import Place, Text, UsageError
 from inventory.host import Host
 from inventory.inventory import Inventory
 
@@ -66,3 +68,19 @@ def _value(host: Host, key: str) -> object:
         whole = next(part for part in sorted(value, key=len, reverse=True) if rest == part or rest.startswith(part + "."))
         value, rest = value[whole], rest[len(whole) + 1 :]
     return value
+
+
+def write_new(settings: Settings, path: Path, text: str) -> None:
+    """Write a file that is not there yet, for the user alone, and tell where it is; raises UsageError if it is there."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise UsageError(
+            Text("{path} is there already", path=str(path)), Text("name another file, or delete it first")
+        ) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(Text("{path} cannot be written: {reason}", path=str(path), reason=reason)) from error
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    tell(settings, Text("written: {path}", path=str(path)))

@@ -18,12 +18,16 @@ KEYS = ("name", "group", "site", "customer", "tag")
 _FORMAT = 2
 
 
-def known_names(home: Path, files: Iterable[Path | Source]) -> Names:
+def known_names(home: Path, files: Iterable[Path | Source], wall: str | None = None) -> Names:
     """Return the names of an inventory, from what was remembered if no file of it has changed since.
+
+    Behind the wall of one customer they are read anew: what is remembered are those of all.
 
     Nothing is asked for it: a program or a server counts as far as a copy of what it said is kept. Raises what loading an
     inventory raises.
     """
+    if wall is not None:
+        return _read(home, files, wall)[0]
     asked, cache = tuple(files), home / "cache" / "names.json"
     named = [str(one) if isinstance(one, Path) else one.title for one in asked]
     with suppress(OSError, ValueError, LookupError, TypeError):  # whatever is wrong with what was remembered: read anew
@@ -41,12 +45,13 @@ def _stamp(path: Path) -> list[object]:
     return [str(path), status.st_mtime_ns, status.st_size]
 
 
-def _read(home: Path, asked: Iterable[Path | Source]) -> tuple[Names, Sequence[Path]]:
+def _read(home: Path, asked: Iterable[Path | Source], wall: str | None = None) -> tuple[Names, Sequence[Path]]:
     from inventory.copies import Copies
     from inventory.matching import KEYS as READ
     from inventory.own import load_inventory
 
     known = load_inventory(asked, Copies(home / "cache" / "sources", offline=True))
+    known = known if wall is None else known.of_customer(wall)
     values = {key: {value for host in known.hosts.values() for value in READ[key](host) if value} for key in KEYS}
     names = {key: sorted(found) for key, found in values.items()} | {"name": list(known.hosts), "group": sorted(known.groups)}
     return names, known.files

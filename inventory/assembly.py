@@ -188,16 +188,30 @@ class Assembly:
         if isinstance(thresholds, Branch):
             result["places"] = MappingProxyType(dict(places(thresholds.entries)))
         if isinstance(credential := entries.get("credential"), Leaf):
-            result["credential"] = self._credential(credential)
+            result["credential"] = self._credential(credential, plain.get("customer"))
         return result
 
-    def _credential(self, leaf: Leaf) -> CredentialReference | None:
+    def _credential(self, leaf: Leaf, customer: Value) -> CredentialReference | None:
         credential = self.drafts.credentials.get(str(leaf.value))
         if credential is None and leaf not in self._told:
             self._told.add(leaf)
             text = Text("no credential “{name}” is declared", name=leaf.value)
             self._note_unknown(leaf.place, text, str(leaf.value), list(self.drafts.credentials))
+        if credential and credential.customer and credential.customer.casefold() != str(customer or "").casefold():
+            self._tell_stranger(leaf, credential, customer)
         return credential
+
+    def _tell_stranger(self, leaf: Leaf, credential: CredentialReference, customer: Value) -> None:
+        """Note once that hosts of one customer are given the credential of another, or hosts of none."""
+        if (leaf, customer) not in self._told:
+            self._told.add((leaf, customer))
+            params = {"name": credential.name, "customer": credential.customer, "other": customer}
+            hint = Text("give these hosts a credential of their own")
+            if customer is None:
+                text = Text("the credential {name} is for hosts of {customer}, but this one has no customer", **params)
+            else:
+                text = Text("the credential {name} is for hosts of {customer}, not of {other}", **params)
+            self._note(leaf.place, text, hint)
 
 
 def _joined(*layers: Layer) -> tuple[dict[str, tuple[str, ...]], dict[tuple[str, str], Place]]:

@@ -93,6 +93,8 @@ class CredentialReference:
     password: SecretReference | None = None
     sudo_password: SecretReference | None = None
     """What sudo on the host asks this user for; not a proof to log in with, and all that is used on this machine itself."""
+    customer: str | None = None
+    """The one customer whose hosts it is for; None: those of any."""
     place: Place | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from inventory.errors import Problem, Text
 from inventory.fields import Fields, did_you_mean
 from inventory.host import CredentialReference, SecretReference
-from inventory.names import BadName, group_name, shown
+from inventory.names import BadName, group_name, label, shown
 from inventory.nodes import MapNode, ScalarNode
 
 KINDS = ("file", "env", "keyring", "prompt")
@@ -34,6 +34,7 @@ def _credential(name: ScalarNode, fields: Fields) -> CredentialReference:
         agent=agent or False,
         password=read_secret(fields, "password"),
         sudo_password=read_secret(fields, "sudo_password"),
+        customer=_customer(fields),
         place=name.place,
     )
     fields.done()
@@ -44,6 +45,15 @@ def _credential(name: ScalarNode, fields: Fields) -> CredentialReference:
     if fields.has("passphrase") and not fields.has("key"):
         fields.problem(fields.key_place("passphrase"), Text("a passphrase without a key"))
     return credential
+
+
+def _customer(fields: Fields) -> str | None:
+    customer = fields.text("customer")
+    try:
+        return None if customer is None else label(customer)
+    except BadName as error:
+        fields.problem(fields.place("customer"), error.text, error.hint)
+        return None
 
 
 def _user(fields: Fields) -> str:

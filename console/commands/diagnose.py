@@ -46,6 +46,7 @@ _SECONDS = Seconds(min=1, max=86_400)
     ),
     option("--concurrency", text=Text("Hosts at once; default: 50."), metavar="N", type=click.IntRange(1, 1000), default=50),
     option("--deadline", text=Text("Seconds for one host; default: 120."), metavar="S", type=_SECONDS, default=120.0),
+    option("--across-customers", text=Text("Let one run cover hosts of several customers."), is_flag=True),
     option("--run-deadline", text=Text("Seconds for the whole run."), metavar="S", type=_SECONDS),
 )
 def diagnose(settings: Settings, targets: str, **wishes: object) -> int:

@@ -1,18 +1,23 @@
-"""`longarm inventory check | list | show`."""
+"""`longarm inventory check | list | show | graph | import`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+
+import click
 
 from console import choices
 from console.framework import Group, argument, option
 from console.listing import as_json, show_document, show_list
 from console.settings import Settings
-from console.terminal import tell
+from console.terminal import tell, write
 from inventory.errors import Text
 from inventory.host import Host
 
-inventory = Group("inventory", Text("The hosts we know: check, list, show."))
+_FILE = click.Path(path_type=Path)
+
+inventory = Group("inventory", Text("The hosts we know: check, list, show, graph, import."))
 
 _COLUMNS = {
     "host": Text("host"),
@@ -91,3 +96,42 @@ def show(settings: Settings, targets: str, origin: bool) -> None:
         return
     document = {"hosts": [host_document(host) for host in chosen.hosts]}
     show_document(settings.output, document, lambda: as_json(document))
+
+
+@inventory.add(
+    "graph",
+    Text("Draw groups, the groups inside them and their hosts."),
+    argument("targets", default="all", shell_complete=choices.hosts),
+    option("--groups-only", text=Text("Draw no hosts, only how many a group has."), is_flag=True),
+    option("--svg", text=Text("Write the drawing to this file, as SVG."), metavar="FILE", type=_FILE),
+)
+def graph(settings: Settings, targets: str, groups_only: bool, svg: Path | None) -> None:
+    """Draw an inventory as text, as JSON, or into a file."""
+    from console.inventories import known_inventory, write_new
+    from reports.inventory_graph import as_svg, as_text, drawn
+
+    known = known_inventory(settings)
+    lines = drawn(known, [host.name for host in known.select(targets).hosts], groups_only=groups_only)
+    if svg is not None:
+        write_new(settings, svg, as_svg(lines))
+        return
+    show_document(settings.output, {"lines": lines}, lambda: as_text(lines))
+
+
+@inventory.add(
+    "import",
+    Text("Write hosts from elsewhere as an inventory of ours, everything merged."),
+    argument("targets", default="all", shell_complete=choices.hosts),
+    option("--to", text=Text("Write to this file, which must not be there yet; default: stdout."), metavar="FILE", type=_FILE),
+)
+def import_(settings: Settings, targets: str, to: Path | None) -> None:
+    """Write the chosen hosts in our own format."""
+    from console.inventories import known_inventory, write_new
+    from inventory.written import written
+
+    known = known_inventory(settings)
+    text = written(known, known.select(targets).hosts)
+    if to is None:
+        write(text)
+    else:
+        write_new(settings, to, text)

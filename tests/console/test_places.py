@@ -162,7 +162,7 @@ def test_payloads_that_an_inventory_may_hold_stay_text(console: Console, tmp_pat
         assert not hidden_in(done.out) and not hidden_in(done.err), words
         assert "11111103" not in done.out
     (tmp_path / "probes.yaml").write_text(PROBES)
-    done = console("diagnose", "all", "--probes", str(tmp_path / "probes.yaml"))
+    done = console("diagnose", "all", "--across-customers", "--probes", str(tmp_path / "probes.yaml"))
     assert done.code == 0, done.err
     run = console("run", "list", "-o", "name").out.split()[0]
     for kind in ("text", "html", "csv", "junit", "json"):

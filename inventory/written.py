@@ -1,0 +1,115 @@
+"""An inventory written in our own format: everything merged, to be read again as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from inventory.host import CredentialReference, Host, Platform, SecretReference, Transport, Value
+from inventory.inventory import Inventory
+from inventory.yaml_scalars import NotStorable, core_value
+
+_PLAIN = re.compile(r"[A-Za-z0-9/~_][A-Za-z0-9/~_.-]*")
+
+
+def written(inventory: Inventory, hosts: Sequence[Host]) -> str:
+    """Return a file of ours with some hosts of an inventory, their groups and the credentials that they use.
+
+    Waivers are not in it: they stand in files of ours already.
+    """
+    lines: list[str] = []
+    used = {host.credential.name: host.credential for host in hosts if host.credential}
+    sections: Mapping[str, Mapping[str, Mapping[str, Value]]] = {
+        "credentials": {name: _credential(used[name]) for name in sorted(used)},
+        "groups": dict(_groups(inventory, hosts)),
+        "hosts": {host.name: _host(host) for host in hosts},
+    }
+    for title, entries in sections.items():
+        if entries:
+            lines += [f"{title}:", *(f"  {scalar(name)}: {flow(entry)}" for name, entry in entries.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _credential(credential: CredentialReference) -> Mapping[str, Value]:
+    proofs = {
+        "key": credential.key,
+        "passphrase": _reference(credential.passphrase),
+        "agent": credential.agent or None,
+        "password": _reference(credential.password),
+        "sudo_password": _reference(credential.sudo_password),
+        "customer": credential.customer,
+    }
+    if not (credential.key or credential.agent or credential.password):  # a source knew no more than the user
+        proofs["agent"] = True
+    return {"user": credential.user, **{key: value for key, value in proofs.items() if value is not None}}
+
+
+def _reference(secret: SecretReference | None) -> Value:
+    return None if secret is None else {secret.kind: secret.value}
+
+
+def _groups(inventory: Inventory, hosts: Sequence[Host]) -> Iterator[tuple[str, Mapping[str, Value]]]:
+    """Yield the groups of hosts with what is directly in them: hosts that no inner group has, and inner groups."""
+    chosen = {host.name for host in hosts}
+    members = {name: [host for host in group.hosts if host in chosen] for name, group in inventory.groups.items()}
+    for name, group in inventory.groups.items():
+        if not members[name]:
+            continue
+        inner = tuple(child for child in group.groups if members[child])
+        below = {host for child in inner for host in members[child]}
+        direct = tuple(host for host in members[name] if host not in below)
+        yield name, {key: value for key, value in (("hosts", direct), ("groups", inner)) if value}
+
+
+def _host(host: Host) -> Mapping[str, Value]:
+    settings: dict[str, Value] = {
+        "address": host.address if host.address != host.name else None,
+        "port": host.port,
+        "transport": host.transport.value if host.transport is not Transport.SSH else None,
+        "platform": host.platform.value if host.platform is not Platform.LINUX else None,
+        "site": host.site,
+        "customer": host.customer,
+        "tags": host.tags or None,
+        "credential": host.credential.name if host.credential else None,
+        "vars": host.vars or None,
+    }
+    expect = {key: value for key in ("services", "ports", "names") if (value := getattr(host.expect, key))}
+    return {key: value for key, value in {**settings, "expect": expect or None}.items() if value is not None}
+
+
+def flow(value: Value) -> str:
+    """Return a value as YAML in one line.
+
+    >>> flow({"a": (1, "1", "x: y", None, True), "b": {}})
+    '{a: [1, "1", "x: y", null, true], b: {}}'
+    """
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{scalar(key)}: {flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    return scalar(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _escaped(sign: str) -> str:
+    if sign.isprintable():
+        return sign
+    return f"\\U{ord(sign):08x}" if ord(sign) > 0xFFFF else f"\\u{ord(sign):04x}"
+
+
+def scalar(text: str) -> str:
+    """Return a text as YAML reads it back: bare where nothing else can be meant, else in double quotes.
+
+    >>> [scalar(text) for text in ("web1", "010", "no", "1e3", "null", "а\\u202eб")]
+    ['web1', '"010"', 'no', '"1e3"', '"null"', '"а\\\\u202eб"']
+    """
+    if _PLAIN.fullmatch(text) and _is_text(text):
+        return text
+    return "".join(map(_escaped, json.dumps(text, ensure_ascii=False)))
+
+
+def _is_text(text: str) -> bool:
+    try:
+        return core_value(text) == text
+    except NotStorable:
+        return False

@@ -1,0 +1,84 @@
+"""What is written in our own format is read back as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory.documents import parse_document
+from inventory.host import Host, Value
+from inventory.inventory import Inventory
+from inventory.nodes import plain
+from inventory.own import load_inventory
+from inventory.written import flow, written
+from tests.inventory.ansible_corpus import WRITTEN
+from tests.inventory.test_ansible import load as load_ansible
+from tests.inventory.test_own import EXAMPLE
+
+
+def told(host: Host) -> Host:
+    """Return a host without where it was said."""
+    credential = replace(host.credential, place=None) if host.credential else None
+    return replace(host, credential=credential, waivers=(), place=None)
+
+
+def read_back(known: Inventory, folder: Path) -> Inventory:
+    path = folder / "written.yaml"
+    path.write_text(written(known, tuple(known.hosts.values())))
+    return load_inventory([path])
+
+
+def same(one: Inventory, other: Inventory) -> None:
+    assert {name: told(host) for name, host in one.hosts.items()} == {name: told(host) for name, host in other.hosts.items()}
+    assert [told(host).vars for host in one.hosts.values()] == [told(host).vars for host in other.hosts.values()]
+    members = ({name: set(group.hosts) for name, group in known.groups.items() if group.hosts} for known in (one, other))
+    assert next(members) == next(members)
+
+
+def test_the_example_is_read_back(tmp_path: Path) -> None:
+    known = load_inventory([EXAMPLE])
+    same(known, read_back(known, tmp_path))
+
+
+NOT_TAKEN_OVER = {"a program", "a program beside files", "templates stay templates", "other languages"}
+REACHED = sorted(set(WRITTEN) - NOT_TAKEN_OVER)
+
+
+@pytest.mark.parametrize("name", REACHED)
+def test_ansible_inventories_are_read_back(name: str, tmp_path: Path) -> None:
+    known = load_ansible(tmp_path, WRITTEN[name])
+    same(known, read_back(known, tmp_path))
+
+
+def test_only_the_chosen_hosts_and_what_they_need_are_written(tmp_path: Path) -> None:
+    known = load_inventory([EXAMPLE])
+    text = written(known, known.select("db-main").hosts)
+    assert "web01" not in text and "legacy" not in text and "db-main" in text and "ops" in text
+    (tmp_path / "part.yaml").write_text(text)
+    assert load_inventory([tmp_path / "part.yaml"]).hosts["db-main"].groups == ("berlin", "db", "nightly")
+
+
+TEXTS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3).map(tuple) | st.dictionaries(TEXTS.filter(bool), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(VALUES)
+def test_any_value_is_read_back(value: Value) -> None:
+    found = plain(parse_document(f"value: {flow(value)}\n".encode(), "x.yaml"))
+    assert isinstance(found, Mapping) and as_plain(found["value"]) == as_plain(value)
+
+
+def as_plain(value: Value) -> str:
+    """Return a form in which 1, 1.0 and true differ."""
+    if isinstance(value, Mapping):
+        return repr({key: as_plain(item) for key, item in value.items()})
+    return repr([as_plain(item) for item in value]) if isinstance(value, tuple) else repr(value)
