@@ -69,7 +69,7 @@ class BlockReader:
         """Return the blocks of a file; raises InvalidFile where it cannot be read."""
         self.files[path] = None
         self._read += 1
-        text = decoded(read_guarded(path), str(path), FOREIGN)
+        text = decoded(read_guarded(path, FOREIGN.bytes), str(path), FOREIGN)
         self._open.append(path)
         block = Block(Place(str(path), 1, 1))
         blocks = [block]
