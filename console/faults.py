@@ -15,8 +15,7 @@ import click
 from console.settings import default_home
 from console.terminal import complain
 from console.words import say
-from inventory.copies import SourceFailed
-from inventory.errors import InvalidFile, LongarmError, Problem, Text
+from inventory.errors import InvalidFile, LongarmError, Problem, SourceUnavailable, Text
 from inventory.secret import MASKER
 
 INTERRUPTED = 130
@@ -39,7 +38,7 @@ EXITS = {
     "CredentialBlocked": 4,
     "TransportUnsupported": 4,
     "RemoteError": 3,
-    "SourceFailed": FAULT,
+    "SourceUnavailable": FAULT,
     "LongarmError": FAULT,
 }
 """Exit codes by the names of errors, so that nothing has to be imported for it; the nearest ancestor counts."""
@@ -55,7 +54,7 @@ def explain(error: LongarmError) -> None:
     if isinstance(error, InvalidFile):
         show_problems(error.problems)
         return
-    if isinstance(error, SourceFailed):
+    if isinstance(error, SourceUnavailable):
         show_problems([Problem(place=error.place, text=error.text, hint=error.hint)])
         return
     complain(say(Text("error: {message}", message=error.text)))

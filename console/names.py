@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from inventory.sources.found import Source
+if TYPE_CHECKING:
+    from inventory.sources.found import Source
 
 Names: TypeAlias = Mapping[str, Sequence[str]]
 """By key of the target expressions: `name`, `group`, `site`, `customer`, `tag`."""

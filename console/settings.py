@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inventory.errors import Text, UsageError
-from inventory.sources.declared import source_named
-from inventory.sources.found import Source
+
+if TYPE_CHECKING:
+    from inventory.sources.found import Source
 
 
 class Output(StrEnum):
@@ -68,7 +69,7 @@ def settings_from(options: Mapping[str, Any]) -> Settings:
     refuse_world_writable(home)
     return Settings(
         home=home,
-        inventories=tuple(source_named(path) or Path(path).expanduser().absolute() for path in options["inventory"]),
+        inventories=tuple(map(_inventory, options["inventory"])),
         output=Output.JSON if options["json"] else Output(options["output"]),
         verbosity=-1 if options["quiet"] else options["verbose"],
         no_input=options["no_input"],
@@ -76,6 +77,16 @@ def settings_from(options: Mapping[str, Any]) -> Settings:
         language=options["lang"],
         wall=options["wall"],
     )
+
+
+def _inventory(text: str) -> Path | Source:
+    """Return the file, or the source, that a value of `--inventory` means; raises UsageError."""
+    if ":" in text:
+        from inventory.sources.declared import source_named
+
+        if source := source_named(text):
+            return source
+    return Path(text).expanduser().absolute()
 
 
 def default_home() -> Path:

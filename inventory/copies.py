@@ -11,18 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from inventory.errors import LongarmError, Place, Text
+from inventory.errors import Place, SourceUnavailable, Text
 
 _FORMAT = 1
 _LARGEST = 512 * 1024 * 1024
-
-
-class SourceFailed(LongarmError):
-    """A source that could not be asked, or gave no whole answer; `place` is where it is declared."""
-
-    def __init__(self, place: Place, text: Text, hint: Text | None = None) -> None:
-        self.place = place
-        super().__init__(text, hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +59,10 @@ class Copies:
             self._note(source, place, kept[0], now, None)
             return kept[1]
         if self.offline:
-            raise SourceFailed(place, Text("{source} was never asked yet", source=source))
+            raise SourceUnavailable(place, Text("{source} was never asked yet", source=source))
         try:
             data = ask()
-        except SourceFailed as error:
+        except SourceUnavailable as error:
             if kept is None or now - kept[0] > keeping.stale:
                 raise
             self._note(source, place, kept[0], now, error.text)

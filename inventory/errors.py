@@ -1,7 +1,7 @@
 """
 LongarmError                 the root of every error that longarm raises on purpose
 |- InvalidFile               .problems, each with file:line:column and a hint
-|- SourceFailed              .place: a source of hosts that could not be asked (inventory/copies.py)
+|- SourceUnavailable         .place: a source of hosts that could not be asked
 |- NothingMatched            .expression .part .nearest: an empty selection is an error (design rule 1)
 `- UsageError                a value on the command line or in a call that cannot be meant
 
@@ -91,3 +91,11 @@ class NothingMatched(LongarmError):
 
 class UsageError(LongarmError):
     """A value that cannot be meant: the command line answers with exit code 2."""
+
+
+class SourceUnavailable(LongarmError):
+    """A source that could not be asked, or gave no whole answer; `place` is where it is declared."""
+
+    def __init__(self, place: Place, text: Text, hint: Text | None = None) -> None:
+        self.place = place
+        super().__init__(text, hint)

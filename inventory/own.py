@@ -22,7 +22,7 @@ def load_inventory(paths: Iterable[Path | Source], copies: Copies | None = None)
     """Return the inventory that files and sources make together; a directory stands for its `*.yaml` and `*.yml` files.
 
     Sources are those given and those that the files declare, in this order. Raises InvalidFile with every mistake of
-    every file and source, SourceFailed for a source that cannot be asked and of which no copy is kept.
+    every file and source, SourceUnavailable for a source that cannot be asked and of which no copy is kept.
     """
     with collection_paused():
         return _load(paths, copies or Copies())

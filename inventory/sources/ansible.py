@@ -38,7 +38,7 @@ class AnsibleSource:
         return f"ansible {self.path}"
 
     def read(self, reading: Reading) -> Found:
-        """Return its hosts and groups; raises InvalidFile, SourceFailed for a program of it."""
+        """Return its hosts and groups; raises InvalidFile, SourceUnavailable for a program of it."""
         theirs = self.inventory(reading)
         found = Found(problems=theirs.problems, notes=theirs.notes)
         if theirs.problems:

@@ -172,4 +172,4 @@ class Source(Protocol):
         """Return what it is called in messages: `ansible /etc/ansible/hosts`."""
 
     def read(self, reading: Reading) -> Found:
-        """Return what it knows; raises InvalidFile or SourceFailed where it cannot be read at all."""
+        """Return what it knows; raises InvalidFile or SourceUnavailable where it cannot be read at all."""

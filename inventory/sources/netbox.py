@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from inventory.copies import Keeping, SourceFailed
+from inventory.copies import Keeping
 from inventory.egress import Egress, EgressFailed, Origin, origin_of
-from inventory.errors import Place, Text
+from inventory.errors import Place, SourceUnavailable, Text
 from inventory.fields import Fields
 from inventory.host import Platform, SecretReference
 from inventory.names import BadName, group_name, label, shown
@@ -47,7 +47,7 @@ class NetBoxSource:
         return f"netbox {self.origin}"
 
     def read(self, reading: Reading) -> Found:
-        """Return its hosts; raises SourceFailed where it cannot be asked and no copy stands in."""
+        """Return its hosts; raises SourceUnavailable where it cannot be asked and no copy stands in."""
         query = {name: list(values) for name, values in self.filter.items()}
         identity = json.dumps(["netbox", str(self.origin), self.lists, query], sort_keys=True)
         data = reading.copies.get(self.title, identity, self.place, self.keeping, reading.now, self._ask)
@@ -72,7 +72,7 @@ class NetBoxSource:
         try:
             return json.dumps({kind: list(self._listed(egress, kind)) for kind in self.lists}).encode()
         except EgressFailed as error:
-            raise SourceFailed(self.place, error.text, error.hint) from error
+            raise SourceUnavailable(self.place, error.text, error.hint) from error
 
     def _listed(self, egress: Egress, kind: str) -> Iterator[Mapping[str, Any]]:
         """Yield everything in a list; pages are counted by us, since where `next` leads is for the server to say."""
@@ -84,9 +84,9 @@ class NetBoxSource:
             count = page["count"] if count is None else count
             if page["count"] != count or (not page["results"] and offset < count):
                 hint = Text("ask again: somebody is working in it")
-                raise SourceFailed(self.place, Text("{source} changed while it was read", source=self.title), hint)
+                raise SourceUnavailable(self.place, Text("{source} changed while it was read", source=self.title), hint)
             if count > MAX_HOSTS:
-                raise SourceFailed(self.place, Text("more than {limit} hosts", limit=MAX_HOSTS), Text("name a filter"))
+                raise SourceUnavailable(self.place, Text("more than {limit} hosts", limit=MAX_HOSTS), Text("name a filter"))
             for thing in page["results"]:
                 if thing["id"] not in seen:
                     seen.add(thing["id"])
@@ -94,7 +94,7 @@ class NetBoxSource:
             offset += len(page["results"])
         if len(seen) != count:
             hint = Text("ask again: somebody is working in it")
-            raise SourceFailed(self.place, Text("{source} changed while it was read", source=self.title), hint)
+            raise SourceUnavailable(self.place, Text("{source} changed while it was read", source=self.title), hint)
 
     def _page(self, body: bytes) -> Mapping[str, Any]:
         try:
@@ -105,7 +105,7 @@ class NetBoxSource:
         except (ValueError, LookupError, TypeError, RecursionError):
             pass
         text = Text("{source} does not answer as NetBox does", source=self.title)
-        raise SourceFailed(self.place, text, Text("is the address that of NetBox itself, without /api?"))
+        raise SourceUnavailable(self.place, text, Text("is the address that of NetBox itself, without /api?"))
 
     def _add(self, kind: str, thing: Mapping[str, Any], found: Found) -> None:
         place = Place(f"{self.origin}{_PAGES[kind]}/{thing['id']}/", 0, 0)

@@ -18,10 +18,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from inventory.copies import ALWAYS_ASKED, Keeping, SourceFailed
+from inventory.copies import ALWAYS_ASKED, Keeping
 from inventory.documents import FOREIGN, parse_document
 from inventory.drafts import Drafts
-from inventory.errors import Place, Problem, Text
+from inventory.errors import Place, Problem, SourceUnavailable, Text
 from inventory.fields import Fields
 from inventory.names import shown
 from inventory.nodes import MapNode, Node
@@ -56,7 +56,7 @@ class Program:
         return f"program {self.path}"
 
     def read(self, reading: Reading) -> Found:
-        """Return the hosts and groups that it prints; raises InvalidFile for what it prints, SourceFailed for how it ends."""
+        """Return the hosts and groups that it prints; raises InvalidFile, or SourceUnavailable for how it ends."""
         identity = json.dumps(["program", str(self.path), *self.arguments])
         data = reading.copies.get(self.title, identity, self.place, self.keeping, reading.now, self.output)
         document = parse_document(_without_surrogates(data), self.title, FOREIGN)
@@ -67,7 +67,7 @@ class Program:
         return found_in(drafts, problems)
 
     def output(self) -> bytes:
-        """Return what it prints; raises SourceFailed."""
+        """Return what it prints; raises SourceUnavailable."""
         return run_program(self.path, self.arguments, self.place, deadline_s=self.deadline_s, max_bytes=self.max_bytes)
 
 
@@ -110,7 +110,7 @@ def _without_surrogates(data: bytes) -> bytes:
 
 
 def run_program(path: Path, arguments: tuple[str, ...], place: Place, *, deadline_s: float, max_bytes: int) -> bytes:
-    """Return what a program prints within its limits; raises SourceFailed, with what it said on stderr, masked.
+    """Return what a program prints within its limits; raises SourceUnavailable, with what it said on stderr, masked.
 
     Whatever it started in its own process group is ended with it.
     """
@@ -128,7 +128,7 @@ def run_program(path: Path, arguments: tuple[str, ...], place: Place, *, deadlin
         )
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise SourceFailed(place, Text("{program} cannot be run: {reason}", program=path, reason=reason)) from error
+        raise SourceUnavailable(place, Text("{program} cannot be run: {reason}", program=path, reason=reason)) from error
     with process:
         try:
             output, said, ended = _drained(process, time.monotonic() + deadline_s, max_bytes)
@@ -137,28 +137,28 @@ def run_program(path: Path, arguments: tuple[str, ...], place: Place, *, deadlin
                 os.killpg(process.pid, signal.SIGKILL)
     if ended == "late":
         text = Text("{program} had not ended after {seconds} s", program=path, seconds=f"{deadline_s:g}")
-        raise SourceFailed(place, text, Text("give it more time: deadline: 2m"))
+        raise SourceUnavailable(place, text, Text("give it more time: deadline: 2m"))
     if ended == "flooded":
         text = Text("{program} prints more than {limit} bytes", program=path, limit=max_bytes)
-        raise SourceFailed(place, text, Text("let it print less, or raise max_bytes (at most {most})", most="64 MiB"))
+        raise SourceUnavailable(place, text, Text("let it print less, or raise max_bytes (at most {most})", most="64 MiB"))
     if process.returncode:
         text = Text("{program} ended with {status}: {said}", program=path, status=process.returncode, said=_last_lines(said))
-        raise SourceFailed(place, text, Text("run it by hand to see what it wants"))
+        raise SourceUnavailable(place, text, Text("run it by hand to see what it wants"))
     return output
 
 
 def refuse_changeable(path: Path, place: Place) -> None:
-    """Raise SourceFailed unless a program is a file that only its owner, root or we, may change."""
+    """Raise SourceUnavailable unless a program is a file that only its owner, root or we, may change."""
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise SourceFailed(place, Text("{program} cannot be run: {reason}", program=path, reason=reason)) from error
+        raise SourceUnavailable(place, Text("{program} cannot be run: {reason}", program=path, reason=reason)) from error
     if not stat.S_ISREG(status.st_mode):
-        raise SourceFailed(place, Text("{program} cannot be run: {reason}", program=path, reason="not a regular file"))
+        raise SourceUnavailable(place, Text("{program} cannot be run: {reason}", program=path, reason="not a regular file"))
     if os.name == "posix" and (status.st_mode & stat.S_IWOTH or status.st_uid not in (0, os.geteuid())):
         text = Text("{program} is not run: others may change it", program=path)
-        raise SourceFailed(place, text, Text("it must belong to root or to you, and not be writable by everyone"))
+        raise SourceUnavailable(place, text, Text("it must belong to root or to you, and not be writable by everyone"))
 
 
 def _drained(process: subprocess.Popen[bytes], until: float, max_bytes: int) -> tuple[bytes, bytes, str]:

@@ -11,9 +11,9 @@ from typing import Any, cast
 
 import pytest
 
-from inventory.copies import Copies, SourceFailed
+from inventory.copies import Copies
 from inventory.egress import Egress, EgressFailed, origin_of, refuse_address
-from inventory.errors import InvalidFile
+from inventory.errors import InvalidFile, SourceUnavailable
 from inventory.inventory import Inventory
 from inventory.own import load_inventory
 from tests.inventory.netbox_server import TOKEN, Handler, NetBox, Server, at, certificate, device, dripping
@@ -42,7 +42,7 @@ def load(folder: Path, netbox: NetBox, options: str = "", own: str = "") -> Inve
 
 
 def refused(folder: Path, netbox: NetBox, options: str = "") -> str:
-    with pytest.raises(SourceFailed) as caught:
+    with pytest.raises(SourceUnavailable) as caught:
         load(folder, netbox, options)
     assert str(caught.value.place) == f"{folder}/inventory.yaml:2:13" and TOKEN not in str(caught.value)
     return str(caught.value)
@@ -359,7 +359,7 @@ def test_a_token_that_others_can_read_is_not_used(netbox: NetBox, tmp_path: Path
     (tmp_path / "token").chmod(0o644)
     text = f"sources:\n  - netbox: {netbox.url}\n    token: {{file: {tmp_path}/token}}\n"
     (tmp_path / "inventory.yaml").write_text(text)
-    with pytest.raises(SourceFailed, match="others can read"):
+    with pytest.raises(SourceUnavailable, match="others can read"):
         load_inventory([tmp_path / "inventory.yaml"])
     (tmp_path / "token").chmod(0o600)
     netbox.devices = [device(1, "web1")]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from inventory.copies import Copies, SourceFailed
-from inventory.errors import InvalidFile, LongarmError, NothingMatched
+from inventory.copies import Copies
+from inventory.errors import InvalidFile, LongarmError, NothingMatched, SourceUnavailable
 from inventory.inventory import Inventory
 from inventory.own import load_inventory
 from tests.inventory.netbox_server import TOKEN, NetBox, Server, at, device
@@ -184,7 +184,7 @@ def test_what_is_not_there_is_told_where_it_is_declared(kind: Kind, tmp_path: Pa
     with pytest.raises(LongarmError) as caught:
         load(tmp_path, kind.missing)
     error = caught.value
-    assert isinstance(error, InvalidFile | SourceFailed)
+    assert isinstance(error, InvalidFile | SourceUnavailable)
     places = [problem.place for problem in error.problems] if isinstance(error, InvalidFile) else [error.place]
     assert all(place.file.startswith((str(tmp_path / "inventory.yaml"), "/nowhere")) for place in places)
 
