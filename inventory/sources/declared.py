@@ -37,10 +37,10 @@ def read_sources(items: Iterable[Node], problems: list[Problem]) -> list[Source]
     if len(nodes) > MAX_SOURCES:
         problems.append(Problem(place=nodes[MAX_SOURCES].place, text=Text("more than {limit} sources", limit=MAX_SOURCES)))
         return []
-    return [source for node in nodes if (source := _source(node, problems)) is not None]
+    return [source for node in nodes if (source := _source(node, problems, Path(node.place.file).parent)) is not None]
 
 
-def _source(node: Node, problems: list[Problem]) -> Source | None:
+def _source(node: Node, problems: list[Problem], folder: Path) -> Source | None:
     fields = Fields(node, problems, "the source")
     kinds = [kind for kind in KINDS if kind in (*fields.keys(),)]
     if len(kinds) != 1:
@@ -52,7 +52,7 @@ def _source(node: Node, problems: list[Problem]) -> Source | None:
     value = fields.text(kinds[0])
     if value is None:
         return None
-    source = _declare(kinds[0])(fields, value, Path(fields.place().file).parent)
+    source = _declare(kinds[0])(fields, value, folder)
     fields.done()
     return source
 
@@ -73,7 +73,7 @@ def source_named(text: str) -> Source | None:
     place = Place(f"--inventory {shown(text)}", 0, 0)
     problems: list[Problem] = []
     name, value = (ScalarNode(place, part, Style.PLAIN, part) for part in (kind, path))
-    source = _source(MapNode(place, ((name, value),)), problems) if path else None
+    source = _source(MapNode(place, ((name, value),)), problems, Path.cwd()) if path else None
     if source is None:
         problem = problems[0] if problems else None
         raise UsageError(
@@ -86,7 +86,7 @@ def source_named(text: str) -> Source | None:
 def path_from(text: str, folder: Path) -> Path:
     """Return the path that a declaration means: `~` is the user's home, a relative one starts beside the declaring file."""
     path = Path(text)
-    return folder / (path.expanduser() if text.startswith("~") else path)
+    return (folder / (path.expanduser() if text.startswith("~") else path)).absolute()
 
 
 def keeping_of(fields: Fields, default: Keeping) -> Keeping:

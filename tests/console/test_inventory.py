@@ -79,6 +79,15 @@ def test_hosts_from_elsewhere_become_an_inventory_of_ours(run: Run, tmp_path: Pa
     assert run("inventory", "import", "lab")[1] == "hosts:\n  lab: {}\n"
 
 
+def test_a_relative_path_of_a_source_starts_in_the_folder_one_is_in(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "hosts").write_text("web1\n")
+    monkeypatch.chdir(tmp_path)
+    assert run("--inventory", "ansible:sub/hosts", "inventory", "list", "-o", "name")[1] == "web1\n"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
