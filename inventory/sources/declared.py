@@ -78,7 +78,7 @@ def source_named(text: str) -> Source | None:
         problem = problems[0] if problems else None
         raise UsageError(
             problem.text if problem else Text("{option} needs a value", option=f"--inventory {kind}:"),
-            (problem and problem.hint) or Text("longarm inventory sources"),
+            (problem and problem.hint) or Text("write it as {example}", example=f"--inventory {kind}:PATH"),
         )
     return source
 
