@@ -1,5 +1,6 @@
-"""Practice hosts: SSH servers on loopback that answer longarm's bundle from captured answers.
+"""Practice hosts: SSH servers on loopback that are ill in known ways, for training, the demo and the documentation.
 
-They serve training, the demo and the documentation. They are no test of the bundle: only a real
-shell is (design, `remote/lab`). What was not captured is not made up: it is answered as not run.
+Where the machine allows it they run longarm's bundle in a real shell over the files and commands of their scenario
+(`namespace.py`, `world.py`, `play.py`); elsewhere they answer it from captured answers (`replies.py`). What was not
+captured is not made up: a command refuses it, a question is answered as not run.
 """

@@ -1,7 +1,8 @@
 """Start, list and end the practice hosts of one home.
 
 Everything stands in `<home>/lab`: `inventory.yaml` to name the hosts, `keys/` for the way in,
-`plan.json` with the hosts' own keys, `running.json` with the process. Their host keys are enrolled
+`plan.json` with the hosts' own keys, `worlds/` with what real
+shells see, `running.json` with the process. Their host keys are enrolled
 at once: we made them ourselves.
 """
 
@@ -23,6 +24,7 @@ from inventory.errors import LongarmError, Text
 from remote.known_hosts import HostKey, KnownHosts
 from remote.lab.process import end, started_at
 from remote.lab.scenarios import Behaviour, Scenario, scenarios
+from remote.lab.shell import Shell, why_not, write_world
 
 START_DEADLINE_S = 30.0
 MOST_HOSTS = 500
@@ -35,6 +37,10 @@ class LabRunning(LongarmError):
 
 class LabFailed(LongarmError):
     """The practice hosts could not be started."""
+
+
+class NoRealShell(LongarmError):
+    """This machine cannot do what a real shell needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +59,10 @@ class Lab:
     folder: Path
     pid: int
     hosts: tuple[PracticeHost, ...]
+    shell: Shell
+    """REAL or ANSWERS."""
+    why: str = ""
+    """Why there is no real shell where one would have been taken: this machine's own words."""
 
     @property
     def inventory(self) -> Path:
@@ -69,16 +79,19 @@ def running(home: Path) -> Lab | None:
         return None
     if started_at(noted["pid"]) != noted["started"]:
         return None
-    return Lab(folder=folder, pid=noted["pid"], hosts=tuple(PracticeHost(**host) for host in noted["hosts"]))
+    hosts = tuple(PracticeHost(**host) for host in noted["hosts"])
+    return Lab(folder=folder, pid=noted["pid"], hosts=hosts, shell=Shell(noted["shell"]), why=noted["why"])
 
 
-def up(home: Path, wanted: int, *, this_machine: bool = False) -> Lab:
+def up(home: Path, wanted: int, *, this_machine: bool = False, shell: Shell = Shell.AUTO) -> Lab:
     """Start `wanted` practice hosts in a process of their own and return them once all of them listen.
 
-    With `this_machine` the inventory also names this machine, reached by the local transport.
+    With `this_machine` the inventory also names this machine, reached by the local transport. Raises NoRealShell where
+    `shell` is REAL and this machine cannot.
     """
     if (lab := running(home)) is not None:
         raise LabRunning(Text("{count} practice hosts are running already", count=len(lab.hosts)), Text("longarm lab down"))
+    shell, why = chosen(shell)
     down(home)
     folder = home / "lab"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -88,19 +101,50 @@ def up(home: Path, wanted: int, *, this_machine: bool = False) -> Lab:
     keys = [asyncssh.generate_private_key("ssh-ed25519") for _ in planned]
     login = asyncssh.generate_private_key("ssh-ed25519", comment="longarm lab")
     _private(folder / "keys" / "client", login.export_private_key().decode())
+    worlds = _worlds(folder, planned) if shell is Shell.REAL else {}
     plan = [
-        {"name": name, "scenario": scenario.name, "key": key.export_private_key().decode()}
+        {
+            "name": name,
+            "scenario": scenario.name,
+            "key": key.export_private_key().decode(),
+            "world": worlds.get(scenario.name, ""),
+        }
         for (name, scenario), key in zip(planned, keys, strict=True)
     ]
     authorized = login.export_public_key().decode()
     _private(folder / "plan.json", json.dumps({"hosts": plan, "authorized_keys": authorized}))
     ports, noted = _started(folder)
     hosts = [PracticeHost(name=name, scenario=scenario.name, port=ports[name]) for name, scenario in planned]
-    document = noted | {"hosts": [{"name": host.name, "scenario": host.scenario, "port": host.port} for host in hosts]}
+    document = noted | {
+        "shell": shell,
+        "why": why,
+        "hosts": [{"name": host.name, "scenario": host.scenario, "port": host.port} for host in hosts],
+    }
     _private(folder / "running.json", json.dumps(document))  # first of all, so that `down` finds it whatever happens now
     _enrol(home, planned, keys)
     _private(folder / "inventory.yaml", inventory_text(hosts, folder / "keys" / "client", this_machine=this_machine))
-    return Lab(folder=folder, pid=int(str(noted["pid"])), hosts=tuple(hosts))
+    return Lab(folder=folder, pid=int(str(noted["pid"])), hosts=tuple(hosts), shell=shell, why=why)
+
+
+def chosen(shell: Shell) -> tuple[Shell, str]:
+    """Return REAL or ANSWERS, and why it is not REAL where that was preferred; a real shell is tried, not guessed."""
+    if shell is Shell.ANSWERS or not (why := why_not()):
+        return (Shell.ANSWERS if shell is Shell.ANSWERS else Shell.REAL), ""
+    if shell is Shell.REAL:
+        raise NoRealShell(
+            Text("this machine gives practice hosts no real shell: {why}", why=why), Text("longarm lab up --shell answers")
+        )
+    return Shell.ANSWERS, why
+
+
+def _worlds(folder: Path, planned: Sequence[tuple[str, Scenario]]) -> Mapping[str, str]:
+    """Write what the shells of each scenario see, and return the files by scenario."""
+    (folder / "worlds").mkdir(mode=0o700)
+    found = {scenario.name: scenario for _, scenario in planned if scenario.captures}
+    paths = {name: folder / "worlds" / f"{name}.json" for name in found}
+    for name, path in paths.items():
+        write_world(found[name].world(), path)
+    return {name: str(path) for name, path in paths.items()}
 
 
 def down(home: Path) -> bool:

@@ -13,6 +13,8 @@ from inventory.errors import InvalidFile, Problem
 from inventory.fields import Fields
 from remote.answer import Answer
 from remote.lab.captures import read_captures
+from remote.lab.play import play
+from remote.lab.world import World
 
 
 class Behaviour(StrEnum):
@@ -50,6 +52,10 @@ class Scenario:
         for name in self.captures:
             merged |= read_captures(resources.files("remote.lab").joinpath("scenarios", name).read_bytes(), name)
         return merged if self.root else {name: replace(answer, as_root=False) for name, answer in merged.items()}
+
+    def world(self) -> World:
+        """Return what a real shell of the host sees."""
+        return play(self.answers(), root=self.root, hostname=self.role)
 
 
 @cache

@@ -21,6 +21,7 @@ import asyncssh
 from remote.answer import Answer
 from remote.lab.replies import reply_to
 from remote.lab.scenarios import Behaviour, scenarios
+from remote.lab.shell import AT_ONCE, run
 
 LOOPBACK = "127.0.0.1"
 _BACKLOG = 128
@@ -28,11 +29,13 @@ _BACKLOG = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedHost:
-    """One practice host: its name, its scenario and the private key it proves itself with."""
+    """One practice host: its name, its scenario, the private key it proves itself with, and the world of its shell."""
 
     name: str
     scenario: str
     key: str
+    world: str = ""
+    """The file of what its real shell sees; empty: it answers from captures."""
 
 
 class Login(asyncssh.SSHServer):
@@ -50,6 +53,7 @@ class Login(asyncssh.SSHServer):
 async def serve(hosts: Sequence[PlannedHost], authorized_keys: str) -> dict[str, int]:
     """Start every practice host and return their ports by name; the servers live as long as the loop."""
     authorized = asyncssh.import_authorized_keys(authorized_keys)
+    slots = asyncio.Semaphore(AT_ONCE)
     ports = {}
     for host in hosts:
         listening = reserved_port()
@@ -63,7 +67,8 @@ async def serve(hosts: Sequence[PlannedHost], authorized_keys: str) -> dict[str,
             server_factory=Login,
             server_host_keys=[asyncssh.import_private_key(host.key)],
             authorized_client_keys=authorized,
-            process_factory=practising(scenario.answers()),
+            process_factory=practising_in_shell(Path(host.world), slots) if host.world else practising(scenario.answers()),
+            line_editor=False,
             encoding=None,
             backlog=_BACKLOG,
             sftp_factory=None,
@@ -93,6 +98,18 @@ def practising(answers: Mapping[str, Answer]) -> asyncssh.SSHServerProcessFactor
             process.exit(await reply_to(process, answers))
         except (asyncssh.Error, OSError):
             process.close()  # the caller left: nobody is owed an answer
+
+    return handle
+
+
+def practising_in_shell(world: Path, slots: asyncio.Semaphore) -> asyncssh.SSHServerProcessFactory[bytes]:
+    """Return what handles a command on a host with a real shell."""
+
+    async def handle(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        try:
+            process.exit(await run(process, world, slots))
+        except (asyncssh.Error, OSError):
+            process.close()  # as above
 
     return handle
 

@@ -17,6 +17,7 @@ from remote.known_hosts import KnownHosts
 from remote.lab import keeper
 from remote.lab.process import end, started_at
 from remote.lab.scenarios import Behaviour, scenarios
+from remote.lab.shell import Shell
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_hosts_are_handed_out_in_turn() -> None:
 
 
 async def test_a_lab_outlives_the_call_answers_only_bundles_and_goes_down(home: Path) -> None:
-    lab = keeper.up(home, 3, this_machine=True)
+    lab = keeper.up(home, 3, this_machine=True, shell=Shell.ANSWERS)
     assert keeper.running(home) == lab
     known = load_inventory([lab.inventory]).hosts
     assert list(known) == [host.name for host in lab.hosts] + ["this-machine"]
