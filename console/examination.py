@@ -230,6 +230,16 @@ def roles(_: Settings) -> Row:
     return row("roles", NOTE, say(ROLES_ADVISORY))
 
 
+def practice(settings: Settings) -> Row:
+    """Tell what answers on practice hosts: on those that run, or on those that would be started; a real shell is tried."""
+    from remote.lab import keeper
+    from remote.lab.shell import Shell, what_answers
+
+    here = keeper.running(settings.home)
+    shell, why = (here.shell, here.why) if here else keeper.chosen(Shell.AUTO)
+    return row("practice hosts", NOTE if why else OK, say(what_answers(shell, why)))
+
+
 def words(settings: Settings) -> Row:
     """Tell the language and whether the terminal's encoding can show it."""
     encoding = locale.getpreferredencoding(False)
@@ -278,6 +288,7 @@ LOOKS: tuple[Callable[[Settings], Row], ...] = (
     keyring,
     agent,
     completion,
+    practice,
     roles,
     words,
     clock,

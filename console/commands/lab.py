@@ -1,4 +1,4 @@
-"""`longarm lab up | list | down`."""
+"""`longarm lab up | list | status | down`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ from inventory.errors import Text
 
 lab = Group("lab", Text("Practice hosts on this machine, for training and trying out."))
 
+_STATUS = {
+    "state": Text("state"),
+    "hosts": Text("hosts"),
+    "shell": Text("what answers"),
+    "why": Text("why no real shell"),
+    "inventory": Text("inventory"),
+}
 _COLUMNS = {
     "title": Text("title"),
     "learn": Text("what one can learn"),
@@ -25,14 +32,23 @@ _COLUMNS = {
     Text("Start practice hosts on the loopback interface."),
     option("--hosts", text=Text("How many; default: one for each scenario."), metavar="N", type=click.IntRange(1, 500)),
     option("--this-machine", text=Text("Name this machine too, reached without a network."), is_flag=True),
+    option(
+        "--shell",
+        text=Text("What answers: a real shell over the scenario, captured answers, or auto: a real shell where it works."),
+        type=click.Choice(("auto", "real", "answers")),
+        default="auto",
+    ),
 )
-def up(settings: Settings, hosts: int | None, this_machine: bool) -> None:
+def up(settings: Settings, hosts: int | None, this_machine: bool, shell: str) -> None:
     """Start the hosts and tell how to reach them."""
     from remote.lab import keeper
     from remote.lab.scenarios import scenarios
+    from remote.lab.shell import Shell, what_answers
 
-    started = keeper.up(settings.writable_home(), hosts or len(scenarios()), this_machine=this_machine)
+    wanted = hosts or len(scenarios())
+    started = keeper.up(settings.writable_home(), wanted, this_machine=this_machine, shell=Shell(shell))
     tell(settings, Text("{count} practice hosts are running", count=len(started.hosts)))
+    tell(settings, what_answers(started.shell, started.why))
     tell(settings, Text("inventory: {path}", path=str(started.inventory)))
     own = (settings.home / "inventory.yaml").exists()
     chosen = f"--inventory {started.inventory} " if own else ""
@@ -55,6 +71,22 @@ def list_(settings: Settings) -> None:
         for scenario in scenarios().values()
     ]
     show_list(settings.output, _COLUMNS, rows)
+
+
+@lab.add("status", Text("Tell whether practice hosts are running, and what answers on them."))
+def status(settings: Settings) -> None:
+    """Show the lab of this home as one row."""
+    from remote.lab import keeper
+
+    here = keeper.running(settings.home)
+    row = {
+        "state": "running" if here else "down",
+        "hosts": len(here.hosts) if here else 0,
+        "shell": str(here.shell) if here else "",
+        "why": here.why if here else "",
+        "inventory": str(here.inventory) if here else "",
+    }
+    show_list(settings.output, _STATUS, [row])
 
 
 @lab.add("down", Text("End the practice hosts and remove what was made for them."))
