@@ -9,8 +9,10 @@ from console.inventories import known_inventory
 from console.listing import show_list
 from console.settings import Settings
 from console.terminal import confirmed, tell
+from console.wiring import connector, credential_store
 from inventory.errors import Text, UsageError
 from inventory.host import Host, Transport
+from remote.connect import Connector
 from remote.enrol import CHANGED, NEW, UNSEEN, WRONG, Offer, judged, keep, offered_keys, vouched
 from remote.errors import RemoteError
 from remote.event_loop import new_event_loop
@@ -51,8 +53,10 @@ def enrol_hosts(settings: Settings, targets: str, expected: Mapping[str, str], *
     if strangers := sorted(set(expected) - {host.name for host in hosts}):
         raise UsageError(Text("a fingerprint for a host that was not chosen: {names}", names=", ".join(strangers)))
     known = KnownHosts(settings.writable_home() / "known_hosts")
+    credentials = credential_store(settings)
+    credentials.prepare({host.via: None for host in hosts if host.via})
     with asyncio.Runner(loop_factory=new_event_loop) as loop:
-        offers = loop.run(_asked(hosts, known, expected))
+        offers = loop.run(_asked(connector(settings, credentials), hosts, known, expected))
     show_offers(settings, offers)
     wanted = [offer for offer in offers if offer.state == NEW or (offer.state == CHANGED and replace)]
     if wanted:
@@ -88,13 +92,14 @@ def show_offers(settings: Settings, offers: Sequence[Offer]) -> None:
     show_list(settings.output, _COLUMNS, rows)
 
 
-async def _asked(hosts: Sequence[Host], known: KnownHosts, expected: Mapping[str, str]) -> list[Offer]:
+async def _asked(connect: Connector, hosts: Sequence[Host], known: KnownHosts, expected: Mapping[str, str]) -> list[Offer]:
     turn = asyncio.Semaphore(_AT_ONCE)
 
     async def asked(host: Host) -> Offer:
         async with turn:
             try:
-                keys = await offered_keys(host, deadline_s=_DEADLINE_S)
+                async with connect.way_to(host) as through:
+                    keys = await offered_keys(host, deadline_s=_DEADLINE_S, through=through)
             except RemoteError as error:
                 return Offer(host=host, state=UNSEEN, error=str(error))
         return judged(host, keys, known.keys(host.name), expected.get(host.name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TYPE_CHECKING
 
 from console.examination import NOTE, OK, PROBLEM, Row, row
 from console.faults import exit_of
@@ -14,6 +15,7 @@ from console.words import say
 from inventory.errors import Text, UsageError
 from inventory.host import Host, Transport
 from remote.answer import Answer, Ended
+from remote.credentials import way_to
 from remote.enrol import KNOWN, judged, offered_keys
 from remote.errors import AuthenticationRefused, HostKeyRefused, RemoteError
 from remote.event_loop import new_event_loop
@@ -21,6 +23,9 @@ from remote.known_hosts import KnownHosts
 from remote.question import Privilege, Question
 from remote.reach import addresses, greeting
 from remote.session import Session
+
+if TYPE_CHECKING:
+    from remote.jumps import Through
 
 UNSEEN = 3
 _DEADLINE_S = 30.0
@@ -49,24 +54,41 @@ _STEPS = ("name", "connection", "host key", "login", "shell", "sudo", "round tri
 
 async def _walk(rows: list[Row], settings: Settings, host: Host) -> None:
     """Add a row for each step that worked; the one that fails raises."""
+    credentials = credential_store(settings)
+    connect = connector(settings, credentials)
     if host.transport is Transport.LOCAL:
         rows += [row(step, OK, say(Text("this machine"))) for step in _STEPS[:3]]
     else:
-        rows.append(row("name", OK, f"{host.address} → {', '.join(await addresses(host))}"))
-        said = await greeting(host)
-        rows.append(row("connection", OK if said.version else NOTE, f"{said.version or '?'} ({said.connect_ms:.1f} ms)"))
-        rows.append(row("host key", OK, await _trusted_key(settings, host)))
-    credentials = credential_store(settings)
+        rows.append(row("name", OK, await _address(host)))
+        if host.via:
+            await asyncio.to_thread(credentials.prepare, [host.via])
+        async with connect.way_to(host) as through:
+            rows.append(await _greeting(host) if through is None else row("connection", OK, _through(host)))
+            rows.append(row("host key", OK, await _trusted_key(settings, host, through)))
     await asyncio.to_thread(credentials.prepare, [host])
-    async with connector(settings, credentials)(host) as session:
+    async with connect(host) as session:
         facts = session.facts
         rows.append(row("login", OK, f"{facts.user} ({facts.credential})" if facts.credential else facts.user))
         rows += await _inside(session)
 
 
-async def _trusted_key(settings: Settings, host: Host) -> str:
+async def _address(host: Host) -> str:
+    """Return the address, with what its name stands for; the host in between finds that out itself."""
+    return host.address if host.via else f"{host.address} → {', '.join(await addresses(host))}"
+
+
+async def _greeting(host: Host) -> Row:
+    said = await greeting(host)
+    return row("connection", OK if said.version else NOTE, f"{said.version or '?'} ({said.connect_ms:.1f} ms)")
+
+
+def _through(host: Host) -> str:
+    return say(Text("through {via}", via=" → ".join(reversed([one.name for one in way_to(host)][1:]))))
+
+
+async def _trusted_key(settings: Settings, host: Host, through: Through | None) -> str:
     """Return the fingerprint of the key that is known, or raise HostKeyRefused."""
-    known, keys = KnownHosts(settings.home / "known_hosts").keys(host.name), await offered_keys(host)
+    known, keys = KnownHosts(settings.home / "known_hosts").keys(host.name), await offered_keys(host, through=through)
     offer = judged(host, keys, known, None)
     if offer.state != KNOWN:
         shown = tuple(key.fingerprint for key in offer.keys)

@@ -12,7 +12,7 @@ from console.terminal import tell
 from console.words import spoken
 from inventory.copies import Copies, CopyUsed
 from inventory.errors import Place, Text, UsageError
-from inventory.host import Host
+from inventory.host import CredentialReference, Host
 from inventory.inventory import Inventory
 
 
@@ -41,7 +41,8 @@ def tell_copies(settings: Settings, copies: Iterable[CopyUsed]) -> None:
 
 def host_document(host: Host) -> Mapping[str, object]:
     """Return a host as JSON shows it: without the places of its values, which `--origin` tells."""
-    return {one.name: getattr(host, one.name) for one in fields(host) if one.name not in ("origins", "address_place")}
+    shown = {one.name: getattr(host, one.name) for one in fields(host) if one.name not in ("origins", "address_place")}
+    return shown | {"via": host.via.name if host.via else None}
 
 
 def origins(host: Host) -> Iterator[Mapping[str, object]]:
@@ -63,7 +64,9 @@ def _value(host: Host, key: str) -> object:
     name, _, rest = key.partition(".")
     if name in ("tags", "services", "ports", "names"):
         return rest
-    value = host.credential.name if name == "credential" and host.credential else getattr(host, name)
+    value = getattr(host, name)
+    if isinstance(value, Host | CredentialReference):
+        value = value.name
     while rest and isinstance(value, Mapping):
         whole = next(part for part in sorted(value, key=len, reverse=True) if rest == part or rest.startswith(part + "."))
         value, rest = value[whole], rest[len(whole) + 1 :]

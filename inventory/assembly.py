@@ -13,6 +13,7 @@ from inventory.fields import did_you_mean
 from inventory.grouping import above, cycles, with_outer
 from inventory.host import CredentialReference, Expectations, Host, Platform, Transport, Value
 from inventory.inventory import Group, Inventory
+from inventory.jumps import reached
 from inventory.names import shown
 from inventory.settings import Branch, Entries, Layer, Leaf, disagreements, merge, overlay, places, values
 from inventory.waivers import given
@@ -42,6 +43,7 @@ class _Settled:
 
     groups: tuple[str, ...]
     settings: Mapping[str, Any]
+    via: Leaf | None
 
 
 class Assembly:
@@ -52,6 +54,8 @@ class Assembly:
         self.outer: dict[str, frozenset[str]] = {}
         self._by_groups: dict[tuple[str, ...], Layer] = {}
         self._settled: dict[tuple[tuple[str, ...], int, int], _Settled] = {}
+        self._via: dict[str, Leaf] = {}
+        """By host, the name of the host that it is reached through."""
         self._told: set[object] = set()
         self._suggestions = 0
 
@@ -99,6 +103,7 @@ class Assembly:
         for host in hosts.values():
             for name in host.groups:
                 members[name].append(host.name)
+        hosts = reached(hosts, self._via, self.drafts.problems)
         hosts, notes = given(self.drafts.waivers, hosts, tuple(self.drafts.groups), self.drafts.problems)
         groups = {
             name: Group(name=name, hosts=tuple(members[name]), groups=tuple(draft.children), place=draft.place)
@@ -118,6 +123,8 @@ class Assembly:
         if key not in self._settled:
             self._settled[key] = self._settle(draft, direct)
         settled = self._settled[key]
+        if settled.via is not None:
+            self._via[draft.name] = settled.via
         return Host(
             name=draft.name,
             address=draft.address,
@@ -133,7 +140,8 @@ class Assembly:
         names = tuple(sorted(name for name in with_outer(direct, self.outer) if name != _DEFAULTS))
         origins = {**dict(places(layer.values)), **{f"{key}.{item}": place for (key, item), place in layer.items.items()}}
         settings = {**self._values(layer.values), **_lists(layer.lists), "origins": MappingProxyType(origins)}
-        return _Settled(names, settings)
+        via = layer.values.get("via")
+        return _Settled(names, settings, via if isinstance(via, Leaf) else None)
 
     def settled_layer(self, draft: HostDraft, direct: tuple[str, ...]) -> Layer:
         """Return everything that holds for a host: defaults, other sources, groups, its own settings."""
@@ -176,7 +184,9 @@ class Assembly:
                 self._note(rivals.place, text, Text("set it on the host, or put one group inside the other"))
 
     def _values(self, entries: Entries) -> dict[str, Any]:
-        plain: dict[str, Value] = {key: entry.value for key, entry in entries.items() if isinstance(entry, Leaf)}
+        plain: dict[str, Value] = {
+            key: entry.value for key, entry in entries.items() if isinstance(entry, Leaf) and key != "via"
+        }
         variables = entries.get("vars")
         result: dict[str, Any] = {
             **plain,

@@ -115,6 +115,8 @@ class Host:
     tags: tuple[str, ...] = ()
     vars: Mapping[str, Value] = field(default_factory=dict, hash=False)
     credential: CredentialReference | None = None
+    via: Host | None = None
+    """The host that it is reached through, which may itself be reached through another."""
     expect: Expectations = Expectations()
     places: Mapping[str, Place] = field(default_factory=dict, hash=False, compare=False, repr=False)
     """Where the thresholds of its variables are set, by `check` and `check.name`."""

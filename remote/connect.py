@@ -6,13 +6,19 @@ The transports are imported when the first host needs one: `import asyncssh` cos
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 from inventory.host import Host, Transport
 from remote.breaker import Breaker
 from remote.credentials import CredentialStore
 from remote.errors import TransportUnsupported
 from remote.known_hosts import KnownHosts
-from remote.session import Connect, Session
+from remote.session import Session
+
+if TYPE_CHECKING:
+    import asyncssh
+
+    from remote.ssh import SshConnector
 
 
 class Connector:
@@ -29,7 +35,7 @@ class Connector:
         known_hosts.names()  # a broken file is said before the first host is asked
         self._known_hosts, self._credentials, self._breaker = known_hosts, credentials, breaker
         self._connect_deadline_s = connect_deadline_s
-        self._ssh: Connect | None = None
+        self._ssh: SshConnector | None = None
 
     def __call__(self, host: Host) -> AbstractAsyncContextManager[Session]:
         """Return the context that opens a session to `host`, or raise TransportUnsupported."""
@@ -43,7 +49,14 @@ class Connector:
             case _:
                 raise TransportUnsupported(host.name, host.transport)
 
-    def _ssh_connector(self) -> Connect:
+    def way_to(self, host: Host) -> AbstractAsyncContextManager[asyncssh.SSHClientConnection | None]:
+        """Return the context of the connection that an SSH host is reached through, None inside if it is reached directly.
+
+        Entering raises JumpFailed where the host that it goes through does not let us in.
+        """
+        return self._ssh_connector().way_to(host)
+
+    def _ssh_connector(self) -> SshConnector:
         if self._ssh is None:
             from remote.ssh import SshConnector
 

@@ -13,7 +13,7 @@ import asyncio
 import getpass
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -85,7 +85,7 @@ class CredentialStore:
 
         What cannot be used is told by `resolve`, host by host.
         """
-        for wanted in dict.fromkeys(_Wanted.by(host) for host in hosts):
+        for wanted in dict.fromkeys(_Wanted.by(one) for host in hosts for one in way_to(host)):
             if wanted not in self._resolved:
                 self._resolved[wanted] = self._read(wanted)
 
@@ -174,6 +174,14 @@ class CredentialStore:
         if not (value := self._ask(Text("{what}", what=what))):
             _refuse(Text("{what} was not given", what=what))
         return value
+
+
+def way_to(host: Host) -> Iterator[Host]:
+    """Yield a host and those that it is reached through, the nearest to it first."""
+    one: Host | None = host
+    while one is not None:
+        yield one
+        one = one.via
 
 
 class Unusable(Exception):

@@ -68,14 +68,17 @@ def keep(known: KnownHosts, offers: Iterable[Offer]) -> None:
         known.add(offer.host.name, *offer.keys)
 
 
-async def offered_keys(host: Host, *, deadline_s: float = 15.0) -> tuple[OfferedKey, ...]:
-    """Return every key the host offers, or raise ConnectFailed or DeadlineExceeded.
+async def offered_keys(
+    host: Host, *, deadline_s: float = 15.0, through: asyncssh.SSHClientConnection | None = None
+) -> tuple[OfferedKey, ...]:
+    """Return every key the host offers, asked `through` a connection to another or directly; or raise ConnectFailed or
+    DeadlineExceeded.
 
     A host may offer one key of each kind; kinds that it does not have are left out.
     """
     try:
         async with asyncio.timeout(deadline_s):
-            answers = await asyncio.gather(*(_key_of(host, algorithms) for algorithms in HOST_KEY_ALGORITHMS.values()))
+            answers = await asyncio.gather(*(_key_of(host, algorithms, through) for algorithms in HOST_KEY_ALGORITHMS.values()))
     except TimeoutError as error:
         raise DeadlineExceeded(host.name, deadline_s) from error
     if keys := tuple(answer for answer in answers if isinstance(answer, OfferedKey)):
@@ -84,13 +87,15 @@ async def offered_keys(host: Host, *, deadline_s: float = 15.0) -> tuple[Offered
     raise ConnectFailed(host.name, "; ".join(reasons) or Text("the host offers no kind of key that is accepted"))
 
 
-async def _key_of(host: Host, algorithms: tuple[str, ...]) -> OfferedKey | str | None:
+async def _key_of(
+    host: Host, algorithms: tuple[str, ...], through: asyncssh.SSHClientConnection | None
+) -> OfferedKey | str | None:
     """Return the key that the host proves with these algorithms; None if it has none; else what went wrong."""
     try:
         key = await asyncssh.get_server_host_key(
             host.address,
             host.port or PORT,
-            tunnel=Intake(),  # type: ignore[arg-type]  # it makes what asyncssh wants, without its channel types
+            tunnel=Intake(through),  # type: ignore[arg-type]  # it makes what asyncssh wants, without its channel types
             server_host_key_algs=algorithms,
             config=None,
             client_version="longarm",

@@ -2,6 +2,7 @@
 LongarmError                    (inventory/errors.py)
 `- RemoteError                  .host
    |- ConnectFailed             unreachable: the only kind that may be retried
+   |  `- JumpFailed             .via: the host that it is reached through was not reached, or did not let us in
    |- TransportUnsupported      the inventory names a transport that is not spoken yet
    |- HostKeyRefused            .offered .known (fingerprints)
    |- AuthenticationRefused     .tried .offered_methods
@@ -29,6 +30,15 @@ class ConnectFailed(RemoteError):
 
     def __init__(self, host: str, reason: Text | str) -> None:
         super().__init__(host, Text("no connection: {reason}", reason=reason))
+
+
+class JumpFailed(ConnectFailed):
+    """The host that this one is reached through failed us; `reason` and `hint` are what was told of that one."""
+
+    def __init__(self, host: str, via: str, reason: Text, hint: Text | None = None) -> None:
+        self.via = via
+        hint = hint or Text("longarm doctor --host {host}", host=via)
+        RemoteError.__init__(self, host, Text("via {via}: {reason}", via=via, reason=reason), hint)
 
 
 class TransportUnsupported(RemoteError):

@@ -19,6 +19,8 @@ class SessionFacts:
     transport: str
     user: str
     credential: str = ""
+    via: str = ""
+    """The host that this one was reached through, by its name in the inventory; empty: none."""
     host_key: str = ""
     """SHA256 fingerprint of the key that the host proved; empty for transports without one."""
     algorithms: tuple[tuple[str, str], ...] = ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from inventory.errors import Text
 from inventory.host import Host
@@ -20,6 +20,7 @@ from remote.bundle.exchange import BundleExchange
 from remote.bundle.wire import COMMAND, drive
 from remote.credentials import CredentialStore
 from remote.errors import AuthenticationRefused, ConnectFailed, CredentialUnusable, DeadlineExceeded
+from remote.jumps import Jumps
 from remote.known_hosts import KnownHosts
 from remote.question import Question
 from remote.session import SessionFacts
@@ -33,6 +34,8 @@ from remote.ssh_wire import WINDOW, SshWire
 from remote.sudo import SudoPassword
 
 _LEAVING_S = 1.0
+_PASSED_ON = 2**50
+"""Bytes that may come over a connection which others go through: each of these has an allowance of its own."""
 _UNASKED = 1024 * 1024
 """Bytes beside the answers that a host may send while it is asked; the answers count twice, for what SSH wraps them in."""
 
@@ -77,25 +80,42 @@ class SshConnector:
     ) -> None:
         self._known_hosts, self._credentials, self._breaker = known_hosts, credentials, breaker
         self._connect_deadline_s = connect_deadline_s
+        self._jumps = Jumps(self._jump)
 
     @asynccontextmanager
     async def __call__(self, host: Host) -> AsyncIterator[SshSession]:
         """Connect, verify the host and log in, or raise a RemoteError; leaving closes the connection and never raises."""
+        async with self._logged_in(host) as (login, intake, connection):
+            sudo_password = SudoPassword.of(host, login.credential, self._breaker)
+            yield SshSession(host, connection, intake, facts_of(login, connection), sudo_password)
+
+    def way_to(self, host: Host) -> AbstractAsyncContextManager[asyncssh.SSHClientConnection | None]:
+        """Return the context of the connection that a host is reached through; None for one that is reached directly."""
+        return self._jumps.way_to(host)
+
+    @asynccontextmanager
+    async def _jump(self, host: Host) -> AsyncIterator[asyncssh.SSHClientConnection]:
+        async with self._logged_in(host) as (_, intake, connection):
+            intake.allow(_PASSED_ON)
+            yield connection
+
+    @asynccontextmanager
+    async def _logged_in(self, host: Host) -> AsyncIterator[tuple[Login, Intake, asyncssh.SSHClientConnection]]:
         known = self._known_hosts.keys(host.name)
         credential = await self._credentials.resolve(host)
         self._breaker.check(host, credential)
-        login, intake = Login(host, credential, known, self._breaker), Intake()
-        try:
-            connection = await self._log_in(login, intake)
-        except BaseException:
-            await login.close()
-            raise
-        try:
-            await login.close()
-            sudo_password = SudoPassword.of(host, credential, self._breaker)
-            yield SshSession(host, connection, intake, facts_of(login, connection), sudo_password)
-        finally:
-            await hang_up(connection)
+        async with self._jumps.way_to(host) as through:
+            login, intake = Login(host, credential, known, self._breaker), Intake(through)
+            try:
+                connection = await self._log_in(login, intake)
+            except BaseException:
+                await login.close()
+                raise
+            try:
+                await login.close()
+                yield login, intake, connection
+            finally:
+                await hang_up(connection)
 
     async def _log_in(self, login: Login, intake: Intake) -> asyncssh.SSHClientConnection:
         options = options_for(login)
@@ -142,6 +162,7 @@ def facts_of(login: Login, connection: asyncssh.SSHClientConnection) -> SessionF
         transport="ssh",
         user=login.credential.user,
         credential=login.credential.name if login.tried else "",
+        via=login.host.via.name if login.host.via else "",
         host_key=login.shown.fingerprint if login.shown is not None else "",
         algorithms=negotiated(connection),
     )

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 
 from inventory.errors import Text
-from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, HostKeyRefused, RemoteError
+from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, HostKeyRefused, JumpFailed, RemoteError
 from remote.ssh_intake import Flooded
 from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
@@ -56,6 +56,12 @@ def _failed(error: Exception, login: Login) -> RemoteError:
     return ConnectFailed(login.host.name, reason_of(error))
 
 
+def _no_channel(error: Exception, login: Login) -> RemoteError:
+    """The host that this one is reached through was asked to connect, and could not or would not."""
+    assert login.host.via is not None
+    return JumpFailed(login.host.name, login.host.via.name, Text("{reason}", reason=reason_of(error)))
+
+
 def _flooded(error: Exception, login: Login) -> RemoteError:
     assert isinstance(error, Flooded)
     reason = Text("it sent more than {limit} KiB before we were logged in", limit=error.limit // 1024)
@@ -88,7 +94,7 @@ CONNECTING: tuple[tuple[type[Exception], Callable[[Exception, Login], RemoteErro
     (asyncssh.CompressionError, _failed),
     (asyncssh.ProtocolError, _told_to_leave),
     (asyncssh.ConnectionLost, _cut),
-    (asyncssh.ChannelOpenError, _failed),
+    (asyncssh.ChannelOpenError, _no_channel),
     (asyncssh.DisconnectError, _told_to_leave),
     (asyncssh.Error, _failed),
     (Flooded, _flooded),

@@ -223,7 +223,7 @@ def _denied_root(evidence: Evidence) -> str:
 def _session(facts: SessionFacts) -> dict[str, str]:
     named = {"transport": facts.transport, "user": facts.user, "credential": facts.credential, "host_key": facts.host_key}
     algorithms = {name: sys.intern(value) for name, value in facts.algorithms}  # hosts of a fleet share them
-    return {**named, **algorithms}
+    return {**named, **({"via": facts.via} if facts.via else {}), **algorithms}
 
 
 def _row(target: HostRow, ended: HostRun[Asked]) -> HostRow:

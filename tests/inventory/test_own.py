@@ -46,7 +46,7 @@ def told(load: Load, tmp_path: Path) -> Callable[..., list[str]]:
 
 
 def test_the_example_of_the_documentation_is_the_file_that_is_tested_here() -> None:
-    example, waivers = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "inventory.md").read_text(), re.DOTALL)
+    example, waivers, _ = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "inventory.md").read_text(), re.DOTALL)
     assert example == EXAMPLE.read_text()
     assert waivers.startswith("waivers:\n")
 
@@ -411,3 +411,44 @@ def test_any_tree_gives_an_inventory_or_an_invalid_file(tmp_path_factory: pytest
 def test_what_only_sounds_like_a_secret_is_a_variable(load: Load) -> None:
     host = load("hosts: {h: {vars: {ask_password: true, token: 5, secret: [a], password: {max_days: 90}}}}").hosts["h"]
     assert host.vars == {"ask_password": True, "token": 5, "secret": ("a",), "password": {"max_days": 90}}
+
+
+# --- hosts that are reached through others -------------------------------------------------------------------------
+
+
+def test_a_group_says_through_which_host_its_hosts_are_reached_and_that_one_itself_is_not(load: Load) -> None:
+    text = """
+groups:
+  dmz:
+    via: gate
+    hosts: {gate: {address: 192.0.2.1}, web1: {}, web2: {via: Inner}}
+hosts:
+  inner: {via: gate}
+  free:
+"""
+    hosts = load(text).hosts
+    ways = {name: host.via and host.via.name for name, host in hosts.items()}
+    assert ways == {"gate": None, "web1": "gate", "web2": "inner", "inner": "gate", "free": None}
+    assert hosts["web2"].via is not None and hosts["web2"].via.via is hosts["inner"].via
+    assert hosts["web1"].via == hosts["gate"]
+    assert {host.name for host in load(text).select("via=gate").hosts} == {"web1", "inner"}
+
+
+def test_a_way_that_is_none_is_told_with_its_place(told: Callable[..., list[str]]) -> None:
+    assert told("hosts:\n  a: {via: bb}\n  b: {via: c}\n  c: {via: d}\n  d: {via: b}\n  e: {via: b}\n") == [
+        "a:2:12: no host “bb” is declared (did you mean b?)",
+        "a:3:12: hosts are reached through each other: b → c → d → b",
+    ]
+    assert told("hosts:\n  a: {via: b, transport: winrm}\n  b: {transport: local}\n") == [
+        "a:2:12: the way to a through b is SSH, and a is not",
+        "a:2:12: the way to a through b is SSH, and b is not",
+    ]
+    (walls,) = told("hosts:\n  a: {via: b, customer: ours}\n  b: {customer: theirs}\n")
+    assert walls.startswith("a:2:12: a is not of the customer of b (customers are walls: ")
+    chain = "".join(f"  h{number}: {{via: h{number + 1}}}\n" for number in range(9))
+    assert told(f"hosts:\n{chain}  h9:\n") == ["a:2:13: h0 is reached through more than 8 hosts"]
+
+
+def test_ways_of_a_whole_fleet_share_their_hosts(load: Load) -> None:
+    hosts = load("groups:\n  fleet: {via: gate, hosts: {'n[0001:2000]': {}}}\nhosts: {gate: {}}\n").hosts
+    assert len({id(host.via) for name, host in hosts.items() if name != "gate"}) == 1

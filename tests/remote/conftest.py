@@ -214,6 +214,20 @@ async def dropbear_session(
         yield session
 
 
+# --- dropbear behind OpenSSH ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def jumped_session(
+    openssh_port: int, dropbear_port: int, reference: CredentialReference, connector: MakeConnector
+) -> AsyncIterator[Session]:
+    """Return a session to dropbear on busybox through OpenSSH."""
+    gate = Host(name="gate", address="127.0.0.1", port=openssh_port, credential=reference)
+    host = Host(name="node", address="127.0.0.1", port=dropbear_port, credential=reference, via=gate)
+    async with connector("gate", "node")(host) as session:
+        yield session
+
+
 # --- this machine --------------------------------------------------------------------------------------------------
 
 

@@ -66,6 +66,7 @@ def fake_session() -> Session:
         "asyncssh",
         pytest.param("openssh", marks=pytest.mark.server),
         pytest.param("dropbear", marks=pytest.mark.server),
+        pytest.param("jumped", marks=pytest.mark.server),
     ]
 )
 def session(request: pytest.FixtureRequest) -> Session:

@@ -1,0 +1,197 @@
+"""Hosts that are reached through others: real sshd in between, one connection for all, and who is to blame for a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from inventory.host import CredentialReference, Host
+from remote.answer import Ended
+from remote.breaker import Breaker
+from remote.credentials import CredentialStore
+from remote.enrol import offered_keys
+from remote.errors import HostKeyRefused, JumpFailed
+from remote.question import Question
+from remote.ssh import SshConnector
+from tests.remote.servers import SBIN, Keys, MakeConnector, StartPractice, free_port, known_key
+
+pytestmark = pytest.mark.server
+HELLO = Question(id="hello", script="echo hello")
+BEHIND = 40
+Gate = tuple[Host, Callable[[], int]]
+
+
+@pytest.fixture(scope="module")
+def stock_sshd(tmp_path_factory: pytest.TempPathFactory, host_key: Keys, user_key: Keys) -> Iterator[tuple[int, Path]]:
+    """Start an sshd with the limits that it comes with: MaxStartups 10:30:100, MaxSessions 10. Its port and its log."""
+    folder, port = tmp_path_factory.mktemp("bastion"), free_port()
+    (folder / "authorized_keys").write_text(user_key.public + "\n")
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    settings = {
+        "ListenAddress": f"127.0.0.1:{port}",
+        "HostKey": host_key.path,
+        "AuthorizedKeysFile": folder / "authorized_keys",
+        "PidFile": "none",
+        "StrictModes": "no",
+        "UsePAM": "no",
+    }
+    (folder / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+    sshd = shutil.which("sshd", path=SBIN)
+    assert sshd is not None
+    log = folder / "log"
+    with subprocess.Popen([sshd, "-D", "-E", str(log), "-f", str(folder / "sshd_config")]) as process:
+        try:
+            end = time.monotonic() + 30
+            while not (log.exists() and b"Server listening" in log.read_bytes()):
+                assert process.poll() is None and time.monotonic() < end
+                time.sleep(0.02)
+            yield port, log
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def gate(stock_sshd: tuple[int, Path], reference: CredentialReference) -> Gate:
+    """Return the host in between, and a function that tells how often somebody has logged in to it in this test."""
+    port, log = stock_sshd
+    before = log.read_bytes().count(b"Accepted publickey")
+    host = Host(name="gate", address="127.0.0.1", port=port, credential=reference)
+    return host, lambda: log.read_bytes().count(b"Accepted publickey") - before
+
+
+async def hello(connect: SshConnector, host: Host) -> str:
+    async with connect(host) as session:
+        assert session.facts.via == (host.via.name if host.via else "")
+        answer = (await session.ask([HELLO], deadline_s=60))["hello"]
+    assert answer.ended is Ended.EXITED
+    return answer.stdout.decode()
+
+
+async def test_many_hosts_share_one_connection_to_a_stock_sshd(
+    gate: Gate, openssh_port: int, connector: MakeConnector, reference: CredentialReference, nothing_stays: None
+) -> None:
+    bastion, logins = gate
+    hosts = [
+        Host(name=f"node{number}", address="127.0.0.1", port=openssh_port, credential=reference, via=bastion)
+        for number in range(BEHIND)
+    ]
+    connect = connector("gate", *(host.name for host in hosts))
+    assert await asyncio.gather(*(hello(connect, host) for host in hosts)) == ["hello\n"] * BEHIND
+    assert logins() == 1
+
+
+async def test_a_chain_of_two(
+    gate: Gate, openssh_port: int, practice: StartPractice, connector: MakeConnector, reference: CredentialReference
+) -> None:
+    bastion, logins = gate
+    second = Host(name="second", address="127.0.0.1", port=openssh_port, credential=reference, via=bastion)
+    running = await practice(name="inner")
+    assert await hello(connector("gate", "second", "inner"), replace(running.host, via=second)) == "hello\n"
+    assert logins() == 1
+
+
+async def test_a_connection_that_nobody_needs_is_closed_and_one_that_broke_is_opened_again(
+    gate: Gate, openssh_port: int, connector: MakeConnector, reference: CredentialReference
+) -> None:
+    bastion, logins = gate
+    inner = Host(name="inner", address="127.0.0.1", port=openssh_port, credential=reference, via=bastion)
+    connect = connector("gate", "inner")
+    for _ in range(2):
+        assert await hello(connect, inner) == "hello\n"
+    assert logins() == 2
+    async with connect.way_to(inner) as connection:
+        assert connection is not None
+        connection.abort()
+        await connection.wait_closed()
+        assert await hello(connect, inner) == "hello\n"
+    assert logins() == 4
+
+
+async def test_a_gate_that_is_down_is_asked_once_and_named_for_each_host(
+    connector: MakeConnector, reference: CredentialReference, nothing_stays: None
+) -> None:
+    down = Host(name="gate", address="127.0.0.1", port=free_port(), credential=reference)
+    hosts = [Host(name=f"node{number}", address="192.0.2.1", credential=reference, via=down) for number in range(5)]
+    connect = connector("gate", *(host.name for host in hosts))
+    for host in hosts:
+        with pytest.raises(JumpFailed, match=r"^via gate: no connection: Connection refused") as failed:
+            await hello(connect, host)
+        assert (failed.value.host, failed.value.via) == (host.name, "gate")
+
+
+async def test_a_host_that_the_gate_cannot_reach_says_so(
+    gate: Gate, openssh_port: int, connector: MakeConnector, reference: CredentialReference
+) -> None:
+    bastion, _ = gate
+    connect = connector("gate", "dead", "inner")
+    dead = Host(name="dead", address="127.0.0.1", port=free_port(), credential=reference, via=bastion)
+    with pytest.raises(JumpFailed, match="via gate: Connection refused"):
+        await hello(connect, dead)
+    assert await hello(connect, replace(dead, name="inner", port=openssh_port)) == "hello\n"
+
+
+async def test_each_host_on_the_way_is_verified_under_its_own_name(
+    gate: Gate, openssh_port: int, connector: MakeConnector, reference: CredentialReference, make_key: Callable[[str], Keys]
+) -> None:
+    """A gate that we do not know gets nothing, and one that plays the host behind it is not believed."""
+    bastion, logins = gate
+    inner = Host(name="inner", address="127.0.0.1", port=openssh_port, credential=reference, via=bastion)
+    with pytest.raises(JumpFailed, match="via gate: unknown host key") as unknown:
+        await hello(connector("inner"), inner)
+    assert str(unknown.value.hint) == "longarm host enrol gate"
+    assert logins() == 0
+    connector("changed", known=(known_key(make_key("ed25519")),))
+    with pytest.raises(HostKeyRefused, match="the host key changed"):
+        await hello(connector("gate"), replace(inner, name="changed"))
+
+
+async def test_a_refusal_of_the_gate_counts_once(
+    gate: Gate, connector: MakeConnector, reference: CredentialReference, make_key: Callable[[str], Keys]
+) -> None:
+    bastion, _ = gate
+    wrong = replace(reference, name="wrong", key=str(make_key("ed25519").path))
+    hosts = [Host(name=f"node{number}", address="192.0.2.1", credential=reference, via=replace(bastion, credential=wrong))
+             for number in range(6)]  # fmt: skip
+    breaker = Breaker()
+    connect = connector("gate", *(host.name for host in hosts), breaker=breaker, credentials=CredentialStore())
+    results = await asyncio.gather(*(hello(connect, host) for host in hosts), return_exceptions=True)
+    assert {type(result) for result in results} == {JumpFailed}
+    assert all("was refused; tried key" in str(result) for result in results)
+
+
+async def test_somebody_who_gives_up_leaves_the_connection_to_the_others(
+    gate: Gate, openssh_port: int, connector: MakeConnector, reference: CredentialReference, nothing_stays: None
+) -> None:
+    bastion, logins = gate
+    inner = Host(name="inner", address="127.0.0.1", port=openssh_port, credential=reference, via=bastion)
+    connect = connector("gate", "inner")
+    first, second = asyncio.create_task(hello(connect, inner)), asyncio.create_task(hello(connect, inner))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == "hello\n"
+    assert first.cancelled()
+    assert logins() == 1
+    alone = asyncio.create_task(hello(connect, inner))
+    await asyncio.sleep(0)
+    alone.cancel()
+    await asyncio.wait([alone], timeout=10)
+    assert alone.cancelled()
+
+
+async def test_keys_are_seen_through_the_gate(
+    gate: Gate, openssh_port: int, connector: MakeConnector, reference: CredentialReference, host_key: Keys
+) -> None:
+    bastion, _ = gate
+    inner = Host(name="inner", address="127.0.0.1", port=openssh_port, credential=reference, via=bastion)
+    async with connector("gate").way_to(inner) as through:
+        (offered,) = await offered_keys(inner, deadline_s=20, through=through)
+    assert offered.key == known_key(host_key)
