@@ -22,6 +22,8 @@ class AttemptSide:
     """Which mark must come next; None before the beginning."""
     begun: int = 0
     """Which mark the beginning was."""
+    early: int = 0
+    """Which mark said that the payload goes on before it began: the beginning was held on its way (exchange.py)."""
     ended: bool = False
     broken: bool = False
     """A mark is missing, repeated or out of order: nothing proves the payload."""
@@ -61,10 +63,13 @@ class Attempt:
         if mark.kind == "status":
             self._take_status(side, mark, stream)
             return
+        if mark.kind == "more" and side.next_sequence is None and not side.early:
+            side.early = mark.sequence
+            return
         expected = mark.sequence if mark.kind == "begin" else side.next_sequence
         if (mark.kind == "begin") != (side.next_sequence is None) or side.ended or mark.sequence != expected:
             side.broken = True
-        side.next_sequence = mark.sequence + 1
+        side.next_sequence = mark.sequence + (2 if side.early == mark.sequence + 1 else 1)
         if mark.kind == "begin":
             side.begun = mark.sequence
         match mark.kind, mark.fields:

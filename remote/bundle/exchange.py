@@ -45,8 +45,9 @@ class _Side:
     marks: dict[int, int] = field(default_factory=dict)
     """How many marks of each part were seen."""
     open_parts: set[int] = field(default_factory=set)
-    writers: list[int] = field(default_factory=list)
-    """Parts that have begun, each beside or after the one before it: only the last may write."""
+    writers: dict[int, Attempt | None] = field(default_factory=dict)
+    """Parts that have begun, each beside or after the one before it: only the last may write. And whose payload each cut in
+    two: a filter that we read from late may be held with an earlier question's rest and the beginning of the slow one."""
     torn: bool = False
     """Another one may have written too: from here on nobody knows whose the payloads are."""
     done: bool = False
@@ -60,19 +61,24 @@ class _Side:
         """
         match mark.kind:
             case "open":
+                held = self.current
                 for replaced in mark.fields[2:]:
                     if replaced.isdecimal() and int(replaced) in self.writers:
-                        del self.writers[self.writers.index(int(replaced)) :]
-                if mark.part not in self.writers:
-                    self.writers.append(mark.part)
+                        held = self.writers.pop(int(replaced))
+                self.writers.setdefault(mark.part, held)
             case "sudo":
-                del self.writers[1:]  # main waits for all filters of what it asked itself
-            case _ if mark.part in self.writers:
-                self.torn |= mark.part != self.writers[-1]
-                if mark.kind in ("close", "done"):
-                    self.writers.remove(mark.part)
+                self.writers = {mark.part: None}  # main waits for all filters of what it asked itself
+            case _:
+                self.torn |= mark.part in self.writers and mark.part != next(reversed(self.writers))
         if self.torn and self.current:
             self.current.sides[stream].broken = True
+        match mark.kind:
+            case "open":
+                self.current = None
+            case "close" | "done":
+                self.current = self.writers.pop(mark.part, None)
+            case _ if mark.index is None:
+                self.current = None
 
 
 class BundleExchange:
@@ -208,7 +214,6 @@ class BundleExchange:
         if mark.index is not None:
             self._question_mark(stream, mark, mark.index)
             return
-        side.current = None
         if mark.kind in ("sudo", "sudoask", "sudone"):
             self._sudo_mark(stream, mark)
         elif mark.kind == "open" and mark.fields[:1] == (FORMAT,):
@@ -257,7 +262,7 @@ class BundleExchange:
             self._settled = None if self._unended else now + SETTLE_S
             if stream == "stdout" and self._running.get(mark.part) is attempt:
                 self._over(mark.part)
-        else:
+        elif mark.kind != "more" or attempt.sides[stream].begun:
             side.current = attempt
             if mark.kind == "begin" and stream == "stdout" and attempt.due == float("inf"):  # told again, it buys no time
                 attempt.due = now + attempt.question.deadline_s + GRACE_S

@@ -5,8 +5,10 @@ A question here is slow until another has left a file: asked one after another t
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,26 @@ async def test_what_follows_a_slow_question_does_not_wait_for_it(session: LocalS
     whole(answers["quick"], b"quick\n")
     assert answers["slow"].duration_ms >= 500
     assert answers["maker"].duration_ms < answers["slow"].duration_ms
+
+
+async def test_who_reads_late_is_told_every_byte_of_the_right_question(session: LocalSession) -> None:
+    """The filter is held with the rest of one question and the beginning of the next: 61,440 bytes of 100,000 had exited."""
+    asking = asyncio.create_task(
+        ask(
+            session,
+            Question(id="much", script="head -c 100000 /dev/zero | tr '\\0' x"),
+            Question(id="slow", script="sleep 1.7; echo slow"),
+            Question(id="quick", script="echo quick"),
+            LAST,
+        )
+    )
+    await asyncio.sleep(0.2)
+    time.sleep(3)  # noqa: ASYNC251  # all of us are busy with something else
+    answers = await asking
+    whole(answers["much"], b"x" * 100_000)
+    whole(answers["slow"], b"slow\n")
+    whole(answers["quick"], b"quick\n")
+    assert (answers["last"].stdout, answers["last"].stderr) == (b"last\n", b"to stderr\n")
 
 
 async def test_several_slow_questions_wait_beside_each_other(session: LocalSession, tmp_path: Path) -> None:
