@@ -54,7 +54,7 @@ la_guard() {
 	kill -STOP "$$"
 	la_self
 	# where main was killed, its lanes are orphans without a mark: what was started in its session after us is theirs
-	la_stat "$la_me" && case " $$ ${la_boss:+$la_boss $PPID} " in *" $la_ses "*) la_sid=$la_ses la_born=$la_start ;; esac
+	la_stat "$la_me" && case " $$ ${la_boss:+$la_boss $PPID} " in *" $la_ses "*) la_sid=$la_ses la_born=${la_boss:+$la_start} ;; esac
 	la_keep=" $la_me " la_root=$$
 	la_slay 9
 	# without /proc nothing can be looked up: our process group, if we lead one
