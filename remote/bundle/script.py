@@ -1,4 +1,4 @@
-"""The script of a bundle: what one `/bin/sh` on the host reads from stdin (its fixed part is runner.sh)."""
+"""The script of a bundle: what one `/bin/sh` on the host reads from stdin (its fixed part: runner.sh, reaper.sh)."""
 
 from __future__ import annotations
 
@@ -132,8 +132,8 @@ def _stays(text: str) -> bool:
 @cache
 def runner() -> str:
     """Return the text that every host runs, without comments and indentation."""
-    text = Path(__file__).with_name("runner.sh").read_text(encoding="utf-8")
-    lines = (line.strip() for line in text.splitlines())
+    texts = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("runner.sh", "reaper.sh"))
+    lines = (line.strip() for text in texts for line in text.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("#"))
 
 
