@@ -97,8 +97,38 @@ def aside(exchange: BundleExchange, answers: dict[str, Answer]) -> tuple[bytes, 
     return stream("stdout"), stream("stderr")
 
 
+def read_late(exchange: BundleExchange, answers: dict[str, Answer]) -> tuple[bytes, bytes]:
+    """Return both streams of a host where each second question was slow, and the rest of the one before it was held with it."""
+
+    def stream(name: Stream) -> bytes:
+        said = b""
+        for first in reversed(range(0, len(answers), 2)):
+            part, sequence, frames = 1 + 50 * first, 1, [Mark(1 + 50 * first, 1, "open", None, (FORMAT, "user")).encode(NONCE)]
+            for index, answer in list(enumerate(answers.values()))[first : first + 2]:
+                payload = answer.stdout if name == "stdout" else answer.stderr
+                cut, exits = len(payload) // 2, answer.ended is Ended.EXITED
+                began = sequence = sequence + 1
+                frames += [Mark(part, began, "begin", index, ("1000.00", "root" if answer.as_root else "user")).encode(NONCE)]
+                frames += [payload[:cut]]
+                if said and index == first:
+                    frames += [said, Mark(part, 5, "more", first + 1).encode(NONCE)]
+                elif said:
+                    sequence += 1
+                frames += [payload[cut:]]
+                if name == "stdout" and exits:
+                    frames += [Mark(part, began, "status", index, (str(answer.exit_status),)).encode(NONCE)]
+                how = ("ok",) if exits else ("late", *map(str, answer.unkillable))
+                sequence += 1
+                fields = (f"{1000 + answer.duration_ms / 1000:.2f}", *how)
+                frames += [Mark(part, sequence, "end", index, fields).encode(NONCE)]
+            said = b"".join([*frames, Mark(part, sequence + 1, "close", None, (str(sequence + 1),)).encode(NONCE)])
+        return Mark(0, 1, "open", None, (FORMAT, "user")).encode(NONCE) + said + Mark(0, 2, "done", None, ("2",)).encode(NONCE)
+
+    return stream("stdout"), stream("stderr")
+
+
 Host: TypeAlias = Callable[[BundleExchange, dict[str, Answer]], tuple[bytes, bytes]]
-HOSTS: st.SearchStrategy[Host] = st.sampled_from((in_turn, aside))
+HOSTS: st.SearchStrategy[Host] = st.sampled_from((in_turn, aside, read_late))
 
 
 def feed(exchange: BundleExchange, stdout: bytes, stderr: bytes, seed: int) -> None:
