@@ -64,6 +64,14 @@ class Shells:
         return subprocess.CompletedProcess(script, process.returncode, out.decode(), err.decode())
 
 
+def mounts_of_a_shell(process: str = "self", *, root: str = namespace._PLACE) -> set[str]:
+    """Return the mount points below `root`, as a process sees them, that a practice host brings: other tests mount, too."""
+    points = {line.split()[4] for line in Path(f"/proc/{process}/mountinfo").read_text().splitlines()}
+    return {"/usr/lib", "/usr/bin/sh", "/dev/null", "/proc/sys"} & {
+        point.removeprefix(root) for point in points if point.startswith(root)
+    }
+
+
 def processes_in(namespace_of_pids: str) -> list[int]:
     """Return the processes of this machine that live in a namespace, named as /proc/PID/ns/pid names it."""
     found = []

@@ -16,7 +16,7 @@ import pytest
 
 from remote.lab.shell import why_not
 from remote.lab.world import World
-from tests.remote_lab.inside import ORDINARY, Shells, processes_in
+from tests.remote_lab.inside import ORDINARY, Shells, mounts_of_a_shell, processes_in
 
 ROOT = os.geteuid() == 0
 BUSYBOX = shutil.which("busybox")
@@ -200,13 +200,13 @@ def test_a_session_whose_holder_dies_leaves_nothing(shells: Shells, tmp_path: Pa
         assert processes_in(inside) == []
 
 
-def test_the_mounts_of_the_machine_stay_as_they_are(shells: Shells) -> None:
-    before = Path("/proc/self/mountinfo").read_text()
-    with shells.started("echo; sleep 600") as process:
+def test_the_mounts_of_a_shell_are_its_own(shells: Shells) -> None:
+    with shells.started("readlink /proc/self/ns/pid; sleep 600") as process:
         assert process.stdout
-        process.stdout.readline()
-        assert Path("/proc/self/mountinfo").read_text() == before
-    assert Path("/proc/self/mountinfo").read_text() == before
+        first = str(min(processes_in(process.stdout.readline().decode().strip())))
+        assert mounts_of_a_shell(first, root="") == {"/usr/lib", "/usr/bin/sh", "/dev/null", "/proc/sys"}
+        assert mounts_of_a_shell() == set()
+    assert mounts_of_a_shell() == set()
 
 
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare of util-linux")

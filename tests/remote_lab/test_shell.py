@@ -21,7 +21,7 @@ from remote.lab import keeper
 from remote.lab.keeper import Lab
 from remote.lab.scenarios import Behaviour, scenarios
 from remote.lab.shell import Shell, why_not
-from tests.remote_lab.inside import processes_in
+from tests.remote_lab.inside import mounts_of_a_shell, processes_in
 
 LONGARM = Path(sys.executable).with_name("longarm")
 real = pytest.mark.skipif(bool(why_not()), reason=f"no real shell on this machine: {why_not()}")
@@ -43,10 +43,6 @@ def connect(home: Path, lab: Lab) -> Any:
         known_hosts=([asyncssh.import_public_key(KnownHosts(home / "known_hosts").keys(host.name)[0].line)], [], []),
         config=None,
     )
-
-
-def mounted() -> str:
-    return Path("/proc/self/mountinfo").read_text()
 
 
 def gone(inside: str) -> bool:
@@ -82,7 +78,6 @@ async def test_a_caller_who_leaves_takes_everything_with_them(home: Path) -> Non
 @real
 @pytest.mark.parametrize("way", ["down", "killed"])
 async def test_a_lab_that_ends_leaves_no_process_no_mount_and_no_file(home: Path, way: str) -> None:
-    mounts = mounted()
     lab = keeper.up(home, 1, shell=Shell.REAL)
     connection = await connect(home, lab)
     process = await connection.create_process("readlink /proc/self/ns/pid; trap '' HUP TERM; sleep 600 & wait")
@@ -94,7 +89,7 @@ async def test_a_lab_that_ends_leaves_no_process_no_mount_and_no_file(home: Path
         assert keeper.down(home)
     assert gone(inside)
     keeper.down(home)
-    assert mounted() == mounts
+    assert mounts_of_a_shell() == set()
     assert not lab.folder.exists()
     connection.abort()
 
