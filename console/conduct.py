@@ -36,7 +36,7 @@ class Work:
 def conduct(settings: Settings, desk: Desk, work: Work) -> RunRecord:
     """Return the record of the run that `work` starts; KeyboardInterrupt if the user would not wait for its end."""
     gc.freeze()  # what is loaded by now lives as long as the process
-    gc.set_threshold(10_000, 5, 3)  # hosts come and go in hundreds of small objects; reference counts free most of them
+    gc.set_threshold(30_000, 5, 3)  # hosts come and go in hundreds of small objects; reference counts free most of them
     work.prepare()  # outside the loop: it may ask for a password, and Ctrl-C is to end that at once
     with asyncio.Runner(loop_factory=new_event_loop) as loop, watching(settings) as observer:
         try:
