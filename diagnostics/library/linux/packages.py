@@ -63,9 +63,10 @@ def parse_deb(answer: Answer) -> Facts:
     r"""Return the packages that are not fully installed, and whether dpkg is at work or was interrupted.
 
     `interrupted`: notes of a run that did not end are left in /var/lib/dpkg/updates. `busy`: a process holds dpkg's
-    lock, so states are on their way. `mounts` are the mount points that dpkg writes to; `units` the services that the
-    unfinished packages bring. `no_space` and `read_only` are left out where apt's log could not be read, and `busy` where
-    the locks could not. Raises NothingThere where there is no dpkg database.
+    lock, so states are on their way. `mounts` are the mount points that dpkg writes to; `brings.units` the services that
+    the unfinished packages bring. `brings` is left out where their files could not be listed, `no_space` and `read_only`
+    where apt's log could not be read, and `busy` where the locks could not. Raises NothingThere where there is no dpkg
+    database.
 
     >>> from remote.answer import answered
     >>> mark = "@0b7e9c52-60c5-4d54-9c58-6f0c1c6f1f5e"
@@ -88,13 +89,15 @@ def parse_deb(answer: Answer) -> Facts:
         "packages": [],
         "names": "",
         "interrupted": updates > 0,
-        "units": [],
+        "brings": {"units": []},
         "mounts": [],
         "last_words": "",
         "words_at": sources["count"].at,
         "at": sources["count"].at,
     }
-    return facts | ({"busy": False} if count == updates == 0 else _details(sources))
+    if count == updates == 0:
+        return facts | {"busy": False}
+    return {name: fact for name, fact in facts.items() if name != "brings"} | _details(sources)
 
 
 def _details(sources: Sources) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def _details(sources: Sources) -> dict[str, Any]:
         "packages": packages,
         "names": ", ".join(package["package"] for package in packages[:10]) + (", …" if len(packages) > 10 else ""),
         **_busy(sources["locks"], sources["inodes"]),
-        "units": sorted({line.text.rpartition("/")[2] for line in sources["units"].lines}),
+        **_brings(sources["units"]),
         "mounts": sorted({mount_point_of(path, mounts) for path in _PLACES}),
         **(said if seen else {}),
         "last_words": words[-1].text.strip()[:300] if words else "",
@@ -140,6 +143,16 @@ def _package(line: Line) -> dict[str, Any]:
         "state": _STATES.get(letter, "reinstallation required"),
         "at": at("pkg.deb", line.number),
     }
+
+
+def _brings(units: Source) -> dict[str, dict[str, list[str]]]:
+    """Return the services among the files of the unfinished packages, nothing where their files could not be listed.
+
+    1 is grep's where there is none, and then nobody said anything; dpkg-query, which ends so too, says why.
+    """
+    if units.status not in (0, 1) or (units.status == 1 and units.stderr.strip()):
+        return {}
+    return {"brings": {"units": sorted({line.text.rpartition("/")[2] for line in units.lines})}}
 
 
 def _busy(locks: Source, inodes: Source) -> dict[str, bool]:
@@ -296,7 +309,7 @@ PROBES: tuple[Probe, ...] = (
             "names": "str",
             "interrupted": "bool",
             "busy": "bool?",
-            "units": ["str"],
+            "brings": {"units": ["str"]},
             "mounts": ["str"],
             "no_space": "bool?",
             "read_only": "bool?",

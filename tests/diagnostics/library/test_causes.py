@@ -474,6 +474,21 @@ def test_a_mount_that_only_an_unread_log_could_have_named_is_not_a_no(
     assert (told(units), told(unread), told(quiet)) == ((True, False), (False, True), (False, False))
 
 
+def test_packages_whose_files_could_not_be_listed_leave_a_service_unchecked(
+    captures: Path, shipped: Library, diagnosed: Callable[[str], Diagnosis]
+) -> None:
+    evidence, context = load_capture(captures / "scenario-broken-packages.evidence")
+    whole = evidence.answers["pkg.deb"]
+    cut = re.sub(rb"(?s)(source units\n).*?\n(@\S+ end )0\n", rb"\1\n\g<2>141\n", whole.stdout)
+    assert cut != whole.stdout
+    unseen = replace(evidence, answers=dict(evidence.answers) | {"pkg.deb": replace(whole, stdout=cut)})
+    rule, effect = "half-installed-package-broke-service", "svc-failed/unit=shop-api.service"
+    for diagnosis, linked in ((diagnosed("scenario-broken-packages"), True), (diagnose(unseen, context, shipped), False)):
+        assert ((rule, "pkg-broken/", effect) in links_of(diagnosis)) is linked
+        told = {one.finding.partition("/")[2] for one in diagnosis.unchecked if one.rule == rule}
+        assert (effect in told) is not linked
+
+
 def test_causes_speak_both_languages(shipped: Library) -> None:
     for rule in shipped.causes:
         assert set(rule.text) == {"en", "ru"}, rule.id

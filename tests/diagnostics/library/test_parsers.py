@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from diagnostics.check_tests import load_capture
 from diagnostics.library import shipped_probes
 from diagnostics.library.linux import clock, filesystems, kernel_log, memory, names, packages, services, sockets
-from diagnostics.parsing import Source, numbered
+from diagnostics.parsing import Source, numbered, read_sources
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe, SourceFailed
 from diagnostics.shapes import misfits
 from remote.answer import Answer, answered
@@ -455,6 +455,32 @@ def test_an_unfinished_dpkg_and_a_lock_that_is_held() -> None:
     assert packages.parse_deb(asked(**sources))["busy"] is False
     for unseen in ({"inodes": (1, "")}, {"inodes": "99\n", "locks": None}):
         assert "busy" not in packages.parse_deb(asked(**(sources | unseen)))
+
+
+SAID = "dpkg-query: package 'gone' is not installed\n"
+
+
+@pytest.mark.parametrize(
+    ("units", "stderr", "brings"),
+    [
+        ("/lib/systemd/system/shop.service\n/lib/systemd/system/a.service\n", "", {"units": ["a.service", "shop.service"]}),
+        ((1, ""), "", {"units": []}),
+        ((1, ""), SAID, None),
+        ((2, ""), SAID, None),
+        ((127, ""), "sh: dpkg-query: not found\n", None),
+        ((141, "/lib/systemd/system/shop.service\n"), "", None),
+        (None, "", None),
+    ],
+)
+def test_which_services_unfinished_packages_bring_is_a_fact_only_where_it_was_seen(
+    units: str | tuple[int, str] | None, stderr: str, brings: dict[str, list[str]] | None
+) -> None:
+    given = {"count": "1\n", "updates": "0\n", "packages": "iHR\tlibc6:amd64\t2.36\n", "units": units, "locks": ""}
+    answer = asked(**given, inodes="1\n", mountinfo=f"{ROOT}\n", words=None)
+    found = read_sources("pkg.deb", answer)["units"]
+    assert packages._brings(replace(found, stderr=stderr.encode())).get("brings") == brings
+    if not stderr:
+        assert packages.parse_deb(answer).get("brings") == brings
 
 
 @pytest.mark.parametrize(
