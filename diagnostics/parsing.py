@@ -23,7 +23,7 @@ from diagnostics.probe import NothingThere, ParseError, SourceFailed
 from remote.answer import Answer
 
 ASKING = r"""
-read -r _mark </proc/sys/kernel/random/uuid || exit 125
+read -r _mark </proc/sys/kernel/random/uuid || return 125
 printf '@longarm %s\n' "$_mark"; printf '@longarm %s\n' "$_mark" >&2
 ask() {
   _name=$1; shift

@@ -50,9 +50,8 @@ def write_script(questions: Sequence[Question], nonce: str, elevation: Elevation
     asked = [(index, question) for index, question in enumerate(questions) if question.shell == "sh"]
     as_user = [pair for pair in asked if pair[1].privilege is Privilege.USER]
     as_root = [pair for pair in asked if pair[1].privilege is not Privilege.USER]
-    plain, calm = (
-        quote(" ".join(str(index) for index, question in asked if holds(question.script))) for holds in (_stays, is_calm_script)
-    )
+    plain = quote(" ".join(str(index) for index, question in asked if _stays(question.script)))
+    calm = quote(" ".join(str(index) for index, question in asked if question.calm or is_calm_script(question.script)))
     lines = [
         f"# {FORMAT}",
         f"# nonce {nonce}",

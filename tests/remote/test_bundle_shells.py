@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from remote.answer import Ended
 from remote.bundle import BundleExchange
-from remote.bundle.script import is_plain_script, quote
+from remote.bundle.script import is_calm_script, is_plain_script, quote
 from remote.local import LocalSession
 from remote.question import Question
 from tests.remote.shells import DEADLINE_S, FIRST, LAST, ask, ask_between, calm, marking
@@ -305,6 +306,26 @@ async def test_a_program_that_writes_line_by_line_is_asked_again_with_a_filter_o
     script = f"grep --line-buffered '' {tmp_path}/lines" if "applets" not in os.environ["PATH"] else f"cat {tmp_path}/lines"
     answers = await ask_between(session, *(calm(f"q{number}", script) for number in range(3)))
     assert {answers[f"q{number}"].stdout for number in range(3)} == {(tmp_path / "lines").read_bytes()}
+
+
+async def test_a_script_may_be_said_to_be_calm_and_keeps_status_streams_and_variables(session: LocalSession) -> None:
+    """It needs no shell of its own either: what it changes is for itself, and its status is what its function returns."""
+    script = (
+        'set -f; IFS=:; la() { return 3; }; said=$given; set -- a:b; for one in $*; do echo "$said $one"; done; echo x >&2; la'
+    )
+    asked = Question(id="q", script=script, variables=(("given", "it"),), calm=True)
+    assert not is_calm_script(script)
+    answers = await ask(session, FIRST, asked, replace(asked, id="again"), LAST)
+    assert answers["again"] == replace(answers["q"], duration_ms=answers["again"].duration_ms)
+    assert (answers["q"].exit_status, answers["q"].stdout, answers["q"].stderr) == (3, b"it a\nit b\n", b"x\n")
+    assert (answers[LAST.id].ended, answers[LAST.id].exit_status) == (Ended.EXITED, 0)
+
+
+async def test_a_script_said_to_be_calm_that_floods_hurts_only_itself(session: LocalSession) -> None:
+    flood = Question(id="q", script="tell() { cat /dev/zero; }; tell", max_bytes=100_000, deadline_s=30, calm=True)
+    answers = await ask_between(session, flood, calm("quiet", "true"))
+    assert (answers["q"].ended, answers["q"].stdout, answers["q"].stdout_cut) == (Ended.CAPPED, bytes(100_000), -1)
+    assert (answers["quiet"].ended, answers["quiet"].exit_status) == (Ended.EXITED, 0)
 
 
 async def test_a_filter_that_is_broken_is_no_success(

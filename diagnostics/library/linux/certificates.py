@@ -149,7 +149,9 @@ def _common_name(name: Name) -> str:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="sec.certs", script=_SCRIPT, deadline_s=15, max_bytes=512 * 1024, privilege=Privilege.PREFER_ROOT),
+        question=Question(
+            id="sec.certs", script=_SCRIPT, deadline_s=15, max_bytes=512 * 1024, privilege=Privilege.PREFER_ROOT, calm=True
+        ),
         parse=parse_certificates,
         redact=(Redaction(pattern=_PRIVATE),),
         summary="Until when the certificates in the files of the usual services are valid",

@@ -285,8 +285,9 @@ def _inode_fact(mount: Mount, row: _Space | None) -> dict[str, Any]:
 
 _MOUNTS_SCRIPT = (
     ASKING
+    + "nl='\n'\n"
     + r"""
-seen=no
+seen=''
 ext4_errors() { # device, errors since the last fsck, time of the last one; without a process
   for state in /sys/fs/ext4/*; do
     block=/sys/class/block/${state##*/}/dev
@@ -294,17 +295,17 @@ ext4_errors() { # device, errors since the last fsck, time of the last one; with
     [ -r "$block" ] || continue
     read -r errors <"$state/errors_count" || return
     case $errors in 0) continue ;; esac
-    seen=yes
     read -r last <"$state/last_error_time" || return
     read -r device <"$block" || return
-    printf '%s %s %s\n' "$device" "$errors" "$last"
+    seen="$seen$device $errors $last$nl"
   done
+  printf %s "$seen"
 }
 uptime() { read -r up _idle </proc/uptime && printf '%s\n' "$up"; }
 ask_file mountinfo /proc/self/mountinfo
 ask_file fstab /etc/fstab
 ask errors ext4_errors
-if [ "$seen" = yes ]; then ask uptime uptime; ask clock date +%s; fi
+if [ -n "$seen" ]; then ask uptime uptime; ask clock date +%s; fi
 """
 )
 
@@ -398,7 +399,7 @@ def _fstab(source: Source) -> dict[bytes, frozenset[str]]:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="fs.stat", script=_STAT_SCRIPT, deadline_s=10, privilege=Privilege.PREFER_ROOT),
+        question=Question(id="fs.stat", script=_STAT_SCRIPT, deadline_s=10, privilege=Privilege.PREFER_ROOT, calm=True),
         parse=parse_stat,
         summary="How full each local filesystem is, in bytes and inodes",
         shape={
@@ -428,7 +429,7 @@ PROBES: tuple[Probe, ...] = (
         },
     ),
     Probe(
-        question=Question(id="fs.mounts", script=_MOUNTS_SCRIPT, deadline_s=5),
+        question=Question(id="fs.mounts", script=_MOUNTS_SCRIPT, deadline_s=5, calm=True),
         parse=parse_mounts,
         summary="Which filesystems are mounted how, and what fstab asks for",
         shape={

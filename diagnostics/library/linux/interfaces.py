@@ -15,26 +15,29 @@ from remote.question import Question
 
 _INTERFACES_SCRIPT = (
     ASKING
+    + "nl='\n'\n"
     + r"""
 value() { # KEY FILE: nothing where the kernel has no such file
   [ -r "$2" ] || return 0
   read -r value <"$2" || return
-  printf ' %s=%s' "$1" "$value"
+  told="$told $1=$value"
 }
 interfaces() {
+  told=''
   for net in "$@"; do
-    printf 'interface=%s' "${net##*/}"
+    told="${told}interface=${net##*/}"
     value flags "$net/flags" || return
     value type "$net/type" || return
     value state "$net/operstate" || return
     value ups "$net/carrier_up_count" || return
     value downs "$net/carrier_down_count" || return
-    [ ! -e "$net/device" ] || printf ' hardware=yes'
+    [ ! -e "$net/device" ] || told="$told hardware=yes"
     for upper in "$net"/upper_*; do
-      [ ! -e "$upper" ] || { printf ' below=%s' "${upper##*/upper_}"; break; }
+      [ ! -e "$upper" ] || { told="$told below=${upper##*/upper_}"; break; }
     done
-    echo
+    told=$told$nl
   done
+  printf %s "$told"
 }
 set -- /sys/class/net/*
 if [ ! -d /sys/class/net ]; then absent interfaces /sys/class/net
@@ -153,7 +156,9 @@ found=
 if [ "$#" = 0 ]; then absent ways '/proc/net/route and /proc/net/ipv6_route'; else ask ways ways "$@"; fi
 if [ -n "$found" ]; then absent tables 'no need: there is a default route'; else ask_tool tables ip -j route show table all; fi
 interfaces() {
-  for net in /sys/class/net/*; do printf '%s\n' "${net##*/}"; done
+  set --
+  for net in /sys/class/net/*; do set -- "$@" "${net##*/}"; done
+  printf '%s\n' "$@"
 }
 ask interfaces interfaces
 """
@@ -242,7 +247,7 @@ def _elsewhere(tables: Source) -> dict[str, bool]:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="net.if", script=_INTERFACES_SCRIPT, deadline_s=5),
+        question=Question(id="net.if", script=_INTERFACES_SCRIPT, deadline_s=5, calm=True),
         parse=parse_interfaces,
         summary="Which network interfaces have lost their link",
         shape={
@@ -260,7 +265,7 @@ PROBES: tuple[Probe, ...] = (
         },
     ),
     Probe(
-        question=Question(id="net.route", script=_ROUTES_SCRIPT, deadline_s=5),
+        question=Question(id="net.route", script=_ROUTES_SCRIPT, deadline_s=5, calm=True),
         parse=parse_routes,
         summary="Whether a default route leads out of the host's own network",
         shape={"default": "bool", "elsewhere": "bool?", "interface": "str", "gateway": "str", "at": "at"},

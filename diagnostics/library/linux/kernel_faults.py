@@ -172,7 +172,7 @@ _TIMES: dict[str, str] = {"first_age_s": "int seconds", "last_age_s": "int secon
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="log.faults", script=_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT),
+        question=Question(id="log.faults", script=_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT, calm=True),
         parse=parse_kernel_faults,
         summary="What the kernel reported since the boot: disk errors, hung tasks, crashed programs, machine checks",
         shape={

@@ -130,7 +130,7 @@ def _victims(kills: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="log.kernel", script=_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT),
+        question=Question(id="log.kernel", script=_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT, calm=True),
         parse=parse_kernel_log,
         summary="Which processes the kernel killed for memory since the boot",
         shape={

@@ -37,9 +37,12 @@ counters() {
 _FIRST = _COUNTERS + "counters ''\n"
 _SECOND = (
     _COUNTERS
+    + "nl='\n'\n"
     + r"""
 pressure() { # "some", then "full", which no kernel before 5.13 has for the processor
-  while IFS= read -r line; do printf '%s\n' "$line"; done <"/proc/pressure/$1"
+  told=''
+  while IFS= read -r line; do told="$told$line$nl"; done <"/proc/pressure/$1"
+  printf %s "$told"
 }
 waiting() { # at least 10 % of the last ten seconds
   read -r line </proc/pressure/"$1" || return 1
@@ -280,9 +283,9 @@ def _some(source: Source) -> tuple[float, float]:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        first=Question(id="sys.delta.first", script=_FIRST, deadline_s=5),
+        first=Question(id="sys.delta.first", script=_FIRST, deadline_s=5, calm=True),
         # the second sample comes last, so it is asked among those that root is wanted for: needed is root for nothing
-        question=Question(id="sys.delta", script=_SECOND, deadline_s=8, privilege=Privilege.PREFER_ROOT),
+        question=Question(id="sys.delta", script=_SECOND, deadline_s=8, privilege=Privilege.PREFER_ROOT, calm=True),
         parse=parse_delta,
         summary="How loaded the processors are, and what of their time is stolen or spent waiting while the host is asked",
         shape={

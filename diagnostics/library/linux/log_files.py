@@ -63,7 +63,7 @@ def _file(line: Line) -> dict[str, Any]:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="log.size", script=_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT),
+        question=Question(id="log.size", script=_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT, calm=True),
         parse=parse_log_files,
         summary="Which log files have grown large",
         shape={

@@ -201,13 +201,13 @@ def _root_password(source: Source) -> dict[str, str]:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="sec.auth", script=_AUTH_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT),
+        question=Question(id="sec.auth", script=_AUTH_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT, calm=True),
         parse=parse_auth,
         summary="From which addresses logins with a password failed in the last 24 hours",
         shape={"failures": "int", "sources": [{"address": "str", "failures": "int", "at": "at"}]},
     ),
     Probe(
-        question=Question(id="sec.sshd", script=_SSHD_SCRIPT, deadline_s=10, privilege=Privilege.PREFER_ROOT),
+        question=Question(id="sec.sshd", script=_SSHD_SCRIPT, deadline_s=10, privilege=Privilege.PREFER_ROOT, calm=True),
         parse=parse_sshd,
         summary="What the SSH server lets in: root with a password, empty passwords",
         shape={

@@ -143,7 +143,7 @@ def _largest(source: Source) -> list[dict[str, Any]]:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="mem.info", script=_SCRIPT, deadline_s=5),
+        question=Question(id="mem.info", script=_SCRIPT, deadline_s=5, calm=True),
         parse=parse_memory,
         summary="How much memory is available, how much tasks wait for it, and who holds the most where little is left",
         shape={

@@ -19,6 +19,7 @@ lookups() { # all at once: a dead name server keeps each of them waiting
   set -- && running=''
   for name in $names $own; do
     # 2 s and two tries for each server, or three dead ones would take a minute (resolv.conf(5), RES_OPTIONS)
+    # shellcheck disable=SC2086  # the database: one word, or none
     RES_OPTIONS='timeout:2 attempts:2' "$resolver" $database "$name" >/dev/null 2>&1 &
     running="$running $!"
     set -- "$@" "$!" "$name"

@@ -50,7 +50,7 @@ def _one(source: Source) -> int:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="pkg.lists", script=_SCRIPT, deadline_s=5),
+        question=Question(id="pkg.lists", script=_SCRIPT, deadline_s=5, calm=True),
         parse=parse_lists,
         summary="How old the lists of Debian packages are",
         shape={"lists": "int", "age_s": "int? seconds", "at": "at"},

@@ -301,7 +301,7 @@ def _version(release: str) -> tuple[int, ...]:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="pkg.deb", script=_DEB_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT),
+        question=Question(id="pkg.deb", script=_DEB_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT, calm=True),
         parse=parse_deb,
         summary="Which Debian packages are not fully installed, and what the last attempt said",
         shape={
@@ -319,7 +319,7 @@ PROBES: tuple[Probe, ...] = (
         },
     ),
     Probe(
-        question=Question(id="pkg.reboot", script=_REBOOT_SCRIPT, deadline_s=5, privilege=Privilege.PREFER_ROOT),
+        question=Question(id="pkg.reboot", script=_REBOOT_SCRIPT, deadline_s=5, privilege=Privilege.PREFER_ROOT, calm=True),
         parse=parse_reboot,
         summary="Whether the host wants a reboot, since when and for which packages",
         shape={

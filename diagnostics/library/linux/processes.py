@@ -58,8 +58,7 @@ parents() { # of the zombies in $list, each once: into $list
 }
 held() { # how many descriptors each process of $list has open: only those that could be near their limit
   limits=$(of_each '^Max open files' limits)
-  status=$?
-  IFS=$nl
+  status=$? told='' IFS=$nl
   for line in $limits; do
     unset IFS
     # shellcheck disable=SC2086  # /proc/PID/limits:Max open files SOFT HARD files
@@ -70,22 +69,24 @@ held() { # how many descriptors each process of $list has open: only those that 
     case $soft in unlimited) continue ;; esac
     [ "$((slots * 4))" -ge "$((soft * 3))" ] || continue
     set -- /proc/"$pid"/fd/*
-    if [ -e "$1" ] || [ -L "$1" ]; then printf '%s %s %s\n' "$pid" "$#" "$soft"; else printf '%s - %s\n' "$pid" "$soft"; fi
+    if [ -e "$1" ] || [ -L "$1" ]; then open=$#; else open=-; fi
+    told="$told$pid $open $soft$nl"
     near="$near $pid"
   done
   unset IFS
+  printf %s "$told"
   return "$status"
 }
 groups() { # control groups that hold half of the tasks that they may have, or more; and how many have a limit
-  limited=0
+  limited=0 told=''
   for file in /sys/fs/cgroup/pids.max /sys/fs/cgroup/*.slice/pids.max /sys/fs/cgroup/*.slice/*.service/pids.max \
     /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids/*.slice/pids.max /sys/fs/cgroup/pids/*.slice/*.service/pids.max; do
     if ! [ -r "$file" ] || ! read -r most <"$file" || [ "$most" = max ]; then continue; fi
     if ! read -r tasks <"${file%max}current"; then continue; fi
     limited=$((limited + 1))
-    [ "$((tasks * 2))" -lt "$most" ] || printf '%s %s %s\n' "$tasks" "$most" "${file%/pids.max}"
+    [ "$((tasks * 2))" -lt "$most" ] || told="$told$tasks $most ${file%/pids.max}$nl"
   done
-  printf '%s\n' "$limited"
+  printf '%s\n' "$told$limited"
 }
 # one process for all: numbers under /proc/sys end after the first byte for a shell that reads byte by byte
 ask limits cat /proc/loadavg /proc/sys/fs/file-nr /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max
@@ -315,7 +316,7 @@ def _unit(lines: Iterable[_Seen]) -> str:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="proc.stat", script=_SCRIPT, deadline_s=10, privilege=Privilege.PREFER_ROOT),
+        question=Question(id="proc.stat", script=_SCRIPT, deadline_s=10, privilege=Privilege.PREFER_ROOT, calm=True),
         parse=parse_processes,
         summary="Which processes hang or are not reaped, and which limits on descriptors and tasks are near",
         shape={

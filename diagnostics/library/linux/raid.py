@@ -12,25 +12,28 @@ from remote.question import Question
 
 _SCRIPT = (
     ASKING
+    + "nl='\n'\n"
     + r"""
 value() { # KEY FILE: nothing where the array has no such file (raid0 and linear cannot be degraded)
   [ -r "$2" ] || return 0
   read -r value <"$2" || return
-  printf ' %s=%s' "$1" "$value"
+  told="$told $1=$value"
 }
 arrays() {
+  told=''
   for md in "$@"; do
     name=${md%/md}
-    printf 'array=%s' "${name##*/}"
+    told="${told}array=${name##*/}"
     for key in level raid_disks degraded sync_action mismatch_cnt array_state; do value "$key" "$md/$key" || return; done
-    echo
+    told=$told$nl
     for member in "$md"/dev-*; do
       [ -d "$member" ] || continue
-      printf 'member=%s' "${member##*/dev-}"
+      told="${told}member=${member##*/dev-}"
       value state "$member/state" || return
-      echo
+      told=$told$nl
     done
   done
+  printf %s "$told"
 }
 set -- /sys/block/md*/md
 if [ ! -d /sys/block ]; then absent arrays /sys/block
@@ -124,7 +127,7 @@ def disk_of(device: str) -> str:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="blk.md", script=_SCRIPT, deadline_s=5),
+        question=Question(id="blk.md", script=_SCRIPT, deadline_s=5, calm=True),
         parse=parse_arrays,
         summary="Which software RAID arrays run, and which members they lack",
         shape={

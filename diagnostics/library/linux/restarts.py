@@ -169,7 +169,7 @@ def _state(block: UnitBlock) -> dict[str, Any]:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="svc.restarts", script=_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT),
+        question=Question(id="svc.restarts", script=_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT, calm=True),
         parse=parse_restarts,
         redact=SECRETS,
         summary="Which services systemd had to start again in the last hour, and what they said last",

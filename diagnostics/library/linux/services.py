@@ -325,7 +325,12 @@ UNIT_SHAPE = {
 PROBES: tuple[Probe, ...] = (
     Probe(
         question=Question(
-            id="svc.units", script=_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT, variables=(("services", ""),)
+            id="svc.units",
+            script=_SCRIPT,
+            deadline_s=15,
+            privilege=Privilege.PREFER_ROOT,
+            variables=(("services", ""),),
+            calm=True,
         ),
         parse=parse_units,
         redact=SECRETS,

@@ -111,7 +111,7 @@ def _address(hexadecimal: bytes) -> str:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="net.listen", script=_SCRIPT, deadline_s=5),
+        question=Question(id="net.listen", script=_SCRIPT, deadline_s=5, calm=True),
         parse=parse_listeners,
         summary="Which TCP and UDP ports the host listens on, and at which addresses",
         shape={"listeners": [{"port": "str", "addresses": ["str"], "loopback_only": "bool", "at": "at"}], "at": "at"},

@@ -46,7 +46,7 @@ def parse_taint(answer: Answer) -> Facts:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="kernel.taint", script=_SCRIPT, deadline_s=2),
+        question=Question(id="kernel.taint", script=_SCRIPT, deadline_s=2, calm=True),
         parse=parse_taint,
         summary="Whether the kernel notes a fault since the boot",
         shape={**dict.fromkeys(_SIGNS.values(), "bool"), "modules": "str", "at": "at"},

@@ -159,6 +159,17 @@ def test_scripts_have_no_silenced_fallback() -> None:
         assert all("kill" in line for line in silenced), question
 
 
+def test_what_is_said_to_be_calm_starts_nothing_that_stays_and_does_not_end_its_shell() -> None:
+    """All but the one that looks up names at once; `exit` in an awk program ends awk."""
+    assert {question for question, asked in QUESTIONS.items() if not asked.calm} == {"dns.conf"}
+    for question, asked in QUESTIONS.items():
+        background = re.search(r"(?<![&>])&(?![&>\d])", asked.script)
+        ending = [
+            line for line in asked.script.splitlines() if re.search(r"(?:^|[;&|{])\s*exit\b", line) and "END {" not in line
+        ]
+        assert (background is None and not ending) is asked.calm, question
+
+
 @pytest.mark.hosts
 def test_mount_points_with_every_odd_letter_are_asked_for_real(tmp_path: Path) -> None:
     """In a mount namespace of its own: blanks, tabs, newlines, backslashes, a digit behind an escape, one mounted over."""
