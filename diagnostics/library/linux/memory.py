@@ -12,6 +12,7 @@ from remote.question import Question
 
 _SCRIPT = (
     ASKING
+    + "nl='\n'\n"
     + r"""
 meminfo() { memory=$(cat /proc/meminfo) && printf '%s\n' "$memory"; }
 kilobytes() { # the figure of the line $1, into $figure
@@ -24,7 +25,12 @@ little() { # less than 15 % available, the bound at which a shortage ends
   kilobytes MemTotal && total=$figure && kilobytes MemAvailable && [ "$((figure * 100))" -lt "$((total * 15))" ]
 }
 ask meminfo meminfo
-if [ -r /proc/pressure/memory ]; then ask pressure cat /proc/pressure/memory; else absent pressure /proc/pressure/memory; fi
+pressure() { # two short lines: a process would cost the host more
+  told=''
+  while IFS= read -r line; do told="$told$line$nl"; done </proc/pressure/memory || return
+  if [ -n "$told" ]; then printf %s "$told"; else cat /proc/pressure/memory; fi # which says why there is nothing
+}
+if [ -r /proc/pressure/memory ]; then ask pressure pressure; else absent pressure /proc/pressure/memory; fi
 if little; then ask processes grep -hE '^(Name|Pid|VmRSS):' /proc/[0-9]*/status
 else absent processes 'enough memory is available'
 fi

@@ -17,8 +17,8 @@ else
   [ -e "$1" ] || shift
   ask lists echo "$#"
   [ ! -d /var/lib/apt/lists/partial ] || set -- "$@" /var/lib/apt/lists/partial
-  ask clock date '+%s'
-  if [ "$#" = 0 ]; then absent fetched 'a list of packages'; else ask fetched stat -c '%Z' "$@"; fi
+  # the first is the clock: what /proc shows of a process was made when it was first looked at, now
+  if [ "$#" = 0 ]; then absent fetched 'a list of packages'; else ask fetched stat -c '%Z' /proc/self/ "$@"; fi
 fi
 """
 )
@@ -32,13 +32,16 @@ def parse_lists(answer: Answer) -> Facts:
     sources = read_sources("pkg.lists", answer)
     if "lists" not in sources:
         sources["fetched"].usable()
-    count, clock_s = _one(sources["lists"]), _one(sources["clock"])
-    fetched = sources["fetched"]
+    count, fetched = _one(sources["lists"]), sources["fetched"]
     times = [] if fetched.status is None else [integer("pkg.lists", line.data) for line in fetched.usable().lines]
+    if fetched.status is not None and not times:
+        raise ParseError("pkg.lists", fetched.data)
+    # answers of before 25 November 2026 have the clock apart
+    clock_s, *changed = [_one(sources["clock"]), *times] if "clock" in sources else times or [0]
     return {
         "lists": count,
-        **({"age_s": max(0, clock_s - max(times))} if times and count else {}),
-        "at": fetched.at if times else sources["lists"].at,
+        **({"age_s": max(0, clock_s - max(changed))} if changed and count else {}),
+        "at": fetched.at if changed else sources["lists"].at,
     }
 
 

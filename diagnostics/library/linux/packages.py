@@ -174,11 +174,12 @@ _REBOOT_SCRIPT = (
     + r"""
 running() { read -r release </proc/sys/kernel/osrelease && printf '%s\n' "$release"; }
 ask running running
-ask clock date +%s
 hidden() { echo '/boot may not be read' >&2; return 1; }
 set -- /boot/vmlinuz-*
 if [ -d /boot ] && { [ ! -r /boot ] || [ ! -x /boot ]; }; then ask kernels hidden
-elif [ -e "$1" ]; then ask kernels stat -c '%Z %n' "$@"; else absent kernels '/boot/vmlinuz-*'; fi
+elif [ -e "$1" ]; then ask kernels stat -c '%Z %n' /proc/self/ "$@"; else absent kernels '/boot/vmlinuz-*'; fi
+# the clock comes with the kernels: what /proc shows of a process was made when it was first looked at, now
+[ -e "$1" ] || ask clock date +%s
 set -- /run/reboot-required /run/reboot-required.pkgs
 if [ -e "$1" ]; then
   ask mark stat -c '%Y' "$1"
@@ -188,6 +189,7 @@ else absent mark 'a package manager that marks it'
 fi
 """
 )
+_NOW = b"/proc/self/"
 _FLAVOUR = re.compile(r"(\d+(?:[.-]\d+)*)(.*)")
 
 
@@ -224,8 +226,8 @@ def parse_reboot(answer: Answer) -> Facts:
     (True, '6.1.0-10-amd64', 47671)
     """
     sources = read_sources("pkg.reboot", answer)
-    running, clock_s = _line(sources["running"]).text, integer("pkg.reboot", _line(sources["clock"]).data)
-    mark, kernels = sources["mark"], sources["kernels"]
+    running, mark, kernels = _line(sources["running"]).text, sources["mark"], sources["kernels"]
+    clock_s = _clock_s(sources)
     if mark.status is None and kernels.status is None:
         raise NothingThere("pkg.reboot", mark.missing)
     newer = _newer_kernel(kernels, running)
@@ -247,6 +249,17 @@ def _line(source: Source) -> Line:
     if len(lines := source.usable().lines) != 1:
         raise ParseError(source.question, source.data)
     return lines[0]
+
+
+def _clock_s(sources: Sources) -> int:
+    """Return the time of the answer: among the kernels since 25 November 2026, else apart."""
+    if "clock" in sources:
+        return integer("pkg.reboot", _line(sources["clock"]).data)
+    kernels = sources["kernels"].usable()
+    time_s, _, name = kernels.data.partition(b"\n")[0].partition(b" ")
+    if name != _NOW:
+        raise ParseError(kernels.question, kernels.data)
+    return integer(kernels.question, time_s)
 
 
 def _marked_s(mark: Source) -> int | None:
@@ -272,6 +285,8 @@ def _newer_kernel(kernels: Source, running: str) -> tuple[int, str, int] | None:
     found: dict[str, tuple[int, str, int]] = {}
     for line in kernels.usable().lines:
         time_s, _, name = line.text.partition(" ")
+        if line.data.endswith(_NOW):
+            continue
         found[name.removeprefix("/boot/vmlinuz-")] = (integer(kernels.question, time_s), name, line.number)
     if running not in found:
         return None

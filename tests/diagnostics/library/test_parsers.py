@@ -528,6 +528,14 @@ def test_kernels_that_wait_for_a_reboot(kernels: str, running: str, newest: str 
     answer = asked(running=f"{running}\n", clock="100\n", kernels=kernels, mark="none\n")
     facts = packages.parse_reboot(answer)
     assert (facts["wanted"], facts["newest_kernel"]) == (newest is not None, newest or running)
+    among = asked(running=f"{running}\n", kernels=f"100 /proc/self/\n{kernels}", mark="none\n")
+    again = dict(packages.parse_reboot(among))
+    assert again == {**facts, "at": again["at"]}
+
+
+def test_kernels_without_the_clock_are_not_understood() -> None:
+    with pytest.raises(ParseError):
+        packages.parse_reboot(asked(running="6.1.0\n", kernels="10 /boot/vmlinuz-6.1.0\n", mark="none\n"))
 
 
 def test_names_of_units_that_a_socket_stands_in_for() -> None:

@@ -199,3 +199,13 @@ def test_package_lists_that_are_not_there_have_no_age() -> None:
     assert facts["age_s"] == 100
     with pytest.raises(NothingThere):
         package_lists.parse_lists(asked(fetched=None))
+
+
+def test_package_lists_are_as_old_by_the_clock_among_them_as_by_one_apart() -> None:
+    facts = package_lists.parse_lists(asked(lists="1\n", fetched="1000\n700\n900\n"))
+    apart = package_lists.parse_lists(asked(lists="1\n", clock="1000\n", fetched="700\n900\n"))
+    assert facts == {**apart, "at": facts["at"]}
+    assert (facts["age_s"], facts["at"]["last"] - facts["at"]["first"]) == (100, 2)
+    assert "age_s" not in package_lists.parse_lists(asked(lists="0\n", fetched="1000\n900\n"))
+    with pytest.raises(ParseError):
+        package_lists.parse_lists(asked(lists="1\n", fetched=""))

@@ -99,6 +99,24 @@ def test_kernels_that_may_not_be_seen_are_a_failure_not_an_absence() -> None:
         packages.parse_reboot(answer)
 
 
+@pytest.mark.parametrize("question", ["log.kernel", "log.faults"])
+@pytest.mark.parametrize("journal", [True, False])
+def test_the_journal_is_asked_for_kernel_messages_only_where_there_is_one(question: str, journal: bool, tmp_path: Path) -> None:
+    """The ring has lost its beginning; what stands for journalctl tells that it was started."""
+    entry = '{"__MONOTONIC_TIMESTAMP":"0","MESSAGE":"Linux version 6.1.0"}'
+    for name, line in {"dmesg": "[  900.250000] late", "journalctl": entry}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\necho '{line}'\n")
+        (tmp_path / name).chmod(0o755)
+    if journal:
+        (tmp_path / "machine").mkdir()
+        (tmp_path / "machine" / "system.journal").touch()
+    script = PROBES[question].question.script.replace("/var/log/journal", str(tmp_path)).replace("/run/log/journal", "/nowhere")
+    answer = run([str(shutil.which("dash"))], script, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    source = read_sources(question, answer)["journal"]
+    assert [one.text for one in source.lines] == ([entry] if journal else [])
+    assert (source.status is None) is not journal
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_no_key_leaves_the_host_with_a_certificate(shell: str, tmp_path: Path) -> None:
     """Keys before, behind and inside what should be a certificate, and a certificate that never ends."""
