@@ -32,7 +32,7 @@ class Question:
     variables: tuple[tuple[str, str], ...] = ()
     calm: bool = False
     """Said of a script whose form does not tell it: it leaves no process behind that could still write, writes in few
-    pieces, and does not end its shell. It then costs the host two processes less (decision 9)."""
+    pieces, does not end its shell and does not sleep. It then costs the host two processes less (decision 9)."""
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):

@@ -316,7 +316,7 @@ def _unit(lines: Iterable[_Seen]) -> str:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="proc.stat", script=_SCRIPT, deadline_s=10, privilege=Privilege.PREFER_ROOT, calm=True),
+        question=Question(id="proc.stat", script=_SCRIPT, deadline_s=10, privilege=Privilege.PREFER_ROOT),
         parse=parse_processes,
         summary="Which processes hang or are not reaped, and which limits on descriptors and tasks are near",
         shape={
