@@ -209,7 +209,7 @@ la_ask() {
 	la_began=$la_up
 	la_tell "begin $la_i $la_up $la_who"
 	[ -z "$la_switch" ] || return
-	la_told=''
+	la_told='' la_at=$la_o
 	if [ "$la_filter" ] && la_headed "$1"; then
 		la_told=1
 		la_put | head -c "$((la_cap + 128))" 2>/dev/null 3<&- 7>&- 8>&- &
@@ -226,17 +226,25 @@ la_ask() {
 		[ "$la_t" -le "$la_max" ] || la_late || break
 	done
 	la_now
-	[ "$la_told$la_how" != ok ] || la_outs="$la_outs$la_nl$la_n $la_part $la_o status $la_i $la_status$la_nl"
+	[ "$la_told$la_how" != ok ] || la_outs="$la_outs$la_nl$la_n $la_part $la_at status $la_i $la_status$la_nl"
 	la_note "end $la_i $la_up $la_how$la_left"
 	la_recent="${la_recent##* } $1" la_ended=$((la_ended + 1))
 	[ "$la_switch" ] || la_was=$la_how
 }
 
-# The end of the question came together with a tick: dash and ash still know its status, what bash has lost is not told.
+# The end of the question came together with a tick. Either wait was interrupted (128 and the number of the signal), then it
+# can be asked again; or it was over, then its status is right and dash and ash have forgotten it (127). Where neither is
+# certain (bash loses some, and tells of the signal twice) no status is told.
 la_missed() {
+	la_x=$la_status
 	wait "$la_job" 2>/dev/null
 	la_status=$?
-	[ "$la_status" != 127 ] || la_told=1
+	case $la_status in
+	127) la_status=$la_x ;;
+	"$la_x") ;;
+	*) return ;;
+	esac
+	[ "$la_status" -lt 128 ] || la_told=1
 }
 
 # The exit status goes through the same pipe as the output: it arrives whole only if the output did. Without a filter in

@@ -6,9 +6,11 @@ A question here is slow until another has left a file: asked one after another t
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -173,3 +175,26 @@ async def test_a_killed_lane_beside_a_slow_question_gives_no_answer_a_byte_of_an
     for name, said in (("slow", b"0*1"), ("beside", b"0*2")):
         assert answers[name].ended is Ended.LOST or re.fullmatch(b"(%b){60}" % said, answers[name].stdout)
     assert Ended.LOST in {answers["slow"].ended, answers["beside"].ended}
+
+
+async def test_a_calm_question_that_is_slow_keeps_its_status(session: LocalSession, tmp_path: Path) -> None:
+    os.mkfifo(fifo := tmp_path / "fifo")
+    answers = await ask_between(
+        session, calm("slow", f"cat {fifo}"), calm("missing", "cat /nowhere"), Question(id="maker", script=f"echo now >{fifo}")
+    )
+    whole(answers["slow"], b"now\n")
+    assert (answers["missing"].ended, answers["missing"].exit_status) == (Ended.EXITED, 1)
+
+
+async def test_a_question_that_ends_with_a_tick_has_its_own_status_or_none(session: LocalSession) -> None:
+    """Ticks come each second: of these, some end in the very moment. Before, one in three hundred told another's."""
+
+    async def bundle(number: int) -> Mapping[str, Answer]:
+        asked = [
+            Question(id=f"q{at}", script=f"sleep {0.93 + 0.004 * (number + at):.3f}; (exit 3)", calm=True) for at in range(3)
+        ]
+        return await ask(session, *asked)
+
+    for answers in await asyncio.gather(*(bundle(number) for number in range(16))):
+        for answer in answers.values():
+            assert (answer.ended, answer.exit_status) == (Ended.EXITED, 3) or answer.ended is Ended.LOST
