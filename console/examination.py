@@ -6,13 +6,13 @@ import asyncio
 import locale
 import os
 import platform
-import re
 import shutil
 import sqlite3
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from console.inventories import known_inventory
@@ -26,7 +26,7 @@ from remote.credentials import CredentialStore
 from remote.errors import CredentialUnusable
 from remote.keyrings import keyring_in_use
 from remote.known_hosts import KnownHosts
-from remote.reach import agent_keys
+from remote.safe_versions import Unsafe, installed, unsafe
 from runner.condition import condition_of
 from runner.desk import ROLES_ADVISORY, Desk
 
@@ -34,12 +34,6 @@ OK, NOTE, PROBLEM = "ok", "note", "problem"
 _LEAST_FREE = 1024**3
 _WAL_RESET_FIXED = (3, 51, 3)
 """Before it SQLite can damage a database whose write-ahead log is reset while several connections write (3.7.0 to 3.51.2)."""
-
-LEAST = {
-    "asyncssh": "2.22.0",  # 2.14.2 closed CVE-2023-46445, -46446 and -48795; our options are those of 2.22
-    "cryptography": "44.0.1",  # its wheels before carry an OpenSSL with CVE-2024-12797
-}
-"""The least versions of what guards the connections."""
 
 Row = Mapping[str, object]
 
@@ -62,18 +56,22 @@ def examine(settings: Settings) -> list[Row]:
 
 def versions(_: Settings) -> Row:
     """Tell versions of what runs here, and whether what guards the connections is new enough."""
+    found = installed()
     parts = [f"longarm {version('longarm')}", f"Python {platform.python_version()}"]
-    parts += [f"{name} {version(name)}" for name in LEAST]
-    old = [name for name, least in LEAST.items() if _numbers(version(name)) < _numbers(least)]
-    detail = ", ".join([*parts, platform.platform(terse=True)])
-    if old:
-        wanted = ", ".join(f"{name} {LEAST[name]}" for name in old)
-        return row("versions", PROBLEM, detail, Text("known holes are open: update to at least {wanted}", wanted=wanted))
-    return row("versions", OK, detail)
+    parts += [f"{name} {number}" for name, number in found.items()]
+    told = [", ".join([*parts, platform.platform(terse=True)])]
+    old = unsafe(found)
+    for library in (one.library for one in old):
+        holes = {"name": library.name, "least": library.least, "holes": ", ".join(library.advisories)}
+        told.append(say(Text("{name} before {least} has known holes: {holes}", **holes)))
+    return row("versions", PROBLEM if old else OK, "; ".join(told), _update(old) if old else None)
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(digits) for digits in re.findall(r"[0-9]+", text.partition("+")[0])[:3])
+def _update(old: Sequence[Unsafe]) -> Text:
+    """Return the command that brings safe versions into the environment that runs us; one made by uv has no pip."""
+    python = shown(Path(sys.executable))
+    install = f"{python} -m pip install --upgrade" if find_spec("pip") else f"uv pip install --python {python}"
+    return Text("{command}", command=" ".join([install, *(f"'{one.library.name}>={one.library.least}'" for one in old)]))
 
 
 def home(settings: Settings) -> Row:
@@ -192,6 +190,8 @@ def keyring(_: Settings) -> Row:
 
 def agent(_: Settings) -> Row:
     """Ask the SSH agent how many keys it holds."""
+    from remote.reach import agent_keys  # refuses an SSH library with known holes: a row of its own here, no end of the page
+
     path = os.environ.get("SSH_AUTH_SOCK")
     if not path:
         return row("ssh-agent", NOTE, say(Text("none: keys come from files")))

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import cast
 
 from inventory.errors import LongarmError, Text
+from remote.safe_versions import ASYNCSSH, numbers
 
 _X509 = "asyncssh.crypto.x509"
 _find_library, ctypes.util.find_library = ctypes.util.find_library, lambda name: None  # noqa: ARG005 (its signature)
@@ -27,22 +28,18 @@ finally:
     ctypes.util.find_library = _find_library
     del sys.modules[_X509]
 
-MINIMUM = (2, 22)
-"""Without CVE-2023-46445, CVE-2023-46446 (2.14.1), CVE-2023-48795 (strict key exchange: 2.14.2) and what was fixed since."""
-
 
 class LibraryTooOld(LongarmError):
     """The SSH library that is installed has known holes: no connection is made with it."""
 
     def __init__(self, version: str) -> None:
-        least = ".".join(map(str, MINIMUM))
-        text = Text("asyncssh {version} has known holes; at least {least} is needed", version=version, least=least)
+        text = Text("asyncssh {version} has known holes; at least {least} is needed", version=version, least=ASYNCSSH.least)
         super().__init__(text, Text("reinstall longarm: pipx reinstall longarm"))
 
 
-if tuple(int(part) for part in asyncssh.__version__.split(".")[:2]) < MINIMUM:
+if numbers(asyncssh.__version__) < numbers(ASYNCSSH.least):
     raise LibraryTooOld(asyncssh.__version__)
 
 logging.getLogger("asyncssh").disabled = True  # one line per packet stage, formatted even if nobody listens: measured 6 %
 
-__all__ = ["MINIMUM", "LibraryTooOld", "asyncssh"]
+__all__ = ["LibraryTooOld", "asyncssh"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -90,11 +93,41 @@ def test_completion_is_looked_for_in_the_start_files(console: Console) -> None:
     assert row(console, "completion", environ={"SHELL": "/bin/tcsh"})["detail"] == "no bash, zsh or fish"
 
 
-def test_a_library_with_known_holes_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    versions = {"asyncssh": "2.14.1", "cryptography": "44.0.1", "longarm": "0.1.0"}
-    monkeypatch.setattr(examination, "version", versions.__getitem__)
-    found = examination.versions(Settings(home=tmp_path))
-    assert (found["state"], found["next"]) == ("problem", "known holes are open: update to at least asyncssh 2.22.0")
+@pytest.mark.parametrize(("pip", "install"), [(True, " -m pip install --upgrade "), (False, "uv pip install --python ")])
+def test_a_library_with_known_holes_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pip: bool, install: str
+) -> None:
+    found = {"asyncssh": "2.14.1", "cryptography": "50.0.2", "paramiko": "4.0.0"}
+    monkeypatch.setattr(examination, "installed", lambda: found)
+    monkeypatch.setattr(examination, "find_spec", lambda _: pip or None)
+    told = examination.versions(Settings(home=tmp_path))
+    assert told["state"] == "problem"
+    assert "; asyncssh before 2.23.1 has known holes: CVE-2026-54591, " in str(told["detail"])
+    assert "cryptography before" not in str(told["detail"])
+    assert install in str(told["next"])
+    assert str(told["next"]).endswith(" 'asyncssh>=2.23.1' 'paramiko>=5.0.0'")
+
+
+def test_the_doctor_still_tells_everything_where_the_ssh_library_is_refused(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "asyncssh.py").write_text("__version__ = '2.14.0'\n")
+    (tmp_path / "asyncssh-2.14.0.dist-info").mkdir()
+    (tmp_path / "asyncssh-2.14.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: asyncssh\nVersion: 2.14.0\n")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("longarm"), "doctor", "--home", str(tmp_path / "home"), "--json"],
+        env={
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), str(repository)]),
+            "HOME": str(tmp_path),
+            "PATH": os.environ["PATH"],
+        },
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    rows = {one["what"]: one for one in json.loads(done.stdout)}
+    assert (done.returncode, rows["versions"]["state"]) == (7, "problem")
+    assert "asyncssh 2.14.0" in rows["versions"]["detail"]
+    assert rows["store"]["state"] == "note"
 
 
 def test_every_look_gives_its_row(tmp_path: Path) -> None:
