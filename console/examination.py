@@ -18,7 +18,7 @@ from pathlib import Path
 from console.inventories import known_inventory
 from console.settings import Settings
 from console.soundness import idle, refuse_unsound
-from console.words import say
+from console.words import say, spoken
 from diagnostics.library import load_library
 from inventory.errors import LongarmError, Text
 from inventory.host import Host, Transport
@@ -27,6 +27,7 @@ from remote.errors import CredentialUnusable
 from remote.keyrings import keyring_in_use
 from remote.known_hosts import KnownHosts
 from remote.safe_versions import Unsafe, installed, unsafe
+from reports.language import language
 from runner.condition import condition_of
 from runner.desk import ROLES_ADVISORY, Desk
 
@@ -46,11 +47,11 @@ def row(what: str, state: str, detail: object, hint: Text | None = None) -> Row:
 def examine(settings: Settings) -> list[Row]:
     """Return a row for everything that was looked at; what raises an error of ours is a problem with its next step."""
     rows = []
-    for look in LOOKS:
+    for what, look in LOOKS.items():
         try:
             rows.append(look(settings))
         except LongarmError as error:
-            rows.append(row(look.__name__, PROBLEM, say(error.text), error.hint))
+            rows.append(row(what, PROBLEM, say(error.text), error.hint))
     return rows
 
 
@@ -89,10 +90,10 @@ def space(settings: Settings) -> Row:
     """Look for room on the disk of the home."""
     place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
     free = shutil.disk_usage(place).free
-    hint = Text("make room: evidence and reports are written there")
-    return row(
-        "space", OK if free >= _LEAST_FREE else PROBLEM, f"{free / 1024**3:.1f} GiB", hint if free < _LEAST_FREE else None
-    )
+    room = language(spoken()).bytes(free)
+    if free < _LEAST_FREE:
+        return row("space", PROBLEM, room, Text("make room: evidence and reports are written there"))
+    return row("space", OK, room)
 
 
 def store(settings: Settings) -> Row:
@@ -275,22 +276,23 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-LOOKS: tuple[Callable[[Settings], Row], ...] = (
-    versions,
-    home,
-    space,
-    store,
-    sqlite,
-    inventory,
-    library,
-    known_hosts,
-    credentials,
-    keyring,
-    agent,
-    completion,
-    practice,
-    roles,
-    words,
-    clock,
-    terminal,
-)
+LOOKS: Mapping[str, Callable[[Settings], Row]] = {
+    "versions": versions,
+    "home": home,
+    "space": space,
+    "store": store,
+    "SQLite": sqlite,
+    "inventory": inventory,
+    "library": library,
+    "known_hosts": known_hosts,
+    "credentials": credentials,
+    "keyring": keyring,
+    "ssh-agent": agent,
+    "completion": completion,
+    "practice hosts": practice,
+    "roles": roles,
+    "language": words,
+    "clock": clock,
+    "output": terminal,
+}
+"""What is looked at, by the identifier of its row."""

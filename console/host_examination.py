@@ -11,7 +11,7 @@ from console.faults import exit_of
 from console.inventories import known_inventory
 from console.settings import Settings
 from console.wiring import connector, credential_store
-from console.words import say
+from console.words import say, spoken
 from inventory.errors import Text, UsageError
 from inventory.host import Host, Transport
 from remote.answer import Answer, Ended
@@ -23,6 +23,9 @@ from remote.known_hosts import KnownHosts
 from remote.question import Privilege, Question
 from remote.reach import addresses, greeting
 from remote.session import Session
+from reports.known import known
+from reports.language import language
+from reports.words import ENDINGS
 
 if TYPE_CHECKING:
     from remote.jumps import Through
@@ -79,7 +82,8 @@ async def _address(host: Host) -> str:
 
 async def _greeting(host: Host) -> Row:
     said = await greeting(host)
-    return row("connection", OK if said.version else NOTE, f"{said.version or '?'} ({said.connect_ms:.1f} ms)")
+    took = say(Text("{n} ms", n=_tenths(said.connect_ms)))
+    return row("connection", OK if said.version else NOTE, f"{said.version or '?'} ({took})")
 
 
 def _through(host: Host) -> str:
@@ -107,23 +111,33 @@ async def _inside(session: Session) -> list[Row]:
     return [
         _shell(answers[_SHELL.id]),
         _sudo(answers[_SUDO.id]),
-        row("round trip", OK, say(Text("{ms} ms for one question", ms=round(took_ms, 1)))),
+        row("round trip", OK, say(Text("{ms} ms for one question", ms=_tenths(took_ms)))),
     ]
 
 
 def _shell(answer: Answer) -> Row:
     if answer.ended is Ended.EXITED and answer.exit_status == 0:
         return row("shell", OK, answer.stdout.decode("utf-8", "replace").strip())
-    return row(
-        "shell", PROBLEM, answer.why or str(answer.ended), Text("the login shell must start “sh” and let it read its input")
-    )
+    return row("shell", PROBLEM, _ending(answer), Text("the login shell must start “sh” and let it read its input"))
 
 
 def _sudo(answer: Answer) -> Row:
     if answer.ended is Ended.EXITED and answer.stdout.strip() == b"0":
         return row("sudo", OK, say(Text("root can be had without a password")))
     hint = Text("allow it in sudoers (NOPASSWD), or go without what needs root")
-    return row("sudo", NOTE, answer.denied or answer.why or str(answer.ended), hint)
+    return row("sudo", NOTE, _ending(answer), hint)
+
+
+def _ending(answer: Answer) -> str:
+    """Return why a question brought nothing of use: in a sentence of ours where it is one, else how it ended."""
+    if why := answer.denied or answer.why:
+        told = known(why)
+        return say(told) if isinstance(told, Text) else told
+    return say(Text(ENDINGS[answer.ended].template, status="?" if answer.exit_status is None else answer.exit_status))
+
+
+def _tenths(value: float) -> str:
+    return language(spoken()).number(value)
 
 
 def _next(error: RemoteError, host: Host) -> Text:

@@ -30,6 +30,17 @@ _STATES = {
     )
 }
 """Of runs, reports, host keys, and what the doctor looked at."""
+_LOOKED_AT = {
+    text.template: text
+    for text in (
+        *(Text("versions"), Text("home"), Text("space"), Text("store"), Text("inventory"), Text("library")),
+        *(Text("credentials"), Text("keyring"), Text("completion"), Text("practice hosts"), Text("roles")),
+        *(Text("language"), Text("clock"), Text("output")),
+        *(Text("name"), Text("connection"), Text("host key"), Text("login"), Text("shell"), Text("round trip")),
+    )
+}
+"""By the doctor; what is missing here is a name in every language: SQLite, sudo, known_hosts."""
+_IDENTIFIERS: Mapping[str, Mapping[str, Text]] = {"state": _STATES, "what": _LOOKED_AT}
 
 
 def show_list(output: Output, columns: Mapping[str, Text], rows: Rows) -> None:
@@ -92,8 +103,9 @@ def _table(columns: Mapping[str, Text], rows: Rows) -> str:
 
 
 def _in_words(column: str, cell: str) -> str:
-    """Return a cell as people read it: a state is an identifier elsewhere, a word in a table."""
-    return say(_STATES[cell]) if column == "state" and cell in _STATES else cell
+    """Return a cell as people read it: what is an identifier elsewhere is a word in a table."""
+    words = _IDENTIFIERS.get(column, {})
+    return say(words[cell]) if cell in words else cell
 
 
 def _csv(columns: Mapping[str, Text], rows: Rows) -> str:

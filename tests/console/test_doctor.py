@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -12,9 +13,14 @@ from typing import Any
 
 import pytest
 
-from console import examination
+from console import examination, host_examination, listing
 from console.examination import LOOKS, examine
-from console.settings import Settings
+from console.host_examination import _STEPS
+from console.listing import show_list
+from console.settings import Output, Settings
+from inventory.errors import Text
+from remote.answer import Answer, Ended
+from reports.language import language
 from runner.store.opening import SCHEMAS
 from tests.console.conftest import Console
 
@@ -134,6 +140,52 @@ def test_every_look_gives_its_row(tmp_path: Path) -> None:
     rows = examine(Settings(home=tmp_path / "home"))
     assert len(rows) == len(LOOKS) == len({one["what"] for one in rows})
     assert all(one["state"] != "problem" or one["next"] for one in rows)
+
+
+NAMES = {"SQLite", "known_hosts", "ssh-agent", "sudo"}
+"""The same in every language."""
+
+
+@pytest.mark.parametrize("what", sorted({*LOOKS, *_STEPS} - NAMES))
+def test_what_was_looked_at_has_its_word_in_a_table_and_its_identifier_in_json(
+    what: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "say", language("ru").say)
+    show_list(Output.TABLE, {"what": Text("what")}, [{"what": what}])
+    told = capsys.readouterr().out.splitlines()[1]
+    assert re.fullmatch("[а-яё ]+(longarm)?", told)
+    show_list(Output.NAME, {"what": Text("what")}, [{"what": what}])
+    assert capsys.readouterr().out == f"{what}\n"
+
+
+def test_each_row_is_named_by_what_was_looked_at(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    assert [look(settings)["what"] for look in LOOKS.values()] == list(LOOKS)
+
+
+def test_in_russian_each_detail_is_russian(console: Console) -> None:
+    console.inventory("hosts: {a: {}, b: {transport: local}}\n")
+    rows = console("doctor", "--json", "--lang", "ru", environ={"SHELL": "/bin/zsh"}).json()
+    foreign = {one["what"] for one in rows if not re.search("[а-яё]", one["detail"])}
+    assert foreign <= {"versions", "home", "language", "clock", "keyring"}, "numbers, paths and names of programs alone"
+    assert all(re.search("[а-яё]", one["next"]) or re.match("longarm |chmod |$", one["next"]) for one in rows)
+    assert next(one["detail"] for one in rows if one["what"] == "space").endswith("ГиБ")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (Answer(ended=Ended.EXITED, exit_status=1), "завершился с кодом 1"),
+        (Answer(ended=Ended.TIMED_OUT, exit_status=None), "истёк срок"),
+        (Answer(ended=Ended.NOT_RUN, exit_status=None, why="sudo ended with status 1"), "sudo завершился с кодом 1"),
+        (Answer(ended=Ended.EXITED, exit_status=0, denied="a word of sudo’s own"), "a word of sudo’s own"),
+    ],
+)
+def test_how_a_question_on_the_way_ended_is_told_in_the_language(
+    answer: Answer, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_examination, "say", language("ru").say)
+    assert host_examination._ending(answer) == told
 
 
 def way(console: Console, host: str) -> tuple[int, dict[str, Mapping[str, str]]]:
