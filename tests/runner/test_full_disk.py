@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.runner.filled_midway import AFTER_HOSTS
 from tests.runner.filling import OFFSETS
+from tests.runner.killed_run import ACTS
 
 FULL = re.compile(r"disk is full|No space left|unable to open|disk I/O error")
 
@@ -31,6 +33,28 @@ def test_a_disk_that_fills_at_any_moment_takes_nothing_that_was_acknowledged(rep
     assert len(told) == OFFSETS
     assert all(FULL.search(line["error"]) for line in told), [line["error"] for line in told]
     assert len({line["acknowledged"] for line in told}) > 3, "the sizes did not fall into the run"
+
+
+@pytest.mark.hosts
+def test_a_run_whose_disk_fills_midway_is_interrupted_and_keeps_what_it_acknowledged(repository: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["unshare", "--mount", sys.executable, "-m", "tests.runner.filled_midway", str(tmp_path)],
+        cwd=repository,
+        env={**os.environ, "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert FULL.search(told["error"])
+    assert AFTER_HOSTS <= len(told["acknowledged"]) < len(ACTS)
+    assert told["full"] == told["roomy"], "who reads from the full disk is told the same as after the next opening"
+    assert (told["full"]["listed"], told["full"]["shown"]) == ("interrupted", "interrupted")
+    assert list(told["full"]["hosts"]) == list(ACTS)
+    kept = {host for host, outcome in told["full"]["hosts"].items() if outcome != "interrupted"}
+    assert set(told["acknowledged"]) <= kept < set(ACTS)
+    assert told["audit"] == ["run.started", "run.recovered"], "it was the next opening that closed it"
 
 
 _ON_THE_COMMAND_LINE = """
