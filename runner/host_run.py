@@ -27,6 +27,7 @@ from remote.errors import (
     CredentialUnusable,
     DeadlineExceeded,
     HostKeyRefused,
+    JumpFailed,
     RemoteError,
     TransportUnsupported,
 )
@@ -39,6 +40,7 @@ Job: TypeAlias = Callable[[Session, float], Awaitable[T]]
 Clock: TypeAlias = Callable[[], datetime]
 
 OUTCOMES: tuple[tuple[type[RemoteError], Outcome], ...] = (
+    (JumpFailed, Outcome.UNREACHABLE),
     (ConnectFailed, Outcome.UNREACHABLE),
     (HostKeyRefused, Outcome.REFUSED),
     (AuthenticationRefused, Outcome.REFUSED),
