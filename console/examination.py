@@ -11,6 +11,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,7 @@ from console.words import say, spoken
 from diagnostics.library import load_library
 from inventory.errors import LongarmError, Text
 from inventory.host import Host, Transport
+from inventory.inventory import Inventory
 from remote.credentials import CredentialStore
 from remote.errors import CredentialUnusable
 from remote.keyrings import keyring_in_use
@@ -44,18 +46,38 @@ def row(what: str, state: str, detail: object, hint: Text | None = None) -> Row:
     return {"what": what, "state": state, "detail": detail, "next": say(hint) if hint else ""}
 
 
+@dataclass(slots=True)
+class Here:
+    """What is looked at: the installation that the settings mean; its inventory is read once, right or wrong."""
+
+    settings: Settings
+    _read: Inventory | LongarmError | None = None
+
+    @property
+    def inventory(self) -> Inventory:
+        """Return the inventory; raises what reading it raised, each time."""
+        if self._read is None:
+            try:
+                self._read = known_inventory(self.settings)
+            except LongarmError as error:
+                self._read = error
+        if isinstance(self._read, LongarmError):
+            raise self._read
+        return self._read
+
+
 def examine(settings: Settings) -> list[Row]:
     """Return a row for everything that was looked at; what raises an error of ours is a problem with its next step."""
-    rows = []
+    here, rows = Here(settings), []
     for what, look in LOOKS.items():
         try:
-            rows.append(look(settings))
+            rows.append(look(here))
         except LongarmError as error:
             rows.append(row(what, PROBLEM, say(error.text), error.hint))
     return rows
 
 
-def versions(_: Settings) -> Row:
+def versions(_: Here) -> Row:
     """Tell versions of what runs here, and whether what guards the connections is new enough."""
     found = installed()
     parts = [f"longarm {version('longarm')}", f"Python {platform.python_version()}"]
@@ -75,20 +97,20 @@ def _update(old: Sequence[Unsafe]) -> Text:
     return Text("{command}", command=" ".join([install, *(f"'{one.library.name}>={one.library.least}'" for one in old)]))
 
 
-def home(settings: Settings) -> Row:
+def home(here: Here) -> Row:
     """Look whether the home is there, ours and not open to others."""
-    if not settings.home.exists():
-        return row("home", NOTE, f"{shown(settings.home)} {say(Text('is made when it is needed'))}")
-    mode = settings.home.stat().st_mode & 0o777
-    if not os.access(settings.home, os.W_OK):
-        return row("home", PROBLEM, shown(settings.home), Text("make it writable for you, or choose another with --home"))
-    hint = None if not mode & 0o077 else Text("chmod 700 {path}", path=shown(settings.home))
-    return row("home", OK if hint is None else NOTE, f"{shown(settings.home)} ({mode:03o})", hint)
+    if not here.settings.home.exists():
+        return row("home", NOTE, f"{shown(here.settings.home)} {say(Text('is made when it is needed'))}")
+    mode = here.settings.home.stat().st_mode & 0o777
+    if not os.access(here.settings.home, os.W_OK):
+        return row("home", PROBLEM, shown(here.settings.home), Text("make it writable for you, or choose another with --home"))
+    hint = None if not mode & 0o077 else Text("chmod 700 {path}", path=shown(here.settings.home))
+    return row("home", OK if hint is None else NOTE, f"{shown(here.settings.home)} ({mode:03o})", hint)
 
 
-def space(settings: Settings) -> Row:
+def space(here: Here) -> Row:
     """Look for room on the disk of the home."""
-    place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
+    place = next(folder for folder in (here.settings.home, *here.settings.home.parents) if folder.exists())
     free = shutil.disk_usage(place).free
     room = language(spoken()).bytes(free)
     if free < _LEAST_FREE:
@@ -96,12 +118,12 @@ def space(settings: Settings) -> Row:
     return row("space", OK, room)
 
 
-def store(settings: Settings) -> Row:
+def store(here: Here) -> Row:
     """Look at the store's version and lock, then open it for reading and count the latest runs."""
-    condition = condition_of(settings.home)
+    condition = condition_of(here.settings.home)
     if condition.schema is None:
         return row("store", NOTE, say(Text("no runs yet")))
-    with Desk.open(settings.home, write=False) as desk:
+    with Desk.open(here.settings.home, write=False) as desk:
         runs, waiting = desk.runs(1000), [entry for entry in desk.outbox() if entry.state != "sent"]
     busy = say(Text("in use right now")) if condition.in_use else say(Text("free"))
     detail = f"{say(Text('runs: {count}', count=len(runs)))}; {say(Text('schema {schema}', schema=condition.schema))}; {busy}"
@@ -111,14 +133,14 @@ def store(settings: Settings) -> Row:
     return row("store", OK, detail)
 
 
-def library(_: Settings) -> Row:
+def library(_: Here) -> Row:
     """Load the library, which proves every probe, check and cause of it."""
     found = load_library()
     counts = Text("{checks} checks, {probes} probes", checks=len(found.checks), probes=len(found.probes))
     return row("library", OK, f"{say(counts)}; SHA-256 {found.digest[:12]}")
 
 
-def sqlite(_: Settings) -> Row:
+def sqlite(_: Here) -> Row:
     """Tell the version of SQLite, and what the fault in older ones means for the store."""
     if sqlite3.sqlite_version_info >= _WAL_RESET_FIXED:
         return row("SQLite", OK, sqlite3.sqlite_version)
@@ -130,22 +152,22 @@ def sqlite(_: Settings) -> Row:
     return row("SQLite", NOTE, say(risk), hint)
 
 
-def inventory(settings: Settings) -> Row:
+def inventory(here: Here) -> Row:
     """Read the inventory."""
-    if not settings.has_inventory:
+    if not here.settings.has_inventory:
         return row("inventory", NOTE, say(Text("none yet")), Text("longarm lab up"))
-    known = known_inventory(settings)
+    known = here.inventory
     refuse_unsound(known, load_library())
     if told := list(idle(known)):
         return row("inventory", NOTE, say(Text("things to look at: {count}", count=len(told))), Text("longarm inventory check"))
     return row("inventory", OK, say(Text("hosts: {hosts}, groups: {groups}", hosts=len(known.hosts), groups=len(known.groups))))
 
 
-def known_hosts(settings: Settings) -> Row:
+def known_hosts(here: Here) -> Row:
     """Count the hosts whose keys are known, and those of the inventory whose are not."""
-    known = set(KnownHosts(settings.home / "known_hosts").names())
+    known = set(KnownHosts(here.settings.home / "known_hosts").names())
     told = say(Text("{count} hosts", count=len(known)))
-    hosts = known_inventory(settings).hosts.values() if settings.has_inventory else ()
+    hosts = here.inventory.hosts.values() if here.settings.has_inventory else ()
     strangers = [host.name for host in hosts if host.transport is Transport.SSH and host.name not in known]
     if strangers:
         some = ", ".join(strangers[:3]) + (", …" if len(strangers) > 3 else "")
@@ -156,9 +178,9 @@ def known_hosts(settings: Settings) -> Row:
     return row("known_hosts", OK, told)
 
 
-def credentials(settings: Settings) -> Row:
+def credentials(here: Here) -> Row:
     """Resolve each credential that a host uses, without showing or asking for anything."""
-    hosts = known_inventory(settings).hosts.values() if settings.has_inventory else ()
+    hosts = here.inventory.hosts.values() if here.settings.has_inventory else ()
     used = {host.credential: host for host in hosts if host.transport is not Transport.LOCAL}
     asked = [one.name for one in used if one and any(part and part.kind == "prompt" for part in (one.password, one.passphrase))]
     bad = asyncio.run(_unusable([host for one, host in used.items() if not one or one.name not in asked]))
@@ -181,7 +203,7 @@ async def _unusable(hosts: Sequence[Host]) -> list[CredentialUnusable]:
     return bad
 
 
-def keyring(_: Settings) -> Row:
+def keyring(_: Here) -> Row:
     """Tell which keyring would be asked."""
     if (name := keyring_in_use()) is not None:
         return row("keyring", OK, name)
@@ -189,7 +211,7 @@ def keyring(_: Settings) -> Row:
     return row("keyring", NOTE, say(Text("none here")), hint)
 
 
-def agent(_: Settings) -> Row:
+def agent(_: Here) -> Row:
     """Ask the SSH agent how many keys it holds."""
     from remote.reach import agent_keys  # refuses an SSH library with known holes: a row of its own here, no end of the page
 
@@ -203,7 +225,7 @@ def agent(_: Settings) -> Row:
         return row("ssh-agent", PROBLEM, f"{path}: {error.strerror or error}", hint)
 
 
-def completion(_: Settings) -> Row:
+def completion(_: Here) -> Row:
     """Look whether the user's shell completes longarm's commands."""
     shell = Path(os.environ.get("SHELL", "")).name
     if (files := _START_FILES.get(shell)) is None:
@@ -226,30 +248,30 @@ _START_FILES = {
 }
 
 
-def roles(_: Settings) -> Row:
+def roles(_: Here) -> Row:
     """Say what roles are worth here."""
     return row("roles", NOTE, say(ROLES_ADVISORY))
 
 
-def practice(settings: Settings) -> Row:
+def practice(here: Here) -> Row:
     """Tell what answers on practice hosts: on those that run, or on those that would be started; a real shell is tried."""
     from remote.lab import keeper
     from remote.lab.shell import Shell, what_answers
 
-    here = keeper.running(settings.home)
-    shell, why = (here.shell, here.why) if here else keeper.chosen(Shell.AUTO)
+    running = keeper.running(here.settings.home)
+    shell, why = (running.shell, running.why) if running else keeper.chosen(Shell.AUTO)
     return row("practice hosts", NOTE if why else OK, say(what_answers(shell, why)))
 
 
-def words(settings: Settings) -> Row:
+def words(here: Here) -> Row:
     """Tell the language and whether the terminal's encoding can show it."""
     encoding = locale.getpreferredencoding(False)
     fits = encoding.lower().replace("-", "") == "utf8"
-    detail = f"{settings.language}, {encoding}"
+    detail = f"{here.settings.language}, {encoding}"
     return row("language", OK if fits else NOTE, detail, None if fits else Text("a UTF-8 locale shows all signs"))
 
 
-def clock(_: Settings) -> Row:
+def clock(_: Here) -> Row:
     """Look whether this machine's clock is plausible: the clocks of hosts are compared with it."""
     year = time.gmtime().tm_year
     built = time.gmtime(Path(__file__).stat().st_mtime).tm_year
@@ -262,7 +284,7 @@ def clock(_: Settings) -> Row:
     )
 
 
-def terminal(_: Settings) -> Row:
+def terminal(_: Here) -> Row:
     """Tell what messages are written to."""
     detail = say(Text("a terminal")) if sys.stderr.isatty() else say(Text("no terminal: plain lines"))
     return row("output", OK, detail)
@@ -276,7 +298,7 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-LOOKS: Mapping[str, Callable[[Settings], Row]] = {
+LOOKS: Mapping[str, Callable[[Here], Row]] = {
     "versions": versions,
     "home": home,
     "space": space,

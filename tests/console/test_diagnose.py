@@ -300,12 +300,12 @@ def test_one_writer_and_readers_that_are_never_blocked(lab: Console, diagnosed: 
         assert lab("run", "show", diagnosed.json()["run"]).code == 0
 
 
-def test_what_cannot_be_written_is_said_before_anything_is_asked(lab: Console) -> None:
+def test_what_cannot_be_written_is_said_before_anything_is_asked(lab: Console, diagnosed: Done) -> None:
     done = lab("diagnose", "lab-web-01", "--answers", "/nowhere/answers.jsonl")
     assert done.code == 2
     assert "/nowhere/answers.jsonl" in done.err
     assert "lab-web-01" not in done.err
-    assert lab("run", "export", lab("run", "list", "-o", "name").out.split()[0], "--to", "/nowhere/run.json").code == 7
+    assert lab("run", "export", diagnosed.json()["run"], "--to", "/nowhere/run.json").code == 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

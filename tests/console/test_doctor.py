@@ -76,6 +76,18 @@ def test_a_home_that_others_may_read_is_told_and_one_they_may_write_is_refused(c
     assert f"chmod o-w {console.home}" in done.err
 
 
+@pytest.mark.parametrize("printed", ["hosts: {web1: {}}", "hosts: {web1: {prot: 22}}"])
+def test_the_inventory_is_read_once_right_or_wrong(tmp_path: Path, printed: str) -> None:
+    program = tmp_path / "hosts.sh"
+    program.write_text(f"#!/bin/sh\necho asked >> {tmp_path}/asked\necho '{printed}'\n")
+    program.chmod(0o755)
+    (tmp_path / "inventory.yaml").write_text("sources: [{program: hosts.sh}]\n")
+    settings = Settings(home=tmp_path, inventories=(tmp_path / "inventory.yaml",))
+    rows = {str(one["what"]): one["state"] for one in examine(settings)}
+    assert (rows["inventory"] == rows["known_hosts"] == "problem") == ("prot" in printed)
+    assert (tmp_path / "asked").read_text() == "asked\n"
+
+
 def test_a_broken_store_and_a_broken_inventory_are_problems_with_their_place(console: Console) -> None:
     path = console.inventory("hosts: {a: {prot: 22}}\n")
     found = row(console, "inventory")
@@ -106,7 +118,7 @@ def test_a_library_with_known_holes_is_a_problem(
     found = {"asyncssh": "2.14.1", "cryptography": "50.0.2", "paramiko": "4.0.0"}
     monkeypatch.setattr(examination, "installed", lambda: found)
     monkeypatch.setattr(examination, "find_spec", lambda _: pip or None)
-    told = examination.versions(Settings(home=tmp_path))
+    told = examination.versions(examination.Here(Settings(home=tmp_path)))
     assert told["state"] == "problem"
     assert "; asyncssh before 2.23.1 has known holes: CVE-2026-54591, " in str(told["detail"])
     assert "cryptography before" not in str(told["detail"])
