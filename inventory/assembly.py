@@ -11,6 +11,7 @@ from inventory.drafts import Drafts, HostDraft
 from inventory.errors import InvalidFile, Place, Problem, Text
 from inventory.fields import did_you_mean
 from inventory.grouping import above, cycles, with_outer
+from inventory.hops import Hops
 from inventory.host import CredentialReference, Expectations, Host, Platform, Transport, Value
 from inventory.inventory import Group, Inventory
 from inventory.jumps import reached
@@ -55,7 +56,7 @@ class Assembly:
         self._by_groups: dict[tuple[str, ...], Layer] = {}
         self._settled: dict[tuple[tuple[str, ...], int, int], _Settled] = {}
         self._via: dict[str, Leaf] = {}
-        """By host, the name of the host that it is reached through."""
+        """By host, the name of the host that it is reached through, or the hops of its way as ssh writes them."""
         self._told: set[object] = set()
         self._suggestions = 0
 
@@ -99,6 +100,7 @@ class Assembly:
         """Return the inventory; what does not fit together is noted."""
         self.order_groups()
         hosts = {draft.name: self._host(draft) for draft in self.drafts.hosts.values()}
+        Hops(self.drafts, hosts, self._via, self._host).settle()
         members: dict[str, list[str]] = {name: [] for name in self.drafts.groups}
         for host in hosts.values():
             for name in host.groups:

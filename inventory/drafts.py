@@ -14,7 +14,7 @@ from inventory.ranges import expand_range
 from inventory.references import read_credentials
 from inventory.settings import Layer, Leaf, add, read_layer
 from inventory.sources.declared import read_sources
-from inventory.sources.found import Found, Source
+from inventory.sources.found import Found, FoundHost, Source
 from inventory.waivers import read_waivers
 
 MAX_HOSTS = 200_000
@@ -50,6 +50,8 @@ class Drafts:
         self.waivers: list[Waiver] = []
         self.sources: list[Source] = []
         self.notes: list[Problem] = []
+        self.hops: dict[str, FoundHost] = {}
+        """What sources know of hosts on the way to others, by the hop as it is written."""
         self._repeated: set[tuple[Place, Place]] = set()
 
     def read(self, document: Node) -> None:
@@ -74,20 +76,24 @@ class Drafts:
         """Put what other sources found below what our own files say."""
         self.problems += found.problems
         self.notes += found.notes
+        self.hops = found.hops
         self.credentials = {**found.credentials, **self.credentials}
         for name, group in found.groups.items():
             own = self.groups.setdefault(name, group)
             own.children = {**group.children, **own.children}
         for key, host in found.hosts.items():
-            address = host.layer.values.pop("address", None)
             draft = self.hosts.get(key)
             if draft is None:
                 draft = HostDraft(host.name, host.name, host.place, _NOTHING)
                 self._add_host(draft)
-            draft.below = host.layer
-            draft.groups += [name for name in host.groups if name not in draft.groups]
-            if draft.address_place is None and isinstance(address, Leaf):
-                draft.address, draft.address_place = str(address.value), address.place
+            _lay_below(draft, host)
+
+    def add_hop(self, host: FoundHost) -> HostDraft:
+        """Add a host that nobody declares, but others are reached through."""
+        draft = HostDraft(host.name, host.name, host.place, _NOTHING)
+        self._add_host(draft)
+        _lay_below(draft, host)
+        return draft
 
     def _note(self, place: Place, text: Text, hint: Text | None = None) -> None:
         self.problems.append(Problem(place=place, text=text, hint=hint))
@@ -183,3 +189,12 @@ class Drafts:
             )
         if len(self.hosts) > MAX_HOSTS:
             raise InvalidFile([Problem(place=host.place, text=Text("more than {limit} hosts", limit=MAX_HOSTS))])
+
+
+def _lay_below(draft: HostDraft, host: FoundHost) -> None:
+    """Put what other sources say of a host below what our own files do."""
+    address = host.layer.values.pop("address", None)
+    draft.below = host.layer
+    draft.groups += [name for name in host.groups if name not in draft.groups]
+    if draft.address_place is None and isinstance(address, Leaf):
+        draft.address, draft.address_place = str(address.value), address.place

@@ -62,7 +62,7 @@ class Layer:
     """The settings of the defaults, of a group or of a host."""
 
     values: Entries = field(default_factory=dict)
-    """site, customer, platform, transport, port, credential and via; variables below `vars`."""
+    """site, customer, platform, transport, port, credential and via (a tuple: as ssh writes it); variables below `vars`."""
     lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """tags, and the expected services, ports and names: these add up instead of replacing each other."""
     items: dict[tuple[str, str], Place] = field(default_factory=dict)

@@ -16,9 +16,11 @@ _PLAIN = re.compile(r"[A-Za-z0-9/~_][A-Za-z0-9/~_.-]*")
 def written(inventory: Inventory, hosts: Sequence[Host]) -> str:
     """Return a file of ours with some hosts of an inventory, their groups and the credentials that they use.
 
-    Waivers are not in it: they stand in files of ours already.
+    Hosts that they are reached through are in it too. Waivers are not in it: they stand in files of ours already.
     """
     lines: list[str] = []
+    needed = {one.name: one for host in hosts for one in _way_to(host)}
+    hosts = tuple({**{host.name: host for host in hosts}, **needed}.values())
     used = {host.credential.name: host.credential for host in hosts if host.credential}
     sections: Mapping[str, Mapping[str, Mapping[str, Value]]] = {
         "credentials": {name: _credential(used[name]) for name in sorted(used)},
@@ -29,6 +31,12 @@ def written(inventory: Inventory, hosts: Sequence[Host]) -> str:
         if entries:
             lines += [f"{title}:", *(f"  {scalar(name)}: {flow(entry)}" for name, entry in entries.items())]
     return "\n".join(lines) + "\n"
+
+
+def _way_to(host: Host) -> Iterator[Host]:
+    while host.via is not None:
+        host = host.via
+        yield host
 
 
 def _credential(credential: CredentialReference) -> Mapping[str, Value]:
@@ -72,6 +80,7 @@ def _host(host: Host) -> Mapping[str, Value]:
         "customer": host.customer,
         "tags": host.tags or None,
         "credential": host.credential.name if host.credential else None,
+        "via": host.via.name if host.via else None,
         "vars": host.vars or None,
     }
     expect = {key: value for key in ("services", "ports", "names") if (value := getattr(host.expect, key))}

@@ -22,6 +22,8 @@ class Drawn:
     name: str
     hosts: int | None
     """How many hosts a group has, those of inner groups included; None for a host."""
+    via: str | None
+    """The host that a host is reached through."""
     last: tuple[bool, ...]
     """For each level down to this line, whether nothing follows on it."""
 
@@ -45,7 +47,9 @@ def _walk(inventory: Inventory, chosen: set[str], groups_only: bool) -> Iterator
     while stack and left:
         name, group, last = stack.pop()
         left -= 1
-        yield Drawn(depth=len(last) - 1, name=name, hosts=len(members[name]) if group else None, last=last)
+        via = None if group else inventory.hosts[name].via
+        count = len(members[name]) if group else None
+        yield Drawn(depth=len(last) - 1, name=name, hosts=count, via=via.name if via else None, last=last)
         if not group:
             continue
         below = {host for child in inner[name] for host in members[child]}
@@ -69,7 +73,9 @@ def _branches(line: Drawn) -> str:
 
 def _label(line: Drawn) -> str:
     name = visible(line.name)
-    return name if line.hosts is None else f"[{name}] {line.hosts}"
+    if line.hosts is not None:
+        return f"[{name}] {line.hosts}"
+    return f"{name} ← {visible(line.via)}" if line.via else name
 
 
 def as_svg(lines: Sequence[Drawn]) -> str:

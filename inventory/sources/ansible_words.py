@@ -11,6 +11,7 @@ from inventory.host import Platform, Transport, Value
 from inventory.names import BadName, group_name, label, shown
 from inventory.settings import Branch, Entries, Leaf
 from inventory.sources.ansible_model import AnsibleHost, Given
+from inventory.sources.ansible_ssh import ARGUMENTS, way_in
 from inventory.sources.found import Found, FoundHost
 
 Givens: TypeAlias = Mapping[str, Given]
@@ -24,7 +25,8 @@ _TRANSPORTS = {
 _ADDRESS, _PORT = ("ansible_host", "ansible_ssh_host"), ("ansible_port", "ansible_ssh_port")
 _USER = ("ansible_user", "ansible_ssh_user")
 _KEY = ("ansible_private_key_file", "ansible_ssh_private_key_file")
-_TAKEN = frozenset((*_ADDRESS, *_PORT, *_USER, *_KEY, "ansible_connection"))
+_TAKEN = frozenset((*_ADDRESS, *_PORT, *_USER, *_KEY, *ARGUMENTS, "ansible_connection"))
+
 _SECRETS = re.compile(r"ansible_(?:\w+_)?(?:password|pass|passphrase)")
 _MEANINGLESS = frozenset(
     {
@@ -79,6 +81,8 @@ class Words:
             if transport in (Transport.WINRM, Transport.PSRP):
                 host.put("platform", Platform.WINDOWS.value, connection[1].place)
         self._way(host, givens)
+        if transport is Transport.SSH:
+            self._jumps(host, givens)
         self._variables(host, givens)
 
     def _way(self, host: FoundHost, givens: Givens) -> None:
@@ -102,6 +106,35 @@ class Words:
             if value and text_of is not None:
                 host.put(setting, text_of, value[1].place)
 
+    def _jumps(self, host: FoundHost, givens: Givens) -> None:
+        """Set through which hosts ssh would go to it; what else ssh is told is said to be left out."""
+        for name, given in [(name, givens[name]) for name in ARGUMENTS if name in givens]:
+            way, rest = self._way_in(given, givens, host.name)
+            if way is None:
+                self._tell_untranslated(name, given)
+                continue
+            if rest:
+                self._tell(Text("“{key}” is left out: {text}", key=name, text=shown(rest)), name, given)
+            if "via" not in host.layer.values:
+                self._put_way(host, way, given)
+
+    def _way_in(self, given: Given, givens: Givens, host: str) -> tuple[str | None, str]:
+        """Return the way that arguments of ssh hold and the rest of them; no way where they cannot be read."""
+        text = self._plain(given, givens, host)
+        if given.vaulted or "{{" in text or "{%" in text:
+            return None, text
+        try:
+            return way_in(text)
+        except ValueError:
+            return None, text
+
+    def _put_way(self, host: FoundHost, way: str, given: Given) -> None:
+        for hop, new in self.found.put_way(host, way, given.place).items():
+            if hop.port is not None:
+                new.put("port", hop.port, given.place)
+            if hop.user is not None:
+                self.found.put_access(new, "ansible", hop.user, None, given.place)
+
     def _first(self, names: tuple[str, ...], givens: Givens, host: str) -> tuple[str, Given] | None:
         return next((found for name in names if (found := self._filled(name, givens, host))), None)
 
@@ -110,9 +143,20 @@ class Words:
         given = givens.get(name)
         if given is None or given.vaulted or given.value is None or isinstance(given.value, tuple | Mapping):
             return None
-        text = str(given.value)
+        text = self._plain(given, givens, host)
         if "{{" not in text and "{%" not in text:
             return text, given
+        what = Text("“{key}” holds a template that only Ansible can fill in", key=name)
+        self.found.problem(
+            given.place, what, Text("write the value itself, or names of plain variables: {example}", example="{{ name }}")
+        )
+        return None
+
+    def _plain(self, given: Given, givens: Givens, host: str) -> str:
+        """Return a value as text, names of plain variables filled in, what only Ansible can fill in as it is."""
+        text = str(given.value)
+        if "{{" not in text:
+            return text
         known = {"inventory_hostname": host, "inventory_hostname_short": host.split(".")[0]}
 
         def plain(match: re.Match[str]) -> str:
@@ -121,14 +165,7 @@ class Words:
             value = str(other.value) if simple and other is not None else known.get(match[1], match[0])
             return value if "{" not in value else match[0]
 
-        text = _SIMPLE.sub(plain, text)
-        if "{{" not in text and "{%" not in text:
-            return text, given
-        what = Text("“{key}” holds a template that only Ansible can fill in", key=name)
-        self.found.problem(
-            given.place, what, Text("write the value itself, or names of plain variables: {example}", example="{{ name }}")
-        )
-        return None
+        return _SIMPLE.sub(plain, text)
 
     def _variables(self, host: FoundHost, givens: Givens) -> None:
         for name, given in givens.items():

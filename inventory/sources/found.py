@@ -17,7 +17,7 @@ from inventory.copies import Copies
 from inventory.errors import LongarmError, Place, Problem, Text
 from inventory.grouping import GroupDraft
 from inventory.host import CredentialReference, Value
-from inventory.names import BadName, group_name, host_address, host_name
+from inventory.names import BadName, group_name, host_address, host_name, shown
 from inventory.settings import Branch, Entries, Layer, Leaf, looks_secret, overlay
 
 
@@ -45,6 +45,36 @@ class FoundHost:
         self.layer.extend("tags", {text: place})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """One host on the way to others, in the words of ssh."""
+
+    name: str
+    """A name or an address: who it is for us."""
+    user: str | None = None
+    port: int | None = None
+
+
+def hop_of(text: str) -> Hop:
+    """Return what one hop of a ProxyJump says; raises BadName.
+
+    >>> hop_of("ops@gw:2222"), hop_of("ssh://[2001:db8::1]:22")
+    (Hop(name='gw', user='ops', port=2222), Hop(name='2001:db8::1', user=None, port=22))
+    """
+    rest = text.strip()
+    if rest.lower().startswith("ssh://"):
+        rest = rest[6:].removesuffix("/")
+    user, at, rest = rest.rpartition("@")
+    name, colon, port = rest.rpartition(":")
+    if rest.endswith("]") or not colon or (":" in name and not name.endswith("]")):
+        name, colon, port = rest, "", ""
+    if colon and not (port.isascii() and port.isdigit() and 1 <= int(port[:9]) <= 65535):
+        raise BadName(text, Text("“{name}” is not a port", name=shown(port)))
+    if name.startswith("[") and name.endswith("]"):
+        name = name[1:-1]
+    return Hop(name=host_name(name), user=user if at else None, port=int(port) if colon else None)
+
+
 @dataclass(slots=True)
 class Found:
     """Everything that one source, or several over each other, say."""
@@ -54,6 +84,8 @@ class Found:
     groups: dict[str, GroupDraft] = field(default_factory=dict)
     credentials: dict[str, CredentialReference] = field(default_factory=dict)
     """Those that the source itself implies: a user, the file of a key."""
+    hops: dict[str, FoundHost] = field(default_factory=dict)
+    """What is known of hosts that are on the way to others, by the hop as it is written: for those that nobody declares."""
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
     """What could not be taken over and is no mistake, but should be known."""
@@ -106,6 +138,26 @@ class Found:
         self.credentials.setdefault(name, CredentialReference(name=name, user=user, key=key, place=place))
         host.put("credential", name, place)
 
+    def put_way(self, host: FoundHost, text: str, place: Place) -> dict[Hop, FoundHost]:
+        """Set through which hosts it is reached, as ssh writes it, the nearest to us first; return the hops that are new.
+
+        Should nobody know them, they are hosts as they are described by the caller. `none`: it is reached directly.
+        """
+        if text.lower() == "none":
+            host.put("via", host.name, place)
+            return {}
+        parts, new = tuple(part.strip() for part in text.split(",")), dict[Hop, FoundHost]()
+        for part in parts:
+            try:
+                hop = hop_of(part)
+            except BadName as error:
+                self.problem(place, error.text, error.hint)
+                return {}
+            if part not in self.hops:
+                new[hop] = self.hops[part] = FoundHost(hop.name, place)
+        host.put("via", parts, place)
+        return new
+
     def withhold(self, name: str, value: Value, place: Place) -> bool:
         """Tell whether a variable may hold a secret; if so, note that it is left out."""
         if not looks_secret(name, value):
@@ -127,6 +179,7 @@ class Found:
         for name, group in other.groups.items():
             self.groups.setdefault(name, group).children.update(group.children)
         self.credentials |= other.credentials
+        self.hops |= other.hops
         self.problems += other.problems
         self.notes += other.notes
 

@@ -14,7 +14,7 @@ from inventory.egress import Egress, EgressFailed, Origin, origin_of
 from inventory.errors import Place, SourceUnavailable, Text
 from inventory.fields import Fields
 from inventory.host import Platform, SecretReference
-from inventory.names import BadName, group_name, label, shown
+from inventory.names import BadName, group_name, host_name, label, shown
 from inventory.settings import Leaf
 from inventory.sources.declared import keeping_of, path_from, secret_of
 from inventory.sources.found import Found, FoundHost, Reading
@@ -37,6 +37,8 @@ class NetBoxSource:
     token: SecretReference
     lists: tuple[str, ...] = tuple(LISTS)
     filter: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    via: str = "via"
+    """The name of the custom field that holds the host that others are reached through."""
     ca: Path | None = None
     deadline_s: float = 30.0
     keeping: Keeping = _KEPT
@@ -123,10 +125,16 @@ class NetBoxSource:
             value = _text(thing.get(key), "name")
             if value is not None and (right := found.checked(value, place, label)) is not None:
                 host.put(setting, right, place)
-        _describe(host, thing, found, place)
+        custom = thing.get("custom_fields")
+        fields = dict(custom) if isinstance(custom, dict) else {}
+        if isinstance(way := fields.pop(self.via, None), str | dict):  # a text, or the field points at a device
+            jump = way if isinstance(way, str) else _text(way, "name")
+            if jump and (right := found.checked(jump, place, host_name)) is not None:
+                host.put("via", right, place)
+        _describe(host, thing, fields, found, place)
 
 
-def _describe(host: FoundHost, thing: Mapping[str, Any], found: Found, place: Place) -> None:
+def _describe(host: FoundHost, thing: Mapping[str, Any], custom: Mapping[str, Any], found: Found, place: Place) -> None:
     """Give a host its platform, tags and variables."""
     if "windows" in (_text(thing.get("platform"), "slug") or ""):
         host.put("platform", Platform.WINDOWS.value, place)
@@ -138,9 +146,7 @@ def _describe(host: FoundHost, thing: Mapping[str, Any], found: Found, place: Pl
     for key in _NAMED:
         if value := next((text for part in ("slug", "value", "name") if (text := _text(thing.get(key), part))), None):
             names.setdefault(key.removeprefix("device_"), value)
-    custom = thing.get("custom_fields")
-    fields = {f"cf.{key}": value for key, value in (custom.items() if isinstance(custom, dict) else ())}
-    for key, value in {**names, **fields}.items():
+    for key, value in {**names, **{f"cf.{key}": value for key, value in custom.items()}}.items():
         if not isinstance(value, str | int | float) or value == "" or found.withhold(key, value, place):
             continue
         try:
@@ -184,6 +190,7 @@ def declare(fields: Fields, value: str, folder: Path) -> NetBoxSource | None:
         token=token,
         lists=lists,
         filter=wanted,
+        via=fields.text("via") or "via",
         ca=None if ca is None else path_from(ca, folder),
         deadline_s=30.0 if deadline is None else deadline,
         keeping=keeping,

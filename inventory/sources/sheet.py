@@ -11,15 +11,16 @@ from inventory.documents import FOREIGN, read_guarded
 from inventory.errors import Place, Text
 from inventory.fields import Fields, did_you_mean
 from inventory.host import Platform, Transport
-from inventory.names import BadName, group_name, label, shown
+from inventory.names import BadName, group_name, host_name, label, shown
 from inventory.nodes import MapNode, ScalarNode
 from inventory.settings import Leaf
 from inventory.sources.declared import path_from
 from inventory.sources.found import Found, FoundHost, Reading
 from inventory.sources.sheet_cells import DELIMITERS, Cell, rows_of, text_of
 
-WORDS = ("name", "address", "port", "platform", "transport", "site", "customer", "credential", "user", "groups", "tags")
+WORDS = ("name", "address", "port", "platform", "transport", "site", "customer", "credential", "via", "user", "groups", "tags")
 _CHOICES = {"platform": tuple(map(str, Platform)), "transport": tuple(map(str, Transport))}
+_CHECKS = {"credential": group_name, "via": host_name}
 _PORT = re.compile(r"([1-9][0-9]{0,4})(\.0)?")  # spreadsheets make 22.0 of 22
 _BETWEEN = re.compile(r"[,;|\s]+")
 
@@ -154,7 +155,7 @@ class _Table:
             hint = did_you_mean(low, choices) or Text("one of {choices}", choices=", ".join(choices))
             self.found.problem(place, Text("“{key}” cannot be “{value}”", key=word, value=shown(text)), hint)
             return None
-        return self.found.checked(text, place, group_name if word == "credential" else label)
+        return self.found.checked(text, place, _CHECKS.get(word, label))
 
 
 _QUOTES = Text("a cell with the separator in it needs quotes")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import getpass
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from inventory.errors import InvalidFile, Place, Text
 from inventory.fields import Fields
+from inventory.jumps import MOST_JUMPS
 from inventory.names import shown
-from inventory.settings import Leaf
 from inventory.sources.declared import path_from
 from inventory.sources.found import Found, FoundHost, Reading
 from inventory.sources.ssh_blocks import Asked, Block, BlockReader, Setting, fits_match
@@ -22,6 +23,7 @@ _SINGLE = frozenset({"hostname", "port", "user"})
 _MANY = frozenset({"identityfile", "certificatefile"})
 _PROXY = frozenset({"proxyjump", "proxycommand"})
 _TOKEN = re.compile(r"%(.?)")
+_NOTHING: Mapping[str, Setting] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -65,9 +67,12 @@ class SshConfig:
                 if isinstance(item, list):
                     yield from self._all(item)
 
-    def effective(self, name: str) -> Effective:
-        """Return what holds for a name, as `ssh -G` shows it; a second reading serves `Match final`."""
-        found = Effective()
+    def effective(self, name: str, given: Mapping[str, Setting] = _NOTHING) -> Effective:
+        """Return what holds for a name, as `ssh -G` shows it; a second reading serves `Match final`.
+
+        What is `given` holds first, as on ssh's command line.
+        """
+        found = Effective(single=dict(given))
         self._apply(self.blocks, name, found, None)
         if found.wants_final:  # the second reading asks Host lines for the host that the first one led to
             known = found.single.get("hostname")
@@ -147,15 +152,44 @@ class SshConfigSource:
         if len(names) > MAX_HOSTS:
             found.problem(next(iter(names.values())), Text("more than {limit} hosts", limit=MAX_HOSTS))
             return found
+        writer = _Writer(config, found, frozenset(map(str.lower, names)))
         for name, place in names.items():
             if (host := found.host(name, place)) is not None:
-                _describe(host, name, config, found)
+                writer.describe(host, name)
         return found
 
 
-def _describe(host: FoundHost, name: str, config: SshConfig, found: Found) -> None:
-    """Give a host what ssh would connect to, and as whom."""
-    effective = config.effective(name)
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    config: SshConfig
+    found: Found
+    named: frozenset[str]
+    """The names on Host lines, in lower case."""
+
+    def describe(self, host: FoundHost, name: str, given: Mapping[str, Setting] = _NOTHING, jumps: int = 0) -> None:
+        """Give a host what ssh would connect to, as whom and through whom; hops that are no host are described too."""
+        effective = self.config.effective(name, given)
+        tokens = _describe(host, name, effective, self.config, self.found)
+        _give_access(host, effective, tokens, self.config, self.found)
+        if (jump := effective.single.get("proxyjump")) and jumps <= MOST_JUMPS:
+            self._give_way(host, jump, tokens, jumps)
+        if (command := effective.single.get("proxycommand")) and command.arguments[0].lower() != "none":
+            _leave_out(command, "ProxyCommand", self.found, Text("longarm runs no command for a connection"))
+
+    def _give_way(self, host: FoundHost, jump: Setting, tokens: dict[str, str], jumps: int) -> None:
+        if (text := filled(jump.arguments[0], {key: tokens[key] for key in "hnpr"})) is None:
+            _leave_out(jump, "ProxyJump", self.found, Text("only %h, %n, %p and %r are filled in"))
+            return
+        for hop, new in self.found.put_way(host, text, jump.place).items():
+            if hop.name.lower() in self.named:
+                continue
+            parts = {"user": hop.user, "port": hop.port}
+            given = {key: Setting(jump.place, key, (str(value),)) for key, value in parts.items() if value is not None}
+            self.describe(new, hop.name, given, jumps + 1)
+
+
+def _describe(host: FoundHost, name: str, effective: Effective, config: SshConfig, found: Found) -> dict[str, str]:
+    """Give a host its address and port, and return what tokens stand for on it."""
     address = name
     if setting := effective.single.get("hostname"):
         address = filled(setting.arguments[0], {"h": name}) or setting.arguments[0]
@@ -167,7 +201,7 @@ def _describe(host: FoundHost, name: str, config: SshConfig, found: Found) -> No
         else:
             what = Text("“{key}” must be a whole number from {minimum} to {maximum}", key="Port", minimum=1, maximum=65535)
             found.problem(setting.place, what)
-    tokens = {
+    return {
         "h": address,
         "n": name,
         "p": effective.text("port") or "22",
@@ -175,8 +209,6 @@ def _describe(host: FoundHost, name: str, config: SshConfig, found: Found) -> No
         "u": config.local_user,
         "d": str(Path.home()),
     }
-    _give_access(host, effective, tokens, config, found)
-    _give_way(host, effective, found)
 
 
 def _give_access(host: FoundHost, effective: Effective, tokens: dict[str, str], config: SshConfig, found: Found) -> None:
@@ -194,19 +226,6 @@ def _give_access(host: FoundHost, effective: Effective, tokens: dict[str, str], 
         place = user.place if user else usable[0][1].place
         name = user.arguments[0] if user else config.local_user
         found.put_access(host, "ssh", name, usable[0][0] if usable else None, place)
-
-
-def _give_way(host: FoundHost, effective: Effective, found: Found) -> None:
-    """Keep through which hosts it is reached as a variable; a command is not kept: it would have to be run."""
-    jump, command = effective.single.get("proxyjump"), effective.single.get("proxycommand")
-    if jump and jump.arguments[0].lower() != "none":
-        host.put_variable("proxy_jump", Leaf(jump.place, tuple(jump.arguments[0].split(","))))
-        hops = shown(jump.arguments[0])
-        text = Text("{host} is reached through {hops} by ssh; longarm connects to it directly", host=host.name, hops=hops)
-        found.note(jump.place, text)
-    if command and command.arguments[0].lower() != "none":
-        hint = Text("longarm runs no command for a connection")
-        _leave_out(command, "ProxyCommand", found, hint)
 
 
 def _leave_out(setting: Setting, key: str, found: Found, hint: Text) -> None:

@@ -53,7 +53,12 @@ def test_the_groups_are_drawn(run: Run) -> None:
     assert run("inventory", "graph")[1] == "[acme] 2\n├─ [inner] 1\n│  └─ a2\n└─ a1\n[beta] 1\n└─ b1\nlab\n"
     assert run("inventory", "graph", "inner", "--groups-only")[1] == "[acme] 1\n└─ [inner] 1\n"
     (first, *_) = json.loads(run("inventory", "graph", "--json")[1])["lines"]
-    assert first == {"depth": 0, "name": "acme", "hosts": 2, "last": [False]}
+    assert first == {"depth": 0, "name": "acme", "hosts": 2, "via": None, "last": [False]}
+
+
+def test_the_drawing_says_through_which_host(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "ways.yaml").write_text("hosts: {gate: {}}\ngroups: {dmz: {via: gate, hosts: {web1: {}}}}\n")
+    assert run("--inventory", f"{tmp_path}/ways.yaml", "inventory", "graph")[1] == "[dmz] 1\n└─ web1 ← gate\ngate\n"
 
 
 def test_the_drawing_is_a_picture_that_stands_alone(run: Run, tmp_path: Path) -> None:

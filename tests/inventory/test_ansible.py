@@ -77,6 +77,33 @@ def test_each_value_has_the_place_of_its_file(tmp_path: Path) -> None:
     assert str(web1.address_place).endswith("hosts:2:6")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "-J ops@gw:2222",
+        "-Jops@gw:2222",
+        "-o ProxyJump=ops@gw:2222",
+        '-o "ProxyJump ops@gw:2222"',
+        "-oproxyjump=ssh://ops@gw:2222",
+        "-J {{ jump }}:2222",
+    ],
+)
+def test_the_way_that_ssh_is_told_is_ours(tmp_path: Path, arguments: str) -> None:
+    text = f"web1\nlocal1 ansible_connection=local\n[all:vars]\njump=ops@gw\nansible_ssh_common_args={arguments}\n"
+    known = load(tmp_path, {"hosts": text})
+    gw = known.hosts["gw"]
+    assert known.hosts["web1"].via == gw and known.hosts["local1"].via is None
+    assert (gw.address, gw.port, gw.credential and gw.credential.name, gw.groups) == ("gw", 2222, "ansible.ops", ())
+    (note,) = noted(known, tmp_path)
+    assert note.startswith("hosts:5:1: gw becomes a host: others are reached through it")
+
+
+def test_hosts_on_the_way_to_all_are_reached_by_what_is_before_them(tmp_path: Path) -> None:
+    text = "web1\na\nb\n[all:vars]\nansible_ssh_common_args=-J a,b\nansible_ssh_extra_args=-J c\n"
+    known = load(tmp_path, {"hosts": text})
+    assert {name: host.via and host.via.name for name, host in known.hosts.items()} == {"web1": "b", "a": None, "b": "a"}
+
+
 def test_a_credential_of_ours_stands_for_the_user_that_ansible_names(tmp_path: Path) -> None:
     own = "credentials: {ansible.deploy: {user: deploy, password: {env: DEPLOY}}}\n"
     known = load(tmp_path, {"hosts": "web1 ansible_user=deploy\n"}, own=own)
@@ -89,7 +116,10 @@ def test_a_credential_of_ours_stands_for_the_user_that_ansible_names(tmp_path: P
     [
         ("ansible_password=x1y2z3", "“ansible_password” is left out: it is a secret"),
         ("ansible_become_pass=x1y2z3", "“ansible_become_pass” is left out: it is a secret"),
-        ("ansible_ssh_common_args='-o ProxyJump=b'", "“ansible_ssh_common_args” is left out: longarm has no word for it"),
+        ("ansible_ssh_common_args='-o ProxyCommand=x'", "“ansible_ssh_common_args” is left out: longarm has no word for it"),
+        ("ansible_ssh_common_args='-J {{ b | d }}'", "“ansible_ssh_common_args” is left out: longarm has no word for it"),
+        ("ansible_ssh_common_args='-J'", "“ansible_ssh_common_args” is left out: longarm has no word for it"),
+        ("ansible_ssh_extra_args='-J web0 -C -o A=b'", "“ansible_ssh_extra_args” is left out: -C -o A=b"),
         ("ansible_become_user=oracle", "“ansible_become_user” is left out"),
         ("ansible_become_method=su", "“ansible_become_method” is left out"),
         ("ansible_winrm_server_cert_validation=ignore", "“ansible_winrm_server_cert_validation” is left out"),

@@ -73,6 +73,14 @@ def test_devices_and_machines_are_hosts(netbox: NetBox, tmp_path: Path) -> None:
     assert "canary77" not in repr(known) and "cf.root_password" in str(known.notes[0])
 
 
+@pytest.mark.parametrize("way", ["gate", {"id": 1, "display": "gate", "name": "gate"}])
+def test_a_custom_field_says_through_which_host(netbox: NetBox, tmp_path: Path, way: object) -> None:
+    netbox.devices = [device(1, "gate"), device(2, "web1", custom_fields={"jump": way}), device(3, "web2")]
+    known = load(tmp_path, netbox, "    via: jump\n")
+    assert known.hosts["web1"].via == known.hosts["gate"] and known.hosts["web2"].via is None
+    assert "cf.jump" not in known.hosts["web1"].vars
+
+
 def test_all_pages_are_read_and_the_server_does_not_say_where_they_are(netbox: NetBox, tmp_path: Path) -> None:
     netbox.devices = [device(number, f"h{number}") for number in range(1, 176)]
     assert len(load(tmp_path, netbox).hosts) == 175

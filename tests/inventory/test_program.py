@@ -47,6 +47,11 @@ def test_it_gets_its_arguments_as_they_are_and_no_secrets_of_ours(folder: Path, 
     assert list(load(folder, script, "    arguments: ['$(id); *']\n").hosts) == ["web1"]
 
 
+def test_it_may_say_through_which_hosts(folder: Path) -> None:
+    known = load(folder, """echo '{"hosts": {"gate": {}, "web1": {"via": "gate"}}}'\n""")
+    assert known.hosts["web1"].via == known.hosts["gate"]
+
+
 def test_characters_that_json_writes_as_pairs_are_read(folder: Path) -> None:
     script = r"""printf '%s' '{"hosts":{"web1":{"vars":{"a":"\ud83d\ude00","b":"\\ud83d\\ude00","c":"\u042f\/"}}}}'"""
     assert load(folder, script).hosts["web1"].vars == {"a": "😀", "b": r"\ud83d\ude00", "c": "Я/"}

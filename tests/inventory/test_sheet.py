@@ -36,6 +36,12 @@ def test_our_own_words_need_no_mapping(tmp_path: Path) -> None:
     assert str(web1.address_place) == f"{tmp_path}/hosts.csv:2:6" and str(web1.origins["port"]) == f"{tmp_path}/hosts.csv:2:16"
 
 
+def test_a_column_says_through_which_host(tmp_path: Path) -> None:
+    known = load(tmp_path, "name,via\ngate,\nweb1,gate\n")
+    assert known.hosts["web1"].via == known.hosts["gate"] and str(known.hosts["web1"].origins["via"]).endswith("hosts.csv:3:6")
+    assert "hosts.csv:2:6: no host “gat” is declared (did you mean gate?)" in told(tmp_path, "name,via\ngate,gat\n")
+
+
 def test_columns_are_mapped_by_their_titles(tmp_path: Path) -> None:
     text = "Report of 2026-11-25\n\nHost Name;IP;Location;Rack\nweb1;192.0.2.1;Berlin;r7\n"
     options = "    skip: 2\n    columns: {name: host name, address: IP, site: Location}\n    vars: {rack: Rack}\n"

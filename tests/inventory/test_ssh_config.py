@@ -174,10 +174,66 @@ def test_a_program_of_the_configuration_is_never_run(tmp_path: Path) -> None:
     ]
 
 
-def test_through_which_hosts_it_is_reached_is_kept_and_said(tmp_path: Path) -> None:
-    known = load(tmp_path, "Host web1\n ProxyJump ops@gw:22,b2\n")
-    assert known.hosts["web1"].vars == {"proxy_jump": ("ops@gw:22", "b2")}
-    assert "web1 is reached through ops@gw:22,b2 by ssh; longarm connects to it directly" in str(known.notes[0])
+def test_jumps_are_hosts_the_first_of_them_nearest_to_us(tmp_path: Path) -> None:
+    text = "Host web1\n ProxyJump ops@gw:2200,b2\nHost b?\n HostName %h.example.net\n User hop\n IdentityFile /k/%r\n"
+    known = load(tmp_path, text)
+    gw, b2 = known.hosts["gw"], known.hosts["b2"]
+    assert list(known.hosts) == ["web1", "gw", "b2"]
+    assert known.hosts["web1"].via == b2 and b2.via == gw and gw.via is None
+    assert (gw.address, gw.port, gw.credential and gw.credential.user) == ("gw", 2200, "ops")
+    assert (b2.address, b2.credential and b2.credential.key) == ("b2.example.net", "/k/hop")
+    assert str(gw.place) == str(known.hosts["web1"].origins["via"]) == f"{tmp_path}/config:2:2"
+    assert [str(note).replace(f"{tmp_path}/", "") for note in known.notes] == [
+        f"config:2:2: {name} becomes a host: others are reached through it (declare it yourself to give it a site, groups or another credential)"
+        for name in ("gw", "b2")
+    ]
+
+
+def test_a_jump_that_is_named_is_that_host_and_none_is_the_direct_way(tmp_path: Path) -> None:
+    text = "Host gw\n HostName 192.0.2.1\n Port 2222\n User ops\nHost web1\n ProxyJump 192.0.2.1:2222\nHost web2\n ProxyJump none\nHost *\n ProxyJump GW\n"
+    known = load(tmp_path, text)
+    assert {name: host.via and host.via.name for name, host in known.hosts.items()} == {"gw": None, "web1": "gw", "web2": None}
+    assert known.notes == ()
+
+
+def test_what_a_jump_says_of_a_known_host_and_is_not_so_is_noted(tmp_path: Path) -> None:
+    known = load(tmp_path, "Host web1 web2\n ProxyJump ops@gw:2222\nHost gw\n User root\n")
+    assert known.hosts["web2"].via == known.hosts["gw"]
+    assert [str(note.text) for note in known.notes] == [
+        "no credential of gw has the user ops",
+        "gw is reached at port 22, not at 2222",
+    ]
+
+
+def test_ways_that_contradict_each_other_are_noted_and_never_a_ring(tmp_path: Path) -> None:
+    known = load(tmp_path, "Host x\n ProxyJump a,b\nHost y\n ProxyJump b,a\nHost a b\n User u\n")
+    assert {name: host.via and host.via.name for name, host in known.hosts.items()} == {"x": "b", "y": "a", "a": None, "b": "a"}
+    assert [str(note.text) for note in known.notes] == ["a has a way of its own, and is not reached through b"]
+
+
+def test_jumps_that_never_end_are_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile, match="is reached through more than 8 hosts"):
+        load(tmp_path, "Host web1\nHost *\n ProxyJump %h.x\n")
+
+
+def test_private_addresses_of_another_customer_are_other_hosts(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("Host web1\n ProxyJump 10.0.0.1\n")
+    own = "hosts:\n  theirs: {address: 10.0.0.1, customer: theirs}\n  web1: {customer: ours}\n"
+    (tmp_path / "inventory.yaml").write_text(f"sources:\n  - ssh_config: config\n{own}")
+    known = load_inventory([tmp_path / "inventory.yaml"])
+    assert known.hosts["web1"].via == known.hosts["10.0.0.1"]
+    ours = own.replace("customer: theirs", "customer: ours")
+    (tmp_path / "inventory.yaml").write_text(f"sources:\n  - ssh_config: config\n{ours}")
+    known = load_inventory([tmp_path / "inventory.yaml"])
+    assert known.hosts["web1"].via == known.hosts["theirs"] and "10.0.0.1" not in known.hosts
+
+
+def test_a_way_of_our_own_holds_over_that_of_ssh(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("Host web1 web2\n ProxyJump gw\n")
+    own = "groups:\n  dmz: {via: gate, hosts: [web1, web2]}\nhosts: {gate: {}}\n"
+    (tmp_path / "inventory.yaml").write_text(f"sources:\n  - ssh_config: config\n{own}")
+    known = load_inventory([tmp_path / "inventory.yaml"])
+    assert known.hosts["web1"].via == known.hosts["gate"] and "gw" not in known.hosts and known.notes == ()
 
 
 BROKEN = [
@@ -185,6 +241,9 @@ BROKEN = [
     ("a name", "Host web1\n HostName -oProxyCommand=id\n", "config:2:2: “-oproxycommand=id” begins with a hyphen"),
     ("a user", "Host web1\n User -x\n", "config:2:2: “-x” is not the name of a user"),
     ("a host", "Host we$b1\n", "config:1:1: “we$b1” is not a host name"),
+    ("a jump", "Host web1\n ProxyJump gw,b$2\n", "config:2:2: “b$2” is not a host name"),
+    ("a jump's port", "Host web1\n ProxyJump gw:0\n", "config:2:2: “0” is not a port"),
+    ("a jump's user", "Host web1\n ProxyJump -x@gw\n", "config:2:2: “-x” is not the name of a user"),
     ("a quote", 'Host "web1\n', "config:1:1: this line cannot be read: no closing quote"),
     ("no value", "Host web1\n User\n", "config:2:2: “user” has no value"),
     ("no keyword", "Host web1\n = x\n", "config:2:2: this line cannot be read: no keyword"),

@@ -24,7 +24,7 @@ from tests.inventory.test_own import EXAMPLE
 def told(host: Host) -> Host:
     """Return a host without where it was said."""
     credential = replace(host.credential, place=None) if host.credential else None
-    return replace(host, credential=credential, waivers=(), place=None)
+    return replace(host, credential=credential, waivers=(), place=None, via=told(host.via) if host.via else None)
 
 
 def read_back(known: Inventory, folder: Path) -> Inventory:
@@ -61,6 +61,15 @@ def test_only_the_chosen_hosts_and_what_they_need_are_written(tmp_path: Path) ->
     assert "web01" not in text and "legacy" not in text and "db-main" in text and "ops" in text
     (tmp_path / "part.yaml").write_text(text)
     assert load_inventory([tmp_path / "part.yaml"]).hosts["db-main"].groups == ("berlin", "db", "nightly")
+
+
+def test_the_hosts_on_the_way_are_written_too(tmp_path: Path) -> None:
+    (tmp_path / "ways.yaml").write_text("hosts: {gate: {}, inner: {via: gate}, web1: {via: inner}, web2: {}}\n")
+    known = load_inventory([tmp_path / "ways.yaml"])
+    same(known, read_back(known, tmp_path))
+    (tmp_path / "part.yaml").write_text(written(known, known.select("web1").hosts))
+    part = load_inventory([tmp_path / "part.yaml"])
+    assert set(part.hosts) == {"web1", "inner", "gate"} and told(part.hosts["web1"]) == told(known.hosts["web1"])
 
 
 TEXTS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]))
