@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from inventory.drafts import Drafts, HostDraft
 from inventory.errors import Place, Problem, Text
 from inventory.host import Host, Transport
+from inventory.jumps import MOST_JUMPS
 from inventory.names import shown
 from inventory.settings import Leaf
 from inventory.sources.found import Hop, hop_of
@@ -24,6 +26,7 @@ class Hops:
         self, drafts: Drafts, hosts: dict[str, Host], via: dict[str, Leaf], host_of: Callable[[HostDraft], Host]
     ) -> None:
         self.drafts, self.hosts, self.via, self.host_of = drafts, hosts, via, host_of
+        self._written: list[str] = []
         self._by_name: dict[str, str] = {}
         self._by_address: dict[tuple[str, int], list[Host]] = {}
         self._known: dict[tuple[str, str | None], str] = {}
@@ -31,34 +34,35 @@ class Hops:
 
     def settle(self) -> None:
         """Leave nothing but names in `via`; hosts that are made for it are added to `hosts`."""
-        written = [name for name, leaf in self.via.items() if isinstance(leaf.value, tuple)]
-        if written:
+        self._written = [name for name, leaf in self.via.items() if isinstance(leaf.value, tuple)]
+        if self._written:
             self._by_name = {name.lower(): name for name in self.hosts}
             for host in self.hosts.values():
                 if host.transport is Transport.SSH:
                     self._by_address.setdefault((host.address.lower(), host.port or _SSH), []).append(host)
-        for name in written:
-            self._settle(name)
+        chains: list[tuple[list[str], Leaf]] = []
+        for name in self._written:  # grows while hosts are made that have a way themselves
+            leaf = self.via[name]
+            if (names := self._names(name, leaf)) and len(names) > 1:
+                chains.append((names, leaf))
+            self.via[name] = Leaf(leaf.place, names[-1] if names else name, leaf.key)
+        for names, leaf in chains:
+            for outer, inner in pairwise(names):
+                self._put_behind(inner, outer, leaf)
 
-    def _settle(self, name: str) -> None:
-        leaf = self.via.get(name)
-        if leaf is None or not isinstance(leaf.value, tuple):
-            return
-        self.via[name] = Leaf(leaf.place, name, leaf.key)  # should its way lead back to it, it is reached directly
-        names: list[str] = []
+    def _names(self, name: str, leaf: Leaf) -> list[str]:
+        """Return the hosts on the way to one, the nearest to us first; those before it where it is on the way itself."""
+        host, names = self.hosts[name], list[str]()
+        if host.transport is not Transport.SSH or not isinstance(leaf.value, tuple):
+            return names  # how ssh would go there says nothing about WinRM
         for hop in map(str, leaf.value):
-            found = self._host_named(hop, leaf, self.hosts[name].customer, first=not names)
-            if found == name:
+            if (found := self._host_named(hop, leaf, host.customer, first=not names)) == name:
                 break
             names.append(found)
-        if names:
-            self.via[name] = Leaf(leaf.place, names[-1], leaf.key)
-        for inner, outer in zip(names[1:], names, strict=False):
-            self._put_behind(inner, outer, leaf)
+        return names
 
     def _put_behind(self, inner: str, outer: str, leaf: Leaf) -> None:
         """Let one hop of a way be reached through the hop before it, unless its own way is told elsewhere."""
-        self._settle(inner)
         own = self.via.get(inner)
         if own is not None and str(own.value).lower() == outer.lower():
             return
@@ -68,15 +72,13 @@ class Hops:
             self._note(leaf, Text("{host} has a way of its own, and is not reached through {other}", host=inner, other=outer))
 
     def _leads_to(self, name: str, goal: str) -> bool:
-        seen: set[str] = set()
-        while name not in seen:
-            seen.add(name)
-            self._settle(name)
+        """Tell whether the way to a host leads through another; longer ways than are allowed are told elsewhere."""
+        for _ in range(MOST_JUMPS + 1):
+            if name == goal:
+                return True
             if (leaf := self.via.get(name)) is None:
                 return False
             name = self._by_name.get(str(leaf.value).lower(), name)
-            if name == goal:
-                return True
         return False
 
     def _host_named(self, text: str, leaf: Leaf, customer: str | None, *, first: bool) -> str:
@@ -108,7 +110,8 @@ class Hops:
                 self.drafts.problems.append(Problem(place=leaf.place, text=told))
         hint = Text("declare it yourself to give it a site, groups or another credential")
         self._note(leaf, Text("{host} becomes a host: others are reached through it", host=name), hint)
-        self._settle(name)
+        if (own := self.via.get(name)) is not None and isinstance(own.value, tuple):
+            self._written.append(name)
         return name
 
     def _tell_differences(self, hop: Hop, host: Host, leaf: Leaf) -> None:

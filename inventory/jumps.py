@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from inventory.errors import Problem, Text
 from inventory.fields import did_you_mean
@@ -68,7 +69,9 @@ class _Ways:
         if bastion.customer is not None and bastion.customer != host.customer:
             text = Text("{host} is not of the customer of {via}", host=name, via=bastion.name)
             self._note(leaf, text, Text("customers are walls: take a host that belongs to nobody, or to the same customer"))
-        return replace(host, via=bastion)
+        if host.origins.get("via") == (place := leaf.key or leaf.place):
+            return replace(host, via=bastion)
+        return replace(host, via=bastion, origins=MappingProxyType({**host.origins, "via": place}))
 
     def _note_endless(self, names: list[str], again: str) -> None:
         if again in names:

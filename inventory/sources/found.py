@@ -147,14 +147,13 @@ class Found:
             host.put("via", host.name, place)
             return {}
         parts, new = tuple(part.strip() for part in text.split(",")), dict[Hop, FoundHost]()
-        for part in parts:
+        for part in [part for part in parts if part not in self.hops]:
             try:
                 hop = hop_of(part)
             except BadName as error:
                 self.problem(place, error.text, error.hint)
                 return {}
-            if part not in self.hops:
-                new[hop] = self.hops[part] = FoundHost(hop.name, place)
+            new[hop] = self.hops[part] = FoundHost(hop.name, place)
         host.put("via", parts, place)
         return new
 

@@ -182,7 +182,7 @@ def test_jumps_are_hosts_the_first_of_them_nearest_to_us(tmp_path: Path) -> None
     assert known.hosts["web1"].via == b2 and b2.via == gw and gw.via is None
     assert (gw.address, gw.port, gw.credential and gw.credential.user) == ("gw", 2200, "ops")
     assert (b2.address, b2.credential and b2.credential.key) == ("b2.example.net", "/k/hop")
-    assert str(gw.place) == str(known.hosts["web1"].origins["via"]) == f"{tmp_path}/config:2:2"
+    assert str(gw.place) == str(known.hosts["web1"].origins["via"]) == str(b2.origins["via"]) == f"{tmp_path}/config:2:2"
     assert [str(note).replace(f"{tmp_path}/", "") for note in known.notes] == [
         f"config:2:2: {name} becomes a host: others are reached through it (declare it yourself to give it a site, groups or another credential)"
         for name in ("gw", "b2")
@@ -214,6 +214,39 @@ def test_ways_that_contradict_each_other_are_noted_and_never_a_ring(tmp_path: Pa
 def test_jumps_that_never_end_are_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match="is reached through more than 8 hosts"):
         load(tmp_path, "Host web1\nHost *\n ProxyJump %h.x\n")
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_however_ways_cross_each_host_has_the_one_that_its_hops_have(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    names = ["a", "b", "c", "d", "e"]
+    hops = [*names, "n1", "n2", "u@n3:22", "A", "none"]
+    lines = [
+        f"Host {name}\n ProxyJump {','.join(dice.sample(hops[:-1], dice.randint(1, 3)))}\n" for name in dice.sample(names, 3)
+    ]
+    lines.append(f"Host {' '.join(names)}\nHost {dice.choice('an*')}*\n ProxyJump {dice.choice(hops)}\n")
+    try:
+        known = load(tmp_path, "".join(lines))
+    except InvalidFile as error:
+        assert all("reached through" in str(problem) for problem in error.problems)  # a ring that is written as such
+        return
+    assert set(names) <= set(known.hosts) and any(host.via for host in known.hosts.values())
+    for host in known.hosts.values():
+        assert host.via is None or (host.via == known.hosts[host.via.name] and "via" in host.origins)
+
+
+def test_long_chains_are_told_as_any_others(tmp_path: Path) -> None:
+    text = "".join(f"Host h{number}\n ProxyJump z,h{number + 1}\n" for number in range(3000))
+    with pytest.raises(InvalidFile) as caught:
+        load(tmp_path, text)
+    assert "config:2:2: h0 is reached through more than 8 hosts" in str(caught.value)
+
+
+def test_the_way_of_ssh_is_none_for_hosts_that_it_does_not_reach(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("Host win1\n ProxyJump gw\n")
+    (tmp_path / "inventory.yaml").write_text("sources:\n  - ssh_config: config\nhosts: {win1: {transport: winrm}}\n")
+    known = load_inventory([tmp_path / "inventory.yaml"])
+    assert known.hosts["win1"].via is None and list(known.hosts) == ["win1"]
 
 
 def test_private_addresses_of_another_customer_are_other_hosts(tmp_path: Path) -> None:
