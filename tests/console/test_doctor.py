@@ -171,8 +171,8 @@ def test_what_was_looked_at_has_its_word_in_a_table_and_its_identifier_in_json(
 
 
 def test_each_row_is_named_by_what_was_looked_at(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path / "home")
-    assert [look(settings)["what"] for look in LOOKS.values()] == list(LOOKS)
+    here = examination.Here(Settings(home=tmp_path / "home"))
+    assert [look(here)["what"] for look in LOOKS.values()] == list(LOOKS)
 
 
 def test_in_russian_each_detail_is_russian(console: Console) -> None:
