@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from inventory.host import CredentialReference, Host
+from inventory.own import load_inventory
 from remote.answer import Ended
 from remote.breaker import Breaker
 from remote.credentials import CredentialStore
@@ -97,6 +98,40 @@ async def test_a_chain_of_two(
     running = await practice(name="inner")
     assert await hello(connector("gate", "second", "inner"), replace(running.host, via=second)) == "hello\n"
     assert logins() == 1
+
+
+CONFIG = """\
+Host node
+  Port {port}
+  ProxyJump gate,second
+Host gate
+  Port {gate}
+Host s?cond
+  Port {port}
+Host *
+  HostName 127.0.0.1
+  User {user}
+  IdentityFile {key}
+  IdentitiesOnly yes
+  StrictHostKeyChecking no
+  UserKnownHostsFile /dev/null
+"""
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="OpenSSH's client is not installed")
+async def test_the_way_of_an_ssh_config_is_gone_as_ssh_goes_it(
+    gate: Gate, openssh_port: int, connector: MakeConnector, reference: CredentialReference, tmp_path: Path
+) -> None:
+    bastion, logins = gate
+    config = tmp_path / "ssh_config"
+    config.write_text(CONFIG.format(port=openssh_port, gate=bastion.port, user=reference.user, key=reference.key))
+    ssh = ["ssh", "-F", str(config), "-o", "BatchMode=yes", "node", "echo hello"]
+    theirs = await asyncio.to_thread(subprocess.run, ssh, capture_output=True, text=True, timeout=60)
+    assert (theirs.stdout, logins()) == ("hello\n", 1), theirs.stderr
+    (tmp_path / "inventory.yaml").write_text("sources: [{ssh_config: ssh_config}]\n")
+    hosts = load_inventory([tmp_path / "inventory.yaml"]).hosts
+    assert await hello(connector("gate", "second", "node"), hosts["node"]) == "hello\n"
+    assert list(hosts) == ["node", "gate", "second"] and logins() == 2
 
 
 async def test_a_connection_that_nobody_needs_is_closed_and_one_that_broke_is_opened_again(
