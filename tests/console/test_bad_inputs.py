@@ -184,7 +184,7 @@ def test_a_clock_that_is_stepped_back_shortens_nothing_below_zero(
 ) -> None:
     began = datetime(2026, 11, 22, 12, tzinfo=UTC)
     ticks = (began - timedelta(minutes=5 * n) for n in itertools.count())
-    monkeypatch.setattr("runner.desk._utc_now", lambda: next(ticks))
+    monkeypatch.setattr("runner.desk.utc_now", lambda: next(ticks))
     (home / "inventory.yaml").write_text("hosts: {here: {transport: local}}\n")
     code = console.main.run(["diagnose", "here", "--check", "fs-space", "--fail-on", "never", "--json", "-q"])
     out, err = capsys.readouterr()

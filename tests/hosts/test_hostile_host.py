@@ -133,7 +133,7 @@ def test_the_payloads_came_back_from_the_host(seen: Seen) -> None:
     assert len(failed) >= 12
     assert row["links"]
     quoted = "\n".join(line for finding in failed for quote in finding["quotes"] for line in quote["lines"])
-    assert sum(payload.text.split("\n")[0][:400] in quoted for payload in PAYLOADS) > 20
+    assert sum(payload.text.split("\n")[0][:400] in quoted for payload in PAYLOADS) > 15
 
 
 def test_nothing_was_evaluated_anywhere(seen: Seen) -> None:

@@ -610,7 +610,7 @@ def hostile_run(payload: str) -> RunRecord:
         case=payload,
         expression=payload,
         customers=(payload,),
-        versions={"longarm": payload, payload: payload},
+        versions={"longarm": payload, f"also {payload}": payload},
         checks=("fs-space", "svc-failed", "no-such-check", "mem-oom", "pkg-broken"),
     )
 
