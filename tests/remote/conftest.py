@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import getpass
 import os
 import secrets
@@ -244,6 +245,7 @@ async def local_session() -> AsyncIterator[Session]:
 @pytest.fixture
 def nothing_stays() -> Iterator[None]:
     """Compare open files and threads before and after everything a test started has ended."""
+    gc.collect()  # what earlier tests left to the collector would be missing afterwards
     before = open_files(), threads()
     yield
     assert (open_files(), threads()) == before
