@@ -11,11 +11,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from inventory.host import Host
 from remote.errors import JumpFailed, RemoteError
+from remote.hearing import HEARING
 from remote.ssh_library import asyncssh
 
 DOWN_S = 60.0
@@ -76,7 +78,9 @@ class Jumps:
         shared = self._shared.get(bastion)
         if shared is None or not shared.usable:
             shared = self._shared[bastion] = _Shared(asyncio.get_running_loop().create_future())
-            shared.task = asyncio.create_task(self._hold(shared, bastion), name=f"connection to {bastion.name}")
+            nobodys = copy_context()  # what is heard of the bastion is not heard of the host that needed it first
+            nobodys.run(HEARING.set, None)
+            shared.task = asyncio.create_task(self._hold(shared, bastion), context=nobodys)
         return shared
 
     async def _opened(self, shared: _Shared, host: Host, bastion: Host) -> asyncssh.SSHClientConnection:

@@ -38,6 +38,7 @@ from tests.remote.servers import (
     no_more_tasks,
     run_a_shell,
     serving,
+    sshd_command,
 )
 from tests.remote.shells import HERE, SHELLS, gone, marked
 
@@ -151,25 +152,9 @@ async def asyncssh_session(practice: StartPractice, connector: MakeConnector) ->
 def openssh_port(tmp_path_factory: pytest.TempPathFactory, host_key: Keys, user_key: Keys) -> Iterator[int]:
     """Start OpenSSH's sshd on loopback and return its port."""
     folder = tmp_path_factory.mktemp("sshd")
-    (folder / "authorized_keys").write_text(user_key.public + "\n")
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd insists on it
-    port = free_port()
-    settings = {
-        "ListenAddress": f"127.0.0.1:{port}",
-        "HostKey": host_key.path,
-        "AuthorizedKeysFile": folder / "authorized_keys",
-        "PidFile": "none",
-        "StrictModes": "no",
-        "UsePAM": "no",
-        "PasswordAuthentication": "no",
-        "PrintMotd": "no",
-        "MaxStartups": "200",
-    }
-    (folder / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
-    sshd = shutil.which("sshd", path=SBIN)
-    assert sshd is not None
-    with serving([sshd, "-D", "-e", "-f", str(folder / "sshd_config")], b"Server listening", folder / "log"):
+    settings = {"PasswordAuthentication": "no", "PrintMotd": "no", "MaxStartups": "200"}
+    port, command = sshd_command(folder, host_key, user_key, **settings)
+    with serving([*command, "-e"], b"Server listening", folder / "log"):
         yield port
 
 

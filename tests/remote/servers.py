@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -167,6 +168,27 @@ class Practice:
 
 
 StartPractice = Callable[..., Awaitable[Practice]]
+
+
+def sshd_command(folder: Path, host_key: Keys, user_key: Keys, **settings: str) -> tuple[int, list[str]]:
+    """Return a port and what starts OpenSSH's sshd on it, in the foreground, for whoever holds the user's key."""
+    (folder / "authorized_keys").write_text(user_key.public + "\n")
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd insists on it
+    port = free_port()
+    all_settings = {
+        "ListenAddress": f"127.0.0.1:{port}",
+        "HostKey": host_key.path,
+        "AuthorizedKeysFile": folder / "authorized_keys",
+        "PidFile": "none",
+        "StrictModes": "no",
+        "UsePAM": "no",
+        **settings,
+    }
+    (folder / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in all_settings.items()))
+    sshd = shutil.which("sshd", path=SBIN)
+    assert sshd is not None
+    return port, [sshd, "-D", "-f", str(folder / "sshd_config")]
 
 
 @contextlib.contextmanager

@@ -195,6 +195,8 @@ async def test_a_question_that_ends_with_a_tick_has_its_own_status_or_none(sessi
         ]
         return await ask(session, *asked)
 
-    for answers in await asyncio.gather(*(bundle(number) for number in range(16))):
-        for answer in answers.values():
-            assert (answer.ended, answer.exit_status) == (Ended.EXITED, 3) or answer.ended is Ended.LOST
+    told = [answer for answers in await asyncio.gather(*map(bundle, range(16))) for answer in answers.values()]
+    exited = [answer for answer in told if answer.ended is Ended.EXITED]
+    assert {answer.exit_status for answer in exited} == {3}
+    assert all(answer.ended is Ended.LOST and answer.why for answer in told if answer not in exited)
+    assert len(exited) > 0.8 * len(told)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import subprocess
 import time
@@ -22,7 +21,7 @@ from remote.enrol import offered_keys
 from remote.errors import HostKeyRefused, JumpFailed
 from remote.question import Question
 from remote.ssh import SshConnector
-from tests.remote.servers import SBIN, Keys, MakeConnector, StartPractice, free_port, known_key
+from tests.remote.servers import Keys, MakeConnector, StartPractice, free_port, known_key, sshd_command
 
 pytestmark = pytest.mark.server
 HELLO = Question(id="hello", script="echo hello")
@@ -33,23 +32,10 @@ Gate = tuple[Host, Callable[[], int]]
 @pytest.fixture(scope="module")
 def stock_sshd(tmp_path_factory: pytest.TempPathFactory, host_key: Keys, user_key: Keys) -> Iterator[tuple[int, Path]]:
     """Start an sshd with the limits that it comes with: MaxStartups 10:30:100, MaxSessions 10. Its port and its log."""
-    folder, port = tmp_path_factory.mktemp("bastion"), free_port()
-    (folder / "authorized_keys").write_text(user_key.public + "\n")
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    settings = {
-        "ListenAddress": f"127.0.0.1:{port}",
-        "HostKey": host_key.path,
-        "AuthorizedKeysFile": folder / "authorized_keys",
-        "PidFile": "none",
-        "StrictModes": "no",
-        "UsePAM": "no",
-    }
-    (folder / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
-    sshd = shutil.which("sshd", path=SBIN)
-    assert sshd is not None
+    folder = tmp_path_factory.mktemp("bastion")
+    port, command = sshd_command(folder, host_key, user_key)
     log = folder / "log"
-    with subprocess.Popen([sshd, "-D", "-E", str(log), "-f", str(folder / "sshd_config")]) as process:
+    with subprocess.Popen([*command, "-E", str(log)]) as process:
         try:
             end = time.monotonic() + 30
             while not (log.exists() and b"Server listening" in log.read_bytes()):

@@ -18,10 +18,10 @@ from tests.runner.killed_run import ACTS
 FULL = re.compile(r"disk is full|No space left|unable to open|disk I/O error")
 
 
-@pytest.mark.hosts
-def test_a_disk_that_fills_at_any_moment_takes_nothing_that_was_acknowledged(repository: Path, tmp_path: Path) -> None:
+def on_a_disk_of_its_own(module: str, repository: Path, folder: Path) -> str:
+    """Return what a module says that fills a disk which nobody else sees."""
     done = subprocess.run(
-        ["unshare", "--mount", sys.executable, "-m", "tests.runner.filling", str(tmp_path)],
+        ["unshare", "--mount", sys.executable, "-m", module, str(folder)],
         cwd=repository,
         env={**os.environ, "PYTHONPATH": "."},
         capture_output=True,
@@ -29,7 +29,13 @@ def test_a_disk_that_fills_at_any_moment_takes_nothing_that_was_acknowledged(rep
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    told = [json.loads(line) for line in done.stdout.splitlines()]
+    return done.stdout
+
+
+@pytest.mark.hosts
+def test_a_disk_that_fills_at_any_moment_takes_nothing_that_was_acknowledged(repository: Path, tmp_path: Path) -> None:
+    said = on_a_disk_of_its_own("tests.runner.filling", repository, tmp_path)
+    told = [json.loads(line) for line in said.splitlines()]
     assert len(told) == OFFSETS
     assert all(FULL.search(line["error"]) for line in told), [line["error"] for line in told]
     assert len({line["acknowledged"] for line in told}) > 3, "the sizes did not fall into the run"
@@ -37,16 +43,8 @@ def test_a_disk_that_fills_at_any_moment_takes_nothing_that_was_acknowledged(rep
 
 @pytest.mark.hosts
 def test_a_run_whose_disk_fills_midway_is_interrupted_and_keeps_what_it_acknowledged(repository: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        ["unshare", "--mount", sys.executable, "-m", "tests.runner.filled_midway", str(tmp_path)],
-        cwd=repository,
-        env={**os.environ, "PYTHONPATH": "."},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    said = on_a_disk_of_its_own("tests.runner.filled_midway", repository, tmp_path)
+    told = json.loads(said)
     assert FULL.search(told["error"])
     assert AFTER_HOSTS <= len(told["acknowledged"]) < len(ACTS)
     assert told["full"] == told["roomy"], "who reads from the full disk is told the same as after the next opening"
