@@ -39,20 +39,23 @@ PROBES = r"""
 - {probe: pairs, script: cat /srv/says, parse: keyvalue, shape: {"*": str}, max_bytes: 1 MiB}
 - {probe: root, script: id -u, privilege: root}
 """
+FAILED = 13
+"""Services that fail, each with words of its own: which ten of them are asked for theirs is chance."""
 EVIL = r"""
 mount -t tmpfs tools /usr/local/bin
 for d in /srv/hostile/* /srv/hostile/.[!.]*; do
   mount -t tmpfs -o size=4k full "$d" && printf full >"$d/x"
 done
 n=0
-for unit in 0 1 2 3 4 5 6 7 8 9; do
-  printf '[Service]\nExecStart=/bin/sh -c "cat /srv/says.%s; exit 1"\n' $unit >"/etc/systemd/system/hostile-$unit.service"
+for name in '-0' '-1' '-2' '-3' '-4' '-5' '-6' '-7' '-8' '-9' \
+  '@\x3cscript\x3edocument.title\x3d1' '@\x1b\x5d0\x3bowned\x07' '@\x7b\x7b1234567\x2a9\x7d\x7d'; do
+  printf '[Unit]\nDescription=%%I\n[Service]\nExecStart=/bin/sh -c "cat /srv/says.%s; exit 1"\n' $n \
+    >"/etc/systemd/system/hostile$name.service"
+  n=$((n + 1))
 done
-printf '[Unit]\nDescription=%%I\n[Service]\nExecStart=/bin/false\n' >/etc/systemd/system/hostile@.service
 systemctl daemon-reload
-systemctl start hostile-0 hostile-1 hostile-2 hostile-3 hostile-4 hostile-5 hostile-6 hostile-7 hostile-8 hostile-9
-for name in '\x3cscript\x3edocument.title\x3d1' '\x1b\x5d0\x3bowned\x07' '\x7b\x7b1234567\x2a9\x7d\x7d'; do
-  systemctl start "hostile@$name.service"
+for unit in /etc/systemd/system/hostile*.service; do
+  systemctl start "${unit##*/}"
 done
 for d in /srv/hostile/*; do
   cp /bin/sleep "/srv/programs/${d##*/}" 2>/dev/null && (exec setsid "/srv/programs/${d##*/}" 3600 </dev/null >/dev/null 2>&1 &)
@@ -89,8 +92,8 @@ def plant(root: Path) -> None:
     lines = [on_a_host(payload) for payload in PAYLOADS]
     (root / "srv/says").write_bytes(b"\n".join(lines) + b"\n")
     blame = b" cannot write /srv/hostile/plain/x: No space left on device\n"  # makes the full disk its cause, which quotes it
-    for unit in range(10):
-        last_words = b"".join(line.split(b"\n")[0][:400] + blame for line in lines[unit::10])
+    for unit in range(FAILED):
+        last_words = b"".join(line.split(b"\n")[0][:400] + blame for line in lines[unit::FAILED])
         (root / f"srv/says.{unit}").write_bytes(last_words)
 
 
@@ -133,7 +136,7 @@ def test_the_payloads_came_back_from_the_host(seen: Seen) -> None:
     assert len(failed) >= 12
     assert row["links"]
     quoted = "\n".join(line for finding in failed for quote in finding["quotes"] for line in quote["lines"])
-    assert sum(payload.text.split("\n")[0][:400] in quoted for payload in PAYLOADS) > 15
+    assert sum(payload.text.split("\n")[0][:400] in quoted for payload in PAYLOADS) > 20
 
 
 def test_nothing_was_evaluated_anywhere(seen: Seen) -> None:
