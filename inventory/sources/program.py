@@ -148,7 +148,7 @@ def run_program(path: Path, arguments: tuple[str, ...], place: Place, *, deadlin
 
 
 def refuse_changeable(path: Path, place: Place) -> None:
-    """Raise SourceUnavailable unless a program is a file that only its owner, root or we, may change."""
+    """Raise SourceUnavailable unless a program is a file of root or of ours that not everybody may change."""
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
