@@ -28,6 +28,7 @@ LONG_HOSTS = 200
 PEERS = {
     "asyncssh": ("asyncssh==2.24.1",),
     "pyinfra": ("pyinfra==3.10.0",),
+    "parallel-ssh": ("parallel-ssh==2.16.0.post1",),
     "ansible": ("ansible-core==2.19.14",),
 }
 
@@ -187,6 +188,7 @@ def main() -> None:
         Runner(name="longarm + its checks", command=ours("--playbook", "standard"), statuses=(0, 3)),
         Runner(name="bare asyncssh, bundled", command=peer(asked.peers, "asyncssh", "bare_asyncssh.py")),
         Runner(name="pyinfra, 12 facts", command=peer(asked.peers, "pyinfra", "pyinfra_facts.py")),
+        Runner(name="parallel-ssh, 12 commands", command=peer(asked.peers, "parallel-ssh", "parallel_ssh.py")),
         Runner(name="ansible, 1 bundled task", command=peer(asked.peers, "ansible", "ansible_play.py", "bundle")),
         Runner(name="ansible, 12 tasks", command=peer(asked.peers, "ansible", "ansible_play.py"), at_most=asked.ansible_rounds),
     ]
@@ -205,7 +207,8 @@ def main() -> None:
                         one_run(fleet, runner, probes, scratch, results[runner.name])
         finally:
             fleets.stop(fleet)
-        print(f"\n{asked.hosts} hosts, {len(json.loads(probes.read_text()))} questions, real sshd, host keys verified; medians")
+        asked_of = f"{asked.hosts} hosts, {len(json.loads(probes.read_text()))} questions"
+        print(f"\n{asked_of}, real sshd, host keys verified (parallel-ssh cannot); medians")
         print(table(results, asked.hosts, start_up_s("version")), completion(), sep="\n")
     if asked.long:
         with tempfile.TemporaryDirectory(prefix="bench") as folder:
