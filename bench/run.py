@@ -66,14 +66,14 @@ def peer(environments: Path, name: str, script: str, *extra: str) -> Callable[[F
     return command
 
 
-def ours(*extra: str) -> Callable[[Fleet, Path, Path], list[str]]:
+def ours(*extra: str, targets: str = "all") -> Callable[[Fleet, Path, Path], list[str]]:
     """Return the command of longarm: evidence stored, report written, host keys verified."""
 
     def command(fleet: Fleet, _: Path, out: Path) -> list[str]:
         home = fleet.folder / "longarm"
         longarm = [str(Path(sys.executable).with_name("longarm")), "--home", str(home), "--inventory", str(fleet.inventory)]
         asked = ["--probes", str(PROBES), "--answers", str(out), "--fail-on", "never", *extra]
-        return [*longarm, "diagnose", "all", *asked]
+        return [*longarm, "diagnose", targets, *asked]
 
     return command
 
