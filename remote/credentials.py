@@ -12,25 +12,24 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from inventory.errors import Text
-from inventory.host import CredentialReference, Host, SecretReference, Transport
+from inventory.host import CredentialReference, Host, Transport
 from inventory.secret import MASKER, Masker, Secret
 from remote.errors import CredentialUnusable
+from remote.secrets.asked import Ask
+from remote.secrets.in_file import private_bytes
+from remote.secrets.resolver import Secrets
+from remote.secrets.unusable import Unusable, refuse
 
 if TYPE_CHECKING:
     import asyncssh
 
-Ask = Callable[[Text], str | None]
-"""Asks a person for a secret and returns it; None if they gave none. Called one question at a time."""
-
 DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
-_LARGEST_FILE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,9 +74,8 @@ class CredentialStore:
     """Resolves the credential references of a run, each once; hosts that share one share the answer."""
 
     def __init__(self, ask: Ask | None = None, *, masker: Masker = MASKER) -> None:
-        self._ask, self._masker = ask, masker
+        self._secrets = Secrets(ask, masker=masker)
         self._resolved: dict[_Wanted, Credential | Unusable] = {}
-        self._secrets: dict[SecretReference, Secret] = {}
         self._one_at_a_time = asyncio.Lock()
 
     def prepare(self, hosts: Iterable[Host]) -> None:
@@ -112,68 +110,35 @@ class CredentialStore:
     def _for_here(self, reference: CredentialReference | None) -> Credential:
         if reference is None:
             return Credential(name="default", user=_login_user())
-        sudo_password = self._line(reference.sudo_password) if reference.sudo_password else None
+        sudo_password = self._secrets.line(reference.sudo_password) if reference.sudo_password else None
         return Credential(name=reference.name, user=reference.user, sudo_password=sudo_password)
 
     def _credential(self, reference: CredentialReference | None) -> Credential:
         if reference is None:
             return _like_ssh("default", _login_user())
-        sudo_password = self._line(reference.sudo_password) if reference.sudo_password else None
+        sudo_password = self._secrets.line(reference.sudo_password) if reference.sudo_password else None
         if reference.key is None and reference.password is None and not reference.agent:
             return _like_ssh(reference.name, reference.user, sudo_password)
         agent = reference.agent and "SSH_AUTH_SOCK" in os.environ
         if reference.agent and not agent and reference.key is None and reference.password is None:
-            _refuse(Text("no SSH agent is running (SSH_AUTH_SOCK is not set)"))
+            refuse(Text("no SSH agent is running (SSH_AUTH_SOCK is not set)"))
         return Credential(
             name=reference.name,
             user=reference.user,
             keys=self._keys(reference, reference.key, agent=agent) if reference.key else (),
             use_agent=agent,
-            password=self._secret(reference.password) if reference.password else None,
+            password=self._secrets.get(reference.password) if reference.password else None,
             sudo_password=sudo_password,
         )
 
     def _keys(self, reference: CredentialReference, path: str, *, agent: bool) -> tuple[PrivateKey, ...]:
-        passphrase = self._secret(reference.passphrase) if reference.passphrase else None
+        passphrase = self._secrets.get(reference.passphrase) if reference.passphrase else None
         try:
             return (private_key(Path(path).expanduser(), passphrase),)
         except NeedsPassphrase:
             if agent:  # the agent holds it unlocked
                 return ()
             raise
-
-    def _secret(self, reference: SecretReference) -> Secret:
-        if (known := self._secrets.get(reference)) is not None:  # named twice, a person is asked once
-            return known
-        match reference.kind:
-            case "file":
-                value = _text(_private_bytes(Path(reference.value).expanduser()), reference.value)
-            case "env":
-                value = _environment(reference.value)
-            case "keyring":
-                value = _from_keyring(reference.value)
-            case "prompt":
-                value = self._prompt(reference.value)
-            case kind:
-                _refuse(Text("no such kind of secret: {kind}", kind=kind))
-        secret = Secret(value)
-        self._masker.learn(secret)
-        self._secrets[reference] = secret
-        return secret
-
-    def _line(self, reference: SecretReference) -> Secret:
-        """Return a secret that goes to the host as one line."""
-        secret = self._secret(reference)
-        if set(secret.reveal()) & set("\n\r\0"):
-            _refuse(Text("a password for sudo is one line"))
-        return secret
-
-    def _prompt(self, what: str) -> str:
-        if self._ask is None:
-            _refuse(Text("{what} has to be asked for, and nobody can be asked", what=what))
-        if not (value := self._ask(Text("{what}", what=what))):
-            _refuse(Text("{what} was not given", what=what))
-        return value
 
 
 def way_to(host: Host) -> Iterator[Host]:
@@ -182,14 +147,6 @@ def way_to(host: Host) -> Iterator[Host]:
     while one is not None:
         yield one
         one = one.via
-
-
-class Unusable(Exception):
-    """A reference that gives no credential; `reason` says why, without the secret."""
-
-    def __init__(self, reason: Text) -> None:
-        self.reason = reason
-        super().__init__(str(reason))
 
 
 class NeedsPassphrase(Unusable):
@@ -203,7 +160,7 @@ def private_key(path: Path, passphrase: Secret | None = None) -> PrivateKey:
     """
     from remote.ssh_library import asyncssh
 
-    data = _private_bytes(path)
+    data = private_bytes(path)
     try:
         key = asyncssh.import_private_key(data, passphrase.reveal() if passphrase else None)
     except asyncssh.KeyImportError as error:
@@ -241,7 +198,7 @@ def _like_ssh(name: str, user: str, sudo_password: Secret | None = None) -> Cred
     agent = "SSH_AUTH_SOCK" in os.environ
     if not keys and not agent:
         why = "; ".join(reasons) or f"no {', '.join(DEFAULT_KEYS)} in ~/.ssh"
-        _refuse(Text("nothing to offer: no SSH agent is running, {why}", why=why))
+        refuse(Text("nothing to offer: no SSH agent is running, {why}", why=why))
     return Credential(name=name, user=user, keys=tuple(keys), use_agent=agent, agent_first=True, sudo_password=sudo_password)
 
 
@@ -250,63 +207,3 @@ def _login_user() -> str:
         return getpass.getuser()
     except (KeyError, OSError) as error:
         raise Unusable(Text("the login user is not known: {reason}", reason=str(error))) from error
-
-
-def _private_bytes(path: Path) -> bytes:
-    """Return what a file holds that only its owner may read; a link to such a file is fine."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            _refuse_shared(path, os.fstat(handle))
-            data = os.read(handle, _LARGEST_FILE + 1)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise Unusable(Text("{path}: {reason}", path=path, reason=error.strerror or str(error))) from error
-    if len(data) > _LARGEST_FILE:
-        _refuse(Text("{path} is too large to be a secret", path=path))
-    return data
-
-
-def _refuse_shared(path: Path, status: os.stat_result) -> None:
-    """Refuse what `ssh` refuses (sshkey_perm_ok): our own file that others may read, anybody's that everybody may."""
-    if not stat.S_ISREG(status.st_mode):
-        _refuse(Text("{path} is not a file", path=path))
-    shared = status.st_mode & (0o077 if status.st_uid == os.geteuid() else 0o007)
-    if shared:
-        _refuse(Text("{path} can be read by others (mode {mode})", path=path, mode=f"{status.st_mode & 0o777:03o}"))
-
-
-def _text(data: bytes, what: str) -> str:
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise Unusable(Text("{path} is not UTF-8", path=what)) from error
-    text = text.removesuffix("\n").removesuffix("\r")
-    if not text:
-        _refuse(Text("{path} is empty", path=what))
-    return text
-
-
-def _environment(name: str) -> str:
-    if not (value := os.environ.get(name)):
-        _refuse(Text("the environment variable {name} is not set", name=name))
-    return value
-
-
-def _from_keyring(value: str) -> str:
-    import keyring
-    from keyring.errors import KeyringError
-
-    service, _, user = value.rpartition("/")
-    try:
-        found = keyring.get_password(service, user)
-    except KeyringError as error:
-        raise Unusable(Text("the keyring gave nothing for {value}: {reason}", value=value, reason=str(error))) from error
-    if not found:
-        _refuse(Text("the keyring holds nothing for {value}", value=value))
-    return found
-
-
-def _refuse(reason: Text) -> NoReturn:
-    raise Unusable(reason)
