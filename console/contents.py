@@ -71,6 +71,7 @@ def probe_document(name: str) -> Mapping[str, object]:
     question = probe.question
     return {
         "probe": probe.id,
+        "question": question.id,
         "summary": say(Text(probe.summary)),
         "platforms": probe.platforms,
         "privilege": question.privilege,

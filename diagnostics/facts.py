@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe, SourceFailed
@@ -20,23 +21,27 @@ FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeErro
 
 def facts_of(probe: Probe, answers: Mapping[str, Answer]) -> Found:
     """Return the facts that a probe draws from its answers, or why there are none; only a declared exit is parsed."""
-    for question in probe.questions:
+    questions, parse = probe.questions, probe.parse
+    if probe.formerly and probe.question.id not in answers and probe.id in answers:
+        questions, parse = (replace(probe.question, id=probe.id),), probe.formerly
+    asked = questions[-1].id
+    for question in questions:
         if why := unusable(question, answers.get(question.id)):
             return why
-    if probe.parse is None:
+    if parse is None:
         return {}
     try:
-        return probe.parse(*(answers[question.id] for question in probe.questions))
+        return parse(*(answers[question.id] for question in questions))
     except NothingThere as absent:
-        return Why(reason=Reason.NOTHING_THERE, question=probe.id, detail=absent.what)
+        return Why(reason=Reason.NOTHING_THERE, question=asked, detail=absent.what)
     except SourceFailed as failed:
-        return Why(reason=Reason.SOURCE_FAILED, question=probe.id, detail=f"{failed.source}: {failed.detail}")
+        return Why(reason=Reason.SOURCE_FAILED, question=asked, detail=f"{failed.source}: {failed.detail}")
     except ParseError as error:
         detail = error.sample.decode("utf-8", "backslashreplace")
-        return Why(reason=Reason.NOT_UNDERSTOOD, question=probe.id, detail=detail)
+        return Why(reason=Reason.NOT_UNDERSTOOD, question=asked, detail=detail)
     except FAULTS as fault:
         detail = f"a fault of the parser: {type(fault).__name__}: {str(fault)[:200]}"
-        return Why(reason=Reason.NOT_UNDERSTOOD, question=probe.id, detail=detail)
+        return Why(reason=Reason.NOT_UNDERSTOOD, question=asked, detail=detail)
 
 
 def unusable(question: Question, answer: Answer | None) -> Why | None:

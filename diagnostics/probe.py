@@ -1,4 +1,8 @@
-"""A probe: a question (or two samples of one source), how its answer is redacted, and a pure parser of what was kept."""
+"""A probe: a question (or two samples of one source), how its answer is redacted, and a pure parser of what was kept.
+
+Probes that read the same source share one question: the host is asked once, and what one parser does not understand costs
+the others nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from inventory.errors import LongarmError, Text
+from remote.answer import Answer
 from remote.question import Question
 
 Facts: TypeAlias = Mapping[str, Any]
@@ -62,6 +67,12 @@ class Probe:
 
     What grew between the two is a rate, at no time beyond that of the questions in between.
     """
+    name: str = ""
+    """The id of a probe that shares its question; else the question's id is its own."""
+    asks: Text | None = None
+    """What a shared question asks as a whole; else `summary` says it."""
+    formerly: Callable[[Answer], Facts] | None = None
+    """Reads the answer that older evidence keeps under the probe's own id, from before it shared its question."""
     redact: tuple[Redaction, ...] = ()
     platforms: tuple[str, ...] = ("linux",)
     summary: str = ""
@@ -69,11 +80,13 @@ class Probe:
     def __post_init__(self) -> None:
         if self.first and (self.first.id, self.first.max_bytes) != (f"{self.id}.first", self.question.max_bytes):
             raise ValueError(f"{self.id}: its first sample is {self.id}.first, and capped alike")
+        if bool(self.name) is (self.asks is None):
+            raise ValueError(f"{self.id}: what shares a question says what that asks")
 
     @property
     def id(self) -> str:
-        """Return the question's id, such as `fs.stat`; in expressions `facts.fs_stat`."""
-        return self.question.id
+        """Return its name, mostly the question's id, such as `fs.stat`; in expressions `facts.fs_stat`."""
+        return self.name or self.question.id
 
     @property
     def questions(self) -> tuple[Question, ...]:

@@ -14,8 +14,12 @@ from remote.bundle.kept import TAIL_BYTES
 
 
 def redact(answers: Mapping[str, Answer], probes: Mapping[str, Probe], *, masker: Masker = MASKER) -> dict[str, Answer]:
-    """Return the answers as they may be kept: each probe's own rules, then every secret that is known."""
-    asking = {question.id: probe for probe in probes.values() for question in probe.questions}
+    """Return the answers as they may be kept: the rules of each probe that reads one, then every secret that is known."""
+    asking: dict[str, Probe] = {}
+    for probe in probes.values():
+        for question in probe.questions:
+            before = asking.get(question.id)
+            asking[question.id] = replace(probe, redact=(*before.redact, *probe.redact)) if before else probe
     return {name: redacted(answer, asking.get(name), masker) for name, answer in answers.items()}
 
 

@@ -174,7 +174,7 @@ class Diagnosing:
 
     def _outcome(self, diagnosis: Diagnosis, answers: Mapping[str, Answer]) -> Outcome:
         """Return how a host ended whose answers came back: what could not be seen goes before what was."""
-        extra = [(probe.question, answers[probe.id]) for probe in self.extra if probe.id in answers]
+        extra = [(probe.question, answers[probe.question.id]) for probe in self.extra if probe.question.id in answers]
         unseen = not all(result.complete for result in diagnosis.results)
         if not answers or unseen or any(not _as_declared(*asked) for asked in extra):
             return Outcome.INCOMPLETE

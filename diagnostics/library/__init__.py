@@ -75,11 +75,11 @@ class Library:
         """Return the words of these checks, of the rules between them and of their questions."""
         chosen = {name: self.check(name) for name in checks}
         rules = [rule for rule in self.causes if rule.cause in chosen and set(rule.effect) & set(chosen)]
-        probes = dict.fromkeys(probe for check in chosen.values() for probe in check.needs)
+        probes = [self.probes[name] for name in dict.fromkeys(probe for check in chosen.values() for probe in check.needs)]
         return Content(
             checks={name: check.content for name, check in chosen.items()},
             rules={rule.id: rule.text for rule in rules},
-            questions={probe: self.probes[probe].summary for probe in probes},
+            questions={probe.question.id: str(probe.asks or probe.summary) for probe in probes},
         )
 
     def questions(
@@ -106,7 +106,7 @@ class Library:
 def in_order(probes: Iterable[Probe], platform: str) -> tuple[Question, ...]:
     """Return what these probes ask on a platform: first samples, then what is asked once, then second samples."""
     asking = [probe for probe in probes if platform in probe.platforms]
-    once = [probe.question for probe in asking if probe.first is None]
+    once = dict.fromkeys(probe.question for probe in asking if probe.first is None)
     first = [probe.first for probe in asking if probe.first is not None]
     second = [probe.question for probe in asking if probe.first is not None]
     return (*first, *once, *second)

@@ -200,7 +200,7 @@ class _Stage:
     @property
     def uptime_s(self) -> float:
         """Return the latest uptime that an answer shows: whatever was asked earlier is moved to it."""
-        questions = ("svc.units", "svc.restarts", "time.now", "log.kernel", "log.faults")
+        questions = ("svc.units", "svc.restarts", "time.now", "kernel.messages")
         return max((self.number(question, "uptime") or 0.0 for question in questions), default=0.0) or 1000.0
 
     def later_s(self, question: str) -> float:
@@ -255,16 +255,10 @@ class _Stage:
 
     def logs(self) -> None:
         """Put the kernel's log and the large files; failed logins are told as sshd tells them."""
-        rings = [(question, ring) for question in ("log.kernel", "log.faults") if (ring := self.get(question, "ring"))]
-        if rings:
-            rows = dict.fromkeys(row for question, ring in rings for row in self._kernel_rows(question, ring.text))
-            worst = max((ring for _, ring in rings), key=lambda ring: ring.exit_status)
-            self.script(
-                "dmesg",
-                "",
-                Told(text="".join(sorted(rows, key=_kernel_time)), words=worst.words, exit_status=worst.exit_status),
-            )
-            if any(self.get(question, "journal") for question, _ in rings):
+        if ring := self.get("kernel.messages", "ring"):
+            rows = sorted(self._kernel_rows(ring.text), key=_kernel_time)
+            self.script("dmesg", "", Told(text="".join(rows), words=ring.words, exit_status=ring.exit_status))
+            if self.get("kernel.messages", "journal"):
                 self.script("journalctl", _KERNEL_JOURNAL, _line(""))
         if (big := self.get("log.size", "big")) and big.exit_status:
             self._close("/var/log/private")
@@ -281,8 +275,8 @@ class _Stage:
                 more=("^Failed [a-z/-]+ for ",),
             )
 
-    def _kernel_rows(self, question: str, text: str) -> list[str]:
-        later = self.later_s(question)
+    def _kernel_rows(self, text: str) -> list[str]:
+        later = self.later_s("kernel.messages")
         moved = _KERNEL_TIME.sub(lambda match: f"[{float(match[1]) + later:12.6f}]" if float(match[1]) else match[0], text)
         return moved.splitlines(keepends=True)
 

@@ -14,16 +14,18 @@ from diagnostics.context import Context
 from diagnostics.evidence import Evidence
 from diagnostics.facts import facts_of
 from diagnostics.formats import encode_evidence
-from diagnostics.library import Library, UnknownCheck, digest_of, load_library, with_expectations
+from diagnostics.library import Library, UnknownCheck, digest_of, in_order, load_library, with_expectations
 from diagnostics.probe import Probe, Redaction
 from diagnostics.redaction import redact
 from diagnostics.verdict import Reason, Why
 from inventory.documents import parse_document
+from inventory.errors import Text
 from inventory.host import Expectations
 from remote.answer import Ended, answered
 from remote.question import Privilege, Question
 
 NONE = Expectations()
+SHARING = Probe(name="own.x", question=Question(id="own.both", script="x"), parse=None, asks=Text("Both of them"))
 
 
 def test_each_question_is_asked_once_and_only_where_its_check_applies(library: Library) -> None:
@@ -32,6 +34,32 @@ def test_each_question_is_asked_once_and_only_where_its_check_applies(library: L
     asked = library.questions(["disk-full", "disk-none", "disk-expected"], "linux", NONE, [extra, windows])
     assert [question.id for question in asked] == ["disk.list", "sys.up", "own.one"]
     assert [question.id for question in library.questions(["disk-full"], "windows", NONE, [extra, windows])] == ["own.two"]
+
+
+def test_probes_that_read_the_same_are_asked_once_and_each_reads_what_it_was_asked_for_before(library: Library) -> None:
+    """Evidence of a version whose probes had questions of their own: one of them was not asked then, and stays unknown."""
+    secret = Redaction(pattern=re.compile(b"two"))
+
+    def reading(name: str, *redact: Redaction) -> Probe:
+        return replace(
+            SHARING,
+            name=f"own.{name}",
+            parse=lambda answer: {name: answer.stdout},
+            formerly=lambda answer: {f"{name} then": answer.stdout},
+            redact=redact,
+        )
+
+    one, two = reading("one"), reading("two", secret)
+    assert in_order([one, two], "linux") == (SHARING.question,)
+    answers = redact({"own.both": answered(b"one two")}, {one.id: one, two.id: two})
+    assert (facts_of(one, answers), facts_of(two, answers)) == ({"one": b"one ***"}, {"two": b"one ***"})
+    before = {"own.one": answered(b"1"), "own.both.later": answered(b"2")}
+    assert facts_of(one, before) == {"one then": b"1"}
+    assert facts_of(two, before) == Why(reason=Reason.NOT_RUN, question="own.both", detail="not asked")
+    assert facts_of(one, {"own.one": answered(b"", exit_status=3)}) == Why(reason=Reason.STATUS, question="own.one", detail="3")
+    both = replace(library, probes={**library.probes, one.id: one, two.id: two})
+    check = replace(both.checks["disk-full"], needs=("own.one", "own.two"))
+    assert replace(both, checks={check.id: check}).content([check.id]).questions == {"own.both": "Both of them"}
 
 
 def test_what_is_not_expected_is_not_asked(library: Library) -> None:

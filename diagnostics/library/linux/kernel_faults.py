@@ -1,42 +1,17 @@
-"""What the kernel reports of hardware and programs: disks that err, tasks that hang, programs that crash, machine checks.
-
-Of each kind the last 40 lines leave the host and their number since boot: a disk that errs thousands of times neither
-fills the answer nor pushes the one machine check out of it.
-"""
+"""What the kernel reports of hardware and programs: disks that err, tasks that hang, programs that crash, machine checks."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from diagnostics.library.linux.kernel_messages import ASKING_THE_KERNEL, FIRST, LAST, Entry, read_messages
+from diagnostics.library.linux.kernel_messages import ASKS, MESSAGES, OF_FILESYSTEMS, OF_MEMORY, Entry, read_messages
 from diagnostics.parsing import at, integer
 from diagnostics.probe import Facts, ParseError, Probe
 from remote.answer import Answer
-from remote.question import Privilege, Question
-
-_SIFTED = r"""
-sifted() {
-  awk '
-  function keep(kind) { line[kind, n[kind]++ % 40] = $0 }
-  @FIRST@
-  !/rror|blocked for more|lockup|LOCKUP|segfault|traps:/ { next }
-  / error, dev [^ ,]+, sector |Buffer I\/O error on dev/ { keep("io"); next }
-  /blocked for more than [0-9]+ seconds|soft lockup - |hard LOCKUP on/ { keep("hung"); next }
-  /\]: segfault at |traps: [^:]+\[[0-9]+\] (general protection|trap )/ { keep("crash"); next }
-  /\[Hardware Error\]/ { keep("hardware"); next }
-  END {
-    for (kind in n) {
-      kept = n[kind] < 40 ? n[kind] : 40
-      for (i = n[kind] - kept; i < n[kind]; i++) print line[kind, i % 40]
-    }
-  }
-  @LAST@'
-}
-"""
-_SCRIPT = _SIFTED.replace("@FIRST@", FIRST).replace("@LAST@", LAST) + ASKING_THE_KERNEL
 
 _IO = re.compile(r"(?P<what>[\w/: -]+) error, dev (?P<device>[^ ,]+), sector \d+")
 _BUFFER = re.compile(r"Buffer I/O error on dev(?:ice)? (?P<device>[^ ,]+)")
@@ -47,6 +22,7 @@ _SOFT = re.compile(r"soft lockup - CPU#\d+ stuck for (?P<seconds>\d+)s! \[(?P<ta
 _HARD = re.compile(r"hard LOCKUP on cpu (?P<cpu>\d+)")
 _CRASH = re.compile(r"(?:traps: )?(?P<program>.+?)\[\d+\]:? (?P<how>segfault at |general protection|trap [a-z0-9 ]+)")
 _UNCORRECTED = re.compile(r"[Uu]ncorrected|[Uu]ncorrectable|severity: (?:fatal|recoverable)|[Ff]atal|CONTEXT CORRUPT")
+_OF_OTHERS = re.compile(f"{OF_MEMORY}|{OF_FILESYSTEMS}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +34,10 @@ class _Fault:
     grave: bool
     seconds: int
     age_s: int
-    line: int
+    at: Mapping[str, str | int]
 
 
-def parse_kernel_faults(answer: Answer) -> Facts:
+def parse_kernel_faults(answer: Answer, question: str = MESSAGES.id) -> Facts:
     r"""Return what the kernel reported since boot: `io` by device, `hung` by task, `crashes` by program, and `hardware`.
 
     Counts are of what was kept, at most 40 lines of a kind. `medium`: the disk said that it cannot read or write the
@@ -91,8 +67,8 @@ def parse_kernel_faults(answer: Answer) -> Facts:
     >>> [(item["program"], item["crashes"]) for item in facts["crashes"]]
     [('import', 1)]
     """
-    uptime_s, entries = read_messages("log.faults", answer)
-    faults = [fault for entry in entries[1:] for fault in _faults(entry, uptime_s)]
+    uptime_s, entries = read_messages(question, answer)
+    faults = [fault for entry in entries[1:] for fault in _faults(question, entry, uptime_s)]
     return {
         "io": [
             {"device": device, "errors": len(own), "medium": any(one.grave for one in own), **_when(own)}
@@ -116,20 +92,20 @@ def parse_kernel_faults(answer: Answer) -> Facts:
     }
 
 
-def _faults(entry: Entry, uptime_s: float) -> Iterator[_Fault]:
-    """Yield the fault that a line reports: none where nothing is wrong with the disk, or somebody debugs."""
-    kind, about, grave, seconds = _read(entry.text)
+def _faults(question: str, entry: Entry, uptime_s: float) -> Iterator[_Fault]:
+    """Yield the fault that a line reports: none where nothing is wrong with the disk, somebody debugs, or others read it."""
+    kind, about, grave, seconds = _read(question, entry.text)
     if kind:
         age_s = max(0, int(uptime_s - entry.since_boot_s))
-        yield _Fault(kind=kind, about=about, grave=grave, seconds=seconds, age_s=age_s, line=entry.line)
+        yield _Fault(kind=kind, about=about, grave=grave, seconds=seconds, age_s=age_s, at=at(question, entry.line))
 
 
-def _read(text: str) -> tuple[str, str, bool, int]:
+def _read(question: str, text: str) -> tuple[str, str, bool, int]:
     """Return kind, subject, whether it is of the grave sort, and seconds; an empty kind for what is no fault.
 
-    >>> _read("I/O error, dev vdb, sector 40960 op 0x1:(WRITE) flags 0x0 phys_seg 1 prio class 2")
+    >>> _read("q", "I/O error, dev vdb, sector 40960 op 0x1:(WRITE) flags 0x0 phys_seg 1 prio class 2")
     ('io', 'vdb', False, 0)
-    >>> _read("watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [kworker/1:2:731]")
+    >>> _read("q", "watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [kworker/1:2:731]")
     ('hung', 'kworker', False, 26)
     """
     if match := _IO.search(text):
@@ -138,14 +114,16 @@ def _read(text: str) -> tuple[str, str, bool, int]:
     if match := _BUFFER.search(text):
         return "io", match["device"], False, 0
     if (match := _HUNG.search(text)) or (match := _SOFT.search(text)):
-        return "hung", _task(match["task"]), False, integer("log.faults", match["seconds"])
+        return "hung", _task(match["task"]), False, integer(question, match["seconds"])
     if match := _HARD.search(text):
         return "hung", f"CPU {match['cpu']}", True, 0
     if match := _CRASH.match(text):
         return ("" if "trap int3" in match["how"] else "crash"), match["program"], False, 0
     if "[Hardware Error]" in text:
         return "hardware", "", bool(_UNCORRECTED.search(text)), 0
-    raise ParseError("log.faults", text.encode())
+    if _OF_OTHERS.search(text):
+        return "", "", False, 0
+    raise ParseError(question, text.encode())
 
 
 def _task(name: str) -> str:
@@ -165,15 +143,18 @@ def _grouped(faults: list[_Fault], kind: str) -> Iterable[tuple[str, list[_Fault
 def _when(faults: list[_Fault]) -> dict[str, Any]:
     """Return the ages of the first and last of some faults, and the place of the last."""
     last = min(faults, key=lambda fault: fault.age_s)
-    return {"first_age_s": max(one.age_s for one in faults), "last_age_s": last.age_s, "at": at("log.faults", last.line)}
+    return {"first_age_s": max(one.age_s for one in faults), "last_age_s": last.age_s, "at": last.at}
 
 
 _TIMES: dict[str, str] = {"first_age_s": "int seconds", "last_age_s": "int seconds", "at": "at"}
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="log.faults", script=_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT, calm=True),
+        name="log.faults",
+        question=MESSAGES,
         parse=parse_kernel_faults,
+        formerly=partial(parse_kernel_faults, question="log.faults"),
+        asks=ASKS,
         summary="What the kernel reported since the boot: disk errors, hung tasks, crashed programs, machine checks",
         shape={
             "io": [{"device": "str", "errors": "int", "medium": "bool", **_TIMES}],

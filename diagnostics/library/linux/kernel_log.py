@@ -1,33 +1,16 @@
-"""The kernel's log since boot: the processes that it killed for memory, and what it said when a filesystem broke.
-
-`dmesg` first: about a millisecond, where journalctl opens every journal file of the host. The ring buffer forgets, so
-the journal is asked where the ring does not reach back to the boot or may not be read (dmesg_restrict).
-Only the lines that are looked for leave the host, and the first, which tells how far back the log reaches.
-"""
+"""The processes that the kernel killed for want of memory, by its own log since the boot."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from diagnostics.library.linux.kernel_messages import ASKING_THE_KERNEL, FIRST, LAST, Entry, read_messages
+from diagnostics.library.linux.kernel_messages import ASKS, MESSAGES, Entry, read_messages
 from diagnostics.parsing import at, integer
 from diagnostics.probe import Facts, ParseError, Probe
 from remote.answer import Answer
-from remote.question import Privilege, Question
-
-_SCRIPT = (
-    f"""
-sifted() {{
-  awk '{FIRST}
-  /oom-kill:|Killed process [0-9]|Task in .* killed as a result of limit of/
-  /[Rr]emounting filesystem read-only|EXT[234]-fs error|[Ff]ilesystem has been shut down/
-  {LAST}'
-}}
-"""
-    + ASKING_THE_KERNEL
-)
 
 _KILL = re.compile(r"Killed process \d")
 _KILLED = re.compile(r"Killed process (\d+)(?:, UID \d+,)? \((.*)\),? (?:UID \d+, )?(?:total-vm|vsz):\d+kB, anon-rss:(\d+)kB")
@@ -36,7 +19,7 @@ _CHOSEN = re.compile(r"oom-kill:.*,task_memcg=(.*),task=.*,pid=(\d+),uid=\d+")
 _CHOSEN_OLD = re.compile(r"Task in (\S+) killed as a result of limit of \S+")
 
 
-def parse_kernel_log(answer: Answer) -> Facts:
+def parse_kernel_log(answer: Answer, question: str = MESSAGES.id) -> Facts:
     r"""Return whom the kernel killed for want of memory since the boot: `kills`, and the same by victim.
 
     A victim is the service that the process belonged to, by its control group, else the process's name. The cgroup
@@ -65,12 +48,12 @@ def parse_kernel_log(answer: Answer) -> Facts:
     >>> [(item["victim"], item["kills"], item["last_age_s"]) for item in facts["victims"]]
     [('import.service', 1, 599)]
     """
-    uptime_s, entries = read_messages("log.kernel", answer)
-    kills = list(_kills(entries, uptime_s))
+    uptime_s, entries = read_messages(question, answer)
+    kills = list(_kills(question, entries, uptime_s))
     return {"uptime_s": int(uptime_s), "kills": kills, "victims": _victims(kills)}
 
 
-def _kills(entries: list[Entry], uptime_s: float) -> Iterator[dict[str, Any]]:
+def _kills(question: str, entries: list[Entry], uptime_s: float) -> Iterator[dict[str, Any]]:
     """Yield each process killed for memory, with the control group that the lines before it name for its pid."""
     groups: dict[str, tuple[str, int]] = {}
     last_group: tuple[str, int] | None = None
@@ -85,17 +68,17 @@ def _kills(entries: list[Entry], uptime_s: float) -> Iterator[dict[str, Any]]:
             service = _service_of(cgroup)
             yield {
                 "process": match[2],
-                "pid": integer("log.kernel", match[1]),
+                "pid": integer(question, match[1]),
                 "victim": service or match[2],
                 **({"unit": service} if service else {}),
                 "cgroup": cgroup,
                 "limit": "Memory cgroup out of memory" in entry.text,
-                "resident_bytes": integer("log.kernel", match[3]) * 1024,
+                "resident_bytes": integer(question, match[3]) * 1024,
                 "age_s": max(0, int(uptime_s - entry.since_boot_s)),
-                "at": at("log.kernel", first, entry.line),
+                "at": at(question, first, entry.line),
             }
         elif _KILL.search(entry.text):
-            raise ParseError("log.kernel", entry.text.encode())
+            raise ParseError(question, entry.text.encode())
 
 
 def _service_of(cgroup: str) -> str:
@@ -130,8 +113,11 @@ def _victims(kills: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="log.kernel", script=_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT, calm=True),
+        name="log.kernel",
+        question=MESSAGES,
         parse=parse_kernel_log,
+        formerly=partial(parse_kernel_log, question="log.kernel"),
+        asks=ASKS,
         summary="Which processes the kernel killed for memory since the boot",
         shape={
             "uptime_s": "int seconds",

@@ -1,8 +1,9 @@
-"""The kernel's messages since boot, of which a script picks lines and a parser reads entries.
+"""The kernel's messages since boot: one question, whose script picks lines, and what its probes read entries with.
 
 `dmesg` first: about a millisecond, where journalctl opens every journal file of the host. The ring buffer forgets, so
 the journal is asked where the ring does not reach back to the boot or may not be read (dmesg_restrict).
-Only the lines that are looked for leave the host, and the first, which tells how far back the log reaches.
+Only the lines that are looked for leave the host, and the first, which tells how far back the log reaches. Of each kind
+the last lines leave it: a disk that errs thousands of times neither fills the answer nor pushes the one machine check out.
 """
 
 from __future__ import annotations
@@ -15,14 +16,40 @@ from typing import Any
 
 from diagnostics.parsing import ASKING, Line, Source, Sources, decimal, integer, read_sources, text_of
 from diagnostics.probe import NothingThere, ParseError, SourceFailed
+from inventory.errors import Text
 from remote.answer import Answer
+from remote.question import Privilege, Question
 
 _MUST_COVER_S = 24 * 3600
 """A log that reaches back less far (and not to the boot) cannot show that nothing happened of late."""
 
-ASKING_THE_KERNEL = (
-    ASKING
-    + r"""
+OF_MEMORY = "oom-kill:|Killed process [0-9]|Task in .* killed as a result of limit of"
+OF_FILESYSTEMS = "[Rr]emounting filesystem read-only|EXT[234]-fs error|[Ff]ilesystem has been shut down"
+"""What is picked of processes that the kernel killed for memory, and of filesystems that broke: the same to awk and here."""
+
+_SCRIPT = (
+    (
+        ASKING
+        + r"""
+sifted() { # status 0: the log reaches back to the boot; 3: it does not; 1: there is none
+  awk '
+  function keep(kind, lines) { most[kind] = lines; line[kind, n[kind]++ % lines] = $0 }
+  NR == 1 { whole = /^\[    0\.000000\]/; print; next }
+  !/rror|blocked for more|lockup|LOCKUP|segfault|traps:|oom-kill|illed|ead-only|shut down/ { next }
+  /@OF_MEMORY@/ { keep("memory", 400); next }
+  /@OF_FILESYSTEMS@/ { keep("filesystems", 40); next }
+  / error, dev [^ ,]+, sector |Buffer I\/O error on dev/ { keep("io", 40); next }
+  /blocked for more than [0-9]+ seconds|soft lockup - |hard LOCKUP on/ { keep("hung", 40); next }
+  /\]: segfault at |traps: [^:]+\[[0-9]+\] (general protection|trap )/ { keep("crash", 40); next }
+  /\[Hardware Error\]/ { keep("hardware", 40); next }
+  END {
+    for (kind in n) {
+      kept = n[kind] < most[kind] ? n[kind] : most[kind]
+      for (i = n[kind] - kept; i < n[kind]; i++) print line[kind, i % most[kind]]
+    }
+  }
+  END { exit (NR == 0 ? 1 : whole ? 0 : 3) }'
+}
 whole=no
 uptime() { read -r up _idle </proc/uptime && printf '%s\n' "$up"; }
 ring() { # in a pipe: a copy of the log in the shell costs as much as reading it
@@ -51,12 +78,21 @@ if [ -e /run/systemd/container ] || [ -e /.dockerenv ] || [ -e /run/.containeren
 else absent container 'a mark of a container'
 fi
 """
+    )
+    .replace("@OF_MEMORY@", OF_MEMORY)
+    .replace("@OF_FILESYSTEMS@", OF_FILESYSTEMS)
 )
-"""What a script ends with that defined `sifted`, a filter of lines with the rules `FIRST` and `LAST`."""
 
-FIRST = r"""NR == 1 { whole = /^\[    0\.000000\]/; print; next }"""
-LAST = "END { exit (NR == 0 ? 1 : whole ? 0 : 3) }"
-"""Rules of an awk program: it ends with 0 where the first line is of the boot, 3 where it is not, 1 where there was none."""
+MESSAGES = Question(
+    id="kernel.messages",
+    script=_SCRIPT,
+    deadline_s=15,
+    max_bytes=512 * 1024,
+    privilege=Privilege.PREFER_ROOT,
+    calm=True,
+)
+ASKS = Text("What the kernel's log says since the boot of killed processes, filesystems, disks, hangs, crashes and hardware")
+"""The words for the question: each of its probes has its own for what it reads there."""
 
 _RING = re.compile(rb"\[ *(\d+\.\d+)\](?:\[ *[TC]\d+\])? (.*)")
 _BOOT = re.compile(r"Linux version |Booting Linux on physical CPU")

@@ -174,9 +174,8 @@ def test_packages_and_inodes(changed: Changed) -> None:
 
 
 def test_a_killed_process_explains_only_its_own_service(changed: Changed) -> None:
-    other = (("log.kernel", b"stock-import.service", b"price-import.service"),)
-    assert links_of(changed("service-killed-for-memory", *other)) == set()
-    assert links_of(changed("scenario-oom-loop", *other)) == set()
+    assert links_of(changed("service-killed-for-memory", OTHER_VICTIM)) == set()
+    assert links_of(changed("scenario-oom-loop", OTHER_VICTIM_OF_LATE)) == set()
 
 
 def test_a_service_at_its_own_limit_says_nothing_of_the_host(changed: Changed) -> None:
@@ -236,6 +235,7 @@ FEW_INODES = {"fs-inodes": {"critical": -1.0}}
 STOPPED = ("svc.units", b"ActiveState=active\nSubState=running", b"ActiveState=inactive\nSubState=dead")
 NOT_MEMORY_OF_HOST = ("log.kernel", b"Out of memory: Killed", b"Memory cgroup out of memory: Killed")
 OTHER_VICTIM = ("log.kernel", b"stock-import.service", b"price-import.service")
+OTHER_VICTIM_OF_LATE = ("kernel.messages", b"stock-import.service", b"price-import.service")
 OTHER_UNIT = ("svc.units", b"shop-api", b"shop-web")
 TIME_BY_ADDRESS = ("time.now", b"ntp.nord.example", b"10.77.0.1")
 NO_NAME_IN_LOG = ("svc.units", b"host not found in upstream", b"no live backend in group")
@@ -308,7 +308,7 @@ EACH_RULE: dict[str, tuple[Case, Case]] = {
     ),
     "shortage-of-memory-killed": (case("memory-low-and-killed"), case("memory-low-and-killed", NOT_MEMORY_OF_HOST)),
     "kernel-killed-service": (case("service-killed-for-memory"), case("service-killed-for-memory", OTHER_VICTIM)),
-    "kernel-killed-expected-service": (case("scenario-oom-loop"), case("scenario-oom-loop", OTHER_VICTIM)),
+    "kernel-killed-expected-service": (case("scenario-oom-loop"), case("scenario-oom-loop", OTHER_VICTIM_OF_LATE)),
     "failed-service-is-down": (case("scenario-dead-dns"), case("scenario-full-disk", STOPPED)),
     "failed-service-closed-port": (case("scenario-full-disk"), case("scenario-full-disk", ports=("tcp/8443",))),
     "stopped-service-closed-port": (case("scenario-dead-dns"), case("scenario-dead-dns", ports=("tcp/8443",))),

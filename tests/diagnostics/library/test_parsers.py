@@ -28,13 +28,16 @@ Answers = tuple[Answer, ...]
 
 @cache
 def real_answers(question: str) -> list[Answers]:
-    """Return what captured hosts answered; of a pair of samples both."""
+    """Return what captured hosts answered; of a pair of samples both, and of a shared question also when it was not shared."""
+    probe = PROBES[question]
+    ids = [[one.id for one in probe.questions], *([[probe.id]] if probe.formerly else [])]
     found = []
     for path in sorted(CAPTURES.glob("*.evidence")):
         kept = load_capture(path)[0].answers
-        answers = tuple(kept[one.id] for one in PROBES[question].questions if one.id in kept)
-        if len(answers) == len(PROBES[question].questions) and all(answer.exit_status == 0 for answer in answers):
-            found.append(answers)
+        for asked_as in ids:
+            answers = tuple(kept[one] for one in asked_as if one in kept)
+            if len(answers) == len(asked_as) and all(answer.exit_status == 0 for answer in answers):
+                found.append(answers)
     return found
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from diagnostics.library import shipped_probes
-from diagnostics.library.linux import filesystems, packages
+from diagnostics.library.linux import filesystems, kernel_faults, kernel_log, kernel_messages, packages
 from diagnostics.parsing import read_sources
 from diagnostics.probe import NothingThere, Probe, SourceFailed
 from diagnostics.shapes import misfits
@@ -99,9 +99,8 @@ def test_kernels_that_may_not_be_seen_are_a_failure_not_an_absence() -> None:
         packages.parse_reboot(answer)
 
 
-@pytest.mark.parametrize("question", ["log.kernel", "log.faults"])
 @pytest.mark.parametrize("journal", [True, False])
-def test_the_journal_is_asked_for_kernel_messages_only_where_there_is_one(question: str, journal: bool, tmp_path: Path) -> None:
+def test_the_journal_is_asked_for_kernel_messages_only_where_there_is_one(journal: bool, tmp_path: Path) -> None:
     """The ring has lost its beginning; what stands for journalctl tells that it was started."""
     entry = '{"__MONOTONIC_TIMESTAMP":"0","MESSAGE":"Linux version 6.1.0"}'
     for name, line in {"dmesg": "[  900.250000] late", "journalctl": entry}.items():
@@ -110,11 +109,45 @@ def test_the_journal_is_asked_for_kernel_messages_only_where_there_is_one(questi
     if journal:
         (tmp_path / "machine").mkdir()
         (tmp_path / "machine" / "system.journal").touch()
-    script = PROBES[question].question.script.replace("/var/log/journal", str(tmp_path)).replace("/run/log/journal", "/nowhere")
+    script = kernel_messages.MESSAGES.script.replace("/var/log/journal", str(tmp_path)).replace("/run/log/journal", "/nowhere")
     answer = run([str(shutil.which("dash"))], script, PATH=f"{tmp_path}:{os.environ['PATH']}")
-    source = read_sources(question, answer)["journal"]
+    source = read_sources("kernel.messages", answer)["journal"]
     assert [one.text for one in source.lines] == ([entry] if journal else [])
     assert (source.status is None) is not journal
+
+
+KILL = (
+    "oom-kill:constraint=CONSTRAINT_NONE,global_oom,task_memcg=/a.service,task=a,pid={0},uid=33",
+    ("Out of memory: Killed process {0} (a) total-vm:9kB, anon-rss:7kB, file-rss:4kB, shmem-rss:0kB, UID:33 oom_score_adj:0"),
+)
+FLOODS = {
+    "io": "I/O error, dev sda, sector {0} op 0x0:(READ) flags 0x0 phys_seg 1 prio class 2",
+    "hung": "INFO: task a:{0} blocked for more than 120 seconds.",
+    "crashes": "a[{0}]: segfault at 0 ip 00007f4e9d5c1a4d sp 00007ffd error 4 in libc.so.6[7f4e9d4]",
+    "hardware": "mce: [Hardware Error]: Machine check events logged {0}",
+}
+
+
+@pytest.mark.parametrize("shell", ["dash", "ash"])
+def test_a_flood_of_one_kind_hides_no_other_line_of_the_kernels_log(shell: str, tmp_path: Path) -> None:
+    """What only fills the log stays on the host; of each kind its last lines come, those of kills ten times as many."""
+    if not shutil.which(SHELLS[shell][0]):
+        pytest.skip(f"server: not installed: {SHELLS[shell][0]}")
+    rows = ["Linux version 6.1.0", *(kill.format(1) for kill in KILL), *(text.format(1) for text in FLOODS.values())]
+    rows += [f"EXT4-fs error (device sda1): ext4_find_entry:{at}: inode #2: reading directory lblock 0" for at in range(5000)]
+    rows += [f"usb 1-1: new high-speed USB device number {at}" for at in range(2000)]
+    rows += [FLOODS["io"].format(at) for at in range(5000)]
+    log = tmp_path / "log"
+    log.write_text("".join(f"[{at / 10:12.6f}] {row}\n" for at, row in enumerate(rows)))
+    (tmp_path / "uptime").write_text("1300.00 1.00\n")
+    script = kernel_messages.MESSAGES.script.replace("/proc/uptime", str(tmp_path / "uptime"))
+    answer = run(SHELLS[shell], f"dmesg() {{ cat '{log}'; }}\n{script}")
+    assert b"EXT4-fs error" in answer.stdout and b"usb" not in answer.stdout
+    assert len(answer.stdout) < 16 * 1024
+    assert [one["process"] for one in kernel_log.parse_kernel_log(answer)["kills"]] == ["a"]
+    facts = kernel_faults.parse_kernel_faults(answer)
+    assert {kind: len(facts[kind]) for kind in FLOODS} == dict.fromkeys(FLOODS, 1)
+    assert (facts["io"][0]["errors"], facts["io"][0]["last_age_s"]) == (40, 99)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
