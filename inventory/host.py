@@ -117,6 +117,8 @@ class Host:
     credential: CredentialReference | None = None
     via: Host | None = None
     """The host that it is reached through, which may itself be reached through another."""
+    host_key_alias: str | None = None
+    """One more name that a certificate of this host may be for, beside its name and its address."""
     expect: Expectations = Expectations()
     places: Mapping[str, Place] = field(default_factory=dict, hash=False, compare=False, repr=False)
     """Where the thresholds of its variables are set, by `check` and `check.name`."""

@@ -62,7 +62,7 @@ class Layer:
     """The settings of the defaults, of a group or of a host."""
 
     values: Entries = field(default_factory=dict)
-    """site, customer, platform, transport, port, credential and via (a tuple: as ssh writes it); variables below `vars`."""
+    """Settings by name, via perhaps as a tuple (as ssh writes it); variables below `vars`."""
     lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """tags, and the expected services, ports and names: these add up instead of replacing each other."""
     items: dict[tuple[str, str], Place] = field(default_factory=dict)
@@ -85,6 +85,7 @@ def read_layer(fields: Fields) -> Layer:
     _keep(layer, fields, "port", fields.integer("port", minimum=1, maximum=65535))
     _keep(layer, fields, "credential", _checked_text(fields, "credential", group_name))
     _keep(layer, fields, "via", _checked_text(fields, "via", host_name))
+    _keep(layer, fields, "host_key_alias", _checked_text(fields, "host_key_alias", host_name))
     if fields.has("tags"):
         layer.extend("tags", _checked_texts(fields, "tags", group_name))
     if fields.has("vars"):

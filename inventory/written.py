@@ -81,6 +81,7 @@ def _host(host: Host) -> Mapping[str, Value]:
         "tags": host.tags or None,
         "credential": host.credential.name if host.credential else None,
         "via": host.via.name if host.via else None,
+        "host_key_alias": host.host_key_alias,
         "vars": host.vars or None,
     }
     expect = {key: value for key in ("services", "ports", "names") if (value := getattr(host.expect, key))}

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from inventory.errors import Text
 from inventory.host import Host
 from remote.errors import ConnectFailed, DeadlineExceeded
-from remote.known_hosts import HostKey, KnownHosts
+from remote.host_keys import HostKey
+from remote.known_hosts import KnownHosts
 from remote.ssh_errors import reason_of
 from remote.ssh_intake import Intake
 from remote.ssh_library import asyncssh

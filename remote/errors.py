@@ -5,6 +5,7 @@ LongarmError                    (inventory/errors.py)
    |  `- JumpFailed             .via: the host that it is reached through was not reached, or did not let us in
    |- TransportUnsupported      the inventory names a transport that is not spoken yet
    |- HostKeyRefused            .offered .known (fingerprints)
+   |  `- HostCertificateRefused .certificate (its name) .foreign (no authority of ours)
    |- AuthenticationRefused     .tried .offered_methods
    |- CredentialUnusable        a reference that gives no secret: missing file, wrong passphrase, bad modes
    |- CredentialBlocked         the breaker is open: the credential was rejected too often in this run
@@ -65,6 +66,17 @@ class HostKeyRefused(RemoteError):
         else:
             text = Text("unknown host key {offered}", offered=", ".join(offered))
         super().__init__(host, text, hint)
+
+
+class HostCertificateRefused(HostKeyRefused):
+    """The host showed a certificate that does not count here, and its key alone is not known."""
+
+    def __init__(self, host: str, *, certificate: str, reason: Text, foreign: bool) -> None:
+        self.certificate, self.foreign = certificate, foreign
+        self.offered, self.known, self.revoked = (), (), False
+        text = Text("the host certificate “{certificate}” does not count: {reason}", certificate=certificate, reason=reason)
+        hint = Text("have whoever signs them sign a new certificate for {host}", host=host)
+        RemoteError.__init__(self, host, text, Text("longarm host enrol --ca FILE {host}", host=host) if foreign else hint)
 
 
 class AuthenticationRefused(RemoteError):

@@ -23,6 +23,8 @@ class SessionFacts:
     """The host that this one was reached through, by its name in the inventory; empty: none."""
     host_key: str = ""
     """SHA256 fingerprint of the key that the host proved; empty for transports without one."""
+    host_certificate: str = ""
+    """The certificate by which that key is trusted: its name, its authority, until when; empty: the key itself is known."""
     algorithms: tuple[tuple[str, str], ...] = ()
     """Pairs such as ("kex", "curve25519-sha256"), ("cipher", …), ("strict_kex", "yes")."""
 

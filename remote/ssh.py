@@ -101,11 +101,11 @@ class SshConnector:
 
     @asynccontextmanager
     async def _logged_in(self, host: Host) -> AsyncIterator[tuple[Login, Intake, asyncssh.SSHClientConnection]]:
-        known = self._known_hosts.keys(host.name)
+        trust = self._known_hosts.trust(host)
         credential = await self._credentials.resolve(host)
         self._breaker.check(host, credential)
         async with self._jumps.way_to(host) as through:
-            login, intake = Login(host, credential, known, self._breaker), Intake(through)
+            login, intake = Login(host, credential, trust, self._breaker), Intake(through)
             try:
                 connection = await self._log_in(login, intake)
             except BaseException:
@@ -147,10 +147,12 @@ class SshConnector:
 
 def options_for(login: Login) -> asyncssh.SSHClientConnectionOptions:
     """Return the shared options of all logins like this one, or raise CredentialUnusable for a user no host can have."""
-    known_types = frozenset(key.type for key in login.known if not key.revoked)
-    credential = login.credential
+    known_types = frozenset(key.type for key in login.trust.keys)
+    credential, authorities = login.credential, bool(login.trust.authorities)
     try:
-        return login_options(credential.user, password=credential.password is not None, known_types=known_types)
+        return login_options(
+            credential.user, password=credential.password is not None, known_types=known_types, certificates=authorities
+        )
     except ValueError as error:  # RFC 4013 forbids some characters
         reason = Text("not a user name: {reason}", reason=str(error))
         raise CredentialUnusable(login.host.name, credential.name, reason) from error
@@ -163,7 +165,8 @@ def facts_of(login: Login, connection: asyncssh.SSHClientConnection) -> SessionF
         user=login.credential.user,
         credential=login.credential.name if login.tried else "",
         via=login.host.via.name if login.host.via else "",
-        host_key=login.shown.fingerprint if login.shown is not None else "",
+        host_key=login.proof.key.fingerprint if login.proof is not None else "",
+        host_certificate=login.proof.told if login.proof is not None else "",
         algorithms=negotiated(connection),
     )
 

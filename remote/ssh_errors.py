@@ -7,7 +7,17 @@ import socket
 from collections.abc import Callable
 
 from inventory.errors import Text
-from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, HostKeyRefused, JumpFailed, RemoteError
+from remote.errors import (
+    AuthenticationRefused,
+    ConnectFailed,
+    ConnectionLost,
+    HostCertificateRefused,
+    HostKeyRefused,
+    JumpFailed,
+    RemoteError,
+)
+from remote.host_proof import HostProof
+from remote.known_hosts import Trust
 from remote.ssh_intake import Flooded
 from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
@@ -37,10 +47,20 @@ def reason_of(error: BaseException | None) -> str:
 
 
 def _host_key(error: Exception, login: Login) -> RemoteError:
-    if login.shown is None:  # a certificate or a kind of key that could not even be read
+    if (proof := login.proof) is None:  # a kind of key that could not even be read
         return ConnectFailed(login.host.name, Text("the host key cannot be used: {reason}", reason=reason_of(error)))
-    known = tuple(key.fingerprint for key in login.known if not key.revoked)
-    return HostKeyRefused(login.host.name, offered=(login.shown.fingerprint,), known=known, revoked=login.shown.revoked)
+    return proof_refused(proof, login.trust)
+
+
+def proof_refused(proof: HostProof, trust: Trust) -> RemoteError:
+    """Return the error that says why what a host showed of itself is not enough."""
+    if proof.certificate is not None and proof.wrong is not None:
+        foreign = proof.certificate.authority not in trust.authorities
+        return HostCertificateRefused(
+            trust.host.name, certificate=proof.certificate.key_id[:80], reason=proof.wrong, foreign=foreign
+        )
+    known = tuple(key.fingerprint for key in trust.keys)
+    return HostKeyRefused(trust.host.name, offered=(proof.key.fingerprint,), known=known, revoked=proof.key.revoked)
 
 
 def _refused(_: Exception, login: Login) -> RemoteError:

@@ -12,7 +12,8 @@ from inventory.host import Host
 from remote.breaker import Breaker, Turn
 from remote.credentials import Credential, PrivateKey
 from remote.errors import CredentialBlocked
-from remote.known_hosts import HostKey
+from remote.host_proof import HostProof, proof_of, public_key
+from remote.known_hosts import Trust
 from remote.ssh_library import asyncssh
 from remote.ssh_options import keep_alive
 
@@ -31,14 +32,14 @@ class Login(asyncssh.SSHClient):
     The password goes out at most once per login, whichever method asks for it: a directory counts attempts.
     """
 
-    def __init__(self, host: Host, credential: Credential, known: tuple[HostKey, ...], breaker: Breaker) -> None:
-        self.host, self.credential, self.known = host, credential, known
+    def __init__(self, host: Host, credential: Credential, trust: Trust, breaker: Breaker) -> None:
+        self.host, self.credential, self.trust = host, credential, trust
         self.tried: list[str] = []
         self.agent_trouble = ""
         """Why the agent could not be asked: to be said, and nothing that a host could refuse."""
         self.offered_methods: tuple[str, ...] = ()
-        self.shown: HostKey | None = None
-        """The key that the host proved to hold."""
+        self.proof: HostProof | None = None
+        """What the host showed of itself."""
         self.reached = False
         """The TCP connection stood."""
         self.turn: Turn | None = None
@@ -52,13 +53,24 @@ class Login(asyncssh.SSHClient):
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """Keep the connection, and notice when its peer is gone."""
         self.reached, self._connection = True, conn
+        # asyncssh shows its client a bare key, but of a certificate only the authority; without this it trusts nobody
+        conn.validate_server_host_key = self.verified  # type: ignore[method-assign]
         keep_alive(conn)
 
-    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        """Tell whether the host's key is one we know; the name that counts is the inventory's."""
-        revoked = any(known.revoked and known.blob == key.public_data for known in self.known)
-        self.shown = HostKey.of(key.public_data, revoked=revoked)
-        return self.shown in self.known and not revoked
+    def verified(self, key_data: bytes) -> asyncssh.SSHKey:
+        """Return the host's key if it proves what the inventory says of it, or raise HostKeyNotVerifiable.
+
+        Called in each key exchange, before anything of ours is sent.
+        """
+        try:
+            self.proof = proof_of(key_data, self.trust)
+            key = public_key(self.proof)
+        except (ValueError, asyncssh.KeyImportError) as error:
+            self.proof = None
+            raise asyncssh.HostKeyNotVerifiable(str(error)) from error
+        if not self.proof.trusted:
+            raise asyncssh.HostKeyNotVerifiable("Host key is not trusted")
+        return key
 
     async def public_key_auth_requested(self) -> KeyPairListArg | None:
         """Return the next key to offer; None when there is none left."""

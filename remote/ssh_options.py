@@ -23,6 +23,11 @@ HOST_KEY_ALGORITHMS = {
 }
 """Kinds of host keys, and the signature algorithms a host may prove each with (RFC 8332 for RSA)."""
 
+CERTIFICATE_ALGORITHMS = tuple(
+    f"{algorithm}-cert-v01@openssh.com" for algorithms in HOST_KEY_ALGORITHMS.values() for algorithm in algorithms
+)
+"""The same for keys that come in a certificate."""
+
 KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 """A peer that is gone is noticed by the kernel after 35 s of silence; a host that hangs is the deadlines' business.
 
@@ -30,8 +35,10 @@ asyncssh's own keepalive sets a timer anew with each packet: 25 timers per host 
 """
 
 
-def host_key_algorithms(known_types: frozenset[str]) -> tuple[str, ...]:
+def host_key_algorithms(known_types: frozenset[str], *, certificates: bool = False) -> tuple[str, ...]:
     """Return the signature algorithms to accept from a host: those of the keys we know first, then all others.
+
+    Where an authority is trusted, certificates come before all of them.
 
     The others stay, so that a host with another key is refused with that key's fingerprint, not with
     "no common algorithm".
@@ -40,20 +47,23 @@ def host_key_algorithms(known_types: frozenset[str]) -> tuple[str, ...]:
     ('rsa-sha2-512', 'rsa-sha2-256', 'ssh-ed25519')
     """
     types = sorted(HOST_KEY_ALGORITHMS, key=lambda type_: type_ not in known_types)
-    return tuple(algorithm for type_ in types for algorithm in HOST_KEY_ALGORITHMS[type_])
+    bare = tuple(algorithm for type_ in types for algorithm in HOST_KEY_ALGORITHMS[type_])
+    return CERTIFICATE_ALGORITHMS + bare if certificates else bare
 
 
 @lru_cache(maxsize=1024)
-def login_options(user: str, *, password: bool, known_types: frozenset[str]) -> asyncssh.SSHClientConnectionOptions:
+def login_options(
+    user: str, *, password: bool, known_types: frozenset[str], certificates: bool
+) -> asyncssh.SSHClientConnectionOptions:
     """Return the options for logging in as `user`; who is trusted and what is offered is decided by `Login`."""
     return asyncssh.SSHClientConnectionOptions(
         username=user,
         client_username=user,
         config=None,
-        known_hosts=([], [], []),  # nobody: Login.validate_host_public_key is the one place that trusts
+        known_hosts=([], [], []),  # nobody: Login.verified is the one place that trusts
         x509_trusted_certs=None,
         x509_trusted_cert_paths=[],
-        server_host_key_algs=host_key_algorithms(known_types),
+        server_host_key_algs=host_key_algorithms(known_types, certificates=certificates),
         client_keys=None,
         agent_path=None,
         agent_forwarding=False,

@@ -223,7 +223,8 @@ def _denied_root(evidence: Evidence) -> str:
 def _session(facts: SessionFacts) -> dict[str, str]:
     named = {"transport": facts.transport, "user": facts.user, "credential": facts.credential, "host_key": facts.host_key}
     algorithms = {name: sys.intern(value) for name, value in facts.algorithms}  # hosts of a fleet share them
-    return {**named, **({"via": facts.via} if facts.via else {}), **algorithms}
+    told = {"via": facts.via, "host_certificate": facts.host_certificate}
+    return {**named, **{name: value for name, value in told.items() if value}, **algorithms}
 
 
 def _row(target: HostRow, ended: HostRun[Asked]) -> HostRow:

@@ -21,7 +21,8 @@ from pathlib import Path
 import asyncssh
 
 from inventory.errors import LongarmError, Text
-from remote.known_hosts import HostKey, KnownHosts
+from remote.host_keys import HostKey
+from remote.known_hosts import KnownHosts
 from remote.lab.process import end, started_at
 from remote.lab.scenarios import Behaviour, Scenario, scenarios
 from remote.lab.shell import Shell, why_not, write_world

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from unicodedata import normalize
 
-from remote.known_hosts import HostKey, KnownHosts
+from remote.host_keys import HostKey
+from remote.known_hosts import KnownHosts
 from remote.ssh_library import asyncssh
 from tests.remote.servers import _run as run_command
 from tests.wires import WIRES

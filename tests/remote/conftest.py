@@ -17,7 +17,8 @@ from inventory.host import CredentialReference, Host, Transport
 from inventory.secret import Masker
 from remote.breaker import Breaker
 from remote.credentials import CredentialStore
-from remote.known_hosts import HostKey, KnownHosts
+from remote.host_keys import HostKey
+from remote.known_hosts import KnownHosts
 from remote.local import LocalSession, open_local
 from remote.session import Session
 from remote.ssh import SshConnector

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from inventory.host import Host
-from remote.known_hosts import HostKey
+from remote.host_keys import HostKey
 from remote.ssh import SshConnector
 from remote.ssh_library import asyncssh
 

@@ -12,7 +12,8 @@ import pytest
 from inventory.host import Host
 from remote.enrol import CHANGED, KNOWN, NEW, WRONG, Offer, OfferedKey, judged, keep, offered_keys, vouched
 from remote.errors import ConnectFailed, DeadlineExceeded
-from remote.known_hosts import HostKey, KnownHosts
+from remote.host_keys import HostKey
+from remote.known_hosts import KnownHosts
 from tests.remote.servers import Keys, MakeConnector, MakeKey, StartPractice, no_more_tasks
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory.errors import InvalidFile, UsageError
-from remote.known_hosts import HostKey, KnownHosts, fingerprint
+from remote.host_keys import HostKey, fingerprint
+from remote.known_hosts import KnownHosts
 
 
 def a_key(seed: bytes, type_: str = "ssh-ed25519") -> HostKey:
@@ -102,7 +103,9 @@ def test_a_revoked_key_is_not_enrolled(tmp_path: Path, mark: str) -> None:
         ("db1 ssh-ed25519", "name, key type and key are needed"),
         ("db1 ssh-ed25519 !!!!", "cannot be read"),
         (f"db1 ssh-rsa {FIRST.line.split()[1]}", "the line says ssh-rsa, its key is ssh-ed25519"),
-        (f"@cert-authority * {FIRST.line}", "@cert-authority is not supported"),
+        (f"@trusted db1 {FIRST.line}", "@trusted is not supported"),
+        (f"@cert-authority [db1]:22 {FIRST.line}", "not a host name of the inventory"),
+        (f"group=berlin {FIRST.line}", "not a host name of the inventory"),
         (f"|1|c2FsdA==|aGFzaA== {FIRST.line}", "not a host name of the inventory"),
         (f"*.example {FIRST.line}", "not a host name of the inventory"),
         (f"db1,,db2 {FIRST.line}", "not a host name of the inventory"),

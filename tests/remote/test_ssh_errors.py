@@ -18,7 +18,9 @@ from inventory.host import Host
 from remote.breaker import Breaker
 from remote.credentials import Credential
 from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, CredentialBlocked, HostKeyRefused, RemoteError
-from remote.known_hosts import HostKey
+from remote.host_keys import HostKey
+from remote.host_proof import HostProof
+from remote.known_hosts import Trust
 from remote.ssh_errors import CONNECTING, connect_error, reason_of
 from remote.ssh_intake import Flooded
 from remote.ssh_library import asyncssh
@@ -37,7 +39,7 @@ KEY = HostKey.of(b"\0\0\0\x0bssh-ed25519" + b"\0\0\0\x20" + bytes(32))
 
 @pytest.fixture
 def login() -> Login:
-    return Login(HOST, Credential(name="web", user="anna"), (), Breaker())
+    return Login(HOST, Credential(name="web", user="anna"), Trust(host=HOST), Breaker())
 
 
 def vendor_exceptions() -> list[type[Exception]]:
@@ -108,11 +110,12 @@ def test_after_a_proof_went_out_nothing_is_a_mere_failed_connection(
 
 
 def test_a_refused_key_names_both_sides(login: Login) -> None:
-    login.shown, login.known = KEY, (HostKey.of(KEY.blob[:-1] + b"\1"),)
+    other = HostKey.of(KEY.blob[:-1] + b"\1")
+    login.proof, login.trust = HostProof(key=KEY, trusted=False), Trust(host=HOST, keys=(other,))
     refused = connect_error(asyncssh.HostKeyNotVerifiable("Host key is not trusted"), login)
     assert isinstance(refused, HostKeyRefused)
-    assert (refused.offered, refused.known) == ((KEY.fingerprint,), (login.known[0].fingerprint,))
-    login.shown = None
+    assert (refused.offered, refused.known) == ((KEY.fingerprint,), (other.fingerprint,))
+    login.proof = None
     assert type(connect_error(asyncssh.HostKeyNotVerifiable("Unable to decode host key"), login)) is ConnectFailed
 
 

@@ -12,7 +12,7 @@ import pytest
 from inventory.host import CredentialReference, SecretReference
 from remote.answer import Ended
 from remote.errors import HostKeyRefused
-from remote.known_hosts import HostKey
+from remote.host_keys import HostKey
 from remote.question import Question
 from remote.ssh_library import asyncssh
 from tests.remote.hostility import Forwarder, plain_messages
