@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from console.inventories import known_inventory
 from console.listing import show_list
@@ -18,11 +19,13 @@ from remote.errors import RemoteError
 from remote.event_loop import new_event_loop
 from remote.known_hosts import KnownHosts
 
+T = TypeVar("T")
+
 DECLINED = 5
 
 _AT_ONCE = 50
 _DEADLINE_S = 15.0
-_COLUMNS = {
+COLUMNS = {
     "host": Text("host"),
     "state": Text("state"),
     "type": Text("type"),
@@ -44,11 +47,17 @@ def expected_fingerprints(pairs: Iterable[str]) -> Mapping[str, str]:
     return expected
 
 
+def refuse_mixture(options: Mapping[str, object]) -> None:
+    """Raise UsageError if more than one of the options is given."""
+    given = [name for name, value in options.items() if value]
+    if len(given) > 1:
+        raise UsageError(Text("one way to enrol at a time: {options}", options=", ".join(given)))
+
+
 def enrol_hosts(settings: Settings, targets: str, expected: Mapping[str, str], *, replace: bool) -> int:
     """Enrol the chosen hosts and return the exit code: 5 declined, 4 for a wrong or changed key, 3 for a host not reached."""
-    hosts = [host for host in known_inventory(settings).select(targets).hosts if host.transport is Transport.SSH]
+    hosts = ssh_hosts(settings, targets)
     if not hosts:
-        tell(settings, Text("none of the chosen hosts is reached by SSH: there is no key to enrol"))
         return 0
     if strangers := sorted(set(expected) - {host.name for host in hosts}):
         raise UsageError(Text("a fingerprint for a host that was not chosen: {names}", names=", ".join(strangers)))
@@ -73,6 +82,14 @@ def enrol_hosts(settings: Settings, targets: str, expected: Mapping[str, str], *
     return 4 if states & {WRONG, CHANGED} else 3 if UNSEEN in states else 0
 
 
+def ssh_hosts(settings: Settings, targets: str) -> list[Host]:
+    """Return the chosen hosts that are reached by SSH, and say so where there are none."""
+    hosts = [host for host in known_inventory(settings).select(targets).hosts if host.transport is Transport.SSH]
+    if not hosts:
+        tell(settings, Text("none of the chosen hosts is reached by SSH: there is no key to enrol"))
+    return hosts
+
+
 def _question(wanted: Sequence[Offer]) -> Text:
     return Text("keep these keys of {count} hosts?", count=len(wanted))
 
@@ -89,19 +106,27 @@ def show_offers(settings: Settings, offers: Sequence[Offer]) -> None:
             "error": offer.error,
         }
         rows += [row | {"type": key.type, "fingerprint": key.fingerprint} for key in offer.keys] or [row]
-    show_list(settings.output, _COLUMNS, rows)
+    show_list(settings.output, COLUMNS, rows)
 
 
 async def _asked(connect: Connector, hosts: Sequence[Host], known: KnownHosts, expected: Mapping[str, str]) -> list[Offer]:
+    async def asked(host: Host) -> Offer:
+        try:
+            async with connect.way_to(host) as through:
+                keys = await offered_keys(host, deadline_s=_DEADLINE_S, through=through)
+        except RemoteError as error:
+            return Offer(host=host, state=UNSEEN, error=str(error))
+        return judged(host, keys, known.keys(host.name), expected.get(host.name))
+
+    return await told_at_once(hosts, asked)
+
+
+async def told_at_once(hosts: Sequence[Host], ask: Callable[[Host], Awaitable[T]]) -> list[T]:
+    """Return what each host tells when it is asked, fifty at once, in their order."""
     turn = asyncio.Semaphore(_AT_ONCE)
 
-    async def asked(host: Host) -> Offer:
+    async def asked(host: Host) -> T:
         async with turn:
-            try:
-                async with connect.way_to(host) as through:
-                    keys = await offered_keys(host, deadline_s=_DEADLINE_S, through=through)
-            except RemoteError as error:
-                return Offer(host=host, state=UNSEEN, error=str(error))
-        return judged(host, keys, known.keys(host.name), expected.get(host.name))
+            return await ask(host)
 
     return list(await asyncio.gather(*map(asked, hosts)))

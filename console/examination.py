@@ -165,10 +165,13 @@ def inventory(here: Here) -> Row:
 
 def known_hosts(here: Here) -> Row:
     """Count the hosts whose keys are known, and those of the inventory whose are not."""
-    known = set(KnownHosts(here.settings.home / "known_hosts").names())
-    told = say(Text("{count} hosts", count=len(known)))
+    store = KnownHosts(here.settings.home / "known_hosts")
+    told = say(Text("{count} hosts", count=len(store.names())))
     hosts = here.inventory.hosts.values() if here.settings.has_inventory else ()
-    strangers = [host.name for host in hosts if host.transport is Transport.SSH and host.name not in known]
+    trusts = [store.trust(host) for host in hosts if host.transport is Transport.SSH]
+    if vouched := sum(not trust.keys and bool(trust.authorities) for trust in trusts):
+        told += "; " + say(Text("by a certificate: {count}", count=vouched))
+    strangers = [trust.host.name for trust in trusts if not trust.keys and not trust.authorities]
     if strangers:
         some = ", ".join(strangers[:3]) + (", …" if len(strangers) > 3 else "")
         told += "; " + say(Text("{count} of the inventory have none: {names}", count=len(strangers), names=some))

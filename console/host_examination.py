@@ -16,13 +16,15 @@ from inventory.errors import Text, UsageError
 from inventory.host import Host, Transport
 from remote.answer import Answer, Ended
 from remote.credentials import way_to
-from remote.enrol import KNOWN, judged, offered_keys
+from remote.enrol import KNOWN, judged, offered_certificate, offered_keys
 from remote.errors import AuthenticationRefused, HostKeyRefused, RemoteError
 from remote.event_loop import new_event_loop
+from remote.host_proof import proof_of
 from remote.known_hosts import KnownHosts
 from remote.question import Privilege, Question
 from remote.reach import addresses, greeting
 from remote.session import Session
+from remote.ssh_errors import proof_refused
 from reports.known import known
 from reports.language import language
 from reports.words import ENDINGS
@@ -92,7 +94,14 @@ def _through(host: Host) -> str:
 
 async def _trusted_key(settings: Settings, host: Host, through: Through | None) -> str:
     """Return the fingerprint of the key that is known, or raise HostKeyRefused."""
-    known, keys = KnownHosts(settings.home / "known_hosts").keys(host.name), await offered_keys(host, through=through)
+    store = KnownHosts(settings.home / "known_hosts")
+    if (trust := store.trust(host)).authorities and (blob := await offered_certificate(host, through=through)):
+        proof = proof_of(blob, trust)
+        if not proof.trusted:
+            raise proof_refused(proof, trust)
+        if proof.by_certificate:
+            return say(Text("{key}, by the certificate {certificate}", key=proof.key.fingerprint, certificate=proof.told))
+    known, keys = store.keys(host.name), await offered_keys(host, through=through)
     offer = judged(host, keys, known, None)
     if offer.state != KNOWN:
         shown = tuple(key.fingerprint for key in offer.keys)

@@ -26,6 +26,7 @@ _STATES = {
         *(Text("running"), Text("interrupted"), Text("ended")),
         *(Text("pending"), Text("rendered"), Text("sent"), Text("failed"), Text("kept")),
         *(Text("new"), Text("known"), Text("changed"), Text("not the expected one"), Text("not reached")),
+        *(Text("gone"), Text("revoked"), Text("authority"), Text("not in the file")),
         *(Text("ok"), Text("note"), Text("problem")),
     )
 }

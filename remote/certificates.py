@@ -84,16 +84,20 @@ def is_certificate(blob: bytes) -> bool:
     return blob[4 : 4 + int.from_bytes(blob[:4], "big")].endswith(SUFFIX.encode())
 
 
-def moment(seconds: int) -> str:
-    """Return a moment of a certificate as people write it, in UTC.
+FOREVER: Final = 2**64 - 1
+"""The end of a certificate that has none."""
 
-    >>> moment(0), moment(2**64 - 1)
-    ('1970-01-01 00:00Z', '∞')
+
+def moment(seconds: int) -> str:
+    """Return a moment of a certificate as people write it, in UTC; one that no calendar has as its seconds.
+
+    >>> moment(0), moment(2**63)
+    ('1970-01-01 00:00Z', '9223372036854775808')
     """
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%MZ")
     except (ValueError, OverflowError, OSError):
-        return "∞"
+        return str(seconds)
 
 
 class _Reader:

@@ -18,6 +18,7 @@ from remote.session import Session
 if TYPE_CHECKING:
     import asyncssh
 
+    from remote.rotation import Rotation
     from remote.ssh import SshConnector
 
 
@@ -55,6 +56,10 @@ class Connector:
         Entering raises JumpFailed where the host that it goes through does not let us in.
         """
         return self._ssh_connector().way_to(host)
+
+    async def rotation(self, host: Host) -> Rotation:
+        """Return which keys an SSH host has beside those that are known: it proves itself, we log in, and it tells them."""
+        return await self._ssh_connector().rotation(host)
 
     def _ssh_connector(self) -> SshConnector:
         if self._ssh is None:

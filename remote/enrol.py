@@ -18,7 +18,7 @@ from remote.known_hosts import KnownHosts
 from remote.ssh_errors import reason_of
 from remote.ssh_intake import Intake
 from remote.ssh_library import asyncssh
-from remote.ssh_options import HOST_KEY_ALGORITHMS, PORT
+from remote.ssh_options import CERTIFICATE_ALGORITHMS, HOST_KEY_ALGORITHMS, PORT, login_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,47 @@ async def offered_keys(
         return keys
     reasons = dict.fromkeys(answer for answer in answers if isinstance(answer, str))
     raise ConnectFailed(host.name, "; ".join(reasons) or Text("the host offers no kind of key that is accepted"))
+
+
+class _Glance(asyncssh.SSHClient):
+    """Looks at what a host shows of itself, and goes no further."""
+
+    shown: bytes | None = None
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        def seen(key_data: bytes) -> asyncssh.SSHKey:
+            self.shown = key_data
+            raise asyncssh.HostKeyNotVerifiable("seen")
+
+        conn.validate_server_host_key = seen  # type: ignore[method-assign]
+
+
+async def offered_certificate(
+    host: Host, *, deadline_s: float = 15.0, through: asyncssh.SSHClientConnection | None = None
+) -> bytes | None:
+    """Return the wire form of the certificate that a host shows, None if it has none; raises as `offered_keys` does.
+
+    Like `offered_keys` it sends nothing. Whether the host holds the key of the certificate is seen at the login.
+    """
+    glance = _Glance()
+    options = login_options("nobody", password=False, known_types=frozenset(), certificates=True)
+    options = asyncssh.SSHClientConnectionOptions(options, server_host_key_algs=CERTIFICATE_ALGORITHMS)
+    try:
+        async with asyncio.timeout(deadline_s):
+            await asyncssh.connect(
+                host.address, host.port or PORT, options=options, tunnel=Intake(through), client_factory=lambda: glance
+            )
+    except asyncssh.KeyExchangeFailed as error:
+        if "host key" in error.reason:
+            return None
+        raise ConnectFailed(host.name, error.reason) from error
+    except TimeoutError as error:
+        raise DeadlineExceeded(host.name, deadline_s) from error
+    except asyncssh.HostKeyNotVerifiable:
+        return glance.shown
+    except (asyncssh.Error, OSError, ValueError, LookupError) as error:
+        raise ConnectFailed(host.name, reason_of(error)) from error
+    raise AssertionError("a host was trusted that nobody looked at")
 
 
 async def _key_of(

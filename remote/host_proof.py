@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from inventory.errors import Text
 from inventory.host import Host
-from remote.certificates import HOST, Certificate, is_certificate, moment
+from remote.certificates import FOREVER, HOST, Certificate, is_certificate, moment
 from remote.host_keys import HostKey
 from remote.known_hosts import Trust
 from remote.ssh_library import asyncssh
@@ -39,7 +39,8 @@ class HostProof:
         if not self.by_certificate or self.certificate is None:
             return ""
         one = self.certificate
-        return f"“{one.key_id[:80]}”, {one.authority.fingerprint}, < {moment(one.valid_before_s)}"
+        end = f", < {moment(one.valid_before_s)}" if one.valid_before_s != FOREVER else ""
+        return f"“{one.key_id[:80]}”, {one.authority.fingerprint}{end}"
 
 
 def names_of(host: Host) -> tuple[str, ...]:

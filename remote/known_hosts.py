@@ -78,6 +78,10 @@ class KnownHosts:
             raise ValueError(f"not a host name for known_hosts: {host_name!r}")
         return self._append((host_name,), keys)
 
+    def holds(self, patterns: tuple[str, ...], key: HostKey) -> bool:
+        """Tell whether a key stands there for all of these names, patterns and groups, or for every host."""
+        return all(key in self._known.on_lines_of(pattern) for pattern in patterns)
+
     def mark(self, patterns: tuple[str, ...], *keys: HostKey) -> tuple[HostKey, ...]:
         """Write authorities and revoked keys for names, patterns of names and groups; return those not there yet.
 

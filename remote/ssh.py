@@ -23,6 +23,7 @@ from remote.errors import AuthenticationRefused, ConnectFailed, CredentialUnusab
 from remote.jumps import Jumps
 from remote.known_hosts import KnownHosts
 from remote.question import Question
+from remote.rotation import Announced, Rotation, rotation
 from remote.session import SessionFacts
 from remote.ssh_errors import connect_error, reason_of
 from remote.ssh_facts import negotiated
@@ -93,6 +94,13 @@ class SshConnector:
         """Return the context of the connection that a host is reached through; None for one that is reached directly."""
         return self._jumps.way_to(host)
 
+    async def rotation(self, host: Host) -> Rotation:
+        """Log in and return which keys the host has beside those that are known; raises TellsNoKeys or what `__call__` does."""
+        announced = Announced()
+        async with self._logged_in(host, announced) as (login, _, _):
+            assert login.proof is not None
+            return rotation(login.trust, login.proof, await announced.keys(host, self._connect_deadline_s))
+
     @asynccontextmanager
     async def _jump(self, host: Host) -> AsyncIterator[asyncssh.SSHClientConnection]:
         async with self._logged_in(host) as (_, intake, connection):
@@ -100,14 +108,16 @@ class SshConnector:
             yield connection
 
     @asynccontextmanager
-    async def _logged_in(self, host: Host) -> AsyncIterator[tuple[Login, Intake, asyncssh.SSHClientConnection]]:
+    async def _logged_in(
+        self, host: Host, announced: Announced | None = None
+    ) -> AsyncIterator[tuple[Login, Intake, asyncssh.SSHClientConnection]]:
         trust = self._known_hosts.trust(host)
         credential = await self._credentials.resolve(host)
         self._breaker.check(host, credential)
         async with self._jumps.way_to(host) as through:
             login, intake = Login(host, credential, trust, self._breaker), Intake(through)
             try:
-                connection = await self._log_in(login, intake)
+                connection = await self._log_in(login, intake, announced)
             except BaseException:
                 await login.close()
                 raise
@@ -117,8 +127,10 @@ class SshConnector:
             finally:
                 await hang_up(connection)
 
-    async def _log_in(self, login: Login, intake: Intake) -> asyncssh.SSHClientConnection:
+    async def _log_in(self, login: Login, intake: Intake, announced: Announced | None) -> asyncssh.SSHClientConnection:
         options = options_for(login)
+        if announced is not None:
+            options = asyncssh.SSHClientConnectionOptions(options, server_host_keys_handler=announced)
         try:
             async with asyncio.timeout(self._connect_deadline_s) as login.deadline:
                 connection = await asyncssh.connect(
