@@ -26,6 +26,7 @@ from remote.credentials import Credential, CredentialStore
 from remote.errors import RemoteError
 from remote.question import Question
 from remote.session import SessionFacts
+from remote.shell_session import ShellSession
 from remote.sudo import SudoPassword
 
 SHELL = ("/bin/sh",)
@@ -80,7 +81,7 @@ async def open_local(host: Host, *, passwords: Passwords | None = None) -> Async
         await session.leave()
 
 
-class LocalSession:
+class LocalSession(ShellSession):
     """This machine as a host: every bundle is one `/bin/sh` in a session (setsid) of its own."""
 
     def __init__(self, host: Host, *, shell: Sequence[str] | None = None, passwords: Passwords | None = None) -> None:

@@ -30,6 +30,8 @@ class Question:
     privilege: Privilege = Privilege.USER
     ok_statuses: frozenset[int] = frozenset({0})
     variables: tuple[tuple[str, str], ...] = ()
+    repeatable: bool = True
+    """False: where its answer is lost on the way it is lost, and not asked again within the bundle."""
     calm: bool = False
     """Said of a script whose form does not tell it: it leaves no process behind that could still write, writes in few
     pieces, does not end its shell and does not sleep. It then costs the host two processes less (decision 9)."""

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from inventory.host import Host
 from remote.answer import Answer
+from remote.command import Command, CommandResult
 from remote.question import Question
 
 
@@ -41,6 +42,13 @@ class Session(Protocol):
         Never raises for what happens while the bundle runs: a question that did not come back
         complete is `lost`, one past its own deadline `timed_out`, one that never began `not_run`.
         `deadline_s` bounds the whole call on our clock.
+        """
+
+    async def run(self, command: Command, *, deadline_s: float) -> CommandResult:
+        """Return how a command ended, run at most once.
+
+        Never raises for what happens while it runs; `lost` says that nobody knows how it ended, or whether it began.
+        The command's own deadline is kept on the host; `deadline_s` bounds the whole call on our clock.
         """
 
 

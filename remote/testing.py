@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from inventory.host import Host
 from remote.answer import Answer, Ended
+from remote.command import Command, CommandResult
 from remote.errors import RemoteError
 from remote.question import Question
 from remote.session import SessionFacts
@@ -22,9 +23,12 @@ class UnscriptedQuestion(BaseException):
 
 @dataclass(slots=True, kw_only=True)
 class FakeHost:
-    """What one host of a fake fleet does; `seen` keeps the ids of the questions in the order they were asked."""
+    """What one host of a fake fleet does; `seen` keeps the ids of the questions in the order they were asked, `ran` what
+    was run."""
 
     answers: Mapping[str, Answer] = field(default_factory=dict)
+    results: Mapping[str, CommandResult] = field(default_factory=dict)
+    """Of commands, by the text of their scripts."""
     refuses: RemoteError | Exception | None = None
     """Raised instead of connecting."""
     connects_after: asyncio.Event | None = None
@@ -33,6 +37,7 @@ class FakeHost:
     """Asking waits for it, until the deadline of the call; then every answer is lost."""
     facts: SessionFacts = FAKE_FACTS
     seen: list[str] = field(default_factory=list)
+    ran: list[Command] = field(default_factory=list)
 
 
 class FakeSession:
@@ -60,14 +65,28 @@ class FakeSession:
         if unscripted := [id_ for id_ in ids if id_ not in self.script.answers]:
             raise UnscriptedQuestion(self.host.name, unscripted)
         self.script.seen += ids
+        if await self._held_back(deadline_s):
+            return dict.fromkeys(ids, Answer(ended=Ended.LOST, exit_status=None, why=f"no end after {deadline_s:g} s"))
+        return {id_: self.script.answers[id_] for id_ in ids}
+
+    async def run(self, command: Command, *, deadline_s: float) -> CommandResult:
+        """Return the scripted result, or raise UnscriptedQuestion; a lost one if the script holds it back too long."""
+        if (result := self.script.results.get(command.script)) is None:
+            raise UnscriptedQuestion(self.host.name, command.script)
+        self.script.ran.append(command)
+        if await self._held_back(deadline_s):
+            return CommandResult(ended=Ended.LOST, exit_status=None, why=f"no end after {deadline_s:g} s")
+        return result
+
+    async def _held_back(self, deadline_s: float) -> bool:
+        """Wait as long as the script says; tell whether that was too long."""
         if self.script.answers_after is not None:
             try:
                 async with asyncio.timeout(deadline_s):
                     await self.script.answers_after.wait()
             except TimeoutError:
-                lost = Answer(ended=Ended.LOST, exit_status=None, why=f"no end after {deadline_s:g} s")
-                return dict.fromkeys(ids, lost)
-        return {id_: self.script.answers[id_] for id_ in ids}
+                return True
+        return False
 
 
 class FakeConnect:

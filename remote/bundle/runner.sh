@@ -5,15 +5,15 @@
 #
 # Given: la_n the nonce, la_tok a second one that marks the environment of what a question starts (so that
 # `env` in an answer cannot show the first), la_plain the questions that cannot end their shell, la_calm those of them
-# that leave nothing behind, la_qI() one function for each question; la_prompt and la_yes where there is a password for
-# sudo (elevation.py).
+# that leave nothing behind, la_once where nothing may be asked twice, la_qI() one function for each question; la_prompt and
+# la_yes where there is a password for sudo (elevation.py).
 # File descriptors: 3 stdin, open while we are wanted; 7 the real stderr; 8 the real stdout. A question gets none of them.
 # Processes: main ($$) > middle | dd (its stdout)      main > guard (ends everything when stdin ends)
 #            middle > lane | dd (its stderr)           lane > ticker (one USR1 each second)
 #            lane > asker > the question | head (its stdout, capped), or without head if it is calm
 #            lane > beside > middle | dd > lane … (what is asked while a slow question runs: la_spread)
 # shellcheck disable=SC2034  # variables that only reaper.sh reads
-# shellcheck disable=SC2154  # la_n, la_tok, la_plain and la_calm come from the script around
+# shellcheck disable=SC2154  # la_n, la_tok, la_plain, la_calm and la_once come from the script around
 # shellcheck disable=SC2086  # lists of pids and of questions are split on purpose
 # shellcheck disable=SC2317  # functions are called by the script around, and by names made at run time
 # shellcheck disable=SC2030,SC2031  # what a lane changes is for the lane
@@ -176,7 +176,9 @@ la_lane() {
 
 # la_retry QUESTION…: on in a new part, from the last questions whose ends may not have passed the filter of stdout: each
 # of them, and the one that was about to be asked, with a filter of its own. Those fit: a second time it is not a flood.
+# Not where something may be run only once (la_once).
 la_retry() {
+	[ -z "$la_once" ] || exit 1
 	la_x=$((la_part % 100))
 	[ "$la_x" -lt 4 ] || { [ "$la_x" -lt 90 ] && [ "$la_ended" -gt 2 ]; } || exit 1
 	la_tight="$la_tight $la_recent ${1-}"
@@ -373,7 +375,7 @@ la_root() {
 			read -r la_x <&3
 			[ "$la_x" = go ] || exit
 		fi
-		printf '%s\n' '{' "la_n=$la_n la_tok=$la_tok la_boss=$$ la_plain='$la_plain' la_calm='$la_calm'" "$la_text" "$la_asks" la_begin "la_go 2 $2" 'la_leave 77' '}'
+		printf '%s\n' '{' "la_n=$la_n la_tok=$la_tok la_boss=$$ la_plain='$la_plain' la_calm='$la_calm' la_once=$la_once" "$la_text" "$la_asks" la_begin "la_go 2 $2" 'la_leave 77' '}'
 		while read -r la_x <&3; do :; done
 	} | {
 		exec 3<&- 7>&- 8>&-

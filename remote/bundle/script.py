@@ -52,12 +52,13 @@ def write_script(questions: Sequence[Question], nonce: str, elevation: Elevation
     as_root = [pair for pair in asked if pair[1].privilege is not Privilege.USER]
     plain = quote(" ".join(str(index) for index, question in asked if _stays(question.script)))
     calm = quote(" ".join(str(index) for index, question in asked if question.calm or is_calm_script(question.script)))
+    once = "" if all(question.repeatable for question in questions) else "1"
     lines = [
         f"# {FORMAT}",
         f"# nonce {nonce}",
         *(f"# question {index} {question.id}" for index, question in enumerate(questions)),
         "{",
-        f"la_n={nonce} la_tok={mark_of(nonce)} la_boss=",
+        f"la_n={nonce} la_tok={mark_of(nonce)} la_boss= la_once={once}",
         f"la_plain={plain} la_calm={calm}",
         f"la_prompt={quote(elevation.prompt if elevation else '')} la_yes={elevation.token if elevation else ''}",
         f"la_text={quote(runner())}",

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from inventory.host import Host
+from inventory.secret import Secret
 from remote.answer import Answer, Ended
+from remote.command import Command, CommandResult
 from remote.question import Privilege, Question
 from remote.session import Connect, Session
 from remote.testing import FakeConnect, FakeHost, FakeSession, UnscriptedQuestion
@@ -54,9 +56,40 @@ FAKE_ANSWERS = {question.id: answer for question, answer in CASES.items()} | {
 }
 
 
+def ended(status: int, stdout: bytes = b"", stderr: bytes = b"") -> CommandResult:
+    return CommandResult(ended=Ended.EXITED, exit_status=status, stdout=stdout, stderr=stderr)
+
+
+HOSTILE = "a'b\"c\n$(id) `id` %s \\ é"
+COMMANDS: dict[Command, CommandResult] = {
+    Command(script="exit 0 # zero"): ended(0),
+    Command(script="exit 213"): ended(213),
+    Command(script="echo out; echo err >&2; exit 3"): ended(3, b"out\n", b"err\n"),
+    Command(script="cat # nothing"): ended(0),
+    Command(script='printf "%s|" "$text" "$number" "$yes" "$no" "$secret"', variables={
+        "text": HOSTILE, "number": -5, "yes": True, "no": False, "secret": Secret("s3cret'\"")}): ended(
+        0, f"{HOSTILE}|-5|1||s3cret'\"|".encode()
+    ),
+    Command(script="cat", stdin=ALL_BYTES + HOSTILE.encode()): ended(0, ALL_BYTES + HOSTILE.encode()),
+    Command(script="wc -c | tr -d ' '", stdin=ALL_BYTES * 1000): ended(0, b"256000\n"),
+    Command(script="exit 7 # unread", stdin=bytes(200_000)): ended(7),
+    Command(script="head -c 1048577 /dev/zero", max_bytes=2 * MEBIBYTE): ended(0, bytes(MEBIBYTE + 1)),
+}  # fmt: skip
+HANGS = Command(script="echo before; sleep 3600", deadline_s=1)
+FLOODS = Command(script="yes longarm", max_bytes=10_000, deadline_s=20)
+DIES = Command(script="exec sh -c 'kill -9 $$'")
+BROKEN = Command(script="} ; echo 'unbalanced")
+FAKE_RESULTS = {command.script: result for command, result in COMMANDS.items()} | {
+    HANGS.script: CommandResult(ended=Ended.TIMED_OUT, exit_status=None, stdout=b"before\n"),
+    FLOODS.script: CommandResult(ended=Ended.CAPPED, exit_status=None, stdout=b"longarm\n" * 1250, stdout_cut=-1),
+    DIES.script: ended(137),
+    BROKEN.script: ended(2, b"", b"syntax error"),
+}
+
+
 @pytest.fixture
 def fake_session() -> Session:
-    return FakeSession(Host(name="node", address="192.0.2.1"), FAKE_ANSWERS)
+    return FakeSession(Host(name="node", address="192.0.2.1"), FakeHost(answers=FAKE_ANSWERS, results=FAKE_RESULTS))
 
 
 @pytest.fixture(
@@ -93,6 +126,36 @@ async def test_every_question_has_exactly_its_own_answer(session: Session) -> No
         question.id: answers[question.id] for question, expected in CASES.items() if not same(answers[question.id], expected)
     }
     assert wrong == {}
+
+
+async def test_a_command_brings_back_what_it_did(session: Session) -> None:
+    results = {command: await session.run(command, deadline_s=DEADLINE_S) for command in COMMANDS}
+    assert {command.script: results[command] for command, want in COMMANDS.items() if not same(results[command], want)} == {}
+    assert all(result.succeeded is (result.exit_status == 0) for result in results.values())
+
+
+async def test_a_script_that_is_none_is_no_success(session: Session) -> None:
+    result = await session.run(BROKEN, deadline_s=DEADLINE_S)
+    assert (result.ended, result.exit_status, result.stdout, result.succeeded) == (Ended.EXITED, 2, b"", False)
+    assert result.stderr  # each shell has words of its own for it
+
+
+async def test_a_command_past_its_deadline_is_ended_and_no_success(session: Session) -> None:
+    result = await session.run(HANGS, deadline_s=DEADLINE_S)
+    assert (result.ended, result.exit_status, result.stdout) == (Ended.TIMED_OUT, None, b"before\n")
+    assert not result.succeeded
+
+
+async def test_a_command_over_its_cap_says_so_and_is_no_success(session: Session) -> None:
+    result = await session.run(FLOODS, deadline_s=DEADLINE_S)
+    assert (result.ended, result.exit_status) == (Ended.CAPPED, None)
+    assert result.stdout.startswith(b"longarm\n") and len(result.stdout) <= FLOODS.max_bytes
+    assert result.stdout_cut != 0
+    assert not result.succeeded
+
+
+async def test_a_killed_command_is_no_success(session: Session) -> None:
+    assert not (await session.run(DIES, deadline_s=DEADLINE_S)).succeeded
 
 
 async def test_a_session_can_be_asked_again(session: Session) -> None:
@@ -150,6 +213,11 @@ async def test_a_question_whose_shell_is_killed_is_no_success(real_session: Sess
     answers = await real_session.ask([dies, next(iter(CASES))], deadline_s=DEADLINE_S)
     assert answers["dies"].exit_status not in {0, None}
     assert same(answers["status.zero"], exited(0))
+
+
+async def test_the_deadline_of_the_call_loses_a_command(real_session: Session) -> None:
+    result = await real_session.run(Command(script="echo here; sleep 3600", deadline_s=3600), deadline_s=2.0)
+    assert (result.ended, result.exit_status, result.succeeded) == (Ended.LOST, None, False)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="asks as root, and the tests run as an ordinary user")

@@ -20,6 +20,7 @@ from playbooks.model import Playbook
 from remote.answer import Answer, Ended, answered
 from remote.question import Privilege, Question
 from remote.session import Session
+from remote.shell_session import ShellSession
 from remote.testing import FAKE_FACTS, FakeConnect, FakeHost
 from runner.request import DiagnoseRequest
 
@@ -118,7 +119,7 @@ def asking(library: Library, selection: Selection, **values: Any) -> DiagnoseReq
     return DiagnoseRequest(selection=selection, playbook=playbook, library=library, **{**row, **values})
 
 
-class Raises:
+class Raises(ShellSession):
     """A session whose `ask` raises."""
 
     def __init__(self, host: Host, error: Exception) -> None:
@@ -128,7 +129,7 @@ class Raises:
         raise self._error
 
 
-class Forgets:
+class Forgets(ShellSession):
     """A session that breaks its promise: it answers less than it was asked."""
 
     def __init__(self, host: Host) -> None:

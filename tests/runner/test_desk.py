@@ -23,6 +23,7 @@ from remote.answer import Answer, Ended, answered
 from remote.errors import ConnectFailed, ConnectionLost
 from remote.question import Question
 from remote.session import Session
+from remote.shell_session import ShellSession
 from runner.desk import Desk
 from runner.observer import Silent
 from runner.outcome import Outcome, RunState
@@ -381,7 +382,7 @@ async def test_a_host_that_hangs_before_the_first_question_timed_out(
     assert outcomes(record) == {"a": outcome}
 
 
-class Late:
+class Late(ShellSession):
     """A session whose answers come as its deadline passes."""
 
     def __init__(self, session: Session, answers: Mapping[str, Answer]) -> None:
