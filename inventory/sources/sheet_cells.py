@@ -14,7 +14,9 @@ DELIMITERS = (",", ";", "\t", "|")
 MAX_COLUMNS = 1_000
 MAX_ROWS = 250_000
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_QUOTED = re.compile(r'"((?:[^"]|"")*)"[ ]*')
+_QUOTED = re.compile(r'"(?:[^"]|"")*"[ ]*')
+_SAMPLE = 16_384
+"""So many characters are looked at to find what separates cells: `_QUOTED` remembers each of them while it matches."""
 _END = re.compile(r"\r\n|\n|\r")
 
 
@@ -58,7 +60,7 @@ def delimiter_of(text: str) -> str:
     >>> delimiter_of('name;"a,b,c";port'), delimiter_of("name")
     (';', ',')
     """
-    first = _END.split(_QUOTED.sub("", text.lstrip("\r\n")), maxsplit=1)[0]
+    first = _END.split(_QUOTED.sub("", text[:_SAMPLE].lstrip("\r\n")), maxsplit=1)[0]
     return max(DELIMITERS, key=lambda candidate: (first.count(candidate), -DELIMITERS.index(candidate)))
 
 
@@ -70,7 +72,7 @@ def rows_of(text: str, file: str, delimiter: str | None, skip: int) -> list[list
     if delimiter is None and (match := re.compile(r"sep=(.)(?:\r\n|\n|\r)").match(text, reader.position)):  # Excel's own line
         delimiter = match[1]
         reader.next_line()
-    return reader.rows(delimiter or delimiter_of(text[reader.position :]))
+    return reader.rows(delimiter or delimiter_of(text[reader.position : reader.position + _SAMPLE]))
 
 
 class _Cells:
@@ -116,15 +118,22 @@ class _Cells:
             assert match is not None  # it fits no character at all, too
             self.position = match.end()
             return match[0].strip()
-        quoted = _QUOTED.match(self.text, self.position)
-        if quoted is None:
-            raise _stop(place, Text("this quote is never closed"), Text("within quotes a quote is written twice"))
-        inner = quoted[1]
-        self.position = quoted.end()
-        if breaks := list(_END.finditer(inner)):
-            self.line += len(breaks)
-            self.line_start = quoted.start(1) + breaks[-1].end()
+        start = self.position + 1
+        inner = self.text[start : (closing := self._closing(place, start))]
+        self.position = closing + 1
+        while self.text.startswith(" ", self.position):
+            self.position += 1
+        for line_break in _END.finditer(inner):
+            self.line, self.line_start = self.line + 1, start + line_break.end()
         if self.position < len(self.text) and self.text[self.position] not in f"{delimiter}\r\n":
             at = Place(self.file, self.line, self.position - self.line_start + 1)
             raise _stop(at, Text("text follows a closing quote"), Text("within quotes a quote is written twice"))
         return inner.replace('""', '"').strip()
+
+    def _closing(self, place: Place, start: int) -> int:
+        """Return where the quote stands that closes a cell: the first one that is not one of two."""
+        while (found := self.text.find('"', start)) >= 0:
+            if not self.text.startswith('"', found + 1):
+                return found
+            start = found + 2
+        raise _stop(place, Text("this quote is never closed"), Text("within quotes a quote is written twice"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from inventory.errors import InvalidFile
 from inventory.inventory import Inventory
 from inventory.own import load_inventory
+from inventory.sources.sheet_cells import rows_of
 
 
 def load(folder: Path, data: str | bytes, options: str = "") -> Inventory:
@@ -93,6 +95,7 @@ BROKEN: list[tuple[str, str | bytes, str, str]] = [
     ),
     ("two of one title", "name,Name\na,b\n", "", "hosts.csv:1:6: two columns are called “name”, the first at"),
     ("an open quote", 'name\n"web1\n', "", "hosts.csv:2:1: this quote is never closed"),
+    ("an open quote behind two", 'name\n"web1""\n', "", "hosts.csv:2:1: this quote is never closed"),
     ("text after a quote", 'name\n"web1"x\n', "", "hosts.csv:2:7: text follows a closing quote"),
     (
         "too many cells",
@@ -137,6 +140,17 @@ BROKEN: list[tuple[str, str | bytes, str, str]] = [
 @pytest.mark.parametrize(("why", "data", "options", "wanted"), BROKEN, ids=[row[0] for row in BROKEN])
 def test_a_mistake_is_told_at_its_cell(why: str, data: str | bytes, options: str, wanted: str, tmp_path: Path) -> None:
     assert any(wanted in line for line in told(tmp_path, data, options)), told(tmp_path, data, options)
+
+
+@pytest.mark.parametrize("cell", ["a" * (1 << 18), '""' * (1 << 17)], ids=["text", "quotes"])
+def test_a_huge_cell_takes_no_more_memory_than_its_text_does(cell: str) -> None:
+    tracemalloc.start()
+    try:
+        rows = rows_of(f'name\n"{cell}"\n', "hosts.csv", None, 0)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert rows[1][0].text == cell.replace('""', '"')
 
 
 def test_a_column_of_secrets_is_left_out(tmp_path: Path) -> None:
