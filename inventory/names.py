@@ -76,6 +76,15 @@ def group_name(text: str) -> str:
     return text
 
 
+def without_halves(text: str) -> str:
+    r"""Return a text that can be written as UTF-8: halves of surrogate pairs, which escapes can bring in, as their escapes.
+
+    >>> without_halves("a\ud800b")
+    'a\\ud800b'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def label(text: str) -> str:
     """Return a text in any language that can stand in a line of a report (a site, a customer), or raise BadName."""
     if not text or len(text) > MAX_NAME or not text.isprintable() or text != text.strip():

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from inventory.documents import FOREIGN, decoded
 from inventory.errors import Place, Text
 from inventory.host import Value
-from inventory.names import shown
+from inventory.names import shown, without_halves
 from inventory.sources.ansible_model import UNGROUPED, AnsibleInventory, Given, Variables
 
 _SECTION = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?")
@@ -98,9 +98,11 @@ class _Reader:
             self.inventory.problem(place, Text("this line cannot be read: {reason}", reason=str(error)), _CLOSE)
             return
         variables: Variables = {}
+        offset = 0
         for word in words:
             name, equals, value = word.partition("=")
-            at = Place(place.file, place.line, place.column + max(line.find(f" {name}{equals}") + 1, 0))
+            offset = max(line.find(f" {name}{equals}", offset) + 1, offset)  # quotes may hide it: then where the one before is
+            at = Place(place.file, place.line, place.column + offset)
             if not equals:
                 self.inventory.problem(at, Text("“{line}” is no variable", line=shown(word)), Text("write name=value"))
                 continue
@@ -129,16 +131,20 @@ def literal(text: str) -> Value:
 
 def _plain(value: object) -> Value:
     match value:
-        case bool() | str() | None:
+        case bool() | None:
             return value
+        case str():
+            return without_halves(value)
         case int():
             return value if -(1 << 63) <= value < 1 << 63 else str(value)
         case float():
             return value if math.isfinite(value) else str(value)
         case bytes():
             return value.decode("utf-8", "replace")
-        case list() | tuple() | set():
+        case list() | tuple():
             return tuple(_plain(item) for item in value)
+        case set():
+            return tuple(_plain(item) for item in sorted(value, key=repr))  # else another order in each process
         case Mapping():
-            return MappingProxyType({str(key): _plain(item) for key, item in value.items()})
+            return MappingProxyType({without_halves(str(key)): _plain(item) for key, item in value.items()})
     return "..." if value is ... else str(value)

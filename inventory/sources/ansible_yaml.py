@@ -107,18 +107,19 @@ class _AnsibleBuilder(Builder):
     def _twice(self, frame: Frame, key: ScalarNode) -> None:
         text = Text("the key “{key}” stands here twice, first in line {line}", key=shown(key.text), line=frame.seen[key.text])
         self.notes.append(Problem(place=key.place, text=text, hint=Text("as in Ansible, the last one holds")))
-        frame.entries = [entry for entry in frame.entries if entry[0].text != key.text]
-        frame.keep = True
+        frame.keep = True  # `_mapping` lets the last one hold
 
     def _look_for_tear(self, frame: Frame, event: object, place: Place) -> None:
         """Expect no expressions of ours in Ansible's files."""
 
     def _mapping(self, frame: Frame) -> MapNode:
-        merged = [value for key, value in frame.entries if key.text == "<<"]
-        if not merged:
-            return MapNode(frame.place, tuple(frame.entries))
-        own = {key.text: (key, value) for key, value in frame.entries if key.text != "<<"}
-        for node in (inner for value in merged for inner in (value.items if isinstance(value, ListNode) else (value,))):
+        own: dict[str, tuple[ScalarNode, Node]] = {}
+        for key, value in frame.entries:
+            own.pop(key.text, None)  # it stands where it stood last
+            own[key.text] = key, value
+        if (merged := own.pop("<<", None)) is None:
+            return MapNode(frame.place, tuple(own.values()))
+        for node in merged[1].items if isinstance(merged[1], ListNode) else (merged[1],):
             if not isinstance(node, MapNode):
                 self._stop(node.place, Text("what a merge key (<<) names must be a mapping"))
             for key, value in node.entries:
