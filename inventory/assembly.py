@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from inventory.drafts import Drafts, HostDraft
 from inventory.errors import InvalidFile, Place, Problem, Text
-from inventory.fields import did_you_mean
+from inventory.fields import MOST_SUGGESTIONS, did_you_mean
 from inventory.grouping import above, cycles, with_outer
 from inventory.hops import Hops
 from inventory.host import CredentialReference, Expectations, Host, Platform, Transport, Value
@@ -19,7 +19,6 @@ from inventory.names import shown
 from inventory.settings import Branch, Entries, Layer, Leaf, disagreements, merge, overlay, places, values
 from inventory.waivers import given
 
-_MOST_SUGGESTIONS = 20  # so many unknown names get a suggestion: finding one among 20,000 takes half a second
 _DEFAULTS = ""  # the group that every group is inside of
 
 
@@ -67,13 +66,12 @@ class Assembly:
         for group in groups.values():
             for name, place in group.members:
                 if (host := hosts.get(name.lower())) is None:
-                    text = Text("no host “{name}” is declared", name=shown(name))
-                    self._note_unknown(place, text, name, [draft.name for draft in hosts.values()])
+                    self._note_unknown_host(place, name)
                 elif group.name not in host.groups:
                     host.groups.append(group.name)
             for name in [child for child in group.children if child not in groups]:
                 place = group.children.pop(name)
-                self._note_unknown(place, Text("no group “{name}” is declared", name=shown(name)), name, list(groups))
+                self._note_unknown(place, Text("no group “{name}” is declared", name=shown(name)), name, groups)
 
     def _look_for_equal_names(self) -> None:
         first: dict[str, Place] = {draft.name.lower(): draft.place for draft in self.drafts.hosts.values()}
@@ -87,9 +85,16 @@ class Assembly:
     def _note(self, place: Place, text: Text, hint: Text | None = None) -> None:
         self.drafts.problems.append(Problem(place=place, text=text, hint=hint))
 
-    def _note_unknown(self, place: Place, text: Text, name: str, known: list[str]) -> None:
+    def _note_unknown_host(self, place: Place, name: str) -> None:
+        """Note it once for each place: a range of hosts that nobody declares is one mistake."""
+        if place not in self._told:
+            self._told.add(place)
+            text = Text("no host “{name}” is declared", name=shown(name))
+            self._note_unknown(place, text, name, (draft.name for draft in self.drafts.hosts.values()))
+
+    def _note_unknown(self, place: Place, text: Text, name: str, known: Iterable[str]) -> None:
         self._suggestions += 1
-        self._note(place, text, did_you_mean(name, known) if self._suggestions <= _MOST_SUGGESTIONS else None)
+        self._note(place, text, did_you_mean(name, known) if self._suggestions <= MOST_SUGGESTIONS else None)
 
     def order_groups(self) -> None:
         """Find out which groups are inside which; there must be no cycle. Raises InvalidFile where they nest absurdly deep."""
@@ -208,7 +213,7 @@ class Assembly:
         if credential is None and leaf not in self._told:
             self._told.add(leaf)
             text = Text("no credential “{name}” is declared", name=leaf.value)
-            self._note_unknown(leaf.place, text, str(leaf.value), list(self.drafts.credentials))
+            self._note_unknown(leaf.place, text, str(leaf.value), self.drafts.credentials)
         if credential and credential.customer and credential.customer.casefold() != str(customer or "").casefold():
             self._tell_stranger(leaf, credential, customer)
         return credential

@@ -18,6 +18,8 @@ from inventory.sources.found import Found, FoundHost, Source
 from inventory.waivers import read_waivers
 
 MAX_HOSTS = 200_000
+MAX_FROM_RANGES = 1_000_000
+"""So many names more than are written may all ranges together stand for, repeated ones included."""
 _NOTHING = Layer()
 
 
@@ -53,6 +55,7 @@ class Drafts:
         self.hops: dict[str, FoundHost] = {}
         """What sources know of hosts on the way to others, by the hop as it is written."""
         self._repeated: set[tuple[Place, Place]] = set()
+        self._from_ranges = 0
 
     def read(self, document: Node) -> None:
         """Take up what one file says; raises InvalidFile only where going on makes no sense."""
@@ -146,9 +149,18 @@ class Drafts:
         for item in node.items:
             try:
                 if (text := self._name(item)) is not None:
-                    group.members += [(name, item.place) for name in expand_range(text)]
+                    group.members += [(name, item.place) for name in self._expanded(text, item.place)]
             except BadName as error:
                 self._note_error(item.place, error)
+
+    def _expanded(self, text: str, place: Place) -> tuple[str, ...]:
+        """Return the names that a text stands for; raises BadName, InvalidFile where ranges come to absurdly many."""
+        names = expand_range(text)
+        self._from_ranges += len(names) - 1
+        if self._from_ranges > MAX_FROM_RANGES:
+            what = Text("ranges stand for more than {limit} names", limit=MAX_FROM_RANGES)
+            raise InvalidFile([Problem(place=place, text=what)])
+        return names
 
     def _read_hosts(self, node: MapNode | None, group: GroupDraft | None) -> None:
         for key, value in node.entries if node else ():
@@ -156,7 +168,7 @@ class Drafts:
             address, layer = fields.text("address"), read_layer(fields)
             fields.done()
             try:
-                names = [host_name(name) for name in expand_range(key.text)]
+                names = [host_name(name) for name in self._expanded(key.text, key.place)]
             except BadName as error:
                 self._note_error(key.place, error)
                 continue
@@ -168,7 +180,7 @@ class Drafts:
         if address is None:
             return names
         try:
-            addresses = [host_address(text) for text in expand_range(address)]
+            addresses = [host_address(text) for text in self._expanded(address, fields.place("address"))]
         except BadName as error:
             self._note_error(fields.place("address"), error)
             return names

@@ -27,6 +27,8 @@ from inventory.nodes import ListNode, MapNode, Node, ScalarNode, plain
 T = TypeVar("T")
 
 LANGUAGES = ("en", "ru")
+MOST_SUGGESTIONS = 20
+"""So many unknown names of an inventory get a suggestion: finding one among 20,000 takes half a second."""
 INT64 = (1 << 63) - 1
 _LONGEST = 40  # characters of a number with its unit
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(B|[kKMGT]B|[KMGT]iB)?")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from inventory.errors import InvalidFile, Place, Problem, Text
+from inventory.names import shown
 from inventory.settings import Layer
 
 MAX_OUTER = 100
+_MOST_RINGS = 100
+_RING_SHOWN = 20
 
 
 @dataclass(slots=True)
@@ -26,7 +29,7 @@ class GroupDraft:
 
 
 def cycles(groups: Mapping[str, GroupDraft]) -> list[Problem]:
-    """Return a problem for each cycle of groups, naming it in full; without recursion, however deep they nest."""
+    """Return a problem for each cycle of groups, the first hundred of them; without recursion, however deep they nest."""
     problems, done = [], set()
     for start in groups:
         path: dict[str, None] = {}
@@ -38,13 +41,21 @@ def cycles(groups: Mapping[str, GroupDraft]) -> list[Problem]:
                 done.add(name)
             elif name in path:
                 ring = [*list(path)[list(path).index(name) :], name]
-                text = Text("these groups are inside each other: {ring}", ring=" → ".join(ring))
+                text = Text("these groups are inside each other: {ring}", ring=shown_ring(ring))
                 problems.append(Problem(place=groups[ring[-2]].children[name], text=text, hint=Text("take one of them out")))
+                if len(problems) >= _MOST_RINGS:  # groups that are all inside each other make one for each pair
+                    return problems
             elif name not in done:
                 path[name] = None
                 stack.append((name, True))
                 stack += [(child, False) for child in reversed(groups[name].children)]
     return problems
+
+
+def shown_ring(names: Sequence[str]) -> str:
+    """Return names that lead in a ring, in one line; of a long one the ends."""
+    shortened = names if len(names) <= _RING_SHOWN else [*names[: _RING_SHOWN // 2], "…", *names[-_RING_SHOWN // 2 :]]
+    return " → ".join(map(shown, shortened))
 
 
 def above(groups: Mapping[str, GroupDraft]) -> dict[str, frozenset[str]]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from inventory.errors import Problem, Text
-from inventory.fields import did_you_mean
+from inventory.fields import MOST_SUGGESTIONS, did_you_mean
 from inventory.host import Host, Transport
 from inventory.names import shown
 from inventory.settings import Leaf
@@ -55,7 +55,8 @@ class _Ways:
         if (found := self._by_lower_case.get(str(leaf.value).lower())) is None and leaf not in self._unknown:
             self._unknown.add(leaf)
             text = Text("no host “{name}” is declared", name=shown(str(leaf.value)))
-            self._note(leaf, text, did_you_mean(str(leaf.value), list(self._hosts)))
+            near = did_you_mean(str(leaf.value), self._hosts) if len(self._unknown) <= MOST_SUGGESTIONS else None
+            self._note(leaf, text, near)
         return found
 
     def _behind(self, name: str, bastion: Host) -> Host:

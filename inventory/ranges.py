@@ -17,6 +17,8 @@ from inventory.names import BadName, shown
 
 MAX_EXPANDED = 100_000
 """So many names may one pattern stand for."""
+MAX_PATTERN = 1_000
+"""So many characters may a pattern have: each of its names is as long."""
 
 _RANGE = re.compile(r"\[(?:([0-9]{1,9}):([0-9]{1,9})|([a-z]):([a-z])|([A-Z]):([A-Z]))(?::([1-9][0-9]{0,5}))?\]")
 
@@ -27,6 +29,8 @@ def expand_range(text: str) -> tuple[str, ...]:
     Numbers are filled with zeros to the width of the first one. A text without a range stands
     for itself; brackets that are no range stay, for the constructor of the name to refuse.
     """
+    if len(text) > MAX_PATTERN:
+        raise BadName(text, Text("“{name}” has not 1 to {limit} characters", name=shown(text), limit=MAX_PATTERN))
     choices: list[tuple[str, ...]] = []
     last = 0
     for match in _RANGE.finditer(text):

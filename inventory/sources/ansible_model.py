@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from inventory.errors import InvalidFile, Place, Problem, Text
+from inventory.grouping import shown_ring
 from inventory.host import Value
 from inventory.names import BadName, shown
-from inventory.ranges import expand_range
+from inventory.ranges import MAX_PATTERN, expand_range
 
 ALL, UNGROUPED = "all", "ungrouped"
 MAX_DEPTH = 100
@@ -152,15 +153,16 @@ class AnsibleInventory:
             place = self.groups[ring[-2]].children[ring[-1]]
             self.problem(
                 place,
-                Text("these groups are inside each other: {ring}", ring=" → ".join(map(shown, ring))),
+                Text("these groups are inside each other: {ring}", ring=shown_ring(ring)),
                 Text("take one of them out"),
             )
         return not stuck
 
     def _ring(self, stuck: list[str]) -> list[str]:
-        left, path = set(stuck), [stuck[0]]
+        left, path, met = set(stuck), [stuck[0]], set[str]()
         parents = {child: name for name in stuck for child in self.groups[name].children if child in left}
-        while path.count(path[-1]) < 2:
+        while path[-1] not in met:
+            met.add(path[-1])
             path.append(parents[path[-1]])
         return path[path.index(path[-1]) :][::-1]
 
@@ -205,6 +207,8 @@ def expand_pattern(pattern: str) -> tuple[tuple[str, ...], int | None]:
     ((('web01', 'web02', 'web03'), 2222), (('2001:db8::1',), 22), (('2001:db8::1',), None))
     """
     port = None
+    if len(pattern) > MAX_PATTERN:
+        raise BadName(pattern, Text("“{name}” has not 1 to {limit} characters", name=shown(pattern), limit=MAX_PATTERN))
     if match := _BRACKETED.fullmatch(pattern) or _WITH_PORT.fullmatch(pattern):
         pattern, port = match[1], int(match[2])
     if pattern.endswith(":"):

@@ -11,6 +11,7 @@ from inventory.errors import InvalidFile
 from inventory.host import Platform, Transport
 from inventory.inventory import Inventory
 from inventory.own import load_inventory
+from inventory.written import written
 
 BOMB = "b0: &b0 [" + "1," * 99 + "]\n" + "".join(f"b{n}: &b{n} [" + f"*b{n - 1}," * 20 + "]\n" for n in range(1, 5))
 VAULTED = "!vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6162\n"
@@ -165,6 +166,28 @@ def test_names_of_plain_variables_are_filled_in_where_a_host_is_reached(tmp_path
     assert web1.address == "web1.example.net" and web1.vars["note"] == "{{ domain }}"
 
 
+def test_of_equal_keys_the_last_one_holds_however_many_there_are(tmp_path: Path) -> None:
+    hosts = "".join(f"    h{n}: {{}}\n" for n in range(300))
+    known = load(tmp_path, {"hosts.yml": f"all:\n  hosts:\n{hosts}{hosts.replace('{}', '{ansible_port: 7}')}"})
+    assert {host.port for host in known.hosts.values()} == {7} and len(known.hosts) == len(known.notes) == 300
+
+
+def test_halves_of_characters_in_literals_become_their_escapes(tmp_path: Path) -> None:
+    known = load(tmp_path, {"hosts": r"""web1 a="'\\ud800'" b="{'\\udfff': ['x\\udc00']}" """ + "\n"})
+    assert known.hosts["web1"].vars == {"a": r"\ud800", "b": {r"\udfff": (r"x\udc00",)}}
+    assert load_written(tmp_path, known).hosts["web1"].vars == known.hosts["web1"].vars
+
+
+def test_the_items_of_a_set_have_one_order(tmp_path: Path) -> None:
+    known = load(tmp_path, {"hosts": """web1 a="{'c', 'a', 'b'}"\n"""})
+    assert known.hosts["web1"].vars == {"a": ("a", "b", "c")}
+
+
+def load_written(folder: Path, known: Inventory) -> Inventory:
+    (folder / "written.yaml").write_text(written(known, tuple(known.hosts.values())))
+    return load_inventory([folder / "written.yaml"])
+
+
 def test_a_program_is_run_only_where_the_source_allows_it(tmp_path: Path) -> None:
     files = {"list.sh": "#!/bin/sh\n" + """echo '{"g": {"hosts": ["h1"]}, "_meta": {"hostvars": {"h1": {"a": 1}}}}'\n"""}
     assert refused(tmp_path, files) == [
@@ -196,6 +219,8 @@ BROKEN: list[tuple[str, Mapping[str, str], str]] = [
     ("a range backwards", {"hosts": "h[5:1]\n"}, "hosts:1:1: “h[5:1]” has a range that ends before it begins"),
     ("widths of a range", {"hosts": "h[01:100]\n"}, "hosts:1:1: the range “[01:100]” has ends of different length"),
     ("a huge range", {"hosts": "h[1:9999999]\n"}, "hosts:1:1: “h[1:9999999]” stands for more than 100000 names"),
+    ("a long pattern", {"hosts": "[" * 100_000 + "\n"}, "…” has not 1 to 1000 characters"),
+    ("a long ring", {"hosts": "".join(f"[g{n}:children]\ng{(n + 1) % 3000}\n" for n in range(3000))}, " → … → "),
     ("a colon", {"hosts.ini": "h1:\n"}, "hosts.ini:1:1: “h1:” ends with a colon, but names no port"),
     ("a cycle", {"hosts": "[a:children]\nb\n[b:children]\na\n"}, "these groups are inside each other: "),
     ("itself", {"hosts": "[a:children]\na\n"}, "hosts:2:1: these groups are inside each other: a → a"),

@@ -124,7 +124,17 @@ def test_ranges(text: str, names: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["web[3:1]", "web[c:a]", "web[0:100000]", "web[0:999999999]", "[1:400]x[1:400]", "[1:99]" * 50, "[0:999999999]" * 9]
+    "text",
+    [
+        "web[3:1]",
+        "web[c:a]",
+        "web[0:100000]",
+        "web[0:999999999]",
+        "[1:400]x[1:400]",
+        "[1:99]" * 50,
+        "[0:999999999]" * 9,
+        "x" * 999 + "[1:9]",
+    ],
 )
 def test_ranges_that_end_early_or_explode(text: str) -> None:
     with pytest.raises(BadName) as caught:

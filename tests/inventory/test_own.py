@@ -303,13 +303,32 @@ def test_credentials_and_defaults_given_twice_name_both_places(told: Callable[..
     ]
 
 
-def test_cycles_are_named_in_full_and_however_long(told: Callable[..., list[str]]) -> None:
+def test_cycles_are_named_and_however_long_in_one_line(told: Callable[..., list[str]]) -> None:
     assert told("groups:\n  a: {groups: [b]}\n  b: {groups: [c]}\n  c: {groups: [a]}\n  d: {groups: [a]}") == [
         "a:4:16: these groups are inside each other: a → b → c → a (take one of them out)"
     ]
     rows = "".join(f"  g{n}: {{groups: [g{(n + 1) % 5000}]}}\n" for n in range(5000))
     (problem,) = told("groups:\n" + rows)
-    assert problem.count("→") == 5000
+    assert problem.startswith("a:5001:20: ") and problem.count("→") == 20 and "… → g4991 → " in problem
+
+
+def test_groups_that_are_all_inside_each_other_are_told_a_hundred_times(told: Callable[..., list[str]]) -> None:
+    names = ", ".join(f"g{n}" for n in range(100))
+    assert len(told("groups:\n" + "".join(f"  g{n}: {{groups: [{names}]}}\n" for n in range(100)))) == 100
+
+
+@pytest.mark.parametrize("written", ["hosts: ['a{n}-[1:100]']", "hosts: {{'a[1:100]': {{}}}}"])
+def test_ranges_come_to_a_million_names_at_most(
+    told: Callable[..., list[str]], written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert drafts.MAX_FROM_RANGES == 1_000_000
+    monkeypatch.setattr(drafts, "MAX_FROM_RANGES", 1_000)
+    problems = told("groups:\n" + "".join(f"  g{n}: {{{written.format(n=n)}}}\n" for n in range(40)))
+    assert len(problems) <= 11 and problems[-1].startswith("a:12:") and "ranges stand for more than 1000 names" in problems[-1]
+
+
+def test_a_range_of_hosts_that_nobody_declares_is_one_mistake(told: Callable[..., list[str]]) -> None:
+    assert told("groups: {g: {hosts: ['a[1:1000]']}}") == ["a:1:22: no host “a1” is declared"]
 
 
 def chain(length: int) -> str:
