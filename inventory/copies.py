@@ -15,6 +15,7 @@ from inventory.errors import Place, SourceUnavailable, Text
 
 _FORMAT = 1
 _LARGEST = 512 * 1024 * 1024
+_NO_TIME = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +48,18 @@ class Copies:
     offline: bool = False
     """True: nothing is asked, any copy serves, however old."""
     used: list[CopyUsed] = field(default_factory=list)
+    _answers: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
+    """What the source that is being read said, by identity, and when."""
 
     def get(self, source: str, identity: str, place: Place, keeping: Keeping, now: datetime, ask: Callable[[], bytes]) -> bytes:
         """Return what the source says: a fresh copy, else its answer, else a copy that is not too old.
 
         `identity` is everything that makes its answer what it is (address, filters, arguments), no secret among it. The
-        copy that was used stands in `used`. Raises what `ask` raises if there is no copy to stand in.
+        copy that was used stands in `used`; an answer becomes a copy by `keep`. Raises what `ask` raises if there is no
+        copy to stand in.
         """
         kept = self._kept(identity)
-        if kept is not None and (self.offline or now - kept[0] < keeping.fresh):
+        if kept is not None and (self.offline or _NO_TIME <= now - kept[0] < keeping.fresh):
             self._note(source, place, kept[0], now, None)
             return kept[1]
         if self.offline:
@@ -67,11 +71,22 @@ class Copies:
                 raise
             self._note(source, place, kept[0], now, error.text)
             return kept[1]
-        self._keep(identity, data, now)
+        self._answers[identity] = data, now
         return data
 
+    def keep(self) -> None:
+        """Keep what was answered since the last time: whoever asked could read it, so that it can stand in."""
+        for identity, (data, now) in self._answers.items():
+            self._keep(identity, data, now)
+        self._answers.clear()
+
+    def forget(self) -> None:
+        """Keep nothing of what was answered since the last time: the copies before it stay."""
+        self._answers.clear()
+
     def _note(self, source: str, place: Place, taken_at: datetime, now: datetime, reason: Text | None) -> None:
-        self.used.append(CopyUsed(source=source, place=place, taken_at=taken_at, age=now - taken_at, reason=reason))
+        age = max(now - taken_at, _NO_TIME)  # the clock may have been set back since
+        self.used.append(CopyUsed(source=source, place=place, taken_at=taken_at, age=age, reason=reason))
 
     def _path(self, identity: str) -> Path | None:
         return None if self.folder is None else self.folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.copy"

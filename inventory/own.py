@@ -56,9 +56,13 @@ def _read_sources(drafts: Drafts, reading: Reading) -> list[InvalidFile]:
     found, broken = Found(), []
     for source in drafts.sources:
         try:
-            found.lay(source.read(reading))
+            one = source.read(reading)
         except InvalidFile as error:
+            reading.copies.forget()
             broken.append(error)
+        else:
+            (reading.copies.forget if one.problems else reading.copies.keep)()
+            found.lay(one)
     drafts.take(found)
     return broken
 

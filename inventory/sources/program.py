@@ -36,7 +36,9 @@ _MOST_SAID = 64 * 1024  # bytes of stderr that are kept
 _SHOWN_LINES = 5
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "TMPDIR")
 _KNOWN = ("hosts", "groups", "defaults")
-_SURROGATES = re.compile(rb"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+_ESCAPES = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\.", re.DOTALL)
+"""Pairs of surrogates, and any other escape: a backslash that is escaped begins none."""
+_PLAIN_ESCAPE = 2  # bytes: a backslash and what it escapes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +105,9 @@ def _without_surrogates(data: bytes) -> bytes:
     """Return JSON without escaped pairs such as `\\ud83d\\ude00`, which YAML does not know, as the characters they mean."""
 
     def character(match: re.Match[bytes]) -> bytes:
-        before = len(match.string[: match.start()]) - len(match.string[: match.start()].rstrip(b"\\"))
-        return match[0] if before % 2 else str(json.loads(b'"' + match[0] + b'"')).encode()
+        return match[0] if len(match[0]) == _PLAIN_ESCAPE else str(json.loads(b'"' + match[0] + b'"')).encode()
 
-    return _SURROGATES.sub(character, data) if b"\\ud" in data or b"\\uD" in data else data
+    return _ESCAPES.sub(character, data) if b"\\ud" in data or b"\\uD" in data else data
 
 
 def run_program(path: Path, arguments: tuple[str, ...], place: Place, *, deadline_s: float, max_bytes: int) -> bytes:

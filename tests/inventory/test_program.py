@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,8 @@ def test_it_may_say_through_which_hosts(folder: Path) -> None:
 def test_characters_that_json_writes_as_pairs_are_read(folder: Path) -> None:
     script = r"""printf '%s' '{"hosts":{"web1":{"vars":{"a":"\ud83d\ude00","b":"\\ud83d\\ude00","c":"\u042f\/"}}}}'"""
     assert load(folder, script).hosts["web1"].vars == {"a": "😀", "b": r"\ud83d\ude00", "c": "Я/"}
+    mixed = r"""printf '%s' '{"hosts":{"web1":{"vars":{"a":"\\\uD83D\uDE00\n"}}}}'"""
+    assert load(folder, mixed).hosts["web1"].vars == {"a": "\\😀\n"}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +127,31 @@ def test_a_copy_stands_in_while_it_fails_and_its_age_is_told(folder: Path) -> No
     (copy,) = known.copies
     assert list(known.hosts) == ["web1"] and copy.age >= timedelta(0)
     assert "ended with 9" in str(copy.reason) and str(copy.place) == f"{folder}/inventory.yaml:2:14"
+
+
+BAD = """echo '{"hosts": {"-x": {}}}'\n"""
+
+
+@pytest.mark.parametrize("bad", [BAD, "echo '{'\n", """echo '{"host": {}}'\n"""])
+def test_what_cannot_be_read_becomes_no_copy(folder: Path, bad: str) -> None:
+    load(folder, ONE)
+    with pytest.raises(InvalidFile):
+        load(folder, bad, "    fresh: 0s\n")
+    known = load(folder, "exit 9\n", "    fresh: 1h\n")  # neither fresh for an hour nor in the place of the one that could be
+    assert list(known.hosts) == ["web1"] and len(known.copies) == 1
+
+
+def test_a_copy_of_tomorrow_is_not_fresh(folder: Path) -> None:
+    """The clock was wrong when it was taken, or is now: for how long it would be fresh nobody knows."""
+    load(folder, ONE)
+    (copy,) = (folder / "home" / "cache" / "sources").iterdir()
+    head, _, data = copy.read_bytes().partition(b"\n")
+    later = json.loads(head) | {"taken_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
+    copy.write_bytes(json.dumps(later).encode() + b"\n" + data)
+    assert list(load(folder, ONE.replace("web1", "web2"), "    fresh: 1h\n").hosts) == ["web2"]
+    copy.write_bytes(json.dumps(later).encode() + b"\n" + data)
+    (used,) = load(folder, "exit 9\n", "    fresh: 1h\n").copies
+    assert used.age == timedelta(0)
 
 
 def test_a_copy_that_is_too_old_does_not_stand_in(folder: Path) -> None:
