@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+from inventory.names import without_halves
 from inventory.nodes import ScalarValue
 
 _WORDS: dict[str, bool | None] = {
@@ -19,6 +20,22 @@ _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 class NotStorable(ValueError):
     """A number that neither int64 nor double can hold."""
+
+
+def storable(value: ScalarValue) -> ScalarValue:
+    r"""Return a scalar that others wrote as int64, double or UTF-8 can hold it; what they cannot hold becomes text.
+
+    >>> [storable(value) for value in (1, 1 << 64, float("inf"), True, "a\ud800")]
+    [1, '18446744073709551616', 'inf', True, 'a\\ud800']
+    """
+    match value:
+        case bool() | None:
+            return value
+        case int():
+            return value if -(1 << 63) <= value < 1 << 63 else str(value)
+        case float():
+            return value if math.isfinite(value) else str(value)
+    return without_halves(value)
 
 
 def core_value(text: str) -> ScalarValue:

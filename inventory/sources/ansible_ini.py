@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import math
 import re
 import shlex
 import warnings
@@ -15,6 +14,7 @@ from inventory.errors import Place, Text
 from inventory.host import Value
 from inventory.names import shown, without_halves
 from inventory.sources.ansible_model import UNGROUPED, AnsibleInventory, Given, Variables
+from inventory.yaml_scalars import storable
 
 _SECTION = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?")
 _GROUP_NAME = re.compile(r"([^:\]\s]+)\s*(?:#.*)?")
@@ -131,14 +131,8 @@ def literal(text: str) -> Value:
 
 def _plain(value: object) -> Value:
     match value:
-        case bool() | None:
-            return value
-        case str():
-            return without_halves(value)
-        case int():
-            return value if -(1 << 63) <= value < 1 << 63 else str(value)
-        case float():
-            return value if math.isfinite(value) else str(value)
+        case bool() | int() | float() | str() | None:
+            return storable(value)
         case bytes():
             return value.decode("utf-8", "replace")
         case list() | tuple():

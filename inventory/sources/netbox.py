@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from inventory.settings import Leaf
 from inventory.sources.declared import keeping_of, path_from, secret_of
 from inventory.sources.found import Found, FoundHost, Reading
 from inventory.tokens import token_of
+from inventory.yaml_scalars import storable
 
 LISTS = {"devices": "/api/dcim/devices/", "virtual-machines": "/api/virtualization/virtual-machines/"}
 _PAGES = {"devices": "/dcim/devices", "virtual-machines": "/virtualization/virtual-machines"}
@@ -26,6 +28,11 @@ PAGE = 500
 MAX_HOSTS = 200_000
 _KEPT = Keeping()
 _NAMED = ("role", "device_role", "status", "rack", "cluster", "location")
+_READ = ("id", "name", "primary_ip", "site", "tenant", "platform", "tags", "custom_fields", *_NAMED)
+"""What is kept of each thing: a fifth of what NetBox says of a device."""
+_MOST_BYTES = 512 * 1024 * 1024
+_MOST_DEADLINES = 100
+"""Of all pages together: how big they may be, and how many times as long they may take as one of them may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +58,8 @@ class NetBoxSource:
     def read(self, reading: Reading) -> Found:
         """Return its hosts; raises SourceUnavailable where it cannot be asked and no copy stands in."""
         query = {name: list(values) for name, values in self.filter.items()}
-        identity = json.dumps(["netbox", str(self.origin), self.lists, query], sort_keys=True)
+        token = [self.token.kind, self.token.value]  # where it is kept: another one may be shown other hosts
+        identity = json.dumps(["netbox", str(self.origin), self.lists, query, token], sort_keys=True)
         data = reading.copies.get(self.title, identity, self.place, self.keeping, reading.now, self._ask)
         found, nameless = Found(), 0
         for kind, things in json.loads(data).items():
@@ -71,18 +79,20 @@ class NetBoxSource:
         egress = Egress(
             origin=self.origin, headers={"Authorization": f"{scheme} {token}"}, ca=self.ca, deadline_s=self.deadline_s
         )
+        until = time.monotonic() + _MOST_DEADLINES * self.deadline_s
+        pages = _Pages(egress=egress, until=until, left_bytes=_MOST_BYTES)
         try:
-            return json.dumps({kind: list(self._listed(egress, kind)) for kind in self.lists}).encode()
+            return json.dumps({kind: list(self._listed(pages, kind)) for kind in self.lists}).encode()
         except EgressFailed as error:
             raise SourceUnavailable(self.place, error.text, error.hint) from error
 
-    def _listed(self, egress: Egress, kind: str) -> Iterator[Mapping[str, Any]]:
+    def _listed(self, pages: _Pages, kind: str) -> Iterator[Mapping[str, Any]]:
         """Yield everything in a list; pages are counted by us, since where `next` leads is for the server to say."""
         seen: set[int] = set()
         offset, count = 0, None
         while count is None or offset < count:
             query = {**self.filter, "limit": str(PAGE), "offset": str(offset), "ordering": "id"}
-            page = self._page(egress.get(f"{LISTS[kind]}?{urlencode(query, doseq=True)}"))
+            page = self._page(pages.get(f"{LISTS[kind]}?{urlencode(query, doseq=True)}"))
             count = page["count"] if count is None else count
             if page["count"] != count or (not page["results"] and offset < count):
                 hint = Text("ask again: somebody is working in it")
@@ -92,7 +102,7 @@ class NetBoxSource:
             for thing in page["results"]:
                 if thing["id"] not in seen:
                     seen.add(thing["id"])
-                    yield thing
+                    yield {key: thing[key] for key in _READ if key in thing}
             offset += len(page["results"])
         if len(seen) != count:
             hint = Text("ask again: somebody is working in it")
@@ -134,11 +144,35 @@ class NetBoxSource:
         _describe(host, thing, fields, found, place)
 
 
+@dataclass(slots=True, kw_only=True)
+class _Pages:
+    """Gets one page after the other, within bounds for all of them: how many there are is for the server to say."""
+
+    egress: Egress
+    until: float
+    left_bytes: int
+
+    def get(self, path: str) -> bytes:
+        """Return the body of a page; raises EgressFailed."""
+        host = self.egress.origin.host
+        if time.monotonic() >= self.until:
+            seconds = f"{_MOST_DEADLINES * self.egress.deadline_s:g}"
+            text = Text("{host} gave no whole answer within {seconds} s", host=host, seconds=seconds)
+            raise EgressFailed(text, Text("ask for less: name a filter"))
+        body = self.egress.get(path)
+        self.left_bytes -= len(body)
+        if self.left_bytes < 0:
+            text = Text("{host} answers with more than {limit} bytes", host=host, limit=_MOST_BYTES)
+            raise EgressFailed(text, Text("ask for less: name a filter"))
+        return body
+
+
 def _describe(host: FoundHost, thing: Mapping[str, Any], custom: Mapping[str, Any], found: Found, place: Place) -> None:
     """Give a host its platform, tags and variables."""
     if "windows" in (_text(thing.get("platform"), "slug") or ""):
         host.put("platform", Platform.WINDOWS.value, place)
-    for tag in thing.get("tags") or ():
+    tags = thing.get("tags")
+    for tag in tags if isinstance(tags, list) else ():
         slug = _text(tag, "slug")
         if slug is not None and (right := found.checked(slug, place, group_name)) is not None:
             host.tag(right, place)
@@ -150,7 +184,7 @@ def _describe(host: FoundHost, thing: Mapping[str, Any], custom: Mapping[str, An
         if not isinstance(value, str | int | float) or value == "" or found.withhold(key, value, place):
             continue
         try:
-            host.put_variable(group_name(key), Leaf(place, value))
+            host.put_variable(group_name(key), Leaf(place, storable(value)))
         except BadName as error:
             found.note(place, Text("the variable is left out: {reason}", reason=error.text), error.hint)
 

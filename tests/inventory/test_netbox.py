@@ -16,6 +16,8 @@ from inventory.egress import Egress, EgressFailed, origin_of, refuse_address
 from inventory.errors import InvalidFile, SourceUnavailable
 from inventory.inventory import Inventory
 from inventory.own import load_inventory
+from inventory.sources import netbox as netbox_source
+from inventory.written import written
 from tests.inventory.netbox_server import TOKEN, Handler, NetBox, Server, at, certificate, device, dripping
 
 
@@ -198,6 +200,45 @@ def test_a_page_that_shifts_while_it_is_read_is_no_answer(netbox: NetBox, tmp_pa
     netbox.devices = [device(number, f"h{number}") for number in range(1, 120)]
     netbox.misbehave = lambda _, number: number == 2 and netbox.devices.pop() is None
     assert len(load(tmp_path, netbox, "    lists: [devices]\n").copies) == 1
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "told"),
+    [("_MOST_BYTES", 2_000, "more than 2000 bytes"), ("_MOST_DEADLINES", 0, "whole answer within 0 s")],
+)
+def test_all_pages_together_have_bounds(
+    netbox: NetBox, tmp_path: Path, bound: str, value: int, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(netbox_source, bound, value)
+    netbox.devices = [device(number, f"h{number}") for number in range(1, 120)]
+    assert told in refused(tmp_path, netbox)
+
+
+def test_another_token_is_no_copy_of_the_first(netbox: NetBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netbox.devices = [device(1, "web1")]
+    load(tmp_path, netbox)
+    monkeypatch.setenv("OTHER_TOKEN", "f" * 40)
+    own = tmp_path / "other.yaml"
+    own.write_text(f"sources:\n  - netbox: {netbox.url}\n    token: {{env: OTHER_TOKEN}}\n    fresh: 1h\n")
+    with pytest.raises(SourceUnavailable, match="localhost refuses the token"):
+        load_inventory([own], Copies(tmp_path / "home" / "cache" / "sources"))
+
+
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        ({"tags": 5}, {}),
+        ({"tags": "abc", "custom_fields": [1], "primary_ip": "x", "site": 7, "role": []}, {}),
+        ({"custom_fields": {"n": 1 << 70, "f": float("inf"), "h": "a\ud800", "b": True}}, None),
+    ],
+)
+def test_what_netbox_would_not_say_harms_nothing(netbox: NetBox, tmp_path: Path, more: dict[str, Any], kept: Any) -> None:
+    netbox.devices = [device(1, "web1", **{"role": None, "status": None} | more)]
+    known = load(tmp_path, netbox)
+    wanted = {"cf.n": str(1 << 70), "cf.f": "inf", "cf.h": r"a\ud800", "cf.b": True} if kept is None else kept
+    assert known.hosts["web1"].vars == wanted
+    (tmp_path / "again.yaml").write_text(written(known, tuple(known.hosts.values())))
+    assert load_inventory([tmp_path / "again.yaml"]).hosts["web1"].vars == wanted
 
 
 def test_one_deadline_is_over_all_of_it(netbox: NetBox, tmp_path: Path) -> None:
