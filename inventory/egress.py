@@ -3,8 +3,8 @@
 - `https` only; plain `http` only to this machine itself. The certificate is verified, against the system's or a named CA.
 - The name is resolved once, each address is looked at, and the connection goes to the address that was looked at: an answer
   that changes afterwards (DNS rebinding) leads nowhere. Private addresses are right for a service in one's own network, which
-  somebody has named; link-local ones (cloud metadata), multicast and unspecified ones never are, and this machine only if the
-  name itself says so.
+  somebody has named; link-local ones, those of clouds' metadata, multicast, reserved and unspecified ones never are, also
+  inside IPv6 addresses, and this machine only if the name itself says so.
 - Redirects are not followed, proxies of the environment are not used, compressed answers are refused.
 - One deadline is over all of it, from the resolver to the last byte; answers are capped.
 """
@@ -33,6 +33,21 @@ _CHUNK = 64 * 1024
 _MOST_TRIES = 5
 _LONGEST_WAIT_S = 60.0
 _BUSY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
+
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NEVER = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            *("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"),  # this network, link-local, multicast, reserved
+            *("::/128", "fe80::/10", "ff00::/8"),
+            *("100.100.100.200/32", "192.0.0.192/32", "fd00:ec2::254/128"),  # metadata of Alibaba, Oracle, AWS
+        ),
+    )
+)
+"""Where no service of anybody's is, or the machine's own secrets are (RFC 6890; the clouds' documentation)."""
+_EMBEDDING = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")))
+"""Whose last 32 bits are an IPv4 address: compatible, mapped (RFC 4291), translated (RFC 7915, 6052, 8215)."""
 
 Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
 """Gives the addresses of a name."""
@@ -194,6 +209,8 @@ class Egress:
             addresses = self._resolved(until)
             for address in addresses:
                 refuse_address(address, self.origin.host)
+                if not self.origin.secure and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+                    raise EgressFailed(Text("“{url}” is not encrypted", url=str(self.origin)), Text("write https://NAME/"))
             self._address = addresses[0]
         return self._address
 
@@ -222,12 +239,20 @@ class Egress:
 def refuse_address(address: str, host: str) -> None:
     """Raise EgressFailed for an address that no service of ours can have; `host` is the name that led to it."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    inner = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
-    looked_at = [one for one in (ip, inner) if one is not None]
-    never = any(one.is_link_local or one.is_multicast or one.is_unspecified for one in looked_at)
+    looked_at = (ip, *_inner(ip))
+    never = any(one in network for one in looked_at for network in _NEVER if network.version == one.version)
     if never or (any(one.is_loopback for one in looked_at) and not _is_here(host)):
         text = Text("{host} is at {address}, where no service of yours can be", host=host, address=address)
         raise EgressFailed(text, Text("somebody may have changed its entry in the DNS"))
+
+
+def _inner(ip: _Address) -> tuple[_Address, ...]:
+    """Return the IPv4 addresses that an IPv6 one leads on to: mapped, embedded, tunnelled or translated."""
+    if isinstance(ip, ipaddress.IPv4Address) or ip.is_loopback or ip.is_unspecified:
+        return ()
+    last = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    embedded = [last] if any(ip in network for network in _EMBEDDING) else []
+    return tuple(one for one in (ip.sixtofour, *(ip.teredo or ()), *embedded) if one is not None)
 
 
 class _Pinned(http.client.HTTPSConnection):

@@ -349,6 +349,16 @@ FORBIDDEN = [
     "::ffff:169.254.169.254",
     "::ffff:127.0.0.1",
     "2002:7f00:1::",
+    "::127.0.0.1",
+    "::ffff:0:169.254.169.254",
+    "64:ff9b::169.254.169.254",
+    "64:ff9b:1::127.0.0.1",
+    "2001:0:a9fe:a9fe::1",
+    "100.100.100.200",
+    "fd00:ec2::254",
+    "0.1.2.3",
+    "255.255.255.255",
+    "fe80::1%eth0",
 ]
 
 
@@ -359,9 +369,15 @@ def test_a_name_that_leads_to_an_address_of_nobody_is_not_followed(address: str)
         egress.get("/x")
 
 
-@pytest.mark.parametrize("address", ["10.0.0.1", "192.168.1.1", "fd00::1", "203.0.113.1", "172.16.0.1"])
+@pytest.mark.parametrize("address", ["10.0.0.1", "192.168.1.1", "fd00::1", "203.0.113.1", "172.16.0.1", "64:ff9b::203.0.113.1"])
 def test_private_addresses_are_those_of_services_that_somebody_named(address: str) -> None:
     refuse_address(address, "netbox.example.net")
+
+
+def test_what_is_not_encrypted_stays_on_this_machine_whatever_its_name_leads_to() -> None:
+    egress = Egress(origin=origin_of("http://localhost"), resolve=lambda *_: ["127.0.0.1", "10.0.0.1"])
+    with pytest.raises(EgressFailed, match="“http://localhost” is not encrypted"):
+        egress.get("/x")
 
 
 def test_a_name_is_resolved_once(netbox: NetBox) -> None:
