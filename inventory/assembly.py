@@ -56,6 +56,8 @@ class Assembly:
         self._settled: dict[tuple[tuple[str, ...], int, int], _Settled] = {}
         self._via: dict[str, Leaf] = {}
         """By host, the name of the host that it is reached through, or the hops of its way as ssh writes them."""
+        self._customers: dict[str, Leaf] = {}
+        """By their names in one case, as they were written first."""
         self._told: set[object] = set()
         self._suggestions = 0
 
@@ -194,6 +196,8 @@ class Assembly:
         plain: dict[str, Value] = {
             key: entry.value for key, entry in entries.items() if isinstance(entry, Leaf) and key != "via"
         }
+        if isinstance(customer := entries.get("customer"), Leaf):
+            plain["customer"] = self._customer(customer)
         variables = entries.get("vars")
         result: dict[str, Any] = {
             **plain,
@@ -207,6 +211,16 @@ class Assembly:
         if isinstance(credential := entries.get("credential"), Leaf):
             result["credential"] = self._credential(credential, plain.get("customer"))
         return result
+
+    def _customer(self, leaf: Leaf) -> Value:
+        """Return the name of a customer as it was written first: upper and lower case do not make two of them."""
+        first = self._customers.setdefault(str(leaf.value).casefold(), leaf)
+        if first.value != leaf.value and leaf not in self._told:
+            self._told.add(leaf)
+            text = Text("“{name}” is taken for the customer “{first}”", name=leaf.value, first=first.value)
+            hint = Text("write it as at {place}: upper and lower case do not make two customers", place=first.place)
+            self.drafts.notes.append(Problem(place=leaf.place, text=text, hint=hint))
+        return first.value
 
     def _credential(self, leaf: Leaf, customer: Value) -> CredentialReference | None:
         credential = self.drafts.credentials.get(str(leaf.value))

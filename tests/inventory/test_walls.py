@@ -44,6 +44,21 @@ def test_behind_a_wall_nothing_of_the_others_is_known(tmp_path: Path, name: str)
         assert not {"b1", "beta-ops", "Beta"} & set(caught.value.nearest)
 
 
+def test_upper_and_lower_case_do_not_make_two_customers(tmp_path: Path) -> None:
+    known = load(
+        tmp_path,
+        "hosts:\n  a: {customer: Acme}\n  b: {customer: acme, via: a}\n  c: {customer: ACME}\n"
+        "credentials: {x: {user: u, agent: true, customer: acmE}}\ndefaults: {credential: x}\n",
+    )
+    assert {host.customer for host in known.hosts.values()} == {"Acme"}
+    refuse_mixed(known.select("all"))
+    refuse_mixed(known.of_customer("acme").select("all"))
+    assert [str(note.text) for note in known.notes] == [
+        "“acme” is taken for the customer “Acme”",
+        "“ACME” is taken for the customer “Acme”",
+    ]
+
+
 def test_a_customer_without_hosts_is_told_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(NothingMatched) as caught:
         load(tmp_path, TWO).of_customer("Acma")
