@@ -15,7 +15,7 @@ import click
 from console.settings import default_home
 from console.terminal import complain
 from console.words import say
-from inventory.errors import InvalidFile, LongarmError, Problem, SourceUnavailable, Text
+from inventory.errors import MOST_TOLD, InvalidFile, LongarmError, Problem, SourceUnavailable, Text
 from inventory.secret import MASKER
 
 INTERRUPTED = 130
@@ -63,11 +63,14 @@ def explain(error: LongarmError) -> None:
 
 
 def show_problems(problems: Iterable[Problem]) -> None:
-    """Write each problem with its place, and what to do about it beneath."""
-    for problem in problems:
+    """Write each problem with its place, and what to do about it beneath; of very many the first and how many are left."""
+    found = tuple(problems)
+    for problem in found[:MOST_TOLD]:
         complain(f"{problem.place}: {say(problem.text)}")
         if problem.hint:
             complain("    " + say(problem.hint))
+    if (left := len(found) - MOST_TOLD) > 0:
+        complain(say(Text("and more like these: {count}", count=left)))
 
 
 def unusable(error: OSError) -> LongarmError:

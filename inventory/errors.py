@@ -72,12 +72,16 @@ class Problem:
         return f"{self.place}: {self.text}" + (f" ({self.hint})" if self.hint else "")
 
 
+MOST_TOLD = 1_000
+"""So many mistakes are told at once: nobody reads more, and a file of others may hold a million."""
+
+
 class InvalidFile(LongarmError):
     """A file that cannot be used; `problems` holds every mistake found, in file order."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: problem.place))
-        super().__init__(Text("{details}", details="\n".join(map(str, self.problems))))
+        super().__init__(Text("{details}", details="\n".join(map(str, self.problems[:MOST_TOLD]))))
 
 
 class NothingMatched(LongarmError):

@@ -111,6 +111,12 @@ def test_a_source_on_the_command_line_that_cannot_be_is_told(run: Run, words: tu
     assert (ended, out) == (code, "") and told in err
 
 
+def test_of_very_many_mistakes_the_first_thousand_are_told(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "hosts.csv").write_text("name\n" + "-x\n" * 1_234)
+    code, _, err = run("--inventory", f"csv:{tmp_path}/hosts.csv", "inventory", "list")
+    assert code == 2 and err.count("“-x” begins with a hyphen") == 1_000 and err.endswith("\nand more like these: 234\n")
+
+
 def test_a_copy_that_stands_in_is_told_with_its_age(run: Run, tmp_path: Path) -> None:
     script = tmp_path / "hosts.sh"
     script.write_text('#!/bin/sh\necho \'{"hosts": {"p1": {}}}\'\n')
