@@ -45,6 +45,7 @@ class Inventory:
     def of_customer(self, name: str) -> Inventory:
         """Return the inventory of one customer: nothing of the others is in it. Raises NothingMatched if it has no host.
 
+        Notes are not in it either: nobody can tell whom one is about.
         Upper and lower case do not matter, as in a target expression.
         """
         hosts = {key: host for key, host in self.hosts.items() if (host.customer or "").casefold() == name.casefold()}
@@ -65,6 +66,7 @@ class Inventory:
             groups=MappingProxyType(groups),
             credentials=MappingProxyType({key: one for key, one in self.credentials.items() if key in used}),
             waivers=tuple(waiver for waiver in self.waivers if id(waiver) in theirs),
+            notes=(),
         )
 
     def select(self, expression: str) -> Selection:

@@ -34,7 +34,9 @@ def load(folder: Path, text: str) -> Inventory:
 
 @pytest.mark.parametrize("name", ["ACME", "acme"])
 def test_behind_a_wall_nothing_of_the_others_is_known(tmp_path: Path, name: str) -> None:
-    acme = load(tmp_path, TWO).of_customer(name)
+    whole = load(tmp_path, TWO + "  - {check: fs-space, targets: customer=Gamma, reason: r, owner: o, expires: never}\n")
+    acme = whole.of_customer(name)
+    assert whole.notes and acme.notes == ()
     assert list(acme.hosts) == ["a1", "a2"] and acme.waivers == ()
     assert {key: group.hosts for key, group in acme.groups.items()} == {"acme": ("a1", "a2"), "web": ("a1",)}
     assert acme.groups["web"].groups == () and list(acme.credentials) == ["acme-ops", "ours"]
