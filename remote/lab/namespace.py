@@ -124,8 +124,8 @@ def _set_clock(uptime_s: float) -> bool:
     """Let the clock since boot stand at `uptime_s` for what we start; return whether this kernel can (time_namespaces(7))."""
     if _libc.unshare(_NEW_TIME) != 0:
         return False
-    offset_s = int(uptime_s - time.clock_gettime(_CLOCK_SINCE_BOOT))
-    Path("/proc/self/timens_offsets").write_text(f"boottime {offset_s} 0\n")
+    offset_s, rest_s = divmod(uptime_s - time.clock_gettime(_CLOCK_SINCE_BOOT), 1)  # also what is negative is rounded down
+    Path("/proc/self/timens_offsets").write_text(f"boottime {offset_s:.0f} {int(rest_s * 1e9)}\n")
     return True
 
 
