@@ -13,6 +13,8 @@ from remote.breaker import Breaker
 from remote.connect import Connector
 from remote.credentials import CredentialStore
 from remote.known_hosts import KnownHosts
+from remote.one_time_codes import Codes
+from remote.used_codes import UsedCodes
 
 
 def credential_store(settings: Settings) -> CredentialStore:
@@ -24,7 +26,8 @@ def credential_store(settings: Settings) -> CredentialStore:
 def connector(settings: Settings, credentials: CredentialStore) -> Connector:
     """Return what opens sessions: strict host keys, credentials by reference, a breaker for this run."""
     known = KnownHosts(settings.home / "known_hosts")
-    return Connector(known_hosts=known, credentials=credentials, breaker=Breaker())
+    codes = Codes(UsedCodes(settings.home / "used-codes"))
+    return Connector(known_hosts=known, credentials=credentials, breaker=Breaker(), codes=codes)
 
 
 def ask_secret(what: Text) -> str:

@@ -80,6 +80,25 @@ class SecretReference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeReference:
+    """Where one-time codes come from: a shared secret (RFC 6238), or a person who types one when a run begins."""
+
+    secret: SecretReference | None = None
+    """The shared secret, base32 or an `otpauth://totp/…` address, which then says digits, period and algorithm itself."""
+    typed: SecretReference | None = None
+    """Of kind `prompt`: the code itself."""
+    digits: int = 6
+    period_s: int = 30
+    algorithm: str = "SHA1"
+    per_host: bool = False
+    """True: each host keeps account of used codes by itself, so that one code is good for many hosts, once on each."""
+
+
+METHODS = ("gssapi-with-mic", "publickey", "password", "keyboard-interactive")
+"""The ways to log in that a credential may order (RFC 4252, 4256, 4462), in the order that holds without one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialReference:
     """Who to be on a host and where the proof is kept; resolved in `remote`."""
 
@@ -87,10 +106,17 @@ class CredentialReference:
     user: str
     key: str | None = None
     """Path of a private key file, `~` allowed."""
+    certificate: str | None = None
+    """Path of a certificate for that key; None: the one beside it, `KEY-cert.pub`, if there is one."""
     passphrase: SecretReference | None = None
     agent: bool = False
     """Offer the keys of the running SSH agent."""
+    only_named: bool = False
+    """Of the agent's keys, offer only the one that `key` names."""
     password: SecretReference | None = None
+    otp: CodeReference | None = None
+    methods: tuple[str, ...] = ()
+    """The ways to log in that may be used, in this order; empty: all."""
     sudo_password: SecretReference | None = None
     """What sudo on the host asks this user for; not a proof to log in with, and all that is used on this machine itself."""
     customer: str | None = None

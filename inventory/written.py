@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from inventory.host import CredentialReference, Host, Platform, SecretReference, Transport, Value
+from inventory.host import CodeReference, CredentialReference, Host, Platform, SecretReference, Transport, Value
 from inventory.inventory import Inventory
 from inventory.yaml_scalars import NotStorable, core_value
 
@@ -42,19 +42,36 @@ def _way_to(host: Host) -> Iterator[Host]:
 def _credential(credential: CredentialReference) -> Mapping[str, Value]:
     proofs = {
         "key": credential.key,
+        "certificate": credential.certificate,
         "passphrase": _reference(credential.passphrase),
-        "agent": credential.agent or None,
+        "agent": "named" if credential.only_named else credential.agent or None,
         "password": _reference(credential.password),
+        "otp": _codes(credential.otp),
+        "methods": credential.methods or None,
         "sudo_password": _reference(credential.sudo_password),
         "customer": credential.customer,
     }
-    if not (credential.key or credential.agent or credential.password):  # a source knew no more than the user
+    if not (credential.key or credential.agent or credential.password or credential.otp):  # a source knew no more than the user
         proofs["agent"] = True
     return {"user": credential.user, **{key: value for key, value in proofs.items() if value is not None}}
 
 
 def _reference(secret: SecretReference | None) -> Value:
     return None if secret is None else {secret.kind: secret.value}
+
+
+def _codes(codes: CodeReference | None) -> Value:
+    if codes is None:
+        return None
+    origin = {"secret": _reference(codes.secret)} if codes.secret else {"prompt": codes.typed.value if codes.typed else ""}
+    usual = CodeReference()
+    more: dict[str, Value] = {
+        "digits": codes.digits if codes.digits != usual.digits else None,
+        "period": f"{codes.period_s}s" if codes.period_s != usual.period_s else None,
+        "algorithm": codes.algorithm if codes.algorithm != usual.algorithm else None,
+        "per_host": codes.per_host or None,
+    }
+    return {**origin, **{key: value for key, value in more.items() if value is not None}}
 
 
 def _groups(inventory: Inventory, hosts: Sequence[Host]) -> Iterator[tuple[str, Mapping[str, Value]]]:

@@ -13,6 +13,8 @@ rejections that are left. What is on its way at that moment cannot be called bac
 right and turns wrong in the middle (it expired, somebody changed it) can be rejected limit * (k + 1) times, and
 never more often than there are hosts at work; one that nobody accepted never more than `limit` times.
 
+A **one-time code** counts in the same way, by user and shared secret: a directory locks an account for wrong codes too.
+
 A **key** locks nothing. It is blocked only as long as nobody has accepted it: then it is the wrong key, and
 offering it on costs time and looks like an attack. Once accepted it is right, and a host that refuses it
 is that host's matter.
@@ -21,12 +23,14 @@ is that host's matter.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from inventory.host import Host
 from inventory.secret import Secret
 from remote.credentials import Credential
 from remote.errors import CredentialBlocked
+from remote.prompts import Wanted
 
 
 @dataclass(slots=True)
@@ -55,7 +59,7 @@ class _Tally:
 
 
 class Turn:
-    """The right to offer a password to one host; whoever took it says how it ended, once."""
+    """The right to offer a password or a code to one host; whoever took it says how it ended, once."""
 
     def __init__(self, tally: _Tally) -> None:
         self._tally: _Tally | None = tally
@@ -73,6 +77,10 @@ class Turn:
         """The password went out and no verdict came back."""
         self._end(unanswered=True)
 
+    def unused(self) -> None:
+        """Nothing went out after all."""
+        self._end()
+
     def _end(self, *, accepted: bool = False, rejected: bool = False, unanswered: bool = False) -> None:
         if (tally := self._tally) is not None:
             self._tally = None
@@ -89,34 +97,47 @@ class Breaker:
     def __init__(self, limit: int = 3) -> None:
         self.limit = limit
         self._passwords: dict[tuple[str, Secret], _Tally] = {}
+        self._codes: dict[tuple[str, str], _Tally] = {}
         self._keys: dict[tuple[str, str], _Tally] = {}
 
     def check(self, host: Host, credential: Credential) -> None:
         """Raise CredentialBlocked if the credential is not to be offered to `host` any more."""
-        tally = self._tally(credential)
-        if tally.against >= self.limit and (credential.password is not None or not tally.acceptances):
-            raise CredentialBlocked(host.name, credential.name, tally.against)
+        for tally, locks in self._tallies(credential):
+            if tally.against >= self.limit and (locks or not tally.acceptances):
+                raise CredentialBlocked(host.name, credential.name, tally.against)
 
     def accepted(self, credential: Credential) -> None:
         """Count that a host accepted one of the credential's keys."""
-        if credential.password is None:
-            self._tally(credential).acceptances += 1
+        self._of_keys(credential).acceptances += 1
 
     def rejected(self, credential: Credential) -> None:
         """Count that a host refused all of the credential's keys."""
-        if credential.password is None:
-            self._tally(credential).rejected += 1
+        self._of_keys(credential).rejected += 1
 
-    async def turn(self, host: Host, credential: Credential) -> Turn:
-        """Wait until the password may be offered to `host` and return the turn, or raise CredentialBlocked."""
-        tally = self._tally(credential)
+    async def turn(self, host: Host, credential: Credential, what: Wanted = Wanted.PASSWORD) -> Turn:
+        """Wait until the password or a code may be offered to `host` and return the turn, or raise CredentialBlocked."""
+        tally = self._of_secret(credential, what)
         while True:
             self.check(host, credential)
             if tally.room(self.limit) > 0:
                 return Turn(tally)
             await tally.changed.wait()
 
-    def _tally(self, credential: Credential) -> _Tally:
+    def _tallies(self, credential: Credential) -> Iterator[tuple[_Tally, bool]]:
+        """Yield what is counted of a credential, and whether rejections of it may lock an account."""
         if credential.password is not None:
-            return self._passwords.setdefault((credential.user, credential.password), _Tally())
+            yield self._of_secret(credential, Wanted.PASSWORD), True
+        if credential.otp is not None:
+            yield self._of_secret(credential, Wanted.CODE), True
+        if credential.password is None:
+            yield self._of_keys(credential), False
+
+    def _of_secret(self, credential: Credential, what: Wanted) -> _Tally:
+        if what is Wanted.CODE:
+            assert credential.otp is not None
+            return self._codes.setdefault((credential.user, credential.otp.identity), _Tally())
+        assert credential.password is not None
+        return self._passwords.setdefault((credential.user, credential.password), _Tally())
+
+    def _of_keys(self, credential: Credential) -> _Tally:
         return self._keys.setdefault((credential.name, credential.user), _Tally())

@@ -13,6 +13,7 @@ from remote.breaker import Breaker
 from remote.credentials import CredentialStore
 from remote.errors import TransportUnsupported
 from remote.known_hosts import KnownHosts
+from remote.one_time_codes import Codes
 from remote.session import Session
 
 if TYPE_CHECKING:
@@ -31,11 +32,12 @@ class Connector:
         known_hosts: KnownHosts,
         credentials: CredentialStore,
         breaker: Breaker,
+        codes: Codes | None = None,
         connect_deadline_s: float = 15.0,
     ) -> None:
         known_hosts.names()  # a broken file is said before the first host is asked
         self._known_hosts, self._credentials, self._breaker = known_hosts, credentials, breaker
-        self._connect_deadline_s = connect_deadline_s
+        self._codes, self._connect_deadline_s = codes, connect_deadline_s
         self._ssh: SshConnector | None = None
 
     def __call__(self, host: Host) -> AbstractAsyncContextManager[Session]:
@@ -69,6 +71,7 @@ class Connector:
                 known_hosts=self._known_hosts,
                 credentials=self._credentials,
                 breaker=self._breaker,
+                codes=self._codes,
                 connect_deadline_s=self._connect_deadline_s,
             )
         return self._ssh

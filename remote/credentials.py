@@ -15,46 +15,37 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from inventory.errors import Text
-from inventory.host import CredentialReference, Host, Transport
+from inventory.host import METHODS, CodeReference, CredentialReference, Host, Transport
 from inventory.secret import MASKER, Masker, Secret
 from remote.errors import CredentialUnusable
+from remote.one_time_codes import CodeSource, source_of
+from remote.private_keys import LeftToAgent, PrivateKey, PublicKey, private_key, public_key
 from remote.secrets.asked import Ask
-from remote.secrets.in_file import private_bytes
 from remote.secrets.resolver import Secrets
 from remote.secrets.unusable import Unusable, refuse
-
-if TYPE_CHECKING:
-    import asyncssh
 
 DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PrivateKey:
-    """A private key, parsed, with the certificate beside its file, if there is one."""
-
-    path: str
-    fingerprint: str
-    key: asyncssh.SSHKey
-    certificate: asyncssh.SSHCertificate | None = None
-
-    def __repr__(self) -> str:
-        return f"PrivateKey({self.path}, {self.fingerprint})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Credential:
-    """Who to be on a host and the proofs to offer, in the order: agent first if `agent_first`, keys, agent, password."""
+    """Who to be on a host and the proofs to offer: the keys that are named, then the agent's (`agent_first`: before them)."""
 
     name: str
     user: str
     keys: tuple[PrivateKey, ...] = ()
+    in_agent: PublicKey | None = None
+    """The key that is named and that only the agent can use."""
     use_agent: bool = False
     agent_first: bool = False
+    only_named: bool = False
+    """Of the agent's keys, offer only `in_agent`."""
     password: Secret | None = None
+    otp: CodeSource | None = None
+    methods: tuple[str, ...] = METHODS
+    """The ways to log in that may be used, in this order."""
     sudo_password: Secret | None = None
 
 
@@ -117,28 +108,52 @@ class CredentialStore:
         if reference is None:
             return _like_ssh("default", _login_user())
         sudo_password = self._secrets.line(reference.sudo_password) if reference.sudo_password else None
-        if reference.key is None and reference.password is None and not reference.agent:
+        others = reference.password or reference.otp
+        if reference.key is None and others is None and not reference.agent:
             return _like_ssh(reference.name, reference.user, sudo_password)
         agent = reference.agent and "SSH_AUTH_SOCK" in os.environ
-        if reference.agent and not agent and reference.key is None and reference.password is None:
+        if reference.agent and not agent and reference.key is None and others is None:
             refuse(Text("no SSH agent is running (SSH_AUTH_SOCK is not set)"))
+        key = self._key(reference, Path(reference.key).expanduser(), agent=agent) if reference.key else None
         return Credential(
             name=reference.name,
             user=reference.user,
-            keys=self._keys(reference, reference.key, agent=agent) if reference.key else (),
+            keys=(key,) if isinstance(key, PrivateKey) else (),
+            in_agent=key if isinstance(key, PublicKey) else None,
             use_agent=agent,
+            only_named=reference.only_named,
             password=self._secrets.get(reference.password) if reference.password else None,
+            otp=self._codes(reference.otp) if reference.otp else None,
+            methods=reference.methods or _usual_methods(reference),
             sudo_password=sudo_password,
         )
 
-    def _keys(self, reference: CredentialReference, path: str, *, agent: bool) -> tuple[PrivateKey, ...]:
+    def _key(self, reference: CredentialReference, path: Path, *, agent: bool) -> PrivateKey | PublicKey:
         passphrase = self._secrets.get(reference.passphrase) if reference.passphrase else None
+        certificate = Path(reference.certificate).expanduser() if reference.certificate else None
+        if agent and (path.suffix == ".pub" or not path.exists()):
+            return public_key(path, certificate)
         try:
-            return (private_key(Path(path).expanduser(), passphrase),)
-        except NeedsPassphrase:
-            if agent:  # the agent holds it unlocked
-                return ()
+            return private_key(path, passphrase, certificate)
+        except LeftToAgent:
+            if agent:  # which holds it unlocked
+                return public_key(path, certificate)
             raise
+
+    def _codes(self, reference: CodeReference) -> CodeSource:
+        origin = reference.secret or reference.typed
+        assert origin is not None  # the inventory has seen to it
+        return source_of(reference, self._secrets.get(origin))
+
+
+def _usual_methods(reference: CredentialReference) -> tuple[str, ...]:
+    """Return the ways to log in, as they are tried unless the credential orders them.
+
+    One that has codes answers questions first: PAM gives what comes as a password to the question for the code too.
+    """
+    if reference.otp is None:
+        return METHODS
+    return (*(method for method in METHODS if method != "password"), "password")
 
 
 def way_to(host: Host) -> Iterator[Host]:
@@ -147,43 +162,6 @@ def way_to(host: Host) -> Iterator[Host]:
     while one is not None:
         yield one
         one = one.via
-
-
-class NeedsPassphrase(Unusable):
-    """A private key that is encrypted, and no passphrase for it."""
-
-
-def private_key(path: Path, passphrase: Secret | None = None) -> PrivateKey:
-    """Return the private key in a file (and the certificate in `PATH-cert.pub`), or raise Unusable.
-
-    Like `ssh` it refuses a key that others can read.
-    """
-    from remote.ssh_library import asyncssh
-
-    data = private_bytes(path)
-    try:
-        key = asyncssh.import_private_key(data, passphrase.reveal() if passphrase else None)
-    except asyncssh.KeyImportError as error:
-        if passphrase is None and "assphrase" in str(error):
-            raise NeedsPassphrase(Text("{path} needs a passphrase, and none is named", path=path)) from error
-        raise Unusable(Text("{path} is not a private key that can be read: {reason}", path=path, reason=str(error))) from error
-    except asyncssh.KeyEncryptionError as error:
-        raise Unusable(Text("{path} cannot be decrypted: {reason}", path=path, reason=str(error))) from error
-    return PrivateKey(path=str(path), fingerprint=key.get_fingerprint(), key=key, certificate=_certificate(path))
-
-
-def _certificate(path: Path) -> asyncssh.SSHCertificate | None:
-    from remote.ssh_library import asyncssh
-
-    beside = path.with_name(path.name + "-cert.pub")
-    try:
-        return asyncssh.read_certificate(beside)
-    except FileNotFoundError:
-        return None
-    except (asyncssh.KeyImportError, OSError) as error:
-        raise Unusable(
-            Text("{path} is not a certificate that can be read: {reason}", path=beside, reason=str(error))
-        ) from error
 
 
 def _like_ssh(name: str, user: str, sudo_password: Secret | None = None) -> Credential:

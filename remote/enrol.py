@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from inventory.errors import Text
-from inventory.host import Host
+from inventory.host import METHODS, Host
 from remote.errors import ConnectFailed, DeadlineExceeded
 from remote.host_keys import HostKey
 from remote.known_hosts import KnownHosts
@@ -109,7 +109,7 @@ async def offered_certificate(
     Like `offered_keys` it sends nothing. Whether the host holds the key of the certificate is seen at the login.
     """
     glance = _Glance()
-    options = login_options("nobody", password=False, known_types=frozenset(), certificates=True)
+    options = login_options("nobody", methods=METHODS, known_types=frozenset(), certificates=True)
     options = asyncssh.SSHClientConnectionOptions(options, server_host_key_algs=CERTIFICATE_ALGORITHMS)
     try:
         async with asyncio.timeout(deadline_s):

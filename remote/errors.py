@@ -82,14 +82,22 @@ class HostCertificateRefused(HostKeyRefused):
 class AuthenticationRefused(RemoteError):
     """The host answered and did not accept any credential we offered."""
 
-    def __init__(self, host: str, *, user: str, tried: tuple[str, ...], offered_methods: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        host: str,
+        *,
+        user: str,
+        tried: tuple[str, ...],
+        offered_methods: tuple[str, ...] = (),
+        hint: Text | None = None,
+    ) -> None:
         self.user, self.tried, self.offered_methods = user, tried, offered_methods
         words = ", ".join(tried) or "nothing"
         text = Text("{user} was refused; tried {tried}", user=user, tried=words)
         if offered_methods:
             methods = ", ".join(offered_methods)
             text = Text("{user} was refused; tried {tried}; the host takes {methods}", user=user, tried=words, methods=methods)
-        super().__init__(host, text)
+        super().__init__(host, text, hint)
 
 
 class CredentialUnusable(RemoteError):

@@ -22,6 +22,7 @@ from remote.credentials import CredentialStore
 from remote.errors import AuthenticationRefused, ConnectFailed, CredentialUnusable, DeadlineExceeded
 from remote.jumps import Jumps
 from remote.known_hosts import KnownHosts
+from remote.one_time_codes import Codes
 from remote.question import Question
 from remote.rotation import Announced, Rotation, rotation
 from remote.session import SessionFacts
@@ -34,6 +35,7 @@ from remote.ssh_login import Login
 from remote.ssh_options import PORT, login_options
 from remote.ssh_wire import WINDOW, SshWire
 from remote.sudo import SudoPassword
+from remote.used_codes import UsedCodes
 
 _LEAVING_S = 1.0
 _SETTLING_S = 1.0
@@ -90,9 +92,16 @@ class SshConnector:
     """Opens SSH sessions: trusts what `known_hosts` holds under the inventory's name, offers what the store resolves."""
 
     def __init__(
-        self, *, known_hosts: KnownHosts, credentials: CredentialStore, breaker: Breaker, connect_deadline_s: float = 15.0
+        self,
+        *,
+        known_hosts: KnownHosts,
+        credentials: CredentialStore,
+        breaker: Breaker,
+        codes: Codes | None = None,
+        connect_deadline_s: float = 15.0,
     ) -> None:
         self._known_hosts, self._credentials, self._breaker = known_hosts, credentials, breaker
+        self._codes = codes or Codes(UsedCodes())
         self._connect_deadline_s = connect_deadline_s
         self._jumps = Jumps(self._jump)
 
@@ -127,8 +136,8 @@ class SshConnector:
         trust = self._known_hosts.trust(host)
         credential = await self._credentials.resolve(host)
         self._breaker.check(host, credential)
-        async with self._jumps.way_to(host) as through:
-            login, intake = Login(host, credential, trust, self._breaker), Intake(through)
+        async with self._jumps.way_to(host) as through, self._codes.place(credential.otp) as place:
+            login, intake = Login(host, credential, trust, self._breaker, self._codes), Intake(through)
             try:
                 connection = await self._log_in(login, intake, announced)
             except BaseException:
@@ -136,6 +145,7 @@ class SshConnector:
                 raise
             try:
                 await login.close()
+                place.leave()
                 yield login, intake, connection
             finally:
                 await hang_up(connection)
@@ -175,9 +185,7 @@ def options_for(login: Login) -> asyncssh.SSHClientConnectionOptions:
     known_types = frozenset(key.type for key in login.trust.keys)
     credential, authorities = login.credential, bool(login.trust.authorities)
     try:
-        return login_options(
-            credential.user, password=credential.password is not None, known_types=known_types, certificates=authorities
-        )
+        return login_options(credential.user, methods=credential.methods, known_types=known_types, certificates=authorities)
     except ValueError as error:  # RFC 4013 forbids some characters
         reason = Text("not a user name: {reason}", reason=str(error))
         raise CredentialUnusable(login.host.name, credential.name, reason) from error

@@ -18,9 +18,11 @@ from remote.errors import (
 )
 from remote.host_proof import HostProof
 from remote.known_hosts import Trust
+from remote.prompts import Wanted
 from remote.ssh_intake import Flooded
 from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
+from remote.ssh_proofs import MOST_OFFERED
 
 
 def connect_error(error: Exception, login: Login) -> RemoteError:
@@ -66,9 +68,24 @@ def proof_refused(proof: HostProof, trust: Trust) -> RemoteError:
 def _refused(_: Exception, login: Login) -> RemoteError:
     if login.blocked is not None:
         return login.blocked
-    tried = (*login.tried, login.agent_trouble) if login.agent_trouble else tuple(login.tried)
+    proofs, more = login.proofs, list[str]()
+    if proofs.trouble:
+        more.append(proofs.trouble)
+    if proofs.left_out:
+        more.append(f"{proofs.left_out} more keys not offered (at most {MOST_OFFERED})")
+    if login.unanswered:
+        more.append(f"no answer to {login.unanswered}")
+    clock = (
+        Text("if the code was the right one, compare the clocks: a code is good for a minute")
+        if Wanted.CODE in login.turns
+        else None
+    )
     return AuthenticationRefused(
-        login.host.name, user=login.credential.user, tried=tried, offered_methods=login.offered_methods
+        login.host.name,
+        user=login.credential.user,
+        tried=(*login.tried, *more),
+        offered_methods=login.offered_methods,
+        hint=clock,
     )
 
 

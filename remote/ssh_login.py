@@ -1,54 +1,69 @@
 # ruff: noqa: ARG002 (the signatures are asyncssh's)
-"""One login to one host: whether its key is trusted, which proofs are offered in which order, and what became of them."""
+"""One login to one host: whether its key is trusted, which proofs are offered in which order, and what became of them.
+
+A host may want several proofs, one after the other (sshd's AuthenticationMethods): each change of the methods that it takes
+is a new stage, and what was offered last before it was accepted.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from inventory.host import Host
 from remote.breaker import Breaker, Turn
-from remote.credentials import Credential, PrivateKey
+from remote.credentials import Credential
 from remote.errors import CredentialBlocked
 from remote.host_proof import HostProof, proof_of, public_key
 from remote.known_hosts import Trust
+from remote.one_time_codes import Codes, CodeSpent
+from remote.prompts import Wanted, shown, wanted
 from remote.ssh_library import asyncssh
 from remote.ssh_options import keep_alive
+from remote.ssh_proofs import Proofs
 
 if TYPE_CHECKING:
     from asyncssh.auth import PasswordChangeResponse
     from asyncssh.misc import MaybeAwait
     from asyncssh.public_key import KeyPairListArg
 
-_PROMPTS_FOR_A_PASSWORD = ("password", "passwort", "passcode", "пароль", "mot de passe", "contraseña")
 _MOST_CHALLENGES = 8
 
 
 class Login(asyncssh.SSHClient):
     """Answers asyncssh's questions while it connects; nothing is offered to a host whose key is not trusted.
 
-    The password goes out at most once per login, whichever method asks for it: a directory counts attempts.
+    The password and a code go out at most once per login, whichever method asks for them: a directory counts attempts.
     """
 
-    def __init__(self, host: Host, credential: Credential, trust: Trust, breaker: Breaker) -> None:
+    def __init__(self, host: Host, credential: Credential, trust: Trust, breaker: Breaker, codes: Codes) -> None:
         self.host, self.credential, self.trust = host, credential, trust
         self.tried: list[str] = []
-        self.agent_trouble = ""
-        """Why the agent could not be asked: to be said, and nothing that a host could refuse."""
-        self.offered_methods: tuple[str, ...] = ()
+        self.accepted_so_far = 0
+        """How many proofs the host took and was not content with."""
+        self.unanswered: str = ""
+        """What the host asked for and we have nothing for."""
         self.proof: HostProof | None = None
         """What the host showed of itself."""
         self.reached = False
         """The TCP connection stood."""
-        self.turn: Turn | None = None
+        self.turns: dict[Wanted, Turn] = {}
         self.blocked: CredentialBlocked | None = None
         self.deadline: asyncio.Timeout | None = None
-        self._breaker = breaker
-        self._proofs: list[tuple[str, KeyPairListArg]] | None = None
-        self._agent: asyncssh.SSHAgentClient | None = None
+        self.proofs = Proofs(credential)
+        self._breaker, self._codes = breaker, codes
+        self._stages: list[tuple[str, ...]] = []
+        self._left: tuple[str, ...] = ()
+        """The methods of this stage that are left, as asyncssh counts them."""
+        self._offered_key = self._key_accepted = self._declined = False
         self._challenges = 0
+
+    @property
+    def offered_methods(self) -> tuple[str, ...]:
+        """Return the methods that the host takes, in the stage that the login got to."""
+        return self._stages[-1] if self._stages else ()
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """Keep the connection, and notice when its peer is gone."""
@@ -75,29 +90,24 @@ class Login(asyncssh.SSHClient):
     async def public_key_auth_requested(self) -> KeyPairListArg | None:
         """Return the next key to offer; None when there is none left."""
         self._note_methods()
-        if self._proofs is None:
-            self._proofs = await self._proofs_to_offer()
-        if not self._proofs:
+        found = await self.proofs.next() if "publickey" in self.credential.methods else None
+        if found is None:
+            self._declined = True
             return None
-        word, proof = self._proofs.pop(0)
+        word, proof = found
         self.tried.append(word)
+        self._offered_key = True
         return proof
 
     async def password_auth_requested(self) -> str | None:
         """Return the password, once, when the breaker gives us a turn."""
         self._note_methods()
-        if self.credential.password is None or self.turn is not None or self.blocked is not None:
-            return None
-        left = self._pause()  # waiting for other hosts' verdicts is not this host's time
-        try:
-            self.turn = await self._breaker.turn(self.host, self.credential)
-        except CredentialBlocked as blocked:
-            self.blocked = blocked
-        self._resume(left)
-        if self.turn is None:
+        password = self.credential.password
+        if password is None or not await self._may_offer(Wanted.PASSWORD):
+            self._declined = True
             return None
         self.tried.append("password")
-        return self.credential.password.reveal()
+        return password.reveal()
 
     def password_change_requested(self, prompt: str, lang: str) -> MaybeAwait[PasswordChangeResponse]:
         """Refuse to change the password: that is for its owner."""
@@ -105,87 +115,121 @@ class Login(asyncssh.SSHClient):
         return super().password_change_requested(prompt, lang)
 
     def kbdint_auth_requested(self) -> str | None:
-        """Agree to keyboard-interactive if there is a password that was not sent yet."""
+        """Agree to keyboard-interactive if there is a password or a code that was not sent yet."""
         self._note_methods()
-        return "" if self.credential.password is not None and self.turn is None else None
+        password = self.credential.password is not None and Wanted.PASSWORD not in self.turns
+        code = self.credential.otp is not None and Wanted.CODE not in self.turns
+        if password or code:
+            return ""
+        self._declined = True
+        return None
 
     async def kbdint_challenge_received(
         self, name: str, instructions: str, lang: str, prompts: Sequence[tuple[str, bool]]
     ) -> list[str] | None:
-        """Answer a question for a password, hidden, with the password; leave at anything else."""
+        """Answer questions for the password and for a code; leave at anything else, and before either goes out twice."""
         self._challenges += 1
-        if self._challenges > _MOST_CHALLENGES:
-            return None
-        if not prompts:
+        asked = [wanted(prompt, echo=echo) for prompt, echo in prompts]
+        if not prompts and self._challenges <= _MOST_CHALLENGES:
             return []
-        if len(prompts) > 1 or prompts[0][1] or not asks_for_password(prompts[0][0]):
+        if self._challenges <= _MOST_CHALLENGES and len(set(asked)) == len(asked) and all(map(self._has, asked)):
+            answers = [await self._answer(one) for one in asked if one is not None]
+            if None not in answers:
+                return [answer for answer in answers if answer is not None]
+        elif prompts:
+            self.unanswered = shown(prompts)
+        self._declined = True
+        return None
+
+    def _has(self, one: Wanted | None) -> bool:
+        """Tell whether there is something to answer with that has not gone out yet."""
+        there = {Wanted.PASSWORD: self.credential.password, Wanted.CODE: self.credential.otp}
+        return one is not None and there[one] is not None and one not in self.turns
+
+    async def _answer(self, one: Wanted) -> str | None:
+        if not await self._may_offer(one):
             return None
-        password = await self.password_auth_requested()
-        return None if password is None else [password]
+        if one is Wanted.PASSWORD:
+            assert self.credential.password is not None
+            self.tried.append("password")
+            return self.credential.password.reveal()
+        assert self.credential.otp is not None
+        try:
+            async with self._paused():  # the next code is up to half a minute away
+                code = await self._codes.next(self.host, self.credential.otp)
+        except CodeSpent:
+            self.turns.pop(one).unused()
+            self.unanswered = "a one-time code (the one that was typed has been used)"
+            return None
+        except OSError as error:
+            self.turns.pop(one).unused()
+            self.unanswered = f"a one-time code (where used ones are noted: {error.strerror or error})"
+            return None
+        self.tried.append("one-time code")
+        return code
+
+    async def _may_offer(self, one: Wanted) -> bool:
+        """Tell whether the breaker gives us a turn; waiting for other hosts' verdicts is not this host's time."""
+        if one in self.turns or self.blocked is not None:
+            return False
+        try:
+            async with self._paused():
+                self.turns[one] = await self._breaker.turn(self.host, self.credential, one)
+        except CredentialBlocked as blocked:
+            self.blocked = blocked
+            return False
+        return True
 
     def accepted(self) -> None:
-        """Tell the breaker that the host let us in with what was offered last."""
-        if self.turn is not None:
-            self.turn.accepted()
-        elif self.tried:
-            self._breaker.accepted(self.credential)
+        """Tell the breaker that the host let us in with what was offered."""
+        if not self.turns:
+            self._key_ended(accepted=True)
+        for turn in self.turns.values():
+            turn.accepted()
 
     def rejected(self) -> None:
-        """Tell the breaker that the host accepted nothing of what was offered."""
-        if self.turn is not None:
-            self.turn.rejected()
-        elif self.tried:
-            self._breaker.rejected(self.credential)
+        """Tell the breaker that the host accepted nothing of what was offered in the last stage."""
+        if not self.turns:
+            self._key_ended(accepted=False)
+        for turn in self.turns.values():
+            turn.rejected()
+
+    def _key_ended(self, *, accepted: bool) -> None:
+        if self._offered_key and not self._key_accepted:
+            self._key_accepted = accepted
+            (self._breaker.accepted if accepted else self._breaker.rejected)(self.credential)
 
     async def close(self) -> None:
-        """Let go of the agent; a password that got no verdict so far got none."""
-        if self.turn is not None:
-            self.turn.unanswered()
-        if self._agent is not None:
-            self._agent.close()
-            await self._agent.wait_closed()
-
-    async def _proofs_to_offer(self) -> list[tuple[str, KeyPairListArg]]:
-        """Return the keys to offer with a word for each, in order."""
-        files = [(f"key {key.path} {key.fingerprint}", offerable(key)) for key in self.credential.keys]
-        agent = await self._agent_keys()
-        return agent + files if self.credential.agent_first else files + agent
-
-    async def _agent_keys(self) -> list[tuple[str, KeyPairListArg]]:
-        path = os.environ.get("SSH_AUTH_SOCK") if self.credential.use_agent else None
-        if path is None:
-            return []
-        try:
-            self._agent = await asyncssh.connect_agent(path)
-            pairs = await self._agent.get_keys() if self._agent else ()
-        except (OSError, ValueError) as error:
-            self.agent_trouble = f"agent ({error})"
-            return []
-        return [(f"agent key {pair.get_comment()}", [pair]) for pair in pairs]
+        """Let go of the agent; what got no verdict so far got none."""
+        for turn in self.turns.values():
+            turn.unanswered()
+        await self.proofs.close()
 
     def _note_methods(self) -> None:
-        self.offered_methods = self.offered_methods or tuple(self._connection.get_server_auth_methods())
+        """See whether the host has begun a new stage: it takes other methods than those that were left of this one."""
+        now = tuple(self._connection.get_server_auth_methods())
+        gone_on = now == self._left[1:] and self._declined
+        if self._stages and not gone_on and now not in (self._left, self._stages[-1]):
+            self._stage_passed()
+        if not gone_on and (not self._stages or now not in (self._left, self._stages[-1])):
+            self._stages.append(now)
+        self._left, self._declined = now, False
 
-    def _pause(self) -> float | None:
-        if self.deadline is None or (when := self.deadline.when()) is None:
-            return None
-        self.deadline.reschedule(None)
-        return when - asyncio.get_running_loop().time()
+    def _stage_passed(self) -> None:
+        self.accepted_so_far += 1
+        if self.tried:
+            self.tried[-1] += " (accepted, but more is wanted)"
+        self.accepted()
 
-    def _resume(self, left: float | None) -> None:
+    @asynccontextmanager
+    async def _paused(self) -> AsyncIterator[None]:
+        """Stop the clock of the login while we wait for others."""
+        when = self.deadline.when() if self.deadline is not None else None
+        left = None if when is None else when - asyncio.get_running_loop().time()
         if self.deadline is not None and left is not None:
-            self.deadline.reschedule(asyncio.get_running_loop().time() + left)
-
-
-def offerable(key: PrivateKey) -> KeyPairListArg:
-    """Return the key as asyncssh takes it: parsed and unpaired, since a pair holds per-connection state."""
-    return [(key.key, key.certificate)] if key.certificate is not None else [key.key]
-
-
-def asks_for_password(prompt: str) -> bool:
-    """Tell whether a prompt asks for the password, not for a one-time code that a password would spend.
-
-    >>> asks_for_password("root@db1's password: "), asks_for_password("Verification code: ")
-    (True, False)
-    """
-    return any(word in prompt.casefold() for word in _PROMPTS_FOR_A_PASSWORD)
+            self.deadline.reschedule(None)
+        try:
+            yield
+        finally:
+            if self.deadline is not None and left is not None:
+                self.deadline.reschedule(asyncio.get_running_loop().time() + left)

@@ -53,7 +53,7 @@ def host_key_algorithms(known_types: frozenset[str], *, certificates: bool = Fal
 
 @lru_cache(maxsize=1024)
 def login_options(
-    user: str, *, password: bool, known_types: frozenset[str], certificates: bool
+    user: str, *, methods: tuple[str, ...], known_types: frozenset[str], certificates: bool
 ) -> asyncssh.SSHClientConnectionOptions:
     """Return the options for logging in as `user`; who is trusted and what is offered is decided by `Login`."""
     return asyncssh.SSHClientConnectionOptions(
@@ -71,9 +71,7 @@ def login_options(
         gss_kex=False,
         gss_auth=False,
         host_based_auth=False,
-        preferred_auth=["publickey", "password", "keyboard-interactive"] if password else ["publickey"],
-        password_auth=password,
-        kbdint_auth=password,
+        preferred_auth=methods,  # `Login` declines those that it has nothing for, and so hears which ones a host takes
         encryption_algs="^aes128-gcm@openssh.com",
         mac_algs="^hmac-sha2-256-etm@openssh.com",
         compression_algs=None,

@@ -21,10 +21,12 @@ from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, 
 from remote.host_keys import HostKey
 from remote.host_proof import HostProof
 from remote.known_hosts import Trust
+from remote.one_time_codes import Codes
 from remote.ssh_errors import CONNECTING, connect_error, reason_of
 from remote.ssh_intake import Flooded
 from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
+from remote.used_codes import UsedCodes
 
 HOST = Host(name="db1", address="192.0.2.1")
 NOT_OF_CONNECTING = {
@@ -39,7 +41,7 @@ KEY = HostKey.of(b"\0\0\0\x0bssh-ed25519" + b"\0\0\0\x20" + bytes(32))
 
 @pytest.fixture
 def login() -> Login:
-    return Login(HOST, Credential(name="web", user="anna"), Trust(host=HOST), Breaker())
+    return Login(HOST, Credential(name="web", user="anna"), Trust(host=HOST), Breaker(), Codes(UsedCodes()))
 
 
 def vendor_exceptions() -> list[type[Exception]]:

@@ -1,0 +1,95 @@
+"""Which keys one login offers, in which order, and not too many: a host hangs up after six (sshd's MaxAuthTries)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from remote.credentials import Credential
+from remote.private_keys import PrivateKey
+from remote.ssh_library import asyncssh
+
+if TYPE_CHECKING:
+    from asyncssh.public_key import KeyPairListArg
+
+MOST_OFFERED: Final = 5
+"""Keys offered in one login; one more try of sshd's six is left for a password or a code."""
+
+
+@dataclass(slots=True)
+class Proofs:
+    """The keys of one login, to be offered one after the other."""
+
+    credential: Credential
+    agent: asyncssh.SSHAgentClient | None = None
+    trouble: str = ""
+    """Why the agent could not be asked: to be said, and nothing that a host could refuse."""
+    left_out: int = 0
+    """How many keys of the agent are too many to be offered."""
+    _queue: list[tuple[str, KeyPairListArg]] | None = field(default=None)
+
+    async def next(self) -> tuple[str, KeyPairListArg] | None:
+        """Return the next key with what it is called; None when there is none left."""
+        if self._queue is None:
+            self._queue = await self._all()
+        return self._queue.pop(0) if self._queue else None
+
+    async def close(self) -> None:
+        """Let go of the agent."""
+        if self.agent is not None:
+            self.agent.close()
+            await self.agent.wait_closed()
+
+    async def _all(self) -> list[tuple[str, KeyPairListArg]]:
+        files = [(_word(key), offerable(key), key.key.public_data) for key in self.credential.keys]
+        known = {blob for _, _, blob in files}
+        agent = [one for one in await self._of_agent() if one[2] not in known]
+        several = agent + files if self.credential.agent_first else files + agent
+        self.left_out = max(0, len(several) - MOST_OFFERED)
+        kept = several[:MOST_OFFERED]
+        if (
+            self.left_out and self.credential.agent_first
+        ):  # the files are few and meant: they come before the rest of the agent's
+            kept = agent[: max(0, MOST_OFFERED - len(files))] + files[:MOST_OFFERED]
+        return [(word, proof) for word, proof, _ in kept]
+
+    async def _of_agent(self) -> list[tuple[str, KeyPairListArg, bytes]]:
+        """Return the keys of the agent, the one that the credential names first; none other where only that one is meant."""
+        path = os.environ.get("SSH_AUTH_SOCK") if self.credential.use_agent else None
+        if path is None:
+            return []
+        try:
+            self.agent = await asyncssh.connect_agent(path)
+            pairs = list(await self.agent.get_keys()) if self.agent else []
+        except (OSError, ValueError) as error:
+            self.trouble = f"agent ({error})"
+            return []
+        named = self.credential.in_agent
+        if named is None:
+            return [] if self.credential.only_named else [_of_pair(pair) for pair in pairs]
+        meant = [pair for pair in pairs if pair.public_data == named.blob]
+        if not meant:
+            self.trouble = f"agent (it does not hold {named.path} {named.fingerprint})"
+        elif named.certificate is not None:
+            meant[0].set_certificate(named.certificate)
+        first = [(f"agent key {named.path} {named.fingerprint}{_note(named.note)}", [pair], named.blob) for pair in meant]
+        others = [] if self.credential.only_named else [_of_pair(pair) for pair in pairs if pair not in meant]
+        return [*first, *others]
+
+
+def offerable(key: PrivateKey) -> KeyPairListArg:
+    """Return the key as asyncssh takes it: parsed and unpaired, since a pair holds per-connection state."""
+    return [(key.key, key.certificate)] if key.certificate is not None else [key.key]
+
+
+def _of_pair(pair: asyncssh.SSHKeyPair) -> tuple[str, KeyPairListArg, bytes]:
+    return f"agent key {pair.get_comment()}", [pair], pair.public_data
+
+
+def _word(key: PrivateKey) -> str:
+    return f"key {key.path} {key.fingerprint}{_note(key.note)}"
+
+
+def _note(note: str) -> str:
+    return f" {note}" if note else ""
