@@ -67,13 +67,15 @@ class Here:
 
 
 def examine(settings: Settings) -> list[Row]:
-    """Return a row for everything that was looked at; what raises an error of ours is a problem with its next step."""
+    """Return a row for everything that was looked at; what raises an error is a problem, and ends no other row."""
     here, rows = Here(settings), []
     for what, look in LOOKS.items():
         try:
             rows.append(look(here))
         except LongarmError as error:
             rows.append(row(what, PROBLEM, say(error.text), error.hint))
+        except OSError as error:
+            rows.append(row(what, PROBLEM, say(Text("the system refused: {reason}", reason=str(error)))))
     return rows
 
 

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, cycle, islice
 from pathlib import Path
@@ -73,15 +74,28 @@ class Lab:
 
 def running(home: Path) -> Lab | None:
     """Return the lab of a home, or None if its process is gone."""
-    folder = home / "lab"
+    noted = _noted(home / "lab")
+    return None if noted is None or started_at(noted.lab.pid) != noted.started else noted.lab
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Noted:
+    """What `up` wrote down of the process."""
+
+    lab: Lab
+    started: str
+
+
+def _noted(folder: Path) -> _Noted | None:
+    """Return what is written of the process in a folder; None where nothing is, or nothing that can be read."""
     try:
-        noted = json.loads((folder / "running.json").read_text())
-    except FileNotFoundError:
+        noted = json.loads((folder / "running.json").read_bytes())
+        hosts = tuple(PracticeHost(**host) for host in noted["hosts"])
+        shell, why = Shell(noted.get("shell", Shell.ANSWERS)), str(noted.get("why", ""))  # 0.1.0 knew no others
+        lab = Lab(folder=folder, pid=int(noted["pid"]), hosts=hosts, shell=shell, why=why)
+        return _Noted(lab=lab, started=str(noted["started"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if started_at(noted["pid"]) != noted["started"]:
-        return None
-    hosts = tuple(PracticeHost(**host) for host in noted["hosts"])
-    return Lab(folder=folder, pid=noted["pid"], hosts=hosts, shell=Shell(noted["shell"]), why=noted["why"])
 
 
 def up(home: Path, wanted: int, *, this_machine: bool = False, shell: Shell = Shell.AUTO) -> Lab:
@@ -114,17 +128,20 @@ def up(home: Path, wanted: int, *, this_machine: bool = False, shell: Shell = Sh
     ]
     authorized = login.export_public_key().decode()
     _private(folder / "plan.json", json.dumps({"hosts": plan, "authorized_keys": authorized}))
-    ports, noted = _started(folder)
-    hosts = [PracticeHost(name=name, scenario=scenario.name, port=ports[name]) for name, scenario in planned]
-    document = noted | {
-        "shell": shell,
-        "why": why,
-        "hosts": [{"name": host.name, "scenario": host.scenario, "port": host.port} for host in hosts],
-    }
-    _private(folder / "running.json", json.dumps(document))  # first of all, so that `down` finds it whatever happens now
+    with _started(folder) as (ports, pid, started):
+        hosts = [PracticeHost(name=name, scenario=scenario.name, port=ports[name]) for name, scenario in planned]
+        document = {
+            "pid": pid,
+            "started": started,
+            "shell": shell,
+            "why": why,
+            "hosts": [{"name": host.name, "scenario": host.scenario, "port": host.port} for host in hosts],
+        }
+        _private(folder / "running.new", json.dumps(document))
+        (folder / "running.new").replace(folder / "running.json")  # so that `down` finds it, whole, whatever happens now
     _enrol(home, planned, keys)
     _private(folder / "inventory.yaml", inventory_text(hosts, folder / "keys" / "client", this_machine=this_machine))
-    return Lab(folder=folder, pid=int(str(noted["pid"])), hosts=tuple(hosts), shell=shell, why=why)
+    return Lab(folder=folder, pid=pid, hosts=tuple(hosts), shell=shell, why=why)
 
 
 def chosen(shell: Shell) -> tuple[Shell, str]:
@@ -152,15 +169,11 @@ def down(home: Path) -> bool:
     """End the practice hosts of a home, forget their keys, and return whether they were running."""
     folder = home / "lab"
     ended = False
-    try:
-        noted = json.loads((folder / "running.json").read_text())
-    except FileNotFoundError:
-        noted = None
-    if noted is not None:
-        ended = end(noted["pid"], noted["started"])
+    if (noted := _noted(folder)) is not None:
+        ended = end(noted.lab.pid, noted.started)
         known = KnownHosts(home / "known_hosts")
-        for host in noted["hosts"]:
-            known.remove(host["name"])
+        for host in noted.lab.hosts:
+            known.remove(host.name)
     shutil.rmtree(folder, ignore_errors=True)
     return ended
 
@@ -212,8 +225,12 @@ def _enrol(home: Path, planned: Sequence[tuple[str, Scenario]], keys: Sequence[a
         known.add(name, HostKey.of(shown.public_data))
 
 
-def _started(folder: Path) -> tuple[Mapping[str, int], dict[str, object]]:
-    """Start the process and return the ports it got, and what identifies it; LabFailed with its last words."""
+@contextmanager
+def _started(folder: Path) -> Iterator[tuple[Mapping[str, int], int, str]]:
+    """Start the process and give the ports it got, and what identifies it; LabFailed with its last words.
+
+    Whatever is raised, inside too, ends it: nobody has noted it yet.
+    """
     log = folder / "server.log"
     _private(log, "")
     with log.open("wb") as errors:
@@ -225,17 +242,26 @@ def _started(folder: Path) -> tuple[Mapping[str, int], dict[str, object]]:
             start_new_session=True,
             cwd="/",
         )
+    try:
+        ports, started = _ready(child, log)
+        yield ports, child.pid, started
+    except BaseException:  # Ctrl-C above all
+        child.kill()
+        child.wait()
+        raise
+    child.returncode = 0  # it lives on by itself: nobody here waits for it
+
+
+def _ready(child: subprocess.Popen[bytes], log: Path) -> tuple[Mapping[str, int], str]:
+    """Return the ports that the process got once all its hosts listen, and when it started."""
     assert child.stdout is not None
     with child.stdout:
         ready = select.select([child.stdout], [], [], START_DEADLINE_S)[0]
         line = child.stdout.readline() if ready else b""
     started = started_at(child.pid)
     if not line or started is None:
-        child.kill()
-        child.wait()
         raise LabFailed(Text("the practice hosts did not start: {log}", log=log.read_text()[-500:].strip() or "no answer"))
-    child.returncode = 0  # it lives on by itself: nobody here waits for it
-    return json.loads(line), {"pid": child.pid, "started": started}
+    return json.loads(line), started
 
 
 def _private(path: Path, text: str) -> None:

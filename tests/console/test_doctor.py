@@ -41,6 +41,13 @@ def row(console: Console, what: str, **more: Any) -> Mapping[str, str]:
     return found[what]
 
 
+def test_what_the_system_refuses_is_a_problem_and_ends_no_other_row(console: Console) -> None:
+    (console.home / "known_hosts").mkdir(parents=True)
+    found = row(console, "known_hosts")
+    assert found["state"] == "problem" and found["detail"].startswith("the system refused: [Errno 21] Is a directory")
+    assert row(console, "output")["state"] == "ok"
+
+
 def test_credentials_are_resolved_and_never_shown_or_asked_for(console: Console) -> None:
     console.inventory(HOSTS + "  a: {credential: gone}\n  b: {credential: asked}\n  c: {credential: word}\n")
     done = console("doctor", "--json", environ={"LONGARM_TEST_WORD": "hunter2-very-secret"})

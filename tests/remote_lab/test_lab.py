@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
@@ -127,6 +129,34 @@ def test_a_process_that_only_has_the_same_pid_is_left_alone(home: Path) -> None:
         assert not keeper.down(home)
         assert other.poll() is None
         other.communicate()
+
+
+@pytest.mark.parametrize("spoilt", ["", "{", "[]", "7", '{"pid": "x", "hosts": [], "started": ""}', '{"hosts": [{}]}'])
+def test_what_is_noted_and_cannot_be_read_keeps_nobody_from_a_new_lab(home: Path, spoilt: str) -> None:
+    (home / "lab").mkdir()
+    (home / "lab" / "running.json").write_text(spoilt)
+    assert keeper.running(home) is None
+    assert not keeper.down(home) and not (home / "lab").exists()
+
+
+@pytest.mark.parametrize("moment", ["select.select", "PracticeHost"])
+def test_ctrl_c_while_a_lab_starts_leaves_no_process(home: Path, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    children: list[subprocess.Popen[bytes]] = []
+
+    class Watched(subprocess.Popen[bytes]):
+        def __init__(self, *words: Any, **more: Any) -> None:
+            super().__init__(*words, **more)
+            children.append(self)
+
+    def pressed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", Watched)
+    monkeypatch.setattr(keeper, moment, pressed) if moment == "PracticeHost" else monkeypatch.setattr(moment, pressed)
+    with pytest.raises(KeyboardInterrupt):
+        keeper.up(home, 1, shell=Shell.ANSWERS)
+    (child,) = children
+    assert child.returncode == -signal.SIGKILL and started_at(child.pid) is None
 
 
 def test_end_takes_what_ignores_sigterm() -> None:
