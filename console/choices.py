@@ -37,6 +37,16 @@ def hosts(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
     return [before + name for name in fitting]
 
 
+def secrets(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """Return the secrets of the encrypted file whose names begin so; it is not opened for that."""
+    from remote.secrets.in_sealed import SealedStore
+
+    try:
+        return _starting(sorted(SealedStore(resolve(ctx).home).names()), begun)
+    except (LongarmError, OSError):
+        return []
+
+
 def checks(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
     """Return the checks whose ids begin so; a check is called like its file, so that none has to be read."""
     import diagnostics

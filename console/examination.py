@@ -24,11 +24,14 @@ from diagnostics.library import load_library
 from inventory.errors import LongarmError, Text
 from inventory.host import Host, Transport
 from inventory.inventory import Inventory
+from inventory.references import secrets_of as secrets_named
 from remote.credentials import CredentialStore
 from remote.errors import CredentialUnusable
 from remote.keyrings import keyring_in_use
 from remote.known_hosts import KnownHosts
 from remote.safe_versions import Unsafe, installed, unsafe
+from remote.secrets.in_sealed import SealedStore
+from remote.secrets.resolver import Secrets
 from reports.language import language
 from runner.condition import condition_of
 from runner.desk import ROLES_ADVISORY, Desk
@@ -187,8 +190,9 @@ def credentials(here: Here) -> Row:
     """Resolve each credential that a host uses, without showing or asking for anything."""
     hosts = here.inventory.hosts.values() if here.settings.has_inventory else ()
     used = {host.credential: host for host in hosts if host.transport is not Transport.LOCAL}
-    asked = [one.name for one in used if one and any(part and part.kind == "prompt" for part in (one.password, one.passphrase))]
-    bad = asyncio.run(_unusable([host for one, host in used.items() if not one or one.name not in asked]))
+    secrets = Secrets(home=here.settings.home)
+    asked = [one.name for one in used if one and any(secrets.asks(part) for part, _ in secrets_named([one]))]
+    bad = asyncio.run(_unusable(secrets, [host for one, host in used.items() if not one or one.name not in asked]))
     if bad:
         told = "; ".join(f"{error.credential}: {say(error.text)}" for error in bad)
         return row("credentials", PROBLEM, told, Text("see “Credentials” in docs/inventory.md, then: longarm doctor"))
@@ -198,8 +202,17 @@ def credentials(here: Here) -> Row:
     return row("credentials", OK, told)
 
 
-async def _unusable(hosts: Sequence[Host]) -> list[CredentialUnusable]:
-    store, bad = CredentialStore(), []
+def kept_secrets(here: Here) -> Row:
+    """Count the secrets of the encrypted file and tell how it opens, without opening it."""
+    store = SealedStore(here.settings.home)
+    if not (names := store.names()):
+        return row("secrets", OK, say(Text("none are kept")))
+    opens = Text("its passphrase is asked for") if store.asks() else Text("a key of the SSH agent opens it")
+    return row("secrets", OK, say(Text("{count} are kept; {opens}", count=len(names), opens=say(opens))))
+
+
+async def _unusable(secrets: Secrets, hosts: Sequence[Host]) -> list[CredentialUnusable]:
+    store, bad = CredentialStore(secrets=secrets), []
     for host in hosts:
         try:
             await store.resolve(host)
@@ -313,6 +326,7 @@ LOOKS: Mapping[str, Callable[[Here], Row]] = {
     "library": library,
     "known_hosts": known_hosts,
     "credentials": credentials,
+    "secrets": kept_secrets,
     "keyring": keyring,
     "ssh-agent": agent,
     "completion": completion,

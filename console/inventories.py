@@ -12,15 +12,21 @@ from console.terminal import tell
 from console.words import spoken
 from inventory.copies import Copies, CopyUsed
 from inventory.errors import Place, Text, UsageError
-from inventory.host import CredentialReference, Host
+from inventory.host import CredentialReference, Host, SecretReference
 from inventory.inventory import Inventory
+from inventory.secret import Secret
 
 
 def known_inventory(settings: Settings) -> Inventory:
     """Return the inventory of a command; which sources were not asked is told on stderr. Raises what loading it raises."""
     from inventory.own import load_inventory
 
-    known = load_inventory(settings.files, Copies(settings.home / "cache" / "sources"))
+    def resolve(reference: SecretReference) -> Secret:
+        from console.wiring import secrets_of
+
+        return secrets_of(settings).get(reference)
+
+    known = load_inventory(settings.files, Copies(settings.home / "cache" / "sources"), resolve)
     tell_copies(settings, known.copies)
     return known if settings.wall is None else known.of_customer(settings.wall)
 

@@ -35,7 +35,15 @@ _LOOKED_AT = {
     text.template: text
     for text in (
         *(Text("versions"), Text("home"), Text("space"), Text("store"), Text("inventory"), Text("library")),
-        *(Text("credentials"), Text("keyring"), Text("completion"), Text("practice hosts"), Text("roles")),
+        *(
+            Text("credentials"),
+            Text("secrets"),
+            Text("secret"),
+            Text("keyring"),
+            Text("completion"),
+            Text("practice hosts"),
+            Text("roles"),
+        ),
         *(Text("language"), Text("clock"), Text("output")),
         *(Text("name"), Text("connection"), Text("host key"), Text("login"), Text("shell"), Text("round trip")),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 
 from console.settings import Settings
@@ -14,13 +15,37 @@ from remote.connect import Connector
 from remote.credentials import CredentialStore
 from remote.known_hosts import KnownHosts
 from remote.one_time_codes import Codes
+from remote.secrets.resolver import Secrets
 from remote.used_codes import UsedCodes
 
 
+def secrets_of(settings: Settings, *, piped: bool = False) -> Secrets:
+    """Return what resolves the secrets of a command, each once; it asks for one only where somebody can answer.
+
+    `piped`: stdin holds something else, and the terminal is asked even so.
+    """
+    if not _SECRETS or _SECRETS[0][0] is not settings:
+        asking = not settings.no_input and (has_terminal() if piped else sys.stdin.isatty())
+        _SECRETS[:] = [(settings, Secrets(ask_secret if asking else None, home=settings.home))]
+    return _SECRETS[0][1]
+
+
+_SECRETS: list[tuple[Settings, Secrets]] = []
+"""Those of the command that runs: what its inventory has asked for, its hosts need not ask for again."""
+
+
+def has_terminal() -> bool:
+    """Tell whether somebody sits at a terminal of this process, even if stdin is a pipe."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 def credential_store(settings: Settings) -> CredentialStore:
-    """Return what resolves credentials; it asks for a password only where somebody can answer."""
-    asking = not settings.no_input and sys.stdin.isatty()
-    return CredentialStore(ask=ask_secret if asking else None)
+    """Return what resolves credentials."""
+    return CredentialStore(secrets=secrets_of(settings))
 
 
 def connector(settings: Settings, credentials: CredentialStore) -> Connector:

@@ -122,6 +122,7 @@ class Assembly:
             hosts=MappingProxyType(hosts),
             groups=MappingProxyType(groups),
             credentials=MappingProxyType(dict(self.drafts.credentials)),
+            secret_stores=MappingProxyType(dict(self.drafts.stores)),
             waivers=tuple(self.drafts.waivers),
             notes=(*self.drafts.notes, *notes),
         )

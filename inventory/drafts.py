@@ -12,6 +12,7 @@ from inventory.names import BadName, group_name, host_address, host_name, shown
 from inventory.nodes import ListNode, MapNode, Node, ScalarNode
 from inventory.ranges import expand_range
 from inventory.references import read_credentials
+from inventory.secret_stores import DeclaredStore, link, read_stores
 from inventory.settings import Layer, Leaf, add, read_layer
 from inventory.sources.declared import read_sources
 from inventory.sources.found import Found, FoundHost, Source
@@ -49,6 +50,7 @@ class Drafts:
         self.hosts: dict[str, HostDraft] = {}
         """By the name in lower case: upper and lower case do not make two hosts."""
         self.credentials: dict[str, CredentialReference] = {}
+        self.stores: dict[str, DeclaredStore] = {}
         self.waivers: list[Waiver] = []
         self.sources: list[Source] = []
         self.notes: list[Problem] = []
@@ -68,12 +70,22 @@ class Drafts:
             if first is not credential and credential.place and first.place:
                 what = Text("the credential {name} is declared twice, first at {place}", name=shown(name), place=first.place)
                 self._note(credential.place, what)
+        for name, store in read_stores(fields.mapping("secret_stores"), self.problems).items():
+            known = self.stores.setdefault(name, store)
+            if known is not store:
+                self._note(
+                    store.place, Text("the store {name} is declared twice, first at {place}", name=name, place=known.place)
+                )
         self.waivers += read_waivers(fields.items("waivers"), self.problems)
         self.sources += read_sources(fields.items("sources"), self.problems)
         sections = {"groups": self._read_groups, "hosts": self._read_hosts}
         for key in sorted(sections, key=fields.key_place):  # hosts keep the order in which they stand in the file
             sections[key](fields.mapping(key), None)
         fields.done()
+
+    def link_secrets(self) -> None:
+        """Give each reference to a secret the store that it names, once all files are read."""
+        self.credentials = link(self.credentials, self.stores, self.problems)
 
     def take(self, found: Found) -> None:
         """Put what other sources found below what our own files say."""

@@ -30,7 +30,7 @@ from inventory.names import BadName, host_address, shown
 
 MAX_BYTES = 32 * 1024 * 1024
 _CHUNK = 64 * 1024
-_MOST_TRIES = 5
+MOST_TRIES = 5
 _LONGEST_WAIT_S = 60.0
 _BUSY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
@@ -123,6 +123,7 @@ class Egress:
     max_bytes: int = MAX_BYTES
     resolve: Resolve = system_resolve
     sleep: Callable[[float], None] = time.sleep
+    most_tries: int = MOST_TRIES
     _address: str | None = None
 
     def get(self, path: str) -> bytes:
@@ -130,15 +131,22 @@ class Egress:
 
         A server that asks to come back later (429, 502, 503, 504) is asked again as long as the deadline allows.
         """
+        return self._answered("GET", path, None)
+
+    def post(self, path: str, body: bytes) -> bytes:
+        """Send JSON to a path below its origin and return what it answers; as `get`, so only what may be sent twice."""
+        return self._answered("POST", path, body)
+
+    def _answered(self, method: str, path: str, sent: bytes | None) -> bytes:
         until = time.monotonic() + self.deadline_s
-        for attempt in range(1, _MOST_TRIES + 1):
-            status, wait_s, body = self._ask(path, until)
+        for attempt in range(1, self.most_tries + 1):
+            status, wait_s, body = self._ask(method, path, sent, until)
             if status == HTTPStatus.OK:
                 return body
             if status != HTTPStatus.TOO_MANY_REQUESTS and status not in _BUSY:
                 self._refuse(status)
             wait_s = min(float(attempt) if wait_s is None else wait_s, _LONGEST_WAIT_S)
-            if attempt == _MOST_TRIES or time.monotonic() + wait_s >= until:
+            if attempt == self.most_tries or time.monotonic() + wait_s >= until:
                 break
             self.sleep(wait_s)
         text = Text("{host} is busy ({status})", host=self.origin.host, status=status)
@@ -154,7 +162,7 @@ class Egress:
             raise EgressFailed(Text("{host} refuses the token ({status})", host=host, status=status), None, status)
         raise EgressFailed(Text("{host} answers {status}", host=host, status=status), None, status)
 
-    def _ask(self, path: str, until: float) -> tuple[int, float | None, bytes]:
+    def _ask(self, method: str, path: str, sent: bytes | None, until: float) -> tuple[int, float | None, bytes]:
         address = self._pinned(until)
         connection = self._connection(address, until)
         watch = threading.Timer(max(0.0, until - time.monotonic()), _cut, [connection])
@@ -162,7 +170,9 @@ class Egress:
         watch.start()
         try:
             headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "longarm", **self.headers}
-            connection.request("GET", f"{self.origin.path}{path}", headers=headers)
+            if sent is not None:
+                headers["Content-Type"] = "application/json"
+            connection.request(method, f"{self.origin.path}{path}", body=sent, headers=headers)
             answer = connection.getresponse()
             body = self._body(answer) if answer.status == HTTPStatus.OK else b""
             if time.monotonic() >= until:  # cut by the watch, which looks like an end

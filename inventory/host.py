@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TypeAlias, Union
+from typing import TYPE_CHECKING, TypeAlias, Union
 
 from inventory.errors import Place
+
+if TYPE_CHECKING:
+    from inventory.secret_stores import DeclaredStore
 
 Value: TypeAlias = Union[bool, int, float, str, "tuple[Value, ...]", "Mapping[str, Value]", None]
 """What a variable may hold: YAML's plain values, lists as tuples, mappings read-only."""
@@ -75,8 +78,15 @@ class SecretReference:
     """Where a secret is kept; the secret itself is never in an inventory."""
 
     kind: str
-    """`file`, `env`, `keyring` (value `service/user`) or `prompt`."""
+    """`file`, `env`, `keyring` (value `service/user`), `prompt`, `secret`, or the name of a declared store."""
     value: str
+    store: DeclaredStore | None = None
+    """What is declared of the store that it names; None for the kinds that need none."""
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        """Return it as a command line names it: `keyring:longarm/ops`."""
+        return f"{self.kind}:{self.value}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from inventory.copies import CopyUsed
 from inventory.errors import NothingMatched, Place, Problem
 from inventory.fields import nearest
 from inventory.host import CredentialReference, Host, Selection, Waiver
+from inventory.secret_stores import DeclaredStore
 from inventory.target import select
 
 
@@ -33,6 +34,8 @@ class Inventory:
     hosts: Mapping[str, Host] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     groups: Mapping[str, Group] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     credentials: Mapping[str, CredentialReference] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    secret_stores: Mapping[str, DeclaredStore] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    """Where else secrets are kept, by the names that references use."""
     waivers: tuple[Waiver, ...] = ()
     notes: tuple[Problem, ...] = ()
     """What is no mistake, but should be known: a waiver that is for no host, a variable that was left out."""

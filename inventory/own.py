@@ -12,27 +12,41 @@ from inventory.assembly import assemble
 from inventory.copies import Copies
 from inventory.documents import load_document
 from inventory.drafts import Drafts
-from inventory.errors import InvalidFile
+from inventory.errors import InvalidFile, Text
+from inventory.host import SecretReference
 from inventory.inventory import Inventory
+from inventory.names import shown
 from inventory.nodes import collection_paused
+from inventory.references import HOW
+from inventory.secret import Secret
+from inventory.secret_stores import linked
+from inventory.secrets.unattended import Resolve, unattended
+from inventory.secrets.unusable import refuse
 from inventory.sources.found import Found, Reading, Source
 
 
-def load_inventory(paths: Iterable[Path | Source], copies: Copies | None = None) -> Inventory:
+def load_inventory(paths: Iterable[Path | Source], copies: Copies | None = None, resolve: Resolve = unattended) -> Inventory:
     """Return the inventory that files and sources make together; a directory stands for its `*.yaml` and `*.yml` files.
 
-    Sources are those given and those that the files declare, in this order. Raises InvalidFile with every mistake of
-    every file and source, SourceUnavailable for a source that cannot be asked and of which no copy is kept.
+    Sources are those given and those that the files declare, in this order; `resolve` gives the secrets that they are asked
+    or opened with. Raises InvalidFile with every mistake of every file and source, SourceUnavailable for a source that cannot
+    be asked and of which no copy is kept.
     """
     with collection_paused():
-        return _load(paths, copies or Copies())
+        return _load(paths, copies or Copies(), resolve)
 
 
-def _load(paths: Iterable[Path | Source], copies: Copies) -> Inventory:
+def _load(paths: Iterable[Path | Source], copies: Copies, resolve: Resolve) -> Inventory:
     drafts = Drafts()
     broken: list[InvalidFile] = []
     seen: set[str] = set()
-    reading = Reading(copies=copies, now=datetime.now(UTC))
+
+    def secret(reference: SecretReference) -> Secret:
+        if (known := linked(reference, drafts.stores)) is None:
+            refuse(Text("a secret cannot be kept in “{kind}”", kind=shown(reference.kind)), HOW)
+        return resolve(known)
+
+    reading = Reading(copies=copies, now=datetime.now(UTC), resolve=secret)
     for path in _files(paths, reading):
         if not isinstance(path, Path):
             drafts.sources.append(path)
@@ -45,6 +59,7 @@ def _load(paths: Iterable[Path | Source], copies: Copies) -> Inventory:
             drafts.read(load_document(path))
         except InvalidFile as error:
             broken.append(error)
+    drafts.link_secrets()
     if not broken and not (drafts.sources and drafts.problems):  # a source is not asked on behalf of a file with mistakes
         broken += _read_sources(drafts, reading)
     if broken or (drafts.sources and drafts.problems):  # what refers to the missing part would be blamed wrongly

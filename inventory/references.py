@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from inventory.errors import Problem, Text
 from inventory.fields import Fields, did_you_mean
 from inventory.host import METHODS, CodeReference, CredentialReference, SecretReference
 from inventory.names import BadName, group_name, label, shown
 from inventory.nodes import MapNode, ScalarNode
 
-KINDS = ("file", "env", "keyring", "prompt")
-"""Where a secret can be kept: a file, an environment variable, the keyring (`service/user`), the user's head."""
+KINDS = ("file", "env", "keyring", "prompt", "secret")
+"""Where a secret can be kept: a file, an environment variable, the keyring (`service/user`), the user's head, the file that
+`longarm secret set` writes. Any other kind is the name of a declared store."""
+
+HOW = Text(
+    "say where it is kept: {example}",
+    example="{secret: NAME}, {file: PATH}, {env: NAME}, {keyring: SERVICE/USER} or {prompt: WORDS}",
+)
 
 
 ALGORITHMS = ("SHA1", "SHA256", "SHA512")
@@ -123,23 +131,26 @@ def read_secret(fields: Fields, key: str) -> SecretReference | None:
     node = fields.node(key)
     if node is None:
         return None
-    how = Text(
-        "say where it is kept: {example}", example="{file: PATH}, {env: NAME}, {keyring: SERVICE/USER} or {prompt: WORDS}"
-    )
     if not isinstance(node, MapNode) or len(node.entries) != 1:
-        fields.problem(node.place, Text("a secret is never written in an inventory: “{key}” must be a reference", key=key), how)
+        fields.problem(node.place, Text("a secret is never written in an inventory: “{key}” must be a reference", key=key), HOW)
         return None
     kind, value = node.entries[0]
-    if kind.text not in KINDS:
-        fields.problem(
-            kind.place,
-            Text("a secret cannot be kept in “{kind}”", kind=shown(kind.text)),
-            did_you_mean(kind.text, KINDS) or how,
-        )
-        return None
     if not isinstance(value, ScalarNode) or not (value.text or kind.text == "prompt"):
-        fields.problem(value.place, Text("“{key}” must be a text", key=kind.text), how)
+        fields.problem(value.place, Text("“{key}” must be a text", key=kind.text), HOW)
         return None
     if kind.text == "keyring" and not all(value.text.partition("/")):
         fields.problem(value.place, Text("a keyring entry is written SERVICE/USER"))
-    return SecretReference(kind=kind.text, value=value.text)
+    if kind.text == "secret":
+        try:
+            group_name(value.text)
+        except BadName as error:
+            fields.problem(value.place, error.text, error.hint)
+    return SecretReference(kind=kind.text, value=value.text, place=kind.place)
+
+
+def secrets_of(credentials: Iterable[CredentialReference]) -> Iterator[tuple[SecretReference, str]]:
+    """Yield each secret that credentials refer to, with who does: `ops.password`."""
+    for credential in credentials:
+        for key in ("passphrase", "password", "sudo_password"):
+            if (reference := getattr(credential, key)) is not None:
+                yield reference, f"{credential.name}.{key}"

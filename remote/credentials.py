@@ -19,12 +19,12 @@ from pathlib import Path
 from inventory.errors import Text
 from inventory.host import METHODS, CodeReference, CredentialReference, Host, Transport
 from inventory.secret import MASKER, Masker, Secret
+from inventory.secrets.unusable import Unusable, refuse
 from remote.errors import CredentialUnusable
 from remote.one_time_codes import CodeSource, source_of
 from remote.private_keys import LeftToAgent, PrivateKey, PublicKey, private_key, public_key
 from remote.secrets.asked import Ask
 from remote.secrets.resolver import Secrets
-from remote.secrets.unusable import Unusable, refuse
 
 DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 
@@ -64,8 +64,8 @@ class _Wanted:
 class CredentialStore:
     """Resolves the credential references of a run, each once; hosts that share one share the answer."""
 
-    def __init__(self, ask: Ask | None = None, *, masker: Masker = MASKER) -> None:
-        self._secrets = Secrets(ask, masker=masker)
+    def __init__(self, ask: Ask | None = None, *, secrets: Secrets | None = None, masker: Masker = MASKER) -> None:
+        self._secrets = secrets or Secrets(ask, masker=masker)
         self._resolved: dict[_Wanted, Credential | Unusable] = {}
         self._one_at_a_time = asyncio.Lock()
 
@@ -88,7 +88,7 @@ class CredentialStore:
         match self._resolved[wanted]:
             case Unusable() as unusable:
                 name = wanted.reference.name if wanted.reference else "default"
-                raise CredentialUnusable(host.name, name, unusable.reason)
+                raise CredentialUnusable(host.name, name, unusable.text)
             case credential:
                 return credential
 

@@ -10,17 +10,15 @@ what holds for them holds for a host that joins later. A key of a host itself is
 
 from __future__ import annotations
 
-import fcntl
 import os
-import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from inventory.errors import InvalidFile, Text, UsageError
 from inventory.host import Host
 from remote.host_keys import HostKey
+from remote.kept_file import one_writer, replace_whole
 from remote.known_lines import PATTERN, Known, known_in, may_be_marked, problem_on, without
 
 
@@ -144,36 +142,9 @@ class KnownHosts:
 
     def _rewrite(self, change: Callable[[list[str]], list[str]]) -> None:
         """Replace the file by what `change` makes of its lines: whole, mode 0600, on disk, one writer at a time."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(self.path.parent) as folder:
+        with one_writer(self.path.parent) as folder:
             before = self._lines()
             after = change(before)
             if after != before:
-                _replace(self.path, folder, "".join(line + "\n" for line in after).encode())
+                replace_whole(self.path, folder, "".join(line + "\n" for line in after).encode())
             self._read = known_in(after, str(self.path))
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[int]:
-    """Hold the folder's lock (flock on the folder itself: the file changes its inode with each write)."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield handle
-    finally:
-        os.close(handle)
-
-
-def _replace(path: Path, folder: int, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    os.fsync(folder)

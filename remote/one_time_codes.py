@@ -24,7 +24,7 @@ from urllib.parse import parse_qs, urlsplit
 from inventory.errors import Text
 from inventory.host import CodeReference, Host
 from inventory.secret import Secret
-from remote.secrets.unusable import Unusable
+from inventory.secrets.unusable import Unusable
 from remote.used_codes import UsedCodes
 
 _LATE_S: Final = 2.0

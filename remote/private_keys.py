@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from inventory.errors import Text
 from inventory.secret import Secret
+from inventory.secrets.in_file import private_bytes
+from inventory.secrets.unusable import Unusable
 from remote.certificates import USER, Certificate
 from remote.host_keys import fingerprint
-from remote.secrets.in_file import private_bytes
-from remote.secrets.unusable import Unusable
 
 if TYPE_CHECKING:
     import asyncssh

@@ -19,7 +19,7 @@ HOME = {
     "keyring": {"remote"},
     "cel": {"diagnostics"},
     "jc": {"diagnostics"},
-    "cryptography": {"diagnostics"},
+    "cryptography": {"inventory", "remote", "diagnostics"},  # primitives, each behind a module of ours
     "sqlalchemy": {"runner"},
     "alembic": {"runner"},
     "httpx": {"inventory"},

@@ -11,7 +11,6 @@ from typing import TypeAlias, cast
 from inventory.copies import Keeping
 from inventory.errors import Place, Problem, Text, UsageError
 from inventory.fields import Fields, did_you_mean
-from inventory.host import SecretReference
 from inventory.names import shown
 from inventory.nodes import MapNode, Node, ScalarNode, Style
 from inventory.sources.found import Source
@@ -96,15 +95,3 @@ def keeping_of(fields: Fields, default: Keeping) -> Keeping:
         fresh=default.fresh if fresh is None else timedelta(seconds=fresh),
         stale=default.stale if stale is None else timedelta(seconds=stale),
     )
-
-
-def secret_of(fields: Fields, key: str) -> SecretReference | None:
-    """Return a reference to a secret that a source is asked with: `{env: NAME}` or `{file: PATH}`."""
-    from inventory.references import read_secret
-
-    reference = read_secret(fields, key)
-    if reference is not None and reference.kind not in ("env", "file"):
-        hint = Text("say where it is kept: {example}", example="{file: PATH} or {env: NAME}")
-        fields.problem(fields.place(key), Text("a secret cannot be kept in “{kind}”", kind=reference.kind), hint)
-        return None
-    return reference

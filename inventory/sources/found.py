@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Protocol
 
 from inventory.copies import Copies
-from inventory.errors import LongarmError, Place, Problem, Text
+from inventory.errors import LongarmError, Place, Problem, SourceUnavailable, Text
 from inventory.grouping import GroupDraft
-from inventory.host import CredentialReference, Value
+from inventory.host import CredentialReference, SecretReference, Value
 from inventory.names import BadName, group_name, host_address, host_name, shown
+from inventory.secret import Secret
+from inventory.secrets.unattended import Resolve, unattended
+from inventory.secrets.unusable import Unusable
 from inventory.settings import Branch, Entries, Layer, Leaf, looks_secret, overlay
 
 
@@ -210,6 +213,14 @@ class Reading:
     now: datetime
     files: dict[Path, None] = field(default_factory=dict)
     """Every file and folder that was looked into: what is remembered of them holds until one changes."""
+    resolve: Resolve = unattended
+
+    def secret(self, reference: SecretReference, place: Place) -> Secret:
+        """Return the secret that a source at that place is asked or opened with; raises SourceUnavailable."""
+        try:
+            return self.resolve(reference)
+        except Unusable as unusable:
+            raise SourceUnavailable(reference.place or place, unusable.text, unusable.hint) from unusable
 
 
 class Source(Protocol):

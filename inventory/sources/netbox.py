@@ -16,10 +16,10 @@ from inventory.errors import Place, SourceUnavailable, Text
 from inventory.fields import Fields
 from inventory.host import Platform, SecretReference
 from inventory.names import BadName, group_name, host_name, label, shown
+from inventory.references import HOW, read_secret
 from inventory.settings import Leaf
-from inventory.sources.declared import keeping_of, path_from, secret_of
+from inventory.sources.declared import keeping_of, path_from
 from inventory.sources.found import Found, FoundHost, Reading
-from inventory.tokens import token_of
 from inventory.yaml_scalars import storable
 
 LISTS = {"devices": "/api/dcim/devices/", "virtual-machines": "/api/virtualization/virtual-machines/"}
@@ -60,7 +60,7 @@ class NetBoxSource:
         query = {name: list(values) for name, values in self.filter.items()}
         token = [self.token.kind, self.token.value]  # where it is kept: another one may be shown other hosts
         identity = json.dumps(["netbox", str(self.origin), self.lists, query, token], sort_keys=True)
-        data = reading.copies.get(self.title, identity, self.place, self.keeping, reading.now, self._ask)
+        data = reading.copies.get(self.title, identity, self.place, self.keeping, reading.now, lambda: self._ask(reading))
         found, nameless = Found(), 0
         for kind, things in json.loads(data).items():
             for thing in things:
@@ -73,8 +73,10 @@ class NetBoxSource:
             found.note(self.place, Text("without a name, and left out: {count}", count=nameless), hint)
         return found
 
-    def _ask(self) -> bytes:
-        token = token_of(self.token, self.place).reveal()
+    def _ask(self, reading: Reading) -> bytes:
+        token = reading.secret(self.token, self.place).reveal().strip()
+        if not token.isprintable() or not token.isascii():
+            raise SourceUnavailable(self.place, Text("what {where} holds is no token", where=self.token))
         scheme = "Bearer" if token.startswith("nbt_") else "Token"  # tokens of version 2, since NetBox 4.5
         egress = Egress(
             origin=self.origin, headers={"Authorization": f"{scheme} {token}"}, ca=self.ca, deadline_s=self.deadline_s
@@ -196,10 +198,10 @@ def _text(value: object, key: str) -> str | None:
 
 def declare(fields: Fields, value: str, folder: Path) -> NetBoxSource | None:
     """Return the NetBox that a declaration means."""
-    token, deadline, ca = secret_of(fields, "token"), fields.duration("deadline"), fields.text("ca")
+    token, deadline, ca = read_secret(fields, "token"), fields.duration("deadline"), fields.text("ca")
     if not fields.has("token"):
         what = Text("{what} needs the key “{key}”", what="the source", key="token")
-        fields.problem(fields.place(), what, Text("say where it is kept: {example}", example="{file: PATH} or {env: NAME}"))
+        fields.problem(fields.place(), what, HOW)
     lists = fields.texts("lists") or tuple(LISTS)
     for name in lists:
         if name not in LISTS:

@@ -34,7 +34,7 @@ MAX_ARGUMENTS = 64
 _DEADLINE_S = 30.0
 _MOST_SAID = 64 * 1024  # bytes of stderr that are kept
 _SHOWN_LINES = 5
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "TMPDIR")
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "TMPDIR")
 _KNOWN = ("hosts", "groups", "defaults")
 _ESCAPES = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\.", re.DOTALL)
 """Pairs of surrogates, and any other escape: a backslash that is escaped begins none."""
@@ -110,13 +110,21 @@ def _without_surrogates(data: bytes) -> bytes:
     return _ESCAPES.sub(character, data) if b"\\ud" in data or b"\\uD" in data else data
 
 
-def run_program(path: Path, arguments: tuple[str, ...], place: Place, *, deadline_s: float, max_bytes: int) -> bytes:
+def run_program(
+    path: Path,
+    arguments: tuple[str, ...],
+    place: Place,
+    *,
+    deadline_s: float,
+    max_bytes: int,
+    passed_on: tuple[str, ...] = PASSED_ON,
+) -> bytes:
     """Return what a program prints within its limits; raises SourceUnavailable, with what it said on stderr, masked.
 
-    Whatever it started in its own process group is ended with it.
+    Of our environment it gets the variables in `passed_on`. Whatever it started in its own process group is ended with it.
     """
     refuse_changeable(path, place)
-    environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    environ = {name: os.environ[name] for name in passed_on if name in os.environ}
     try:
         process = subprocess.Popen(
             [str(path), *arguments],

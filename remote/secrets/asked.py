@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from inventory.errors import Text
-from remote.secrets.unusable import refuse
+from inventory.secrets.unusable import refuse
 
 Ask: TypeAlias = Callable[[Text], str | None]
 """Asks a person for a secret and returns it; None if they gave none. Called one question at a time."""

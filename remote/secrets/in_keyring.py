@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from inventory.errors import Text
-from remote.secrets.unusable import Unusable, refuse
+from inventory.secret import Secret
+from inventory.secrets.unusable import Unusable, refuse
 
 
 class KeyringStore:
@@ -23,3 +24,25 @@ class KeyringStore:
         if not found:
             refuse(Text("the keyring holds nothing for {value}", value=entry))
         return found
+
+    def put(self, entry: str, value: Secret) -> None:
+        """Keep a secret in an entry; raises Unusable."""
+        import keyring
+        from keyring.errors import KeyringError
+
+        service, _, user = entry.rpartition("/")
+        try:
+            keyring.set_password(service, user, value.reveal())
+        except KeyringError as error:
+            raise Unusable(Text("the keyring did not take {value}: {reason}", value=entry, reason=str(error))) from error
+
+    def remove(self, entry: str) -> None:
+        """Remove an entry; raises Unusable where there is none."""
+        import keyring
+        from keyring.errors import KeyringError
+
+        service, _, user = entry.rpartition("/")
+        try:
+            keyring.delete_password(service, user)
+        except KeyringError as error:
+            raise Unusable(Text("the keyring did not remove {value}: {reason}", value=entry, reason=str(error))) from error

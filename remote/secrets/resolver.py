@@ -2,42 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from pathlib import Path
 
 from inventory.errors import Text
 from inventory.host import SecretReference
 from inventory.secret import MASKER, Masker, Secret
+from inventory.secret_stores import AnsibleVaultFile, AskpassProgram, DeclaredStore, VaultServer
+from inventory.secrets.in_environment import EnvironmentStore
+from inventory.secrets.in_file import FileStore
+from inventory.secrets.store import SecretStore
+from inventory.secrets.unusable import refuse
 from remote.secrets.asked import Ask, AskedStore
-from remote.secrets.in_environment import EnvironmentStore
-from remote.secrets.in_file import FileStore
 from remote.secrets.in_keyring import KeyringStore
-from remote.secrets.store import SecretStore
-from remote.secrets.unusable import refuse
+from remote.secrets.in_sealed import SealedStore
 
 
 class Secrets:
     """The secrets of one command: each is read once, however many credentials name it."""
 
-    def __init__(self, ask: Ask | None = None, *, masker: Masker = MASKER) -> None:
+    def __init__(self, ask: Ask | None = None, *, home: Path | None = None, masker: Masker = MASKER) -> None:
         self._masker = masker
-        self._stores: Mapping[str, SecretStore] = {
+        self._stores: dict[str, SecretStore] = {
             "file": FileStore(),
             "env": EnvironmentStore(),
             "keyring": KeyringStore(),
             "prompt": AskedStore(ask),
         }
+        if home is not None:
+            self._stores["secret"] = SealedStore(home, ask, masker)
+        self._declared: dict[DeclaredStore, SecretStore] = {}
         self._known: dict[SecretReference, Secret] = {}
 
     def get(self, reference: SecretReference) -> Secret:
         """Return the secret behind a reference, or raise Unusable."""
         if (known := self._known.get(reference)) is not None:  # named twice, a person is asked once
             return known
-        if (store := self._stores.get(reference.kind)) is None:
-            refuse(Text("no such kind of secret: {kind}", kind=reference.kind))
-        secret = Secret(store.read(reference.value))
+        secret = Secret(self.store(reference).read(reference.value))
         self._masker.learn(secret)
         self._known[reference] = secret
         return secret
+
+    def asks(self, reference: SecretReference) -> bool:
+        """Tell whether a person may be asked before the secret is had."""
+        if isinstance(reference.store, AskpassProgram):
+            return True
+        store = self.store(reference)
+        return isinstance(store, AskedStore) or (isinstance(store, SealedStore) and store.asks())
+
+    def store(self, reference: SecretReference) -> SecretStore:
+        """Return the store that a reference names, or raise Unusable."""
+        if reference.store is None:
+            if (store := self._stores.get(reference.kind)) is None:
+                refuse(Text("no such kind of secret: {kind}", kind=reference.kind))
+            return store
+        if reference.store not in self._declared:
+            self._declared[reference.store] = self._opened(reference.store)
+        return self._declared[reference.store]
+
+    def _opened(self, declared: DeclaredStore) -> SecretStore:
+        match declared:
+            case AskpassProgram():
+                from remote.secrets.askpass import AskpassStore
+
+                return AskpassStore(declared)
+            case AnsibleVaultFile():
+                from inventory.secrets.in_ansible_vault import AnsibleVaultStore
+
+                return AnsibleVaultStore(declared, self.get)
+            case VaultServer():
+                from remote.secrets.in_vault import VaultStore
+
+                return VaultStore(declared, self.get, self._masker)
 
     def line(self, reference: SecretReference) -> Secret:
         """Return a secret that goes to a host as one line; raises Unusable for one that is none."""

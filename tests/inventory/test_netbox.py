@@ -405,7 +405,6 @@ def test_an_unknown_name_is_told() -> None:
     [
         ("", "inventory.yaml:2:5: the source needs the key “token”"),
         ("    token: abc\n", "inventory.yaml:3:12: a secret is never written in an inventory"),
-        ("    token: {keyring: a/b}\n", "inventory.yaml:3:12: a secret cannot be kept in “keyring”"),
         ("    token: {env: X}\n    lists: [racks]\n", "inventory.yaml:4:12: “lists” cannot be “racks”"),
         ("    token: {env: X}\n    filter: {limit: '1'}\n", "inventory.yaml:4:14: “limit” is no filter"),
         ("    token: {env: X}\n    deadline: 30\n", "inventory.yaml:4:15: “deadline” must be a duration"),
@@ -424,8 +423,18 @@ def test_a_token_that_others_can_read_is_not_used(netbox: NetBox, tmp_path: Path
     (tmp_path / "token").chmod(0o644)
     text = f"sources:\n  - netbox: {netbox.url}\n    token: {{file: {tmp_path}/token}}\n"
     (tmp_path / "inventory.yaml").write_text(text)
-    with pytest.raises(SourceUnavailable, match="others can read"):
+    with pytest.raises(SourceUnavailable, match="can be read by others"):
         load_inventory([tmp_path / "inventory.yaml"])
     (tmp_path / "token").chmod(0o600)
     netbox.devices = [device(1, "web1")]
     assert list(load_inventory([tmp_path / "inventory.yaml"]).hosts) == ["web1"]
+
+
+@pytest.mark.parametrize(
+    ("where", "says"), [("keyring", "keyring:a/b cannot be read here"), ("vualt", "a secret cannot be kept in “vualt”")]
+)
+def test_a_token_that_cannot_be_resolved_is_told_at_its_place(netbox: NetBox, tmp_path: Path, where: str, says: str) -> None:
+    (tmp_path / "inventory.yaml").write_text(f"sources:\n  - netbox: {netbox.url}\n    token: {{{where}: a/b}}\n")
+    with pytest.raises(SourceUnavailable, match=says) as refused:
+        load_inventory([tmp_path / "inventory.yaml"])
+    assert str(refused.value.place).endswith("inventory.yaml:3:13") and netbox.asked == []

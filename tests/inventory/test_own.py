@@ -46,7 +46,7 @@ def told(load: Load, tmp_path: Path) -> Callable[..., list[str]]:
 
 
 def test_the_example_of_the_documentation_is_the_file_that_is_tested_here() -> None:
-    example, waivers, _ = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "inventory.md").read_text(), re.DOTALL)
+    example, waivers, *_ = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "inventory.md").read_text(), re.DOTALL)
     assert example == EXAMPLE.read_text()
     assert waivers.startswith("waivers:\n")
 
@@ -55,6 +55,47 @@ def test_the_waiver_of_the_documentation_can_be_read(load: Callable[..., Invento
     waivers = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "inventory.md").read_text(), re.DOTALL)[1]
     (waiver,) = load("hosts: {nas: {tags: [backup]}}\n", waivers).hosts["nas"].waivers
     assert (waiver.owner, waiver.last_day, waiver.subject) == ("anna", "2027-01-31", {"mount": "/mnt/*"})
+
+
+def test_the_stores_of_the_documentation_can_be_read(load: Callable[..., Inventory]) -> None:
+    stores = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "inventory.md").read_text(), re.DOTALL)[2]
+    known = load("hosts: {nas: {credential: web}}\n", stores)
+    assert list(known.secret_stores) == ["desk", "team", "corp"]
+    password = known.credentials["web"].password
+    assert password is not None and (str(password), password.store) == ("corp:web/deploy#password", known.secret_stores["corp"])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{env: {askpass: /x}}", "a:1:17: “env” is a kind of secret already"),
+        ("{s: {}}", "a:1:17: a store is exactly one of askpass, ansible_vault, vault"),
+        ("{s: {askpas: /x}}", "a:1:17: a store is exactly one of askpass, ansible_vault, vault (did you mean askpass?)"),
+        ("{s: {askpass: /x, vault: 'https://v.example'}}", "a:1:17: a store is exactly one of askpass, ansible_vault, vault"),
+        ("{s: {askpass: /x, deadlin: 1s}}", "a:1:34: the store s has no key “deadlin” (did you mean deadline?)"),
+        ("{s: {ansible_vault: f}}", "a:1:20: the store s needs the key “password”"),
+        ("{s: {ansible_vault: f, password: x}}", "a:1:49: a secret is never written in an inventory"),
+        ("{s: {ansible_vault: f, password: {t: x}}}", "a:1:50: a secret cannot be kept in “t”"),
+        ("{s: {ansible_vault: f, password: {dev: {env: X}, prod: {evn: X}}}}", "(did you mean env?)"),
+        ("{s: {vault: 'http://v.example', token: {env: X}}}", "a:1:28: “http://v.example” is not encrypted"),
+        ("{s: {vault: 'https://v.example'}}", "a:1:17: a vault is opened by a token, or by role_id and secret_id"),
+        ("{s: {vault: 'https://v.example', role_id: r}}", "a:1:17: a vault is opened by a token, or by role_id and secret_id"),
+        ("{s: {vault: 'https://v.example', token: {env: X}, mount: ../x}}", "“mount” must be a path"),
+        ("{s: {vault: 'https://v.example', token: {env: X}, version: 3}}", "“version” must be a whole number from 1 to 2"),
+    ],
+)
+def test_a_mistake_in_a_store_is_told_at_its_place(load: Callable[..., Inventory], text: str, says: str) -> None:
+    with pytest.raises(InvalidFile) as refused:
+        load(f"secret_stores: {text}\n")
+    told = [re.sub(r"^\S*/(\w)\.yaml", r"\1", str(problem)) for problem in refused.value.problems]
+    assert any(says in one for one in told), told
+
+
+def test_a_store_is_known_to_files_before_the_one_that_declares_it(load: Callable[..., Inventory]) -> None:
+    known = load("credentials: {c: {user: u, password: {desk: x}}}\n", "secret_stores: {desk: {askpass: /x}}\n")
+    assert known.credentials["c"].password is not None and known.credentials["c"].password.store is not None
+    with pytest.raises(InvalidFile, match="the store desk is declared twice, first at"):
+        load("secret_stores: {desk: {askpass: /x}}\n", "secret_stores: {desk: {askpass: /y}}\n")
 
 
 def test_the_example_says_what_the_documentation_says() -> None:

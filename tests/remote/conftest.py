@@ -97,6 +97,18 @@ def connector(tmp_path: Path, host_key: Keys) -> MakeConnector:
     return make
 
 
+@pytest.fixture
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Start an SSH agent that holds nothing; end it, by pid."""
+    socket = tmp_path / "agent"
+    with subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+        yield socket
+        process.terminate()
+
+
 # --- an asyncssh server in this process, with a real /bin/sh behind it ---------------------------------------------
 
 

@@ -7,7 +7,7 @@ import asyncio
 import socket
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -203,18 +203,6 @@ async def test_a_user_that_no_host_can_have_is_a_credential_that_cannot_be_used(
     running = await practice(credential=replace(reference, user="anna\x07"))
     assert await outcome(connector(), running.host) == "CredentialUnusable"
     assert running.seen.connections == 0
-
-
-@pytest.fixture
-def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Start an SSH agent that holds nothing; end it, by pid."""
-    socket = tmp_path / "agent"
-    with subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
-        yield socket
-        process.terminate()
 
 
 async def test_the_agents_key_lets_us_in(

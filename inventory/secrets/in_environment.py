@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from inventory.errors import Text
-from remote.secrets.unusable import refuse
+from inventory.secrets.unusable import refuse
 
 
 class EnvironmentStore:

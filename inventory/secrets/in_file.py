@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from inventory.errors import Text
-from remote.secrets.unusable import Unusable, refuse
+from inventory.secrets.unusable import Unusable, refuse
 
 LARGEST = 64 * 1024
 
@@ -43,7 +43,8 @@ def _refuse_shared(path: Path, status: os.stat_result) -> None:
         refuse(Text("{path} is not a file", path=path))
     shared = status.st_mode & (0o077 if status.st_uid == os.geteuid() else 0o007)
     if shared:
-        refuse(Text("{path} can be read by others (mode {mode})", path=path, mode=f"{status.st_mode & 0o777:03o}"))
+        text = Text("{path} can be read by others (mode {mode})", path=path, mode=f"{status.st_mode & 0o777:03o}")
+        refuse(text, Text("chmod 600 {path}", path=path))
 
 
 def private_text(data: bytes, what: str) -> str:
