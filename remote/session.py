@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from inventory.host import Host
 from remote.answer import Answer
 from remote.command import Command, CommandResult
-from remote.question import Question
+from remote.question import Privilege, Question
+
+if TYPE_CHECKING:
+    from remote.files import Destination, Part, Progress, Transfer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,38 @@ class Session(Protocol):
 
         Never raises for what happens while it runs; `lost` says that nobody knows how it ended, or whether it began.
         The command's own deadline is kept on the host; `deadline_s` bounds the whole call on our clock.
+        """
+
+    async def put(
+        self,
+        source: bytes | Path,
+        to: Destination,
+        *,
+        deadline_s: float,
+        progress: Progress | None = None,
+        resume: Part | None = None,
+    ) -> Transfer:
+        """Put a file on the host: whole, compared and on disk before it stands under its name, or not at all.
+
+        What stood there before is replaced, a link too, and stays as it was if this fails. Raises TransferFailed, whose
+        `part` lets another call go on where this one was cut off; OSError where `source` cannot be read.
+        """
+
+    async def get(
+        self,
+        path: str,
+        to: Path,
+        *,
+        max_bytes: int,
+        deadline_s: float,
+        privilege: Privilege = Privilege.USER,
+        progress: Progress | None = None,
+        resume: Part | None = None,
+    ) -> Transfer:
+        """Get a regular file from the host into `to`, which is ours alone (0600) and replaced whole or not at all.
+
+        As many bytes as the file had when we looked; more than `max_bytes` is refused. Nothing that the host says decides
+        where is written. Raises TransferFailed, as `put` does, and OSError where `to` cannot be written.
         """
 
 

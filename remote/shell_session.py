@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inventory.host import Host
 from remote.answer import Answer
 from remote.command import Command, CommandResult
-from remote.question import Question
+from remote.question import Privilege, Question
 from remote.session import SessionFacts
+
+if TYPE_CHECKING:
+    from remote.files import Destination, Part, Progress, Transfer
+    from remote.files.carriers import Carrier
+    from remote.files.steps import Steps
 
 
 class ShellSession(ABC):
@@ -26,3 +33,49 @@ class ShellSession(ABC):
         """Return what a command brought back, as the `Session` protocol says."""
         question = command.question()
         return CommandResult.of((await self.ask([question], deadline_s=deadline_s))[question.id])
+
+    async def put(
+        self,
+        source: bytes | Path,
+        to: Destination,
+        *,
+        deadline_s: float,
+        progress: Progress | None = None,
+        resume: Part | None = None,
+    ) -> Transfer:
+        """Put a file on the host, as the `Session` protocol says."""
+        from remote.files.putting import put_file
+
+        return await put_file(
+            self, source, to, deadline_s=deadline_s, open_carrier=self._carrier, progress=progress, resume=resume
+        )
+
+    async def get(
+        self,
+        path: str,
+        to: Path,
+        *,
+        max_bytes: int,
+        deadline_s: float,
+        privilege: Privilege = Privilege.USER,
+        progress: Progress | None = None,
+        resume: Part | None = None,
+    ) -> Transfer:
+        """Get a file from the host, as the `Session` protocol says."""
+        from remote.files.getting import get_file
+
+        return await get_file(
+            self,
+            path,
+            to,
+            max_bytes=max_bytes,
+            deadline_s=deadline_s,
+            privilege=privilege,
+            open_carrier=self._carrier,
+            progress=progress,
+            resume=resume,
+        )
+
+    async def _carrier(self, steps: Steps) -> Carrier | None:  # noqa: ARG002 (for those that have one)
+        """Return what carries files better than commands do; None: nothing."""
+        return None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from inventory.errors import Text
 from inventory.host import Host
@@ -23,7 +24,7 @@ from remote.errors import AuthenticationRefused, ConnectFailed, CredentialUnusab
 from remote.jumps import Jumps
 from remote.known_hosts import KnownHosts
 from remote.one_time_codes import Codes
-from remote.question import Question
+from remote.question import Privilege, Question
 from remote.rotation import Announced, Rotation, rotation
 from remote.session import SessionFacts
 from remote.shell_session import ShellSession
@@ -37,10 +38,15 @@ from remote.ssh_wire import WINDOW, SshWire
 from remote.sudo import SudoPassword
 from remote.used_codes import UsedCodes
 
+if TYPE_CHECKING:
+    from remote.files.carriers import Carrier
+    from remote.files.steps import Steps
+
 _LEAVING_S = 1.0
-_SETTLING_S = 1.0
-"""How long a host may take to close the last exec before the next one is asked for beside it: dropbear 2022.83 refuses an
-exec now and then that comes before it has closed the one before (5 of 8 sessions with eleven commands: measured)."""
+_EXEC_PAUSES_S = (0.05, 0.2, 0.8)
+"""Between attempts to start a command. dropbear 2022.83 now and then refuses an exec that comes while it closes the one
+before (5 of 8 sessions with eleven commands each: measured), and a server that counts sessions may still count that one.
+Nothing has run then: the script is sent once there is a shell."""
 _PASSED_ON = 2**50
 """Bytes that may come over a connection which others go through: each of these has an allowance of its own."""
 _UNASKED = 1024 * 1024
@@ -60,32 +66,47 @@ class SshSession(ShellSession):
     ) -> None:
         self.host, self.facts = host, facts
         self._connection, self._intake, self._sudo_password = connection, intake, sudo_password
-        self._last: SshWire | None = None
 
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
         """Return exactly one answer for each question, asked as one script on the stdin of one `sh`."""
         end = time.monotonic() + deadline_s
         exchange = BundleExchange(questions, elevation=Elevation() if self._sudo_password else None)
-        wire = SshWire()
         self._intake.allow(_UNASKED + 2 * exchange.receive_limit)
         try:
             async with asyncio.timeout(deadline_s):
-                await self._settled()
-                await self._connection.create_session(lambda: wire, COMMAND, encoding=None, window=WINDOW)
+                wire = await self._exec()
         except TimeoutError:
-            wire.close()
             return exchange.finish(f"the host did not start a command within {deadline_s:g} s")
         except (asyncssh.Error, OSError) as error:
             return exchange.finish(f"the host did not start a command: {reason_of(error)}")
-        self._last, left_s = wire, max(0.0, end - time.monotonic())
+        left_s = max(0.0, end - time.monotonic())
         return await drive(exchange, wire, deadline_s=left_s, passwords=self._sudo_password)
 
-    async def _settled(self) -> None:
-        """Return once the last exec is closed on both sides, or has had its time."""
-        if self._last is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_SETTLING_S):
-                    await self._last.closed()
+    async def _carrier(self, steps: Steps) -> Carrier | None:
+        """Return SFTP for what the login user does himself, where the host has it."""
+        if steps.privilege is not Privilege.USER:
+            return None
+        from remote.files.sftp import SftpCarrier
+
+        return await SftpCarrier.open(self._connection, self._intake, steps)
+
+    async def _exec(self) -> SshWire:
+        """Return a wire to a shell, which reads; a refusal is not taken for the last word."""
+        for pause_s in _EXEC_PAUSES_S:
+            try:
+                return await self._exec_once()
+            except asyncssh.ChannelOpenError:
+                await asyncio.sleep(pause_s)
+        return await self._exec_once()
+
+    async def _exec_once(self) -> SshWire:
+        wire = SshWire()
+        try:
+            await self._connection.create_session(lambda: wire, COMMAND, encoding=None, window=WINDOW)
+        except asyncio.CancelledError:
+            wire.close()
+            raise
+        return wire
 
 
 class SshConnector:

@@ -38,6 +38,11 @@ class Intake:
         self._left = BEFORE_LOGIN
         self._hearing = hearing()
 
+    @property
+    def left(self) -> int:
+        """Return how many bytes the host may still send."""
+        return self._left
+
     def allow(self, bytes_: int) -> None:
         """Let the host send `bytes_` from now on, whatever it was allowed before."""
         self._limit = self._left = bytes_

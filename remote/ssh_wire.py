@@ -79,9 +79,3 @@ class SshWire(asyncssh.SSHClientSession[bytes]):
         """Close both directions: the host sees the end of its stdin and leaves."""
         if self._channel is not None:
             self._channel.close()
-
-    async def closed(self) -> None:
-        """Return once the host has closed its side too."""
-        while not self._ended:
-            self._news.clear()
-            await self._news.wait()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from inventory.host import Host
 from remote.answer import Answer, Ended
 from remote.command import Command, CommandResult
 from remote.errors import RemoteError
-from remote.question import Question
+from remote.files import Destination, Part, Progress, Reason, Transfer, TransferFailed
+from remote.question import Privilege, Question
 from remote.session import SessionFacts
 
 FAKE_FACTS = SessionFacts(transport="fake", user="tester", credential="fake", host_key="SHA256:fake")
@@ -29,6 +32,10 @@ class FakeHost:
     answers: Mapping[str, Answer] = field(default_factory=dict)
     results: Mapping[str, CommandResult] = field(default_factory=dict)
     """Of commands, by the text of their scripts."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    """What lies where on the host: `put` adds to it."""
+    failing: Mapping[str, Reason] = field(default_factory=dict)
+    """Why the transfer of a path fails."""
     refuses: RemoteError | Exception | None = None
     """Raised instead of connecting."""
     connects_after: asyncio.Event | None = None
@@ -78,6 +85,47 @@ class FakeSession:
             return CommandResult(ended=Ended.LOST, exit_status=None, why=f"no end after {deadline_s:g} s")
         return result
 
+    async def put(
+        self,
+        source: bytes | Path,
+        to: Destination,
+        *,
+        deadline_s: float,
+        progress: Progress | None = None,
+        resume: Part | None = None,  # noqa: ARG002 (the protocol's: nothing is ever cut off here)
+    ) -> Transfer:
+        """Keep the file among the script's, or fail as it says."""
+        data = source if isinstance(source, bytes) else await asyncio.to_thread(source.read_bytes)
+        await self._arrives(to.path, deadline_s)
+        self.script.files[to.path] = data
+        return _arrived(to.path, data, progress)
+
+    async def get(
+        self,
+        path: str,
+        to: Path,
+        *,
+        max_bytes: int,
+        deadline_s: float,
+        privilege: Privilege = Privilege.USER,  # noqa: ARG002 (the protocol's: there is one user here)
+        progress: Progress | None = None,
+        resume: Part | None = None,  # noqa: ARG002 (the protocol's)
+    ) -> Transfer:
+        """Write one of the script's files, or fail as it says."""
+        await self._arrives(path, deadline_s)
+        if (data := self.script.files.get(path)) is None:
+            raise TransferFailed(self.host.name, path, Reason.MISSING)
+        if len(data) > max_bytes:
+            raise TransferFailed(self.host.name, path, Reason.TOO_LARGE, f"{len(data)} > {max_bytes}")
+        await asyncio.to_thread(to.write_bytes, data)
+        return _arrived(path, data, progress)
+
+    async def _arrives(self, path: str, deadline_s: float) -> None:
+        if await self._held_back(deadline_s):
+            raise TransferFailed(self.host.name, path, Reason.TIMED_OUT)
+        if (reason := self.script.failing.get(path)) is not None:
+            raise TransferFailed(self.host.name, path, reason)
+
     async def _held_back(self, deadline_s: float) -> bool:
         """Wait as long as the script says; tell whether that was too long."""
         if self.script.answers_after is not None:
@@ -117,6 +165,13 @@ class FakeConnect:
             yield FakeSession(host, script)
         finally:
             self.open -= 1
+
+
+def _arrived(path: str, data: bytes, progress: Progress | None) -> Transfer:
+    if progress is not None:
+        progress(len(data), len(data))
+    digest = hashlib.sha256(data).hexdigest()
+    return Transfer(path=path, size_bytes=len(data), digest=digest, carried_by="fake", compared_by="fake")
 
 
 def _fake_host(script: FakeHost | Mapping[str, Answer] | RemoteError) -> FakeHost:

@@ -70,7 +70,7 @@ def write_script(questions: Sequence[Question], nonce: str, elevation: Elevation
         "}",
         f"# end {nonce}",
     ]
-    return ("\n".join(lines) + "\n").encode()
+    return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
 
 
 def quote(text: str) -> str:

@@ -165,7 +165,7 @@ async def asyncssh_session(practice: StartPractice, connector: MakeConnector) ->
 def openssh_port(tmp_path_factory: pytest.TempPathFactory, host_key: Keys, user_key: Keys) -> Iterator[int]:
     """Start OpenSSH's sshd on loopback and return its port."""
     folder = tmp_path_factory.mktemp("sshd")
-    settings = {"PasswordAuthentication": "no", "PrintMotd": "no", "MaxStartups": "200"}
+    settings = {"PasswordAuthentication": "no", "PrintMotd": "no", "MaxStartups": "200", "Subsystem": "sftp internal-sftp"}
     port, command = sshd_command(folder, host_key, user_key, **settings)
     with serving([*command, "-e"], b"Server listening", folder / "log"):
         yield port
@@ -185,7 +185,8 @@ async def openssh_session(
 
 @pytest.fixture(scope="session")
 def dropbear_port(tmp_path_factory: pytest.TempPathFactory, host_key: Keys, user_key: Keys) -> Iterator[int]:
-    """Start dropbear in a mount namespace of its own, where `~` is a folder of ours and /bin/sh is busybox."""
+    """Start dropbear in a mount namespace of its own, where `~` is a folder of ours, /bin/sh is busybox
+    and no SFTP server can be started."""
     if os.geteuid() != 0:
         pytest.skip("dropbear reads ~/.ssh of a real user: needs root for a mount namespace")
     folder, port = tmp_path_factory.mktemp("dropbear"), free_port()
@@ -196,7 +197,11 @@ def dropbear_port(tmp_path_factory: pytest.TempPathFactory, host_key: Keys, user
     (home / ".ssh" / "authorized_keys").chmod(0o600)
     key = folder / "host_key"
     subprocess.run(["dropbearconvert", "openssh", "dropbear", host_key.path, key], check=True, capture_output=True)
-    script = 'mount --bind "$1" "$HOME" && mount --bind "$2" /bin/sh && exec "$3" -F -E -p "127.0.0.1:$4" -r "$5" -P "$6"'
+    hidden = '[ ! -e /usr/lib/sftp-server ] || mount --bind /dev/null "$(readlink -f /usr/lib/sftp-server)"'
+    script = (
+        hidden
+        + ' && mount --bind "$1" "$HOME" && mount --bind "$2" /bin/sh && exec "$3" -F -E -p "127.0.0.1:$4" -r "$5" -P "$6"'
+    )
     busybox, dropbear = shutil.which("busybox", path=SBIN), shutil.which("dropbear", path=SBIN)
     words = [home, busybox, dropbear, port, key, folder / "pid"]
     command = ["env", "HOME=/root", "unshare", "-m", "/bin/bash", "-c", script, "bash", *map(str, words)]

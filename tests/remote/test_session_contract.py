@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from inventory.host import Host
 from inventory.secret import Secret
 from remote.answer import Answer, Ended
 from remote.command import Command, CommandResult
+from remote.files import Destination, Reason, TransferFailed
 from remote.question import Privilege, Question
 from remote.session import Connect, Session
 from remote.testing import FakeConnect, FakeHost, FakeSession, UnscriptedQuestion
@@ -156,6 +158,26 @@ async def test_a_command_over_its_cap_says_so_and_is_no_success(session: Session
 
 async def test_a_killed_command_is_no_success(session: Session) -> None:
     assert not (await session.run(DIES, deadline_s=DEADLINE_S)).succeeded
+
+
+async def test_a_file_comes_back_as_it_was_put(session: Session, tmp_path: Path) -> None:
+    there, seen = f"{tmp_path}/a file", list[tuple[int, int]]()
+    put = await session.put(ALL_BYTES, Destination(path=there), deadline_s=DEADLINE_S, progress=lambda *step: seen.append(step))
+    got = await session.get(there, tmp_path / "mine", max_bytes=1000, deadline_s=DEADLINE_S)
+    assert (put.digest, put.size_bytes, put.path) == (got.digest, got.size_bytes, got.path)
+    assert put.digest == hashlib.sha256(ALL_BYTES).hexdigest()
+    assert (tmp_path / "mine").read_bytes() == ALL_BYTES
+    assert seen[-1] == (256, 256)
+
+
+async def test_a_file_that_cannot_be_got_says_why_and_leaves_nothing(session: Session, tmp_path: Path) -> None:
+    with pytest.raises(TransferFailed) as missing:
+        await session.get(f"{tmp_path}/none", tmp_path / "mine", max_bytes=1000, deadline_s=DEADLINE_S)
+    await session.put(ALL_BYTES, Destination(path=f"{tmp_path}/long"), deadline_s=DEADLINE_S)
+    with pytest.raises(TransferFailed) as long:
+        await session.get(f"{tmp_path}/long", tmp_path / "mine", max_bytes=100, deadline_s=DEADLINE_S)
+    assert (missing.value.reason, long.value.reason) == (Reason.MISSING, Reason.TOO_LARGE)
+    assert not (tmp_path / "mine").exists()
 
 
 async def test_a_session_can_be_asked_again(session: Session) -> None:

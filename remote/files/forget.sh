@@ -1,0 +1,2 @@
+# Removes the part. Given: part.
+rm -f "$part"
