@@ -27,8 +27,8 @@ from inventory.secret import Secret
 from inventory.secrets.unusable import Unusable
 from remote.used_codes import UsedCodes
 
-_LATE_S: Final = 2.0
-"""A code that ends sooner may be over when it arrives: the next one is taken."""
+_LATE: Final = 1 / 15
+"""A code of which less is left, 2 s of the usual 30, may be over when it arrives: the next one is taken."""
 _AT_ONCE: Final = 2
 """Logins under way where each code is good for one of them: one uses a code, the next one waits for its own."""
 
@@ -179,7 +179,9 @@ class Codes:
                 now_s = self._now()
                 step = source.step_at(now_s)
                 left_s = float("inf") if source.typed is not None else (step + 1) * source.period_s - now_s
-                if left_s >= _LATE_S and await asyncio.to_thread(self._used.claim, source.identity, whose, step, now_s):
+                if left_s >= _LATE * source.period_s and await asyncio.to_thread(
+                    self._used.claim, source.identity, whose, step, now_s
+                ):
                     return source.code(step)
                 if source.typed is not None:
                     raise CodeSpent

@@ -24,6 +24,8 @@ class SessionFacts:
     transport: str
     user: str
     credential: str = ""
+    proofs: str = ""
+    """What of that credential was offered, in order; the host took the last one. Empty: it wanted none."""
     via: str = ""
     """The host that this one was reached through, by its name in the inventory; empty: none."""
     host_key: str = ""

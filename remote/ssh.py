@@ -218,6 +218,7 @@ def facts_of(login: Login, connection: asyncssh.SSHClientConnection) -> SessionF
         transport="ssh",
         user=login.credential.user,
         credential=login.credential.name if login.tried else "",
+        proofs=", ".join(login.tried),
         via=login.host.via.name if login.host.via else "",
         host_key=login.proof.key.fingerprint if login.proof is not None else "",
         host_certificate=login.proof.told if login.proof is not None else "",

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from remote.certificates import SUFFIX
 from remote.credentials import Credential
 from remote.private_keys import PrivateKey
 from remote.ssh_library import asyncssh
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 MOST_OFFERED: Final = 5
 """Keys offered in one login; one more try of sshd's six is left for a password or a code."""
+_RSA: Final = (b"rsa-sha2-512", b"rsa-sha2-256")
 
 
 @dataclass(slots=True)
@@ -73,18 +75,34 @@ class Proofs:
             self.trouble = f"agent (it does not hold {named.path} {named.fingerprint})"
         elif named.certificate is not None:
             meant[0].set_certificate(named.certificate)
-        first = [(f"agent key {named.path} {named.fingerprint}{_note(named.note)}", [pair], named.blob) for pair in meant]
+        word = f"agent key {named.path} {named.fingerprint}{_note(named.note)}"
+        first = [(word, [_signing_well(pair)], named.blob) for pair in meant]
         others = [] if self.credential.only_named else [_of_pair(pair) for pair in pairs if pair not in meant]
         return [*first, *others]
 
 
 def offerable(key: PrivateKey) -> KeyPairListArg:
-    """Return the key as asyncssh takes it: parsed and unpaired, since a pair holds per-connection state."""
-    return [(key.key, key.certificate)] if key.certificate is not None else [key.key]
+    """Return the key as asyncssh takes it, paired anew: a pair holds per-connection state."""
+    both = [(key.key, key.certificate)] if key.certificate is not None else [key.key]
+    return [_signing_well(asyncssh.load_keypairs(both)[0])]
+
+
+def _signing_well(pair: asyncssh.SSHKeyPair) -> asyncssh.SSHKeyPair:
+    """Let an RSA key sign as OpenSSH's client does: SHA-512 before SHA-256, and never SHA-1.
+
+    By itself asyncssh signs with SHA-1 where a host names no algorithms, and offers a certificate by its old name first; the
+    second try then comes after the next key (2.24.1).
+    """
+    if pair.key_algorithm == b"ssh-rsa":
+        pair.set_sig_algorithm(_RSA[0])
+        pair.sig_algorithms = _RSA[:1] if pair.has_cert else _RSA
+        if pair.has_cert:
+            pair.algorithm = _RSA[0] + SUFFIX.encode()
+    return pair
 
 
 def _of_pair(pair: asyncssh.SSHKeyPair) -> tuple[str, KeyPairListArg, bytes]:
-    return f"agent key {pair.get_comment()}", [pair], pair.public_data
+    return f"agent key {pair.get_comment()}", [_signing_well(pair)], pair.public_data
 
 
 def _word(key: PrivateKey) -> str:
