@@ -59,6 +59,8 @@ def manifest_from(path: Path, data: bytes) -> Manifest:
         manifest = Manifest(**{**_known(words), "taken_at": datetime.fromisoformat(words["taken_at"])})
     except (ValueError, KeyError, TypeError, RecursionError):
         raise BackupRefused(path, Text("its manifest is not that of a backup")) from None
+    if manifest.taken_at.tzinfo is None:  # it is compared with when something was erased
+        raise BackupRefused(path, Text("its manifest is not that of a backup"))
     return manifest
 
 

@@ -36,7 +36,7 @@ from runner.store.opening import check_schema, create_private, database, schema_
 from runner.store.rows import AuditRow
 from runner.store.sql import open_store
 from runner.store.verified import Undone, Verification
-from runner.store.verifying import NAMED, Progress, suspicious, verify, verify_unpacked
+from runner.store.verifying import NAMED, Progress, strange, suspicious, verify, verify_unpacked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,11 +131,9 @@ def verify_backup(path: Path, erasures: Sequence[Erasure], progress: Progress) -
         aside = Path(folder)
         try:
             backup, blobs = _unpack(path, aside, lambda digest, packed: _check_blob(path, digest, packed), progress)
+            _prepare(path, aside)
         except BackupRefused as refused:
             return BackupVerification(backup=None, found=Verification(schema=None, problems=(refused.reason,)))
-        if problems := tuple(suspicious(aside)):
-            return BackupVerification(backup=backup, found=Verification(schema=schema_of(aside), problems=problems))
-        open_store(aside, write=True).close()  # brings an older one up to date
         undone = undone_by(aside, backup.taken_at, erasures)
         return BackupVerification(backup=backup, found=verify_unpacked(aside, blobs), undone=undone)
 
@@ -170,9 +168,8 @@ def _unpacked(
     """Make a whole store of a backup in a folder aside."""
     Blobs(aside).prepare()
     backup, _ = _unpack(path, aside, lambda digest, packed: _take_blob(path, digest, packed, Blobs(aside)), progress)
-    for problem in suspicious(aside):
-        raise BackupRefused(path, problem)
-    with closing(open_store(aside, write=True)) as store:  # brings an older one up to date
+    _prepare(path, aside)
+    with closing(open_store(aside, write=True)) as store:
         undone = undone_by(aside, backup.taken_at, erasures)
         if undone and not undo:
             raise ErasuresUndone(path, undone)
@@ -183,6 +180,18 @@ def _unpacked(
     if found.orphans:
         raise BackupRefused(path, Text("{count} of its blobs belong to nothing", count=found.orphans))
     return backup, undone
+
+
+def _prepare(path: Path, aside: Path) -> None:
+    """Bring the database of a backup up to date, once nothing in it is suspicious; raises BackupRefused unless it is ours."""
+    for problem in suspicious(aside):
+        raise BackupRefused(path, problem)
+    try:
+        open_store(aside, write=True).close()
+    except StoreFailed as failed:
+        raise BackupRefused(path, failed.text) from failed
+    for problem in strange(aside):
+        raise BackupRefused(path, problem)
 
 
 def _of(audit: AuditRow, backup: Backup, undone: Sequence[Undone]) -> AuditRow:
@@ -203,6 +212,7 @@ def _unpack(path: Path, aside: Path, take: Callable[[str, bytes], None], progres
                 check_schema(path, manifest.schema)
             elif member.name == DATABASE:
                 _take_database(path, member, manifest, database(aside))
+                _look_at_schema(path, aside, manifest)
             else:
                 take(member.digest, b"".join(member.pieces))
                 digests.append(member.digest)
@@ -233,6 +243,16 @@ def _take_database(path: Path, member: Member, manifest: Manifest, to: Path) -> 
         file.flush()
         os.fsync(file.fileno())
     if digest.hexdigest() != manifest.database_sha256:
+        raise BackupRefused(path, Text("its database is not that of its manifest"))
+
+
+def _look_at_schema(path: Path, aside: Path, manifest: Manifest) -> None:
+    try:
+        found = schema_of(aside)
+    except StoreFailed as failed:
+        raise BackupRefused(path, failed.text) from failed
+    check_schema(path, found)
+    if found != manifest.schema:
         raise BackupRefused(path, Text("its database is not that of its manifest"))
 
 

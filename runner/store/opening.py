@@ -53,7 +53,9 @@ def schema_of(home: Path) -> str | None:
     with _speaking_of(home), closing(sqlite3.connect(f"{database(home).as_uri()}?mode=ro", uri=True)) as connection:
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchall():
             return None
-        return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+        if (row := connection.execute("SELECT version_num FROM alembic_version").fetchone()) is None:
+            raise StoreFailed(home, "it does not tell its schema")
+        return str(row[0])
 
 
 def check_schema(home: Path, found: str | None) -> None:

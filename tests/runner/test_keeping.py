@@ -174,6 +174,10 @@ def member(name: str, data: bytes = b"", **values: Any) -> tuple[tarfile.TarInfo
     return info, data
 
 
+def with_words(part: tuple[tarfile.TarInfo, bytes], **words: object) -> tuple[tarfile.TarInfo, bytes]:
+    return member(part[0].name, json.dumps(json.loads(part[1]) | words).encode())
+
+
 BOMB = gzip.compress(bytes(1 << 20))
 HOSTILE: dict[str, Callable[[list[tuple[tarfile.TarInfo, bytes]]], None]] = {
     "dots": lambda parts: parts.append(member("../../x", b"x")),
@@ -192,6 +196,7 @@ HOSTILE: dict[str, Callable[[list[tuple[tarfile.TarInfo, bytes]]], None]] = {
     "bomb": lambda parts: parts.append(member("blobs/" + "f" * 64, BOMB)),
     "other bytes": lambda parts: parts.__setitem__(-1, member(parts[-1][0].name, gzip.compress(b"other"))),
     "manifest of a list": lambda parts: parts.__setitem__(0, member("manifest.json", b"[]")),
+    "manifest of no zone": lambda parts: parts.__setitem__(0, with_words(parts[0], taken_at="2026-01-01T00:00:00")),
     "manifest that is deep": lambda parts: parts.__setitem__(0, member("manifest.json", b"[" * 60_000)),
     "manifest that is big": lambda parts: parts.__setitem__(0, member("manifest.json", b" " * 70_000)),
 }
@@ -233,6 +238,12 @@ def with_database(parts: list[tuple[tarfile.TarInfo, bytes]], sql: str, folder: 
         ("UPDATE host_run SET diagnosis = x'00'", BackupRefused),
         ("UPDATE host_run SET run = 'nobody'", BackupRefused),
         ("UPDATE alembic_version SET version_num = '9999'", StoreTooNew),
+        ("DELETE FROM alembic_version", BackupRefused),
+        ("DROP TABLE alembic_version", BackupRefused),
+        ("DROP TABLE outbox", BackupRefused),
+        ("DROP TABLE audit", BackupRefused),
+        ("ALTER TABLE run RENAME COLUMN case_ref TO x", BackupRefused),
+        ("CREATE TABLE strange (x)", BackupRefused),
     ],
 )
 def test_a_database_that_is_not_ours_is_refused(
