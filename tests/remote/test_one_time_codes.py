@@ -13,8 +13,8 @@ import pytest
 
 from inventory.host import CodeReference, Host, SecretReference
 from inventory.secret import Secret
+from inventory.secrets.unusable import Unusable
 from remote.one_time_codes import Codes, CodeSource, CodeSpent, hotp, source_of
-from remote.secrets.unusable import Unusable
 from remote.used_codes import UsedCodes
 
 KEY = base64.b32encode(b"12345678901234567890").decode()
