@@ -65,8 +65,8 @@ def questions_of(folder: Path) -> tuple[Question, ...]:
     """Return what the version in `folder` asks, told by that version itself."""
     text = (
         "import json; from bench.canned import standard_questions as all; "
-        "print(json.dumps([[q.id, q.script, q.deadline_s, q.max_bytes, q.privilege, q.variables, getattr(q, 'calm', False)] "
-        "for q in all()]))"
+        "print(json.dumps([[q.id, q.script, q.deadline_s, q.max_bytes, q.privilege, q.variables, getattr(q, 'calm', False), "
+        "getattr(q, 'sleeps', False)] for q in all()]))"
     )
     said = subprocess.run([sys.executable, "-c", text], cwd=folder, check=True, capture_output=True).stdout
     return tuple(
@@ -78,8 +78,9 @@ def questions_of(folder: Path) -> tuple[Question, ...]:
             privilege=Privilege(privilege),
             variables=tuple((key, value) for key, value in variables),
             calm=calm,
+            sleeps=sleeps,
         )
-        for name, script, deadline_s, max_bytes, privilege, variables, calm in json.loads(said)
+        for name, script, deadline_s, max_bytes, privilege, variables, calm, sleeps in json.loads(said)
     )
 
 

@@ -37,6 +37,25 @@ ask_tool() { if command -v "$2" >/dev/null 2>&1; then ask "$@"; else absent "$1"
 """
 """What a script with several sources begins with; dash, bash and busybox ash."""
 
+SHORT = r"""
+short() { # these files as cat shows them, by the shell itself where they are short: it reads byte by byte
+  said=''
+  for file; do
+    [ -r "$file" ] || { cat "$@"; return; }
+    while IFS= read -r line || [ -n "$line" ]; do
+      said=$said$line$nl
+      [ "${#said}" -lt 2048 ] || { cat "$@"; return; }
+    done <"$file"
+  done
+  if [ -n "$said" ]; then printf %s "$said"; else cat "$@"; fi # which says why there is nothing
+}
+"""
+"""What stands for `cat` where files are mostly short: 2 KiB take dash 0.3 ms and busybox 0.7, a process 0.8. Wants `nl`.
+
+Not for numbers under /proc/sys, which end after their first byte, nor for what the kernel makes anew for each line of it
+(/proc/vmstat, on hosts with many processors).
+"""
+
 _HEAD = re.compile(rb"@longarm ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _DECIMAL = re.compile(r"-?[0-9]{1,19}(?:\.[0-9]{1,30})?")

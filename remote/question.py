@@ -34,11 +34,15 @@ class Question:
     """False: where its answer is lost on the way it is lost, and not asked again within the bundle."""
     calm: bool = False
     """Said of a script whose form does not tell it: it leaves no process behind that could still write, writes in few
-    pieces, does not end its shell and does not sleep. It then costs the host two processes less (decision 9)."""
+    pieces and does not end its shell. It then costs the host two processes less (decision 9)."""
+    sleeps: bool = False
+    """Said of a calm script that may sleep by the second: it tells its status itself, which costs the host one write more."""
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
             raise ValueError(f"not a question id: {self.id!r}")
+        if self.sleeps and not self.calm:
+            raise ValueError(f"{self.id}: what is not calm tells its status in any case")
         if self.deadline_s < 1 or self.max_bytes < 1:
             raise ValueError(f"{self.id}: a deadline and a cap are at least 1")
         for name, value in self.variables:

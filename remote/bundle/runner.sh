@@ -5,15 +5,15 @@
 #
 # Given: la_n the nonce, la_tok a second one that marks the environment of what a question starts (so that
 # `env` in an answer cannot show the first), la_plain the questions that cannot end their shell, la_calm those of them
-# that leave nothing behind, la_once where nothing may be asked twice, la_qI() one function for each question; la_prompt and
-# la_yes where there is a password for sudo (elevation.py).
+# that leave nothing behind, la_tells those of these that may sleep, la_once where nothing may be asked twice, la_qI() one
+# function for each question; la_prompt and la_yes where there is a password for sudo (elevation.py).
 # File descriptors: 3 stdin, open while we are wanted; 7 the real stderr; 8 the real stdout. A question gets none of them.
 # Processes: main ($$) > middle | dd (its stdout)      main > guard (ends everything when stdin ends)
 #            middle > lane | dd (its stderr)           lane > ticker (one USR1 each second)
 #            lane > asker > the question | head (its stdout, capped), or without head if it is calm
 #            lane > beside > middle | dd > lane … (what is asked while a slow question runs: la_spread)
 # shellcheck disable=SC2034  # variables that only reaper.sh reads
-# shellcheck disable=SC2154  # la_n, la_tok, la_plain, la_calm and la_once come from the script around
+# shellcheck disable=SC2154  # la_n, la_tok, la_plain, la_calm, la_tells and la_once come from the script around
 # shellcheck disable=SC2086  # lists of pids and of questions are split on purpose
 # shellcheck disable=SC2317  # functions are called by the script around, and by names made at run time
 # shellcheck disable=SC2030,SC2031  # what a lane changes is for the lane
@@ -218,6 +218,7 @@ la_ask() {
 		la_job=$!
 		la_keep="$la_keep$la_job "
 	else
+		case " $la_tells " in *" $la_i "*) la_told=1 ;; esac
 		la_put &
 		la_job=$!
 	fi
@@ -250,7 +251,8 @@ la_missed() {
 }
 
 # The exit status goes through the same pipe as the output: it arrives whole only if the output did. Without a filter in
-# between it can be told together with the end: each write is a packet of its own on the way.
+# between it can be told together with the end: each write is a packet of its own on the way. Not of one that sleeps: that
+# ends together with a tick more often than others, and then dash and ash have forgotten its status (la_missed).
 # Then what could end this shell, or change it, is asked in one more (la_plain: script.py). The nonce is a parameter
 # meanwhile: functions have their own, so no question sees it.
 la_put() {
@@ -375,7 +377,7 @@ la_root() {
 			read -r la_x <&3
 			[ "$la_x" = go ] || exit
 		fi
-		printf '%s\n' '{' "la_n=$la_n la_tok=$la_tok la_boss=$$ la_plain='$la_plain' la_calm='$la_calm' la_once=$la_once" "$la_text" "$la_asks" la_begin "la_go 2 $2" 'la_leave 77' '}'
+		printf '%s\n' '{' "la_n=$la_n la_tok=$la_tok la_boss=$$ la_plain='$la_plain' la_calm='$la_calm' la_tells='$la_tells' la_once=$la_once" "$la_text" "$la_asks" la_begin "la_go 2 $2" 'la_leave 77' '}'
 		while read -r la_x <&3; do :; done
 	} | {
 		exec 3<&- 7>&- 8>&-

@@ -50,8 +50,9 @@ def write_script(questions: Sequence[Question], nonce: str, elevation: Elevation
     asked = [(index, question) for index, question in enumerate(questions) if question.shell == "sh"]
     as_user = [pair for pair in asked if pair[1].privilege is Privilege.USER]
     as_root = [pair for pair in asked if pair[1].privilege is not Privilege.USER]
-    plain = quote(" ".join(str(index) for index, question in asked if _stays(question.script)))
+    plain = quote(" ".join(str(index) for index, question in asked if question.calm or _stays(question.script)))
     calm = quote(" ".join(str(index) for index, question in asked if question.calm or is_calm_script(question.script)))
+    tells = quote(" ".join(str(index) for index, question in asked if question.sleeps))
     once = "" if all(question.repeatable for question in questions) else "1"
     lines = [
         f"# {FORMAT}",
@@ -59,7 +60,7 @@ def write_script(questions: Sequence[Question], nonce: str, elevation: Elevation
         *(f"# question {index} {question.id}" for index, question in enumerate(questions)),
         "{",
         f"la_n={nonce} la_tok={mark_of(nonce)} la_boss= la_once={once}",
-        f"la_plain={plain} la_calm={calm}",
+        f"la_plain={plain} la_calm={calm} la_tells={tells}",
         f"la_prompt={quote(elevation.prompt if elevation else '')} la_yes={elevation.token if elevation else ''}",
         f"la_text={quote(runner())}",
         f"la_asks={quote(chr(10).join(_function(*pair) for pair in as_root))}",

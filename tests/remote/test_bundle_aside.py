@@ -186,13 +186,16 @@ async def test_a_calm_question_that_is_slow_keeps_its_status(session: LocalSessi
     assert (answers["missing"].ended, answers["missing"].exit_status) == (Ended.EXITED, 1)
 
 
-async def test_a_question_that_ends_with_a_tick_has_its_own_status_or_none(session: LocalSession) -> None:
-    """Ticks come each second: of these, some end in the very moment. Before, one in three hundred told another's."""
+@pytest.mark.parametrize("sleeps", [False, True])
+async def test_a_question_that_ends_with_a_tick_has_its_own_status_or_none(session: LocalSession, sleeps: bool) -> None:
+    """Ticks come each second: of these, some end in the very moment. Before, one in three hundred told another's.
+
+    Those that are said to sleep tell their status themselves: none is without.
+    """
 
     async def bundle(number: int) -> Mapping[str, Answer]:
-        asked = [
-            Question(id=f"q{at}", script=f"sleep {0.93 + 0.004 * (number + at):.3f}; (exit 3)", calm=True) for at in range(3)
-        ]
+        scripts = [f"sleep {0.93 + 0.004 * (number + at):.3f}; (exit 3)" for at in range(3)]
+        asked = [Question(id=f"q{at}", script=script, calm=True, sleeps=sleeps) for at, script in enumerate(scripts)]
         return await ask(session, *asked)
 
     told = [answer for answers in await asyncio.gather(*map(bundle, range(16))) for answer in answers.values()]
@@ -200,3 +203,4 @@ async def test_a_question_that_ends_with_a_tick_has_its_own_status_or_none(sessi
     assert {answer.exit_status for answer in exited} == {3}
     assert all(answer.ended is Ended.LOST and answer.why for answer in told if answer not in exited)
     assert len(exited) > 0.8 * len(told)
+    assert exited == told or not sleeps

@@ -46,17 +46,24 @@ else
   say() { [ -z "$configured" ] || printf '%s\n' "$configured"; return "$ended"; }
   ask configured say
 fi
+holds() { # whether anything is in a folder, or it may not be looked into
+  { [ -r "$1" ] && [ -x "$1" ]; } || return 0
+  for entry in "$1"/* "$1"/.[!.]*; do
+    if [ -e "$entry" ] || [ -L "$entry" ]; then return 0; fi
+  done
+  return 1
+}
 set --
 for folder in /etc/ssl/private /etc/ssl/localcerts /etc/letsencrypt/live /etc/pki/tls/certs /etc/pki/tls/private \
   /etc/nginx /etc/apache2 /etc/httpd /etc/postfix /etc/dovecot /etc/haproxy; do
-  [ ! -d "$folder" ] || set -- "$@" "$folder"
+  if [ -d "$folder" ] && holds "$folder"; then set -- "$@" "$folder"; fi
 done
 while read -r file; do
   [ ! -f "$file" ] || set -- "$@" "$file"
 done <<END
 $configured
 END
-if [ "$#" = 0 ]; then absent certificates 'a folder where services keep certificates'
+if [ "$#" = 0 ]; then absent certificates 'anything where services keep certificates'
 else ask certificates first_ones "$@"
 fi
 """

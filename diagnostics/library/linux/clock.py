@@ -16,18 +16,20 @@ _SCRIPT = (
 uptime() { read -r up _idle </proc/uptime && printf '%s\n' "$up"; }
 tracking() { tracked=$(chronyc -c -n tracking) && printf '%s\n' "$tracked"; }
 kernel() { flags=$(timedatectl show -p NTPSynchronized -p NTP) && printf '%s\n' "$flags"; }
-peers() { ntpq -pn; }
-flags='' tracked=''
+peers() { listed=$(ntpq -pn) || return; [ -z "$listed" ] || printf '%s\n' "$listed"; }
+flags='' tracked='' listed=''
 ask uptime uptime
-ask clock date +%s
 if command -v chronyc >/dev/null; then ask chrony tracking; else absent chrony chronyc; fi
 if command -v ntpq >/dev/null; then ask ntp peers; else absent ntp ntpq; fi
 if [ -n "$tracked" ]; then absent kernel 'chrony answered'
 elif [ -d /run/systemd/system ] && command -v timedatectl >/dev/null; then ask kernel kernel
 else absent kernel timedatectl
 fi
+# who is not told who keeps the clock asks no more
+[ -z "$flags$tracked$listed" ] || ask clock date +%s
 # by which names the servers are known matters only where the clock is not kept right
-case $flags$tracked in
+case $flags$tracked$listed in
+  '') absent servers 'nobody to say whether the clock is right' ;;
   *NTPSynchronized=yes*|*',Normal') absent servers 'the clock is synchronised' ;;
   *)
     set -- /etc/systemd/timesyncd.conf /etc/systemd/timesyncd.conf.d/*.conf /etc/chrony/chrony.conf /etc/chrony.conf \
@@ -79,14 +81,14 @@ def parse_clock(answer: Answer) -> Facts:
     (False, 'kernel', True)
     """
     sources = read_sources("time.now", answer)
-    uptime, clock = _number(sources["uptime"]), integer("time.now", _line(sources["clock"]))
+    uptime, verdict = _number(sources["uptime"]), _verdict(sources)
     servers = _servers(sources["servers"])
     return {
         "uptime_s": int(uptime),
-        "clock_s": clock,
+        "clock_s": _clock_s(sources),
         "servers": servers,
         "servers_by_name": any(not _NUMERIC.fullmatch(server) for server in servers),
-        **_verdict(sources, clock),
+        **verdict,
     }
 
 
@@ -100,7 +102,12 @@ def _number(source: Source) -> float:
     return decimal(source.question, _line(source))
 
 
-def _verdict(sources: Sources, clock_s: int) -> dict[str, Any]:
+def _clock_s(sources: Sources) -> int:
+    """Return the time of the answer; only those are asked for it who were told who keeps their clock."""
+    return integer("time.now", _line(sources["clock"]))
+
+
+def _verdict(sources: Sources) -> dict[str, Any]:
     """Return what the first source that knows says: chrony, ntpd, the kernel.
 
     A daemon that is installed and does not answer (chronyc ends with 1, ntpq says «Connection refused») knows nothing;
@@ -108,7 +115,7 @@ def _verdict(sources: Sources, clock_s: int) -> dict[str, Any]:
     """
     chrony, ntp, kernel = sources["chrony"], sources["ntp"], sources["kernel"]
     if chrony.status == 0:
-        return _chrony(chrony, clock_s)
+        return _chrony(chrony, _clock_s(sources))
     if ntp.status == 0 and ntp.lines:
         return _ntpd(ntp)
     if kernel.status is not None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from diagnostics.parsing import ASKING, Line, Source, Sources, at, decimal, integer, read_sources, text_of
+from diagnostics.parsing import ASKING, SHORT, Line, Source, Sources, at, decimal, integer, read_sources, text_of
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe
 from remote.answer import Answer
 from remote.question import Privilege, Question
@@ -286,6 +286,7 @@ def _inode_fact(mount: Mount, row: _Space | None) -> dict[str, Any]:
 _MOUNTS_SCRIPT = (
     ASKING
     + "nl='\n'\n"
+    + SHORT
     + r"""
 seen=''
 ext4_errors() { # device, errors since the last fsck, time of the last one; without a process
@@ -303,7 +304,7 @@ ext4_errors() { # device, errors since the last fsck, time of the last one; with
 }
 uptime() { read -r up _idle </proc/uptime && printf '%s\n' "$up"; }
 ask_file mountinfo /proc/self/mountinfo
-ask_file fstab /etc/fstab
+if [ -e /etc/fstab ]; then ask fstab short /etc/fstab; else absent fstab /etc/fstab; fi
 ask errors ext4_errors
 if [ -n "$seen" ]; then ask uptime uptime; ask clock date +%s; fi
 """

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from diagnostics.parsing import ASKING, Line, Source, at, integer, read_sources
+from diagnostics.parsing import ASKING, SHORT, Line, Source, at, integer, read_sources
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe
 from remote.answer import Answer
 from remote.question import Question
@@ -16,6 +16,7 @@ from remote.question import Question
 _INTERFACES_SCRIPT = (
     ASKING
     + "nl='\n'\n"
+    + SHORT
     + r"""
 value() { # KEY FILE: nothing where the kernel has no such file
   [ -r "$2" ] || return 0
@@ -48,7 +49,7 @@ set --
 for table in /proc/net/route /proc/net/if_inet6; do
   [ ! -e "$table" ] || set -- "$@" "$table"
 done
-if [ "$#" = 0 ]; then absent tables '/proc/net/route and /proc/net/if_inet6'; else ask tables cat "$@"; fi
+if [ "$#" = 0 ]; then absent tables '/proc/net/route and /proc/net/if_inet6'; else ask tables short "$@"; fi
 """
 )
 _INTERFACE = re.compile(r"interface=\S+(?: [a-z]+=\S*)+")
@@ -140,13 +141,30 @@ def _is_default(route: re.Match[str]) -> bool:
 
 _ROUTES_SCRIPT = (
     ASKING
+    + "tab='\t'\n"
     + r"""
 # a default route in the main tables is what nearly every host has: other tables are asked only where there is none
 set --
 for table in /proc/net/route /proc/net/ipv6_route; do
   [ ! -e "$table" ] || set -- "$@" "$table"
 done
+leads_out() { # the fields of a line of /proc/net/route: whether that is up, and to anywhere
+  case $4$2$8 in *[13579BDF]0000000000000000) ;; *) return 1 ;; esac
+}
+first_way() { # a default route among the first lines of IPv4's table: read without a process
+  rows=0
+  while IFS= read -r line; do
+    rows=$((rows + 1))
+    [ "$rows" -lt 16 ] || return
+    set -f; IFS=$tab
+    # shellcheck disable=SC2086  # its fields
+    if leads_out $line; then found=$line; fi
+    unset IFS; set +f
+    [ -z "$found" ] || return 0
+  done </proc/net/route
+}
 ways() { # IPv4 lines with destination 0, IPv6 lines with ::/0 or ::/1; without the refusal that IPv6 keeps on lo
+  if [ -r /proc/net/route ] && first_way && [ -n "$found" ]; then printf '%s\n' "$found"; return; fi
   found=$(sed -n '/ lo$/d
 /^[^	]*	00000000	/p
 /^0\{32\} 0[01] /p' "$@") || return

@@ -285,7 +285,9 @@ PROBES: tuple[Probe, ...] = (
     Probe(
         first=Question(id="sys.delta.first", script=_FIRST, deadline_s=5, calm=True),
         # the second sample comes last, so it is asked among those that root is wanted for: needed is root for nothing
-        question=Question(id="sys.delta", script=_SECOND, deadline_s=8, privilege=Privilege.PREFER_ROOT),
+        question=Question(
+            id="sys.delta", script=_SECOND, deadline_s=8, privilege=Privilege.PREFER_ROOT, calm=True, sleeps=True
+        ),
         parse=parse_delta,
         summary="How loaded the processors are, and what of their time is stolen or spent waiting while the host is asked",
         shape={

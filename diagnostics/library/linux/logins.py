@@ -14,16 +14,30 @@ from remote.question import Privilege, Question
 _AUTH_SCRIPT = (
     ASKING
     + r"""
-# Names stay on the host (people type passwords there): only addresses, hours and how often.
-grouped() { # HOUR ADDRESS lines
-  counted=$(sort | uniq -c) || return
-  [ -z "$counted" ] || printf '%s\n' "$counted" | sort -rn | head -n 400
+# Names stay on the host (people type passwords there): only addresses, hours and how often, the most frequent 400.
+# shellcheck disable=SC2016  # programs of awk
+most='END {
+  for (group in count) { size = count[group]; many[size]++; if (size > largest) largest = size }
+  for (size = largest; size > 0 && told < 400; size--) if (size in many)
+    for (group in count) if (count[group] == size && told++ < 400) print size, group
+}'
+clock() { # and how much the record holds
+  seen=$(stat -c '%Z %s' /proc/self/ /var/log/btmp) || return
+  printf '%s\n' "${seen%% *}"
 }
 record() { # the last 2,000 records, of 384 or 400 bytes (utmp(5)); times are UTC
   [ -r /var/log/btmp ] || { echo '/var/log/btmp may not be read' >&2; return 1; }
-  dumped=$(tail -c 768000 /var/log/btmp | utmpdump) || return
-  printf '%s\n' "$dumped" |
-    sed -n 's/^\[[67]\] .* \[\([0-9a-fA-F.:]*\) *\] \[\(....-..-..T..\):[^]]*\]$/\2 \1/p' | grouped
+  if [ "${seen##* }" -le 768000 ]; then dumped=$(utmpdump </var/log/btmp) || return
+  else dumped=$(tail -c 768000 /var/log/btmp | utmpdump) || return
+  fi
+  # shellcheck disable=SC2016  # as above
+  [ -z "$dumped" ] || printf '%s\n' "$dumped" | awk '
+    /^\[[67]\] / && match($0, /\[[0-9a-fA-F.:]* *\] \[....-..-..T..:[^]]*\]$/) {
+      address = hour = substr($0, RSTART + 1)
+      sub(/ *\] .*/, "", address)
+      sub(/.* \[/, "", hour)
+      count[substr(hour, 1, 13) " " address]++
+    }'"$most"
 }
 journal() { # who may not read the system's journal is shown his own, and told nothing
   seen=no
@@ -35,13 +49,18 @@ journal() { # who may not read the system's journal is shown his own, and told n
     ended=$?
     [ "$ended" = 1 ] || return "$ended" # 1: nothing matches (journalctl(1), systemd 237)
   }
-  printf '%s\n' "$said" | sed -n 's/^Failed .* from \([^ ]*\) port [0-9]* ssh2$/last-24-hours \1/p' | grouped
+  # shellcheck disable=SC2016  # as above
+  [ -z "$said" ] || printf '%s\n' "$said" | awk '
+    /^Failed / && match($0, / from [^ ]* port [0-9]* ssh2$/) {
+      split(substr($0, RSTART + 1), word, " ")
+      count["last-24-hours " word[2]]++
+    }'"$most"
 }
 # btmp that was never written may belong to a server that keeps its own log only
 kept=no
 [ ! -s /var/log/btmp ] && [ ! -s /var/log/btmp.1 ] || kept=yes
 if [ "$kept" = yes ] && command -v utmpdump >/dev/null; then
-  ask clock date -u '+%s'
+  ask clock clock
   ask record record
   absent journal 'no need: failed logins are recorded in /var/log/btmp'
 else

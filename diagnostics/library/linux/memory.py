@@ -14,7 +14,11 @@ _SCRIPT = (
     ASKING
     + "nl='\n'\n"
     + r"""
-meminfo() { memory=$(cat /proc/meminfo) && printf '%s\n' "$memory"; }
+meminfo() { # 1.5 KB: read here in a third of the time that a process takes
+  memory=''
+  while IFS= read -r line; do memory=$memory$line$nl; done </proc/meminfo || return
+  printf %s "$memory"
+}
 kilobytes() { # the figure of the line $1, into $figure
   figure=${memory#*"$1:"}
   figure=${figure%% kB*}

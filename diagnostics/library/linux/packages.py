@@ -179,9 +179,11 @@ set -- /boot/vmlinuz-*
 if [ -d /boot ] && { [ ! -r /boot ] || [ ! -x /boot ]; }; then ask kernels hidden
 elif [ -e "$1" ]; then ask kernels stat -c '%Z %n' /proc/self/ "$@"; else absent kernels '/boot/vmlinuz-*'; fi
 # the clock comes with the kernels: what /proc shows of a process was made when it was first looked at, now
-[ -e "$1" ] || ask clock date +%s
+clock=with
+[ -e "$1" ] || clock=apart
 set -- /run/reboot-required /run/reboot-required.pkgs
 if [ -e "$1" ]; then
+  [ "$clock" = with ] || ask clock date +%s
   ask mark stat -c '%Y' "$1"
   ask_file packages "$2"
 elif [ -d /var/lib/dpkg ]; then ask mark echo none
@@ -233,6 +235,8 @@ def parse_reboot(answer: Answer) -> Facts:
     newer = _newer_kernel(kernels, running)
     marked_s = _marked_s(mark)
     times = [time_s for time_s in (marked_s, newer[0] if newer else None) if time_s is not None]
+    if times and clock_s is None:
+        raise ParseError("pkg.reboot", b"nothing tells the time")
     packages = _packages(sources) if marked_s is not None else []
     return {
         "wanted": bool(times),
@@ -240,7 +244,7 @@ def parse_reboot(answer: Answer) -> Facts:
         "running_kernel": running,
         "newest_kernel": newer[1].removeprefix("/boot/vmlinuz-") if newer else running,
         "packages": ", ".join(packages),
-        **({"age_s": max(0, clock_s - min(times))} if times else {}),
+        **({"age_s": max(0, clock_s - min(times))} if times and clock_s is not None else {}),
         "at": mark.at if marked_s is not None else at("pkg.reboot", newer[2]) if newer else sources["running"].at,
     }
 
@@ -251,10 +255,12 @@ def _line(source: Source) -> Line:
     return lines[0]
 
 
-def _clock_s(sources: Sources) -> int:
-    """Return the time of the answer: among the kernels since 25 November 2026, else apart."""
+def _clock_s(sources: Sources) -> int | None:
+    """Return the time of the answer: among the kernels since 25 November 2026, else apart; None where nothing needed it."""
     if "clock" in sources:
         return integer("pkg.reboot", _line(sources["clock"]).data)
+    if sources["kernels"].status is None:
+        return None
     kernels = sources["kernels"].usable()
     time_s, _, name = kernels.data.partition(b"\n")[0].partition(b" ")
     if name != _NOW:

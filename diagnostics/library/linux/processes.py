@@ -22,11 +22,24 @@ _SCRIPT = (
     ASKING
     + "nl='\n'\n"
     + r"""
-seen() { # status 2: a process was gone before it was read
-  shown=$(grep -HsE '^(State:.[DZ]|FDSize:.[0-9]{4,}$)' /proc/[0-9]*/status)
-  status=$?
-  [ -z "$shown" ] || printf '%s\n' "$shown"
+limits() { # of the host, out of these files; the same program looks at the processes: no line of a status begins with a digit
+  shown=$(grep -HsE '^([0-9]|State:.[DZ]|FDSize:.[0-9]{4,}$)' "$@" /proc/[0-9]*/status)
+  seen=$? told='' status=0
+  for file; do
+    case $shown in
+      "$file:"*)
+        line=${shown%%"$nl"*} shown=$shown$nl
+        told=$told${line#"$file:"}$nl shown=${shown#*"$nl"}
+        shown=${shown%"$nl"} ;;
+      *) echo "$file could not be read" >&2; status=1 ;;
+    esac
+  done
+  printf %s "$told"
   return "$status"
+}
+seen() { # status 2: a process was gone before it was read
+  [ -z "$shown" ] || printf '%s\n' "$shown"
+  return "$seen"
 }
 pids() { # of the lines in $1 that hold $2, at most $3 of them, into $list
   list='' count=0 IFS=$nl
@@ -88,8 +101,8 @@ groups() { # control groups that hold half of the tasks that they may have, or m
   done
   printf '%s\n' "$told$limited"
 }
-# one process for all: numbers under /proc/sys end after the first byte for a shell that reads byte by byte
-ask limits cat /proc/loadavg /proc/sys/fs/file-nr /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max
+# numbers under /proc/sys end after the first byte for a shell that reads byte by byte
+ask limits limits /proc/loadavg /proc/sys/fs/file-nr /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max
 if [ -e /sys/fs/cgroup ]; then ask groups groups; else absent groups /sys/fs/cgroup; fi
 ask seen seen
 near=''
@@ -316,7 +329,9 @@ def _unit(lines: Iterable[_Seen]) -> str:
 
 PROBES: tuple[Probe, ...] = (
     Probe(
-        question=Question(id="proc.stat", script=_SCRIPT, deadline_s=10, privilege=Privilege.PREFER_ROOT),
+        question=Question(
+            id="proc.stat", script=_SCRIPT, deadline_s=10, privilege=Privilege.PREFER_ROOT, calm=True, sleeps=True
+        ),
         parse=parse_processes,
         summary="Which processes hang or are not reaped, and which limits on descriptors and tasks are near",
         shape={

@@ -12,8 +12,17 @@ from pathlib import Path
 import pytest
 
 from diagnostics.library import shipped_probes
-from diagnostics.library.linux import filesystems, kernel_faults, kernel_log, kernel_messages, packages
-from diagnostics.parsing import read_sources
+from diagnostics.library.linux import (
+    clock,
+    filesystems,
+    interfaces,
+    kernel_faults,
+    kernel_log,
+    kernel_messages,
+    logins,
+    packages,
+)
+from diagnostics.parsing import ASKING, SHORT, read_sources
 from diagnostics.probe import NothingThere, Probe, SourceFailed
 from diagnostics.shapes import misfits
 from remote.answer import Answer, answered
@@ -179,12 +188,142 @@ def test_no_name_of_a_failed_login_leaves_the_host(shell: str, tmp_path: Path) -
         pytest.skip(f"server: not installed: {SHELLS[shell][0]} and utmpdump")
     address, at_noon = bytes([203, 0, 113, 7]), 1795608000
     names = (b"hunter2] [x", b"evil] [1")
-    record = struct.pack("=hxxi32s4s32s256shhiii16s20x", 6, 71, b"ssh:notty", b"", *names, 0, 0, 0, at_noon, 0, address)
-    (tmp_path / "btmp").write_bytes(record * 3)
+    (tmp_path / "btmp").write_bytes(failed_login(*names, at_noon, address) * 3)
     answer = run(SHELLS[shell], PROBES["sec.auth"].question.script.replace("/var/log/btmp", str(tmp_path / "btmp")))
     assert b"hunter2" not in answer.stdout + answer.stderr
     kept = read_sources("sec.auth", answer)["record"]
-    assert [line.data.strip() for line in kept.lines] == [b"3 2026-11-25T12 203.0.113.7"]
+    assert [line.data for line in kept.lines] == [b"3 2026-11-25T12 203.0.113.7"]
+
+
+def failed_login(name: bytes, host: bytes, time_s: int, address: bytes) -> bytes:
+    return struct.pack("=hxxi32s4s32s256shhiii16s20x", 6, 71, b"ssh:notty", b"", name, host, 0, 0, 0, time_s, 0, address)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_of_many_who_failed_to_log_in_the_most_frequent_are_told(shell: str, tmp_path: Path) -> None:
+    """A record of 2,100, of which the last 2,000 are looked at: 600 addresses, the last of them twice as often."""
+    if not shutil.which(SHELLS[shell][0]) or not shutil.which("utmpdump"):
+        pytest.skip(f"server: not installed: {SHELLS[shell][0]} and utmpdump")
+    often, seldom = [[bytes([10, kind, at % 256, at // 256]) for at in range(300)] for kind in (1, 2)]
+    addresses = [bytes([10, 0, 0, 1])] * 1200 + seldom + often * 2
+    (tmp_path / "btmp").write_bytes(b"".join(failed_login(b"x", b"", 1795608000, address) for address in addresses))
+    answer = run(SHELLS[shell], PROBES["sec.auth"].question.script.replace("/var/log/btmp", str(tmp_path / "btmp")))
+    facts = logins.parse_auth(answered(re.sub(rb"(source clock\n)\d+", rb"\g<1>1795609000", answer.stdout)))
+    told = {one["address"]: one["failures"] for one in facts["sources"]}
+    assert (len(told), told["10.0.0.1"]) == (400, 1100)
+    assert {f"10.1.{at % 256}.{at // 256}" for at in range(300)} <= {one for one, count in told.items() if count == 2}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_failed_logins_in_the_journal_are_told_by_address_alone(shell: str, tmp_path: Path) -> None:
+    if not shutil.which(SHELLS[shell][0]):
+        pytest.skip(f"server: not installed: {SHELLS[shell][0]}")
+    said = [
+        *["Failed password for invalid user hunter2 from 192.0.2.1 from 203.0.113.7 port 4711 ssh2"] * 2,
+        "Failed none for invalid user x from 2001:db8::7 port 22 ssh2",
+        "Failed password for root from 198.51.100.9 port 22 ssh2 and more",
+    ]
+    (tmp_path / "said").write_text("".join(f"{line}\n" for line in said))
+    (tmp_path / "machine").mkdir()
+    (tmp_path / "machine" / "system.journal").touch()
+    script = PROBES["sec.auth"].question.script.replace("/var/log/btmp", "/nowhere").replace("/var/log/journal", str(tmp_path))
+    answer = run(SHELLS[shell], f"journalctl() {{ cat '{tmp_path}/said'; }}\n{script}")
+    assert b"hunter2" not in answer.stdout + answer.stderr
+    assert {(one["address"], one["failures"]) for one in logins.parse_auth(answer)["sources"]} == {
+        ("203.0.113.7", 2),
+        ("2001:db8::7", 1),
+    }
+
+
+LONG = "x" * 50 + "\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    "texts",
+    [["a  b\\c\n\n end"], ["", "x\n"], ["one\n", "two\n"], [LONG * 60], ["x\n", LONG * 60], [""], [None], ["x\n", None]],
+    ids=str,
+)
+def test_short_files_are_shown_as_cat_shows_them(shell: str, texts: list[str | None], tmp_path: Path) -> None:
+    if not shutil.which(SHELLS[shell][0]):
+        pytest.skip(f"server: not installed: {SHELLS[shell][0]}")
+    files = [tmp_path / f"{number}" for number in range(len(texts))]
+    for file, text in zip(files, texts, strict=True):
+        if text is not None:
+            file.write_text(text)
+    wanted = subprocess.run(["cat", *map(str, files)], capture_output=True, check=False)
+    asking = f"{ASKING}nl='\n'\n{SHORT}ask it short {' '.join(map(str, files))}\n"
+    source = read_sources("q", run(SHELLS[shell], asking))["it"]
+    ended = b"" if not wanted.stdout or wanted.stdout.endswith(b"\n") else b"\n"
+    assert (source.data, bool(source.status)) == (wanted.stdout + ended, wanted.returncode != 0)
+
+
+HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+NET = "eth0\t0000FEA9\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
+OUT = "eth*\t00000000\t0101A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0   \n"
+HALF = OUT.replace("\t00000000\t0\t0\t0 ", "\t00000080\t0\t0\t0 ")
+DOWN = OUT.replace("\t0003\t", "\t0002\t")
+OUT6 = f"{'0' * 32} 00 {'0' * 32} 00 fe80{'0' * 27}1 00000400 00000001 00000000 00450003     eth1\n"
+NET6 = f"fe80{'0' * 28} 40 {'0' * 32} 00 {'0' * 32} 00000100 00000001 00000000 00000001     eth1\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("ipv4", "ipv6", "interface", "programs"),
+    [
+        (HEAD + NET + OUT, OUT6, "eth*", False),
+        (HEAD + NET * 13 + OUT, OUT6, "eth*", False),
+        (HEAD + NET * 20 + OUT, OUT6, "eth*", True),
+        (HEAD + NET + HALF, NET6, "eth*", True),
+        (HEAD + NET + DOWN, NET6 + OUT6, "eth1", True),
+        (HEAD + NET, OUT6, "eth1", True),
+        (HEAD + NET, NET6, "", True),
+        (None, OUT6, "eth1", True),
+        (HEAD + OUT, None, "eth*", False),
+    ],
+)
+def test_the_way_out_is_found_and_needs_no_program_where_it_is_among_the_first(
+    shell: str, ipv4: str | None, ipv6: str | None, interface: str, programs: bool, tmp_path: Path
+) -> None:
+    if not shutil.which(SHELLS[shell][0]):
+        pytest.skip(f"server: not installed: {SHELLS[shell][0]}")
+    for name, text in (("route", ipv4), ("ipv6_route", ipv6)):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    script = PROBES["net.route"].question.script.replace("/proc/net/", f"{tmp_path}/").replace("/sys/class/net/*", "lo eth0")
+    counted = f"sed() {{ echo sed >>'{tmp_path}/programs'; command sed \"$@\"; }}\nip() {{ echo '[]'; }}\n"
+    facts = interfaces.parse_routes(run(SHELLS[shell], counted + script))
+    assert (facts["interface"], facts["default"]) == (interface, bool(interface))
+    assert (tmp_path / "programs").exists() is programs
+
+
+def test_limits_that_may_not_be_read_are_a_failure_of_their_own() -> None:
+    script = PROBES["proc.stat"].question.script.replace("/proc/sys/kernel/pid_max", "/proc/sys/kernel/no_such_limit")
+    sources = read_sources("proc.stat", run([str(shutil.which("dash"))], script))
+    assert (sources["limits"].status, sources["limits"].stderr.strip()) == (
+        1,
+        b"/proc/sys/kernel/no_such_limit could not be read",
+    )
+    assert len(sources["limits"].lines) == 3
+    assert all(line.data.split(b":")[0].endswith(b"/status") for line in sources["seen"].lines)
+
+
+@pytest.mark.parametrize(("name", "asked"), [(None, False), (".hidden.pem", True), ("dangling", True)])
+def test_folders_for_certificates_in_which_nothing_is_are_not_walked(name: str | None, asked: bool, tmp_path: Path) -> None:
+    if name:
+        (tmp_path / name).symlink_to("/nowhere")
+    script = re.sub(
+        r"/etc/[a-z/-]+", "/nowhere", PROBES["sec.certs"].question.script.replace("/etc/ssl/private", str(tmp_path))
+    )
+    source = read_sources("sec.certs", run([str(shutil.which("dash"))], script))["certificates"]
+    assert (source.status is not None) is asked
+
+
+def test_who_is_not_told_who_keeps_the_clock_is_asked_for_no_time(tmp_path: Path) -> None:
+    answer = run([str(shutil.which("dash"))], PROBES["time.now"].question.script, PATH=str(tmp_path))
+    assert "clock" not in read_sources("time.now", answer)
+    with pytest.raises(NothingThere, match="chronyc, ntpq or timedatectl"):
+        clock.parse_clock(answer)
 
 
 def test_shellcheck_finds_nothing(tmp_path: Path) -> None:
@@ -211,15 +350,15 @@ def test_scripts_have_no_silenced_fallback() -> None:
 
 
 def test_what_is_said_to_be_calm_starts_nothing_that_stays_and_does_not_end_its_shell() -> None:
-    """Not the one that looks up names at once, nor those that sleep by the second; `exit` in an awk program ends awk."""
-    assert {question for question, asked in QUESTIONS.items() if not asked.calm} == {"dns.conf", "proc.stat", "sys.delta"}
+    """Not the one that looks up names at once; those that sleep by the second say so; `exit` in an awk program ends awk."""
+    assert {question for question, asked in QUESTIONS.items() if not asked.calm} == {"dns.conf"}
     for question, asked in QUESTIONS.items():
         background = re.search(r"(?<![&>])&(?![&>\d])", asked.script)
         ending = [
             line for line in asked.script.splitlines() if re.search(r"(?:^|[;&|{])\s*exit\b", line) and "END {" not in line
         ]
-        waiting = re.search(r"\bsleep [1-9]", asked.script)
-        assert (background is waiting is None and not ending) is asked.calm, question
+        assert (background is None and not ending) is asked.calm, question
+        assert (re.search(r"\bsleep [1-9]", asked.script) is not None) is (asked.sleeps or not asked.calm), question
 
 
 @pytest.mark.hosts
