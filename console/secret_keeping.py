@@ -17,8 +17,8 @@ from inventory.errors import Text, UsageError
 from inventory.fields import did_you_mean
 from inventory.host import SecretReference
 from inventory.inventory import Inventory
+from inventory.kept import KINDS
 from inventory.names import group_name, shown
-from inventory.references import KINDS
 from inventory.references import secrets_of as named_by
 from inventory.secret import Secret
 from inventory.secret_stores import linked

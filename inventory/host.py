@@ -104,6 +104,18 @@ class CodeReference:
     """True: each host keeps account of used codes by itself, so that one code is good for many hosts, once on each."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KerberosReference:
+    """Where the tickets come from: a password or a keytab, for a principal; a cache; with none of them, what `kinit` got."""
+
+    principal: str | None = None
+    password: SecretReference | None = None
+    keytab: str | None = None
+    """Path of a file with the principal's keys, `~` allowed."""
+    ccache: str | None = None
+    """A cache as Kerberos names it, such as `FILE:/run/user/1000/krb5cc`."""
+
+
 METHODS = ("gssapi-with-mic", "publickey", "password", "keyboard-interactive")
 """The ways to log in that a credential may order (RFC 4252, 4256, 4462), in the order that holds without one."""
 
@@ -125,6 +137,7 @@ class CredentialReference:
     """Of the agent's keys, offer only the one that `key` names."""
     password: SecretReference | None = None
     otp: CodeReference | None = None
+    kerberos: KerberosReference | None = None
     methods: tuple[str, ...] = ()
     """The ways to log in that may be used, in this order; empty: all."""
     sudo_password: SecretReference | None = None

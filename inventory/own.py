@@ -15,9 +15,9 @@ from inventory.drafts import Drafts
 from inventory.errors import InvalidFile, Text
 from inventory.host import SecretReference
 from inventory.inventory import Inventory
+from inventory.kept import HOW
 from inventory.names import shown
 from inventory.nodes import collection_paused
-from inventory.references import HOW
 from inventory.secret import Secret
 from inventory.secret_stores import linked
 from inventory.secrets.unattended import Resolve, unattended

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from inventory.errors import Place, Problem, Text
 from inventory.fields import Fields, did_you_mean
 from inventory.host import CredentialReference, SecretReference
+from inventory.kept import HOW, KINDS, read_secret
 from inventory.names import BadName, group_name, shown
 from inventory.nodes import MapNode, ScalarNode
-from inventory.references import HOW, KINDS, read_secret
 from inventory.sources.declared import path_from
 
 if TYPE_CHECKING:
@@ -229,6 +229,8 @@ def link(
             passphrase=known(one.passphrase),
             password=known(one.password),
             sudo_password=known(one.sudo_password),
+            otp=one.otp and replace(one.otp, secret=known(one.otp.secret)),
+            kerberos=one.kerberos and replace(one.kerberos, password=known(one.kerberos.password)),
         )
         for name, one in credentials.items()
     }

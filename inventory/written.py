@@ -6,7 +6,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from inventory.host import CodeReference, CredentialReference, Host, Platform, SecretReference, Transport, Value
+from inventory.host import (
+    CodeReference,
+    CredentialReference,
+    Host,
+    KerberosReference,
+    Platform,
+    SecretReference,
+    Transport,
+    Value,
+)
 from inventory.inventory import Inventory
 from inventory.yaml_scalars import NotStorable, core_value
 
@@ -47,11 +56,13 @@ def _credential(credential: CredentialReference) -> Mapping[str, Value]:
         "agent": "named" if credential.only_named else credential.agent or None,
         "password": _reference(credential.password),
         "otp": _codes(credential.otp),
+        "kerberos": _kerberos(credential.kerberos),
         "methods": credential.methods or None,
         "sudo_password": _reference(credential.sudo_password),
         "customer": credential.customer,
     }
-    if not (credential.key or credential.agent or credential.password or credential.otp):  # a source knew no more than the user
+    ways = (credential.key, credential.agent, credential.password, credential.otp, credential.kerberos)
+    if not any(ways):  # a source knew no more than the user
         proofs["agent"] = True
     return {"user": credential.user, **{key: value for key, value in proofs.items() if value is not None}}
 
@@ -72,6 +83,18 @@ def _codes(codes: CodeReference | None) -> Value:
         "per_host": codes.per_host or None,
     }
     return {**origin, **{key: value for key, value in more.items() if value is not None}}
+
+
+def _kerberos(tickets: KerberosReference | None) -> Value:
+    if tickets is None:
+        return None
+    parts: dict[str, Value] = {
+        "principal": tickets.principal,
+        "password": _reference(tickets.password),
+        "keytab": tickets.keytab,
+        "ccache": tickets.ccache,
+    }
+    return {key: value for key, value in parts.items() if value is not None} or True
 
 
 def _groups(inventory: Inventory, hosts: Sequence[Host]) -> Iterator[tuple[str, Mapping[str, Value]]]:

@@ -15,9 +15,10 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inventory.errors import Text
-from inventory.host import METHODS, CodeReference, CredentialReference, Host, Transport
+from inventory.host import METHODS, CodeReference, CredentialReference, Host, KerberosReference, Transport
 from inventory.secret import MASKER, Masker, Secret
 from inventory.secrets.unusable import Unusable, refuse
 from remote.errors import CredentialUnusable
@@ -25,6 +26,9 @@ from remote.one_time_codes import CodeSource, source_of
 from remote.private_keys import LeftToAgent, PrivateKey, PublicKey, private_key, public_key
 from remote.secrets.asked import Ask
 from remote.secrets.resolver import Secrets
+
+if TYPE_CHECKING:
+    from remote.kerberos import Tickets
 
 DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 
@@ -44,6 +48,7 @@ class Credential:
     """Of the agent's keys, offer only `in_agent`."""
     password: Secret | None = None
     otp: CodeSource | None = None
+    tickets: Tickets | None = None
     methods: tuple[str, ...] = METHODS
     """The ways to log in that may be used, in this order."""
     sudo_password: Secret | None = None
@@ -108,7 +113,7 @@ class CredentialStore:
         if reference is None:
             return _like_ssh("default", _login_user())
         sudo_password = self._secrets.line(reference.sudo_password) if reference.sudo_password else None
-        others = reference.password or reference.otp
+        others = reference.password or reference.otp or reference.kerberos
         if reference.key is None and others is None and not reference.agent:
             return _like_ssh(reference.name, reference.user, sudo_password)
         agent = reference.agent and "SSH_AUTH_SOCK" in os.environ
@@ -124,6 +129,7 @@ class CredentialStore:
             only_named=reference.only_named,
             password=self._secrets.get(reference.password) if reference.password else None,
             otp=self._codes(reference.otp) if reference.otp else None,
+            tickets=self._tickets(reference.kerberos) if reference.kerberos else None,
             methods=reference.methods or _usual_methods(reference),
             sudo_password=sudo_password,
         )
@@ -144,6 +150,11 @@ class CredentialStore:
         origin = reference.secret or reference.typed
         assert origin is not None  # the inventory has seen to it
         return source_of(reference, self._secrets.get(origin))
+
+    def _tickets(self, reference: KerberosReference) -> Tickets:
+        from remote.kerberos import tickets_of  # and with it asyncssh
+
+        return tickets_of(reference, self._secrets.get(reference.password) if reference.password else None)
 
 
 def _usual_methods(reference: CredentialReference) -> tuple[str, ...]:

@@ -69,6 +69,8 @@ def _refused(_: Exception, login: Login) -> RemoteError:
     if login.blocked is not None:
         return login.blocked
     proofs, more = login.proofs, list[str]()
+    if login.negotiation is not None and login.negotiation.trouble:
+        more.append(f"kerberos: {login.negotiation.trouble}")
     if proofs.trouble:
         more.append(proofs.trouble)
     if proofs.left_out:

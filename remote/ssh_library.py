@@ -5,7 +5,8 @@ and, where one is installed, a compiler: 0.1 to 0.3 s of CPU and nine processes 
 needed: ML-KEM comes from `cryptography`, and umac is no loss beside AES-GCM. So it finds none.
 
 It also loads all of `cryptography.x509` (15 ms) only to learn that pyOpenSSL, which its X.509 certificates need
-too, is not there. We accept none (ssh_options.py), so it is told at once.
+too, is not there. We accept none (ssh_options.py), so it is told at once. The same with `gssapi` (37 ms), where it is
+installed: Kerberos has a module of its own, which imports it when a credential has tickets.
 """
 
 from __future__ import annotations
@@ -19,14 +20,20 @@ from typing import cast
 from inventory.errors import LongarmError, Text
 from remote.safe_versions import ASYNCSSH, numbers
 
-_X509 = "asyncssh.crypto.x509"
+_NOT_IMPORTED = {name: sys.modules.get(name) for name in ("asyncssh.crypto.x509", "gssapi")}
 _find_library, ctypes.util.find_library = ctypes.util.find_library, lambda name: None  # noqa: ARG005 (its signature)
-sys.modules[_X509] = cast("ModuleType", None)  # how Python notes that a module cannot be imported
+for _name in _NOT_IMPORTED:
+    sys.modules[_name] = cast("ModuleType", None)  # how Python notes that a module cannot be imported
 try:
     import asyncssh
+    from asyncssh.gss import GSSError  # type: ignore[attr-defined]  # asyncssh's stand-in, since it found no gssapi
 finally:
     ctypes.util.find_library = _find_library
-    del sys.modules[_X509]
+    for _name, _module in _NOT_IMPORTED.items():
+        if _module is None:
+            del sys.modules[_name]
+        else:
+            sys.modules[_name] = _module
 
 
 class LibraryTooOld(LongarmError):
@@ -42,4 +49,4 @@ if numbers(asyncssh.__version__) < numbers(ASYNCSSH.least):
 
 logging.getLogger("asyncssh").disabled = True  # one line per packet stage, formatted even if nobody listens: measured 6 %
 
-__all__ = ["LibraryTooOld", "asyncssh"]
+__all__ = ["GSSError", "LibraryTooOld", "asyncssh"]

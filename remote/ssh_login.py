@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from asyncssh.misc import MaybeAwait
     from asyncssh.public_key import KeyPairListArg
 
+    from remote.kerberos import Negotiation
+
 _MOST_CHALLENGES = 8
 
 
@@ -53,6 +55,7 @@ class Login(asyncssh.SSHClient):
         self.blocked: CredentialBlocked | None = None
         self.deadline: asyncio.Timeout | None = None
         self.proofs = Proofs(credential)
+        self.negotiation: Negotiation | None = None
         self._breaker, self._codes = breaker, codes
         self._stages: list[tuple[str, ...]] = []
         self._left: tuple[str, ...] = ()
@@ -70,7 +73,16 @@ class Login(asyncssh.SSHClient):
         self.reached, self._connection = True, conn
         # asyncssh shows its client a bare key, but of a certificate only the authority; without this it trusts nobody
         conn.validate_server_host_key = self.verified  # type: ignore[method-assign]
+        if self.credential.tickets is not None:
+            self.negotiation = self.credential.tickets.for_login(self.host, self._began_kerberos)
+            # asyncssh would make a context of its own from the user's tickets, and keep to itself why it failed
+            conn._gss, conn._gss_mic_auth = self.negotiation, True  # type: ignore[assignment]  # noqa: SLF001
         keep_alive(conn)
+
+    def _began_kerberos(self) -> None:
+        self._note_methods()
+        assert self.credential.tickets is not None
+        self.tried.append(f"kerberos {self.credential.tickets.principal}")
 
     def verified(self, key_data: bytes) -> asyncssh.SSHKey:
         """Return the host's key if it proves what the inventory says of it, or raise HostKeyNotVerifiable.

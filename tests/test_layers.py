@@ -17,6 +17,7 @@ HOME = {
     "pypsrp": {"remote"},
     "uvloop": {"remote"},
     "keyring": {"remote"},
+    "gssapi": {"remote"},
     "cel": {"diagnostics"},
     "jc": {"diagnostics"},
     "cryptography": {"inventory", "remote", "diagnostics"},  # primitives, each behind a module of ours

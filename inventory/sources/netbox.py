@@ -15,8 +15,8 @@ from inventory.egress import Egress, EgressFailed, Origin, origin_of
 from inventory.errors import Place, SourceUnavailable, Text
 from inventory.fields import Fields
 from inventory.host import Platform, SecretReference
+from inventory.kept import HOW, read_secret
 from inventory.names import BadName, group_name, host_name, label, shown
-from inventory.references import HOW, read_secret
 from inventory.settings import Leaf
 from inventory.sources.declared import keeping_of, path_from
 from inventory.sources.found import Found, FoundHost, Reading
