@@ -40,13 +40,14 @@ REASONS: Final[Mapping[int, Text]] = {
     _BASE + 32: Text("the ticket has expired"),
     _BASE + 37: Text("the clocks differ too much"),
     _BASE + 141: Text("there is no ticket"),
+    _BASE + 154: Text("the realm is not known: there is nothing of it in krb5.conf or in DNS"),
     _BASE + 156: Text("no KDC of the realm answered"),
     _BASE + 181: Text("the keytab has no key of this principal"),
     _BASE + 195: Text("there is no ticket"),
     _BASE + 220: Text("no KDC of the realm is known"),
-    _BASE + 230: Text("the realm is not known: there is nothing of it in krb5.conf or in DNS"),
 }
 """What the codes of the Kerberos library mean to us (krb5_err.et); all others are told in its own words."""
+_NO_TICKET: Final = REASONS[_BASE + 141]
 KINIT: Final = Text("get a ticket: kinit")
 
 
@@ -126,8 +127,10 @@ def _acquired(reference: KerberosReference, password: Secret | None) -> Tickets:
     except ExpiredCredentialsError as error:
         raise Unusable(REASONS[_BASE + 32], KINIT) from error
     except GSSError as error:
-        missing = reference.keytab is None and password is None
-        raise Unusable(Text("Kerberos: {reason}", reason=reason_of(error)), KINIT if missing else None) from error
+        reason, asked = reason_of(error), reference.keytab is None and password is None
+        if reference.keytab is not None and reason == _NO_TICKET:
+            reason = REASONS[_BASE + 181]
+        raise Unusable(Text("Kerberos: {reason}", reason=reason), KINIT if asked else None) from error
 
 
 def _store(reference: KerberosReference) -> dict[str, str] | None:

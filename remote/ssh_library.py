@@ -26,7 +26,6 @@ for _name in _NOT_IMPORTED:
     sys.modules[_name] = cast("ModuleType", None)  # how Python notes that a module cannot be imported
 try:
     import asyncssh
-    from asyncssh.gss import GSSError  # type: ignore[attr-defined]  # asyncssh's stand-in, since it found no gssapi
 finally:
     ctypes.util.find_library = _find_library
     for _name, _module in _NOT_IMPORTED.items():
@@ -46,6 +45,9 @@ class LibraryTooOld(LongarmError):
 
 if numbers(asyncssh.__version__) < numbers(ASYNCSSH.least):
     raise LibraryTooOld(asyncssh.__version__)
+
+GSSError: type[Exception] = asyncssh.gss.GSSError  # type: ignore[attr-defined]
+"""What asyncssh takes for an error of Kerberos: a stand-in of its own, since it found no gssapi."""
 
 logging.getLogger("asyncssh").disabled = True  # one line per packet stage, formatted even if nobody listens: measured 6 %
 

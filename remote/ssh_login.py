@@ -83,6 +83,7 @@ class Login(asyncssh.SSHClient):
         self._note_methods()
         assert self.credential.tickets is not None
         self.tried.append(f"kerberos {self.credential.tickets.principal}")
+        self._declined = True  # asyncssh tries it once, and leaves it out of the methods then
 
     def verified(self, key_data: bytes) -> asyncssh.SSHKey:
         """Return the host's key if it proves what the inventory says of it, or raise HostKeyNotVerifiable.
