@@ -80,8 +80,13 @@ def host_problems(hosts: Iterable[Host], checks: Mapping[str, Check], playbook: 
     found: dict[tuple[Place, Text], Problem] = {}
     for host in alike.values():
         own = host.vars["thresholds"]
-        if not isinstance(own, Mapping) or not all(isinstance(values, Mapping) for values in own.values()):
-            raise UsageError(Text("the thresholds of host {host} are not mappings by check", host=host.name))
+        if not _by_check_and_name(own):
+            if (whole := host.origins.get("vars.thresholds")) is None:
+                raise UsageError(Text("the thresholds of host {host} are not mappings by check", host=host.name))
+            text = Text("“thresholds” must be values by check and name")
+            hint = Text("name the check, then the threshold: fs-space: {example}", example="{warning: 85}")
+            found[whole, text] = Problem(place=whole, text=text, hint=hint)
+            continue
         for wrong in threshold_problems(merged(playbook, own), checks):
             place = _place(host, wrong)
             if place is None:
@@ -90,6 +95,13 @@ def host_problems(hosts: Iterable[Host], checks: Mapping[str, Check], playbook: 
                 )
             found[place, wrong.text] = Problem(place=place, text=wrong.text, hint=wrong.hint)
     yield from found.values()
+
+
+def _by_check_and_name(own: Value) -> bool:
+    """Tell whether every threshold is one plain value: what is none would be left out, and the shipped one hold, unseen."""
+    checks = own.values() if isinstance(own, Mapping) else (None,)
+    values = [value for bounds in checks for value in (bounds.values() if isinstance(bounds, Mapping) else (None,))]
+    return all(isinstance(value, str | int | float) for value in values)
 
 
 def _place(host: Host, wrong: ThresholdProblem) -> Place | None:

@@ -55,6 +55,16 @@ def test_each_mistake_is_told_once_at_its_place(tmp_path: Path, was: str, become
     assert problem.startswith(told)
 
 
+@pytest.mark.parametrize(
+    "text", ["5", "[1]", "{'fs-space': 7}", "{'fs-space': {'warning': None}}", "{'fs-space': {'warning': [1]}}"]
+)
+def test_of_another_source_too_what_is_no_threshold_is_told_at_its_place(tmp_path: Path, text: str) -> None:
+    (tmp_path / "hosts.ini").write_text(f'web1 thresholds="{text}"\n')
+    (tmp_path / "inventory.yaml").write_text("sources: [{ansible: hosts.ini}]\n")
+    (problem,) = host_problems(load_inventory([tmp_path / "inventory.yaml"]).hosts.values(), load_library().checks, {})
+    assert str(problem).startswith(f"{tmp_path}/hosts.ini:1:") and "must be values by check and name" in str(problem)
+
+
 def test_a_host_without_places_is_named() -> None:
     host = Host(name="h", address="h", vars={"thresholds": {"fs-space": {"warnin": 1}}})
     with pytest.raises(UsageError, match="the thresholds of host h: fs-space has no threshold “warnin”"):
