@@ -71,6 +71,12 @@ class BlockReader:
         self._read += 1
         text = decoded(read_guarded(path, FOREIGN.bytes), str(path), FOREIGN)
         self._open.append(path)
+        try:
+            return self._blocks(text, path)
+        finally:
+            self._open.pop()
+
+    def _blocks(self, text: str, path: Path) -> list[Block]:
         block = Block(Place(str(path), 1, 1))
         blocks = [block]
         for number, line in enumerate(text.splitlines(), start=1):
@@ -78,7 +84,6 @@ class BlockReader:
             if stripped and stripped[0] != "#":
                 place = Place(str(path), number, line.index(stripped[0]) + 1)
                 block = self._line(stripped, place, block, blocks)
-        self._open.pop()
         return blocks
 
     def _problem(self, place: Place, text: Text, hint: Text | None = None) -> None:
@@ -119,7 +124,9 @@ class BlockReader:
             ring = " → ".join(map(str, [*self._open[self._open.index(path) :], path]))
             self._problem(place, Text("these files include each other: {ring}", ring=ring), Text("take one of them out"))
             return []
-        if len(self._open) > MAX_INCLUDES or self._read >= MAX_FILES:
+        if self._read >= MAX_FILES:
+            raise InvalidFile([Problem(place=place, text=Text("more than {limit} files", limit=MAX_FILES))])
+        if len(self._open) > MAX_INCLUDES:
             self._problem(place, Text("files include each other deeper than {limit} levels", limit=MAX_INCLUDES))
             return []
         try:

@@ -50,6 +50,7 @@ class SshConfig:
         except InvalidFile as error:
             self.blocks = []
             self.reader.problems += error.problems
+        self._indexes: dict[int, _Index] = {}
 
     def names(self) -> dict[str, Place]:
         """Return the names on Host lines that are no patterns, with their places, in their order."""
@@ -83,7 +84,8 @@ class SshConfig:
         return found
 
     def _apply(self, blocks: list[Block], name: str, found: Effective, final: str | None) -> None:
-        for block in blocks:
+        index = self._indexes.get(id(blocks)) or self._indexes.setdefault(id(blocks), _Index(blocks))
+        for block in index.candidates(final or name):
             if not self._fits(block, name, found, final):
                 continue
             for item in block.items:
@@ -106,6 +108,27 @@ class SshConfig:
             final=final is not None,
         )
         return fits_match(block.criteria, asked)
+
+
+class _Index:
+    """Blocks by the names of their Host line: of 10,000 hosts each would else be asked for by 10,000 lines."""
+
+    def __init__(self, blocks: list[Block]) -> None:
+        self._blocks = blocks
+        self._any: list[int] = []
+        """Those that may fit any name, by their place among all."""
+        self._named: dict[str, list[int]] = {}
+        for at, block in enumerate(blocks):
+            if block.hosts is None or any(map(is_pattern, block.hosts)):
+                self._any.append(at)
+            else:
+                for name in dict.fromkeys(block.hosts):
+                    self._named.setdefault(name, []).append(at)
+
+    def candidates(self, name: str) -> Iterator[Block]:
+        """Yield the blocks that may fit a name, in their order."""
+        named = self._named.get(name, ())
+        yield from (self._blocks[at] for at in (sorted((*self._any, *named)) if named else self._any))
 
 
 def _take(setting: Setting, found: Effective) -> None:

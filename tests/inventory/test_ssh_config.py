@@ -16,6 +16,7 @@ from inventory.errors import InvalidFile
 from inventory.inventory import Inventory
 from inventory.names import shown
 from inventory.own import load_inventory
+from inventory.sources import ssh_blocks
 from inventory.sources.ssh_config import SshConfig, filled
 
 ASKED = ("web1", "web2", "db1", "db1.example.net", "gw", "10.0.0.5", "other")
@@ -293,6 +294,18 @@ def test_a_mistake_is_told_at_its_place(why: str, text: str, told: str, tmp_path
     with pytest.raises(InvalidFile) as caught:
         load(tmp_path, text)
     assert told in str(caught.value).replace(f"{tmp_path}/config", "config", 1)
+
+
+def test_files_that_include_very_many_are_told_once_for_each_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh_blocks, "MAX_FILES", 50)
+    folder = tmp_path / "d"
+    folder.mkdir()
+    for number in range(30):
+        (folder / f"{number:02}").write_text(f"Include {folder}/[012][0-9]\n" * 3)
+    with pytest.raises(InvalidFile) as caught:
+        load(tmp_path, f"Include {folder}/*\n")
+    told = [str(problem.text) for problem in caught.value.problems]
+    assert 1 <= told.count("more than 50 files") <= ssh_blocks.MAX_INCLUDES + 1
 
 
 def test_a_misspelt_keyword_is_named(tmp_path: Path) -> None:
