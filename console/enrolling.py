@@ -112,8 +112,8 @@ def show_offers(settings: Settings, offers: Sequence[Offer]) -> None:
 async def _asked(connect: Connector, hosts: Sequence[Host], known: KnownHosts, expected: Mapping[str, str]) -> list[Offer]:
     async def asked(host: Host) -> Offer:
         try:
-            async with connect.way_to(host) as through:
-                keys = await offered_keys(host, deadline_s=_DEADLINE_S, through=through)
+            async with connect.way_to(host) as way:
+                keys = await offered_keys(host, deadline_s=_DEADLINE_S, way=way)
         except RemoteError as error:
             return Offer(host=host, state=UNSEEN, error=str(error))
         return judged(host, keys, known.keys(host.name), expected.get(host.name))

@@ -23,14 +23,14 @@ from remote.host_proof import proof_of
 from remote.known_hosts import KnownHosts
 from remote.question import Privilege, Question
 from remote.reach import addresses, greeting
-from remote.session import Session
+from remote.session import Session, SessionFacts
 from remote.ssh_errors import proof_refused
 from reports.known import known
 from reports.language import language
 from reports.words import ENDINGS
 
 if TYPE_CHECKING:
-    from remote.jumps import Through
+    from remote.ways import Way
 
 UNSEEN = 3
 _DEADLINE_S = 30.0
@@ -54,7 +54,7 @@ def examine_host(settings: Settings, name: str) -> tuple[list[Row], int]:
     return rows, UNSEEN if any(one["state"] == PROBLEM for one in rows) else 0
 
 
-_STEPS = ("name", "connection", "host key", "login", "shell", "sudo", "round trip")
+_STEPS = ("name", "connection", "host key", "login", "algorithms", "shell", "sudo", "round trip")
 
 
 async def _walk(rows: list[Row], settings: Settings, host: Host) -> None:
@@ -67,41 +67,43 @@ async def _walk(rows: list[Row], settings: Settings, host: Host) -> None:
         rows.append(row("name", OK, await _address(host)))
         if host.via:
             await asyncio.to_thread(credentials.prepare, [host.via])
-        async with connect.way_to(host) as through:
-            rows.append(await _greeting(host) if through is None else row("connection", OK, _through(host)))
-            rows.append(row("host key", OK, await _trusted_key(settings, host, through)))
+        async with connect.way_to(host) as way:
+            rows.append(await _greeting(host, way))
+            rows.append(row("host key", OK, await _trusted_key(settings, host, way)))
     await asyncio.to_thread(credentials.prepare, [host])
     async with connect(host) as session:
         facts = session.facts
         rows.append(row("login", OK, f"{facts.user} ({facts.credential})" if facts.credential else facts.user))
+        if facts.algorithms:
+            rows.append(_algorithms(facts))
         rows += await _inside(session)
 
 
 async def _address(host: Host) -> str:
-    """Return the address, with what its name stands for; the host in between finds that out itself."""
-    return host.address if host.via else f"{host.address} → {', '.join(await addresses(host))}"
+    """Return the address, with what its name stands for; what is in between finds that out itself."""
+    elsewhere = host.via or host.ssh.proxy or host.ssh.proxy_command
+    return host.address if elsewhere else f"{host.address} → {', '.join(await addresses(host))}"
 
 
-async def _greeting(host: Host) -> Row:
-    said = await greeting(host)
-    took = say(Text("{n} ms", n=_tenths(said.connect_ms)))
-    return row("connection", OK if said.version else NOTE, f"{said.version or '?'} ({took})")
+async def _greeting(host: Host, way: Way) -> Row:
+    said = await greeting(host, way)
+    told = [say(Text("{n} ms", n=_tenths(said.connect_ms)))]
+    hosts = [one.name for one in reversed([*way_to(host)][1:])]
+    if between := [*([way.between] if way.between else ()), *hosts]:
+        told.append(say(Text("through {via}", via=" → ".join(between))))
+    return row("connection", OK if said.version else NOTE, f"{said.version or '?'} ({', '.join(told)})")
 
 
-def _through(host: Host) -> str:
-    return say(Text("through {via}", via=" → ".join(reversed([one.name for one in way_to(host)][1:]))))
-
-
-async def _trusted_key(settings: Settings, host: Host, through: Through | None) -> str:
+async def _trusted_key(settings: Settings, host: Host, way: Way) -> str:
     """Return the fingerprint of the key that is known, or raise HostKeyRefused."""
     store = KnownHosts(settings.home / "known_hosts")
-    if (trust := store.trust(host)).authorities and (blob := await offered_certificate(host, through=through)):
+    if (trust := store.trust(host)).authorities and (blob := await offered_certificate(host, way=way)):
         proof = proof_of(blob, trust)
         if not proof.trusted:
             raise proof_refused(proof, trust)
         if proof.by_certificate:
             return say(Text("{key}, by the certificate {certificate}", key=proof.key.fingerprint, certificate=proof.told))
-    known, keys = store.keys(host.name), await offered_keys(host, through=through)
+    known, keys = store.keys(host.name), await offered_keys(host, way=way)
     offer = judged(host, keys, known, None)
     if offer.state != KNOWN:
         shown = tuple(key.fingerprint for key in offer.keys)
@@ -109,6 +111,17 @@ async def _trusted_key(settings: Settings, host: Host, through: Through | None) 
         expected = tuple(key.fingerprint for key in known if not key.revoked)
         raise HostKeyRefused(host.name, offered=shown, known=expected, revoked=revoked)
     return next(key.fingerprint for key in offer.keys if key in known)
+
+
+def _algorithms(facts: SessionFacts) -> Row:
+    """Return what was agreed on, noted where the inventory allows what is old."""
+    agreed = dict(facts.algorithms)
+    names = ", ".join(agreed[kind] for kind in ("kex", "host_key_algorithm", "cipher", "mac") if agreed.get(kind))
+    value = f"{names} (strict-kex: {agreed.get('strict_kex', '?')})"
+    if not facts.allowed:
+        return row("algorithms", OK, value)
+    hint = Text("update the host, then take ssh_algorithms out of the inventory: {allowed}", allowed=facts.allowed)
+    return row("algorithms", NOTE, value, hint)
 
 
 async def _inside(session: Session) -> list[Row]:

@@ -45,7 +45,8 @@ _LOOKED_AT = {
             Text("roles"),
         ),
         *(Text("language"), Text("clock"), Text("output")),
-        *(Text("name"), Text("connection"), Text("host key"), Text("login"), Text("shell"), Text("round trip")),
+        *(Text("name"), Text("connection"), Text("host key"), Text("login"), Text("algorithms")),
+        *(Text("shell"), Text("round trip")),
     )
 }
 """By the doctor; what is missing here is a name in every language: SQLite, sudo, known_hosts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -12,13 +12,27 @@ from inventory.errors import InvalidFile, Place, Problem, Text
 from inventory.fields import MOST_SUGGESTIONS, did_you_mean
 from inventory.grouping import above, cycles, with_outer
 from inventory.hops import Hops
-from inventory.host import CredentialReference, Expectations, Host, Platform, Transport, Value
+from inventory.host import (
+    CredentialReference,
+    Expectations,
+    Host,
+    OldAlgorithms,
+    Platform,
+    Proxy,
+    SshSettings,
+    Transport,
+    Value,
+)
 from inventory.inventory import Group, Inventory
-from inventory.jumps import reached
+from inventory.jumps import proxies_passed_by, reached
 from inventory.names import shown
-from inventory.settings import Branch, Entries, Layer, Leaf, disagreements, merge, overlay, places, values
+from inventory.proxies import DIRECT, proxy_of
+from inventory.settings import Branch, Entries, Entry, Layer, Leaf, disagreements, merge, overlay, places, values
 from inventory.waivers import given
 
+_SSH = frozenset(("ssh_algorithms", "proxy", "proxy_command", "proxy_credential"))
+_NOT_OF_HOSTS = {"via", *_SSH}
+"""Settings that a host holds in another form."""
 _DEFAULTS = ""  # the group that every group is inside of
 
 
@@ -124,7 +138,7 @@ class Assembly:
             credentials=MappingProxyType(dict(self.drafts.credentials)),
             secret_stores=MappingProxyType(dict(self.drafts.stores)),
             waivers=tuple(self.drafts.waivers),
-            notes=(*self.drafts.notes, *notes),
+            notes=(*self.drafts.notes, *notes, *proxies_passed_by(hosts)),
         )
 
     def _host(self, draft: HostDraft) -> Host:
@@ -195,7 +209,7 @@ class Assembly:
 
     def _values(self, entries: Entries) -> dict[str, Any]:
         plain: dict[str, Value] = {
-            key: entry.value for key, entry in entries.items() if isinstance(entry, Leaf) and key != "via"
+            key: entry.value for key, entry in entries.items() if isinstance(entry, Leaf) and key not in _NOT_OF_HOSTS
         }
         if isinstance(customer := entries.get("customer"), Leaf):
             plain["customer"] = self._customer(customer)
@@ -209,6 +223,8 @@ class Assembly:
         thresholds = variables.entries.get("thresholds") if isinstance(variables, Branch) else None
         if isinstance(thresholds, Branch):
             result["places"] = MappingProxyType(dict(places(thresholds.entries)))
+        if not _SSH.isdisjoint(entries):
+            result["ssh"] = self._ssh(entries, plain.get("customer"))
         if isinstance(credential := entries.get("credential"), Leaf):
             result["credential"] = self._credential(credential, plain.get("customer"))
         return result
@@ -222,6 +238,52 @@ class Assembly:
             hint = Text("write it as at {place}: upper and lower case do not make two customers", place=first.place)
             self.drafts.notes.append(Problem(place=leaf.place, text=text, hint=hint))
         return first.value
+
+    def _ssh(self, entries: Entries, customer: Value) -> SshSettings:
+        algorithms, command, url = (entries.get(key) for key in ("ssh_algorithms", "proxy_command", "proxy"))
+        old = values(algorithms.entries) if isinstance(algorithms, Branch) else {}
+        words = command.value if isinstance(command, Leaf) and isinstance(command.value, tuple) else ()
+        proxy = proxy_of(url.value) if isinstance(url, Leaf) and isinstance(url.value, str) and url.value != DIRECT else None
+        if words and isinstance(command, Leaf):
+            if words[0] not in self.drafts.proxy_programs:
+                hint = Text(
+                    "if you trust it, list it at the top of a file of yours: proxy_programs: [{program}]", program=words[0]
+                )
+                self._note_once(command, Text("{program} may not be run for a connection", program=words[0]), hint)
+            if proxy is not None:
+                hint = Text("the one that is not meant: {examples}", examples="proxy: none, proxy_command: []")
+                self._note_once(command, Text("there is a “proxy” too, at {place}", place=url and url.place), hint)
+        if proxy is not None and isinstance(url, Leaf):
+            proxy = self._with_credential(proxy, url, entries.get("proxy_credential"), customer)
+        return SshSettings(
+            proxy=proxy,
+            proxy_command=tuple(map(str, words)),
+            old_algorithms=OldAlgorithms(**old),  # type: ignore[arg-type]  # the layer was checked as it was read
+        )
+
+    def _with_credential(self, proxy: Proxy, url: Leaf, named: Entry | None, customer: Value) -> Proxy:
+        """Return a proxy with what it is given; noted is who could not be shown to it."""
+        credential = self._credential(named, customer) if isinstance(named, Leaf) else None
+        if credential is not None and isinstance(named, Leaf):
+            if credential.password is None:
+                text = Text("the credential {name} has no password, and a proxy takes nothing else", name=credential.name)
+                self._note_once(named, text)
+            if proxy.user not in (None, credential.user):
+                text = Text(
+                    "the credential {name} is of {user}, not of {other}",
+                    name=credential.name,
+                    user=credential.user,
+                    other=proxy.user,
+                )
+                self._note_once(named, text)
+        elif proxy.user is not None and not isinstance(named, Leaf):
+            self._note_once(url, Text("no password of {user} is named", user=proxy.user), Text("proxy_credential: NAME"))
+        return replace(proxy, credential=credential)
+
+    def _note_once(self, leaf: Leaf, text: Text, hint: Text | None = None) -> None:
+        if (leaf, str(text)) not in self._told:
+            self._told.add((leaf, str(text)))
+            self._note(leaf.place, text, hint)
 
     def _credential(self, leaf: Leaf, customer: Value) -> CredentialReference | None:
         credential = self.drafts.credentials.get(str(leaf.value))

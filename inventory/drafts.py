@@ -10,6 +10,7 @@ from inventory.grouping import GroupDraft
 from inventory.host import CredentialReference, Waiver
 from inventory.names import BadName, group_name, host_address, host_name, shown
 from inventory.nodes import ListNode, MapNode, Node, ScalarNode
+from inventory.proxies import proxy_program
 from inventory.ranges import expand_range
 from inventory.references import read_credentials
 from inventory.secret_stores import DeclaredStore, link, read_stores
@@ -46,6 +47,8 @@ class Drafts:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.defaults = Layer()
+        self.proxy_programs: set[str] = set()
+        """Programs that may be run for a connection: those that our own files list."""
         self.groups: dict[str, GroupDraft] = {}
         self.hosts: dict[str, HostDraft] = {}
         """By the name in lower case: upper and lower case do not make two hosts."""
@@ -76,6 +79,11 @@ class Drafts:
                 self._note(
                     store.place, Text("the store {name} is declared twice, first at {place}", name=name, place=known.place)
                 )
+        for node in fields.text_nodes("proxy_programs"):
+            try:
+                self.proxy_programs.add(proxy_program(node.text))
+            except LongarmError as error:
+                self._note_error(node.place, error)
         self.waivers += read_waivers(fields.items("waivers"), self.problems)
         self.sources += read_sources(fields.items("sources"), self.problems)
         sections = {"groups": self._read_groups, "hosts": self._read_hosts}

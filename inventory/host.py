@@ -148,6 +148,47 @@ class CredentialReference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OldAlgorithms:
+    """Algorithms that are offered only where the inventory allows it, by their names on the wire (RFC 4250 4.11)."""
+
+    kex: tuple[str, ...] = ()
+    host_keys: tuple[str, ...] = ()
+    """Signatures that the host may prove its key with."""
+    user_keys: tuple[str, ...] = ()
+    """Signatures that we may prove the user's key with."""
+    ciphers: tuple[str, ...] = ()
+    macs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """What connects us to a host that we cannot connect to ourselves."""
+
+    scheme: str
+    """`socks5` (RFC 1928; it resolves names) or `http` (CONNECT, RFC 9110 9.3.6)."""
+    host: str
+    port: int
+    user: str | None = None
+    credential: CredentialReference | None = None
+    """Whose user and password it is given; None: it asks for none."""
+
+    @property
+    def url(self) -> str:
+        """Return what it is called, `socks5://proxy:1080`."""
+        return f"{self.scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SshSettings:
+    """What the inventory says of the SSH connection to one host; what is reached through another host needs no proxy."""
+
+    proxy: Proxy | None = None
+    proxy_command: tuple[str, ...] = ()
+    """The path of an allowed program and its arguments: its stdin and stdout are the connection. Never with a `proxy`."""
+    old_algorithms: OldAlgorithms = OldAlgorithms()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """One managed machine, with everything that groups gave it merged in."""
 
@@ -168,6 +209,7 @@ class Host:
     """The host that it is reached through, which may itself be reached through another."""
     host_key_alias: str | None = None
     """One more name that a certificate of this host may be for, beside its name and its address."""
+    ssh: SshSettings = SshSettings()
     expect: Expectations = Expectations()
     places: Mapping[str, Place] = field(default_factory=dict, hash=False, compare=False, repr=False)
     """Where the thresholds of its variables are set, by `check` and `check.name`."""

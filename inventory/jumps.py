@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from inventory.errors import Problem, Text
+from inventory.errors import Place, Problem, Text
 from inventory.fields import MOST_SUGGESTIONS, did_you_mean
 from inventory.host import Host, Transport
 from inventory.names import shown
@@ -25,6 +25,21 @@ def reached(hosts: dict[str, Host], via: Mapping[str, Leaf], problems: list[Prob
     found = {name: ways.host(name) for name in hosts} if via else hosts
     problems += ways.problems
     return found
+
+
+def proxies_passed_by(hosts: Mapping[str, Host]) -> Iterator[Problem]:
+    """Yield a note for each proxy of a host that is reached through another one, which that one does not have."""
+    told: set[Place] = set()
+    for host in hosts.values():
+        first = host
+        while first.via is not None:
+            first = first.via
+        place = host.origins.get("proxy") or host.origins.get("proxy_command")
+        own = (host.ssh.proxy, host.ssh.proxy_command)
+        if place is not None and any(own) and own != (first.ssh.proxy, first.ssh.proxy_command) and place not in told:
+            told.add(place)
+            hint = Text("set it for {first}: that is whom we connect to", first=first.name)
+            yield Problem(place=place, text=Text("{host} is not reached through this proxy", host=host.name), hint=hint)
 
 
 class _Ways:

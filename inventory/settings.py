@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -17,6 +18,8 @@ from inventory.host import Platform, Transport, Value
 from inventory.matching import KEYS
 from inventory.names import group_name, host_name, label, shown
 from inventory.nodes import ListNode, MapNode, Node, ScalarNode, plain
+from inventory.proxies import MAX_ARGUMENTS, proxy_argument, proxy_program, proxy_url
+from inventory.ssh_settings import ALLOWABLE, allowed_algorithm
 
 _PLATFORMS = tuple(platform.value for platform in Platform)
 _TRANSPORTS = tuple(transport.value for transport in Transport)
@@ -86,6 +89,12 @@ def read_layer(fields: Fields) -> Layer:
     _keep(layer, fields, "credential", _checked_text(fields, "credential", group_name))
     _keep(layer, fields, "via", _checked_text(fields, "via", host_name))
     _keep(layer, fields, "host_key_alias", _checked_text(fields, "host_key_alias", host_name))
+    _keep(layer, fields, "proxy", _checked_text(fields, "proxy", proxy_url))
+    _keep(layer, fields, "proxy_credential", _checked_text(fields, "proxy_credential", group_name))
+    if fields.has("proxy_command"):
+        _keep(layer, fields, "proxy_command", _proxy_command(fields))
+    if fields.has("ssh_algorithms"):
+        layer.values["ssh_algorithms"] = Branch(fields.place("ssh_algorithms"), _old_algorithms(fields))
     if fields.has("tags"):
         layer.extend("tags", _checked_texts(fields, "tags", group_name))
     if fields.has("vars"):
@@ -124,6 +133,25 @@ def _checked_texts(fields: Fields, key: str, check: Callable[[str], str]) -> dic
         if (text := _checked(fields, node.text, node.place, check)) is not None:
             checked.setdefault(text, node.place)
     return checked
+
+
+def _proxy_command(fields: Fields) -> tuple[str, ...]:
+    """Return program and arguments, each as it is written: the same word may come twice."""
+    nodes = fields.text_nodes("proxy_command")
+    if len(nodes) > MAX_ARGUMENTS:
+        fields.problem(nodes[MAX_ARGUMENTS].place, Text("more than {limit} arguments", limit=MAX_ARGUMENTS))
+    words = [_checked(fields, node.text, node.place, proxy_argument if at else proxy_program) for at, node in enumerate(nodes)]
+    return () if None in words else tuple(word for word in words if word is not None)
+
+
+def _old_algorithms(fields: Fields) -> Entries:
+    algorithms, entries = fields.fields("ssh_algorithms"), Entries()
+    for kind in ALLOWABLE:
+        if algorithms.has(kind):
+            names = _checked_texts(algorithms, kind, partial(allowed_algorithm, kind))
+            entries[kind] = Leaf(algorithms.place(kind), tuple(names), algorithms.key_place(kind))
+    algorithms.done()
+    return entries
 
 
 def _service(text: str) -> str:

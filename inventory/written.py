@@ -11,12 +11,15 @@ from inventory.host import (
     CredentialReference,
     Host,
     KerberosReference,
+    OldAlgorithms,
     Platform,
+    Proxy,
     SecretReference,
     Transport,
     Value,
 )
 from inventory.inventory import Inventory
+from inventory.ssh_settings import by_kind
 from inventory.yaml_scalars import NotStorable, core_value
 
 _PLAIN = re.compile(r"[A-Za-z0-9/~_][A-Za-z0-9/~_.-]*")
@@ -30,7 +33,10 @@ def written(inventory: Inventory, hosts: Sequence[Host]) -> str:
     lines: list[str] = []
     needed = {one.name: one for host in hosts for one in _way_to(host)}
     hosts = tuple({**{host.name: host for host in hosts}, **needed}.values())
-    used = {host.credential.name: host.credential for host in hosts if host.credential}
+    named = [one for host in hosts for one in (host.credential, host.ssh.proxy and host.ssh.proxy.credential) if one]
+    used = {credential.name: credential for credential in named}
+    if programs := tuple(sorted({host.ssh.proxy_command[0] for host in hosts if host.ssh.proxy_command})):
+        lines.append(f"proxy_programs: {flow(programs)}")
     sections: Mapping[str, Mapping[str, Mapping[str, Value]]] = {
         "credentials": {name: _credential(used[name]) for name in sorted(used)},
         "groups": dict(_groups(inventory, hosts)),
@@ -122,10 +128,24 @@ def _host(host: Host) -> Mapping[str, Value]:
         "credential": host.credential.name if host.credential else None,
         "via": host.via.name if host.via else None,
         "host_key_alias": host.host_key_alias,
+        "proxy": _proxy(host.ssh.proxy),
+        "proxy_credential": host.ssh.proxy.credential.name if host.ssh.proxy and host.ssh.proxy.credential else None,
+        "proxy_command": host.ssh.proxy_command or None,
+        "ssh_algorithms": _old_algorithms(host.ssh.old_algorithms) or None,
         "vars": host.vars or None,
     }
     expect = {key: value for key in ("services", "ports", "names") if (value := getattr(host.expect, key))}
     return {key: value for key, value in {**settings, "expect": expect or None}.items() if value is not None}
+
+
+def _proxy(proxy: Proxy | None) -> str | None:
+    if proxy is None or proxy.user is None:
+        return None if proxy is None else proxy.url
+    return proxy.url.replace("//", f"//{proxy.user}@", 1)
+
+
+def _old_algorithms(old: OldAlgorithms) -> Mapping[str, Value]:
+    return {kind: tuple(f"+{name}" for name in names) for kind, names in by_kind(old).items()}
 
 
 def flow(value: Value) -> str:

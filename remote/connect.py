@@ -17,10 +17,9 @@ from remote.one_time_codes import Codes
 from remote.session import Session
 
 if TYPE_CHECKING:
-    import asyncssh
-
     from remote.rotation import Rotation
     from remote.ssh import SshConnector
+    from remote.ways import Way
 
 
 class Connector:
@@ -52,8 +51,8 @@ class Connector:
             case _:
                 raise TransportUnsupported(host.name, host.transport)
 
-    def way_to(self, host: Host) -> AbstractAsyncContextManager[asyncssh.SSHClientConnection | None]:
-        """Return the context of the connection that an SSH host is reached through, None inside if it is reached directly.
+    def way_to(self, host: Host) -> AbstractAsyncContextManager[Way]:
+        """Return the context of the way to an SSH host: directly, by a proxy, or through another host.
 
         Entering raises JumpFailed where the host that it goes through does not let us in.
         """

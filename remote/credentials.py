@@ -65,6 +65,13 @@ class _Wanted:
     def by(cls, host: Host) -> _Wanted:
         return cls(host.credential, host.transport is Transport.LOCAL)
 
+    @classmethod
+    def on_the_way(cls, host: Host) -> Iterator[_Wanted]:
+        """Yield what a host itself wants and what its proxy does."""
+        yield cls.by(host)
+        if host.via is None and host.ssh.proxy is not None and host.ssh.proxy.credential is not None:
+            yield cls(host.ssh.proxy.credential, here=False)
+
 
 class CredentialStore:
     """Resolves the credential references of a run, each once; hosts that share one share the answer."""
@@ -79,7 +86,7 @@ class CredentialStore:
 
         What cannot be used is told by `resolve`, host by host.
         """
-        for wanted in dict.fromkeys(_Wanted.by(one) for host in hosts for one in way_to(host)):
+        for wanted in dict.fromkeys(wanted for host in hosts for one in way_to(host) for wanted in _Wanted.on_the_way(one)):
             if wanted not in self._resolved:
                 self._resolved[wanted] = self._read(wanted)
 

@@ -8,17 +8,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inventory.errors import Text
 from inventory.host import METHODS, Host
-from remote.errors import ConnectFailed, DeadlineExceeded
+from remote.errors import AlgorithmsRefused, ConnectFailed, DeadlineExceeded
 from remote.host_keys import HostKey
 from remote.known_hosts import KnownHosts
 from remote.ssh_errors import reason_of
+from remote.ssh_facts import lacking, proposals
 from remote.ssh_intake import Intake
 from remote.ssh_library import asyncssh
-from remote.ssh_options import CERTIFICATE_ALGORITHMS, HOST_KEY_ALGORITHMS, PORT, login_options
+from remote.ssh_options import (
+    CERTIFICATE_ALGORITHMS,
+    PORT,
+    algorithm_options,
+    asking_options,
+    host_key_algorithms,
+    host_key_kinds,
+    login_options,
+)
+from remote.ways import Direct, Way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,21 +79,25 @@ def keep(known: KnownHosts, offers: Iterable[Offer]) -> None:
         known.add(offer.host.name, *offer.keys)
 
 
-async def offered_keys(
-    host: Host, *, deadline_s: float = 15.0, through: asyncssh.SSHClientConnection | None = None
-) -> tuple[OfferedKey, ...]:
-    """Return every key the host offers, asked `through` a connection to another or directly; or raise ConnectFailed or
+async def offered_keys(host: Host, *, deadline_s: float = 15.0, way: Way | None = None) -> tuple[OfferedKey, ...]:
+    """Return every key the host offers, asked by the way that leads there; or raise ConnectFailed or
     DeadlineExceeded.
 
     A host may offer one key of each kind; kinds that it does not have are left out.
     """
+    kinds = host_key_kinds(host.ssh.old_algorithms).values()
+    intakes = [Intake(way or Direct(host)) for _ in kinds]
     try:
         async with asyncio.timeout(deadline_s):
-            answers = await asyncio.gather(*(_key_of(host, algorithms, through) for algorithms in HOST_KEY_ALGORITHMS.values()))
+            answers = await asyncio.gather(*(_key_of(host, *one) for one in zip(kinds, intakes, strict=True)))
     except TimeoutError as error:
         raise DeadlineExceeded(host.name, deadline_s) from error
     if keys := tuple(answer for answer in answers if isinstance(answer, OfferedKey)):
         return keys
+    if offered := _without_ours(host, intakes):
+        raise AlgorithmsRefused(host.name, offered)
+    if failed := next((answer for answer in answers if isinstance(answer, ConnectFailed)), None):
+        raise failed
     reasons = dict.fromkeys(answer for answer in answers if isinstance(answer, str))
     raise ConnectFailed(host.name, "; ".join(reasons) or Text("the host offers no kind of key that is accepted"))
 
@@ -101,20 +115,19 @@ class _Glance(asyncssh.SSHClient):
         conn.validate_server_host_key = seen  # type: ignore[method-assign]
 
 
-async def offered_certificate(
-    host: Host, *, deadline_s: float = 15.0, through: asyncssh.SSHClientConnection | None = None
-) -> bytes | None:
+async def offered_certificate(host: Host, *, deadline_s: float = 15.0, way: Way | None = None) -> bytes | None:
     """Return the wire form of the certificate that a host shows, None if it has none; raises as `offered_keys` does.
 
     Like `offered_keys` it sends nothing. Whether the host holds the key of the certificate is seen at the login.
     """
-    glance = _Glance()
-    options = login_options("nobody", methods=METHODS, known_types=frozenset(), certificates=True)
+    glance, old = _Glance(), host.ssh.old_algorithms
+    options = login_options("nobody", methods=METHODS, known_types=frozenset(), certificates=True, old=old)
     options = asyncssh.SSHClientConnectionOptions(options, server_host_key_algs=CERTIFICATE_ALGORITHMS)
     try:
         async with asyncio.timeout(deadline_s):
+            intake = Intake(way or Direct(host))
             await asyncssh.connect(
-                host.address, host.port or PORT, options=options, tunnel=Intake(through), client_factory=lambda: glance
+                host.address, host.port or PORT, options=options, tunnel=intake, client_factory=lambda: glance
             )
     except asyncssh.KeyExchangeFailed as error:
         if "host key" in error.reason:
@@ -129,19 +142,30 @@ async def offered_certificate(
     raise AssertionError("a host was trusted that nobody looked at")
 
 
-async def _key_of(
-    host: Host, algorithms: tuple[str, ...], through: asyncssh.SSHClientConnection | None
-) -> OfferedKey | str | None:
+def _without_ours(host: Host, intakes: Iterable[Intake]) -> Mapping[str, tuple[str, ...]]:
+    """Return by kind what the host offers where it offers nothing that we take, all our kinds of keys together."""
+    both = next((found for one in intakes if one.connection and (found := proposals(one.connection))), None)
+    if both is None:
+        return {}
+    ours, theirs = both
+    return lacking(replace(ours, host_keys=host_key_algorithms(frozenset(), host.ssh.old_algorithms)), theirs)
+
+
+async def _key_of(host: Host, algorithms: tuple[str, ...], intake: Intake) -> OfferedKey | ConnectFailed | str | None:
     """Return the key that the host proves with these algorithms; None if it has none; else what went wrong."""
     try:
         key = await asyncssh.get_server_host_key(
             host.address,
             host.port or PORT,
-            tunnel=Intake(through),  # type: ignore[arg-type]  # it makes what asyncssh wants, without its channel types
+            tunnel=intake,  # type: ignore[arg-type]  # it makes what asyncssh wants, without its channel types
             server_host_key_algs=algorithms,
+            kex_algs=algorithm_options(host.ssh.old_algorithms)["kex_algs"],  # it has a default that goes before the options
+            options=asking_options(host.ssh.old_algorithms),
             config=None,
             client_version="longarm",
         )
+    except ConnectFailed as error:  # of the way to the host
+        return error
     except asyncssh.KeyExchangeFailed as error:
         return None if "host key" in error.reason else error.reason
     except (asyncssh.Error, OSError, ValueError, LookupError) as error:

@@ -2,6 +2,8 @@
 LongarmError                    (inventory/errors.py)
 `- RemoteError                  .host
    |- ConnectFailed             unreachable: the only kind that may be retried
+   |  |- AlgorithmsRefused      .offered: nothing in common with what the host can, before anything was sent
+   |  |- ProxyFailed            .proxy: what stands between us and the host did not connect us
    |  `- JumpFailed             .via: the host that it is reached through was not reached, or did not let us in
    |- TransportUnsupported      the inventory names a transport that is not spoken yet
    |- HostKeyRefused            .offered .known (fingerprints)
@@ -16,7 +18,13 @@ LongarmError                    (inventory/errors.py)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from inventory.errors import LongarmError, Text
+from inventory.names import shown
+from inventory.ssh_settings import allowable, line_for
+
+_MOST_NAMED = 8
 
 
 class RemoteError(LongarmError):
@@ -30,8 +38,28 @@ class RemoteError(LongarmError):
 class ConnectFailed(RemoteError):
     """No connection: nothing was sent that could have had an effect."""
 
-    def __init__(self, host: str, reason: Text | str) -> None:
-        super().__init__(host, Text("no connection: {reason}", reason=reason))
+    def __init__(self, host: str, reason: Text | str, hint: Text | None = None) -> None:
+        super().__init__(host, Text("no connection: {reason}", reason=reason), hint)
+
+
+class AlgorithmsRefused(ConnectFailed):
+    """The host offers no algorithm of some kind that we would use; `offered` are its own, by kind (hostile text)."""
+
+    def __init__(self, host: str, offered: Mapping[str, tuple[str, ...]]) -> None:
+        self.offered = offered
+        needed = {kind: best for kind, names in offered.items() if (best := allowable(kind, names))}
+        hint = Text("if it cannot be updated, allow this in the inventory, for it alone: {line}", line=line_for(needed))
+        words = "; ".join(f"{kind} {', '.join(map(shown, names[:_MOST_NAMED]))}" for kind, names in offered.items())
+        text = Text("it offers nothing that is safe: {offered}", offered=words)
+        super().__init__(host, text, hint if needed.keys() == offered.keys() else None)
+
+
+class ProxyFailed(ConnectFailed):
+    """The proxy (or the program) that stands between us and the host did not connect us."""
+
+    def __init__(self, host: str, proxy: str, reason: Text, hint: Text | None = None) -> None:
+        self.proxy = proxy
+        RemoteError.__init__(self, host, Text("via proxy {proxy}: {reason}", proxy=proxy, reason=reason), hint)
 
 
 class JumpFailed(ConnectFailed):

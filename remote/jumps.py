@@ -13,26 +13,35 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 from inventory.host import Host
 from remote.errors import JumpFailed, RemoteError
 from remote.hearing import HEARING
-from remote.ssh_library import asyncssh
+from remote.proxies import Proxies
+from remote.ways import ByProxy, Direct, Way
 
 DOWN_S = 60.0
 """How long what failed is not tried again: all hosts behind it are told the same, at once."""
 
-Through: TypeAlias = asyncssh.SSHClientConnection
-"""A connection that others go through."""
-Open = Callable[[Host], AbstractAsyncContextManager[asyncssh.SSHClientConnection]]
+Open = Callable[[Host], AbstractAsyncContextManager["Gate"]]
+
+
+class Gate(Protocol):
+    """A connection that others go through."""
+
+    def is_closed(self) -> bool:
+        """Tell whether nothing goes through it any more."""
+
+    def way_to(self, host: Host) -> Way:
+        """Return the way through it."""
 
 
 @dataclass(slots=True)
 class _Shared:
     """One connection, open or on its way, while anybody needs it."""
 
-    opened: asyncio.Future[asyncssh.SSHClientConnection]
+    opened: asyncio.Future[Gate]
     task: asyncio.Task[None] = field(init=False)
     unused: asyncio.Event = field(default_factory=asyncio.Event)
     users: int = 0
@@ -49,16 +58,29 @@ class _Shared:
 class Jumps:
     """Opens the way to hosts that lie behind others; `open_` logs in to one of these."""
 
-    def __init__(self, open_: Open) -> None:
-        self._open = open_
+    def __init__(self, open_: Open, proxies: Proxies) -> None:
+        self._open, self._proxies = open_, proxies
         self._shared: dict[Host, _Shared] = {}
 
     @asynccontextmanager
-    async def way_to(self, host: Host) -> AsyncIterator[asyncssh.SSHClientConnection | None]:
-        """Yield the connection that `host` is reached through, None if it is reached directly; raise JumpFailed.
+    async def way_to(self, host: Host) -> AsyncIterator[Way]:
+        """Yield the way to `host`; raise JumpFailed where a host in between does not let us in.
 
-        The connection stays open while anybody is inside.
+        The connection to that one stays open while anybody is inside.
         """
+        async with self._gate_of(host) as gate:
+            way = gate.way_to(host) if gate is not None else self._way_from_here(host)
+            try:
+                yield way
+            finally:
+                await way.close()
+
+    def _way_from_here(self, host: Host) -> Way:
+        return ByProxy(host, self._proxies) if host.ssh.proxy or host.ssh.proxy_command else Direct(host)
+
+    @asynccontextmanager
+    async def _gate_of(self, host: Host) -> AsyncIterator[Gate | None]:
+        """Yield the connection that a host is reached through, None for one that lies behind nobody."""
         if host.via is None:
             yield None
             return
@@ -83,7 +105,7 @@ class Jumps:
             shared.task = asyncio.create_task(self._hold(shared, bastion), context=nobodys)
         return shared
 
-    async def _opened(self, shared: _Shared, host: Host, bastion: Host) -> asyncssh.SSHClientConnection:
+    async def _opened(self, shared: _Shared, host: Host, bastion: Host) -> Gate:
         either: tuple[asyncio.Future[Any], ...] = (shared.opened, shared.task)
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         try:

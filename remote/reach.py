@@ -13,6 +13,7 @@ from remote.errors import ConnectFailed, DeadlineExceeded
 from remote.ssh_errors import reason_of
 from remote.ssh_library import asyncssh
 from remote.ssh_options import PORT
+from remote.ways import Way
 
 _LONGEST_GREETING = 8192  # RFC 4253 4.2: lines before the version are allowed; a flood is not
 
@@ -39,12 +40,12 @@ async def addresses(host: Host, *, deadline_s: float = 5.0) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(row[4][0]) for row in found))
 
 
-async def greeting(host: Host, *, deadline_s: float = 10.0) -> Greeting:
+async def greeting(host: Host, way: Way, *, deadline_s: float = 10.0) -> Greeting:
     """Connect, read what the host says first, and leave; raises ConnectFailed or DeadlineExceeded."""
     begun = time.monotonic()
     try:
         async with asyncio.timeout(deadline_s):
-            reader, writer = await asyncio.open_connection(host.address, host.port or PORT, limit=_LONGEST_GREETING)
+            reader, writer = await asyncio.open_connection(sock=await way.socket(), limit=_LONGEST_GREETING)
             took_ms = (time.monotonic() - begun) * 1000
             try:
                 return Greeting(version=await _version(reader), connect_ms=took_ms)

@@ -28,12 +28,16 @@ class SessionFacts:
     """What of that credential was offered, in order; the host took the last one. Empty: it wanted none."""
     via: str = ""
     """The host that this one was reached through, by its name in the inventory; empty: none."""
+    proxy: str = ""
+    """The proxy, or the program, that our connection goes by; empty: none."""
     host_key: str = ""
     """SHA256 fingerprint of the key that the host proved; empty for transports without one."""
     host_certificate: str = ""
     """The certificate by which that key is trusted: its name, its authority, until when; empty: the key itself is known."""
     algorithms: tuple[tuple[str, str], ...] = ()
     """Pairs such as ("kex", "curve25519-sha256"), ("cipher", …), ("strict_kex", "yes")."""
+    allowed: str = ""
+    """Old algorithms that the inventory allows for this host, `kex +diffie-hellman-group14-sha1`; empty: none."""
 
 
 class Session(Protocol):

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING
 
 from inventory.errors import Text
 from inventory.host import Host
+from inventory.ssh_settings import allowed_line
 from remote.answer import Answer
 from remote.breaker import Breaker
 from remote.bundle.elevation import Elevation
 from remote.bundle.exchange import BundleExchange
 from remote.bundle.wire import COMMAND, drive
 from remote.credentials import CredentialStore
-from remote.errors import AuthenticationRefused, ConnectFailed, CredentialUnusable, DeadlineExceeded
-from remote.jumps import Jumps
+from remote.errors import AuthenticationRefused, ConnectFailed, CredentialUnusable, DeadlineExceeded, RemoteError
+from remote.jumps import Gate, Jumps
 from remote.known_hosts import KnownHosts
 from remote.one_time_codes import Codes
+from remote.proxies import Proxies
 from remote.question import Privilege, Question
 from remote.rotation import Announced, Rotation, rotation
 from remote.session import SessionFacts
@@ -36,7 +38,9 @@ from remote.ssh_login import Login
 from remote.ssh_options import PORT, login_options
 from remote.ssh_wire import WINDOW, SshWire
 from remote.sudo import SudoPassword
+from remote.tunnels import Tunnel
 from remote.used_codes import UsedCodes
+from remote.ways import Way
 
 if TYPE_CHECKING:
     from remote.files.carriers import Carrier
@@ -124,17 +128,17 @@ class SshConnector:
         self._known_hosts, self._credentials, self._breaker = known_hosts, credentials, breaker
         self._codes = codes or Codes(UsedCodes())
         self._connect_deadline_s = connect_deadline_s
-        self._jumps = Jumps(self._jump)
+        self._jumps = Jumps(self._jump, Proxies(credentials, breaker))
 
     @asynccontextmanager
     async def __call__(self, host: Host) -> AsyncIterator[SshSession]:
         """Connect, verify the host and log in, or raise a RemoteError; leaving closes the connection and never raises."""
         async with self._logged_in(host) as (login, intake, connection):
             sudo_password = SudoPassword.of(host, login.credential, self._breaker)
-            yield SshSession(host, connection, intake, facts_of(login, connection), sudo_password)
+            yield SshSession(host, connection, intake, facts_of(login, connection, intake), sudo_password)
 
-    def way_to(self, host: Host) -> AbstractAsyncContextManager[asyncssh.SSHClientConnection | None]:
-        """Return the context of the connection that a host is reached through; None for one that is reached directly."""
+    def way_to(self, host: Host) -> AbstractAsyncContextManager[Way]:
+        """Return the context of the way to a host; entering raises JumpFailed."""
         return self._jumps.way_to(host)
 
     async def rotation(self, host: Host) -> Rotation:
@@ -145,10 +149,10 @@ class SshConnector:
             return rotation(login.trust, login.proof, await announced.keys(host, self._connect_deadline_s))
 
     @asynccontextmanager
-    async def _jump(self, host: Host) -> AsyncIterator[asyncssh.SSHClientConnection]:
+    async def _jump(self, host: Host) -> AsyncIterator[Gate]:
         async with self._logged_in(host) as (_, intake, connection):
             intake.allow(_PASSED_ON)
-            yield connection
+            yield SshGate(connection)
 
     @asynccontextmanager
     async def _logged_in(
@@ -157,8 +161,8 @@ class SshConnector:
         trust = self._known_hosts.trust(host)
         credential = await self._credentials.resolve(host)
         self._breaker.check(host, credential)
-        async with self._jumps.way_to(host) as through, self._codes.place(credential.otp) as place:
-            login, intake = Login(host, credential, trust, self._breaker, self._codes), Intake(through)
+        async with self._jumps.way_to(host) as way, self._codes.place(credential.otp) as place:
+            login, intake = Login(host, credential, trust, self._breaker, self._codes), Intake(way)
             try:
                 connection = await self._log_in(login, intake, announced)
             except BaseException:
@@ -186,10 +190,13 @@ class SshConnector:
                 )
         except Exception as error:
             if isinstance(error, TimeoutError) and login.deadline is not None and login.deadline.expired():
-                raise self._too_slow(login) from error
-            refusal = connect_error(error, login)
+                refusal: RemoteError = self._too_slow(login)
+            else:
+                refusal = connect_error(error, login)
             if isinstance(refusal, AuthenticationRefused):
                 login.rejected()
+            if isinstance(refusal, ConnectFailed) and not login.greeted:
+                refusal = await intake.way.failure(refusal)
             raise refusal from error
         login.accepted()
         return connection
@@ -201,18 +208,39 @@ class SshConnector:
         return ConnectFailed(login.host.name, reason)
 
 
+class SshGate:
+    """A connection of asyncssh that others go through."""
+
+    def __init__(self, connection: asyncssh.SSHClientConnection) -> None:
+        self._connection = connection
+
+    def is_closed(self) -> bool:
+        """Tell whether nothing goes through it any more."""
+        return self._connection.is_closed()
+
+    def way_to(self, host: Host) -> Way:
+        """Return the way through it."""
+        return Tunnel(host, self._connection)
+
+
 def options_for(login: Login) -> asyncssh.SSHClientConnectionOptions:
     """Return the shared options of all logins like this one, or raise CredentialUnusable for a user no host can have."""
     known_types = frozenset(key.type for key in login.trust.keys)
     credential, authorities = login.credential, bool(login.trust.authorities)
     try:
-        return login_options(credential.user, methods=credential.methods, known_types=known_types, certificates=authorities)
+        return login_options(
+            credential.user,
+            methods=credential.methods,
+            known_types=known_types,
+            certificates=authorities,
+            old=login.host.ssh.old_algorithms,
+        )
     except ValueError as error:  # RFC 4013 forbids some characters
         reason = Text("not a user name: {reason}", reason=str(error))
         raise CredentialUnusable(login.host.name, credential.name, reason) from error
 
 
-def facts_of(login: Login, connection: asyncssh.SSHClientConnection) -> SessionFacts:
+def facts_of(login: Login, connection: asyncssh.SSHClientConnection, intake: Intake) -> SessionFacts:
     """Return who we are on the host, how it proved itself and what was negotiated."""
     return SessionFacts(
         transport="ssh",
@@ -220,9 +248,11 @@ def facts_of(login: Login, connection: asyncssh.SSHClientConnection) -> SessionF
         credential=login.credential.name if login.tried else "",
         proofs=", ".join(login.tried),
         via=login.host.via.name if login.host.via else "",
+        proxy=intake.way.between,
         host_key=login.proof.key.fingerprint if login.proof is not None else "",
         host_certificate=login.proof.told if login.proof is not None else "",
         algorithms=negotiated(connection),
+        allowed=allowed_line(login.host.ssh.old_algorithms),
     )
 
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from inventory.errors import Text
+from inventory.ssh_settings import line_for
 from remote.errors import (
+    AlgorithmsRefused,
     AuthenticationRefused,
     ConnectFailed,
     ConnectionLost,
     HostCertificateRefused,
     HostKeyRefused,
-    JumpFailed,
     RemoteError,
 )
 from remote.host_proof import HostProof
 from remote.known_hosts import Trust
 from remote.prompts import Wanted
+from remote.ssh_facts import lacking, proposals
 from remote.ssh_intake import Flooded
 from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
@@ -27,10 +29,20 @@ from remote.ssh_proofs import MOST_OFFERED
 
 def connect_error(error: Exception, login: Login) -> RemoteError:
     """Return what `error`, raised while connecting and logging in, means for the host; TypeError if it is no such error."""
+    if isinstance(error, RemoteError):  # of the way to the host, which speaks for itself
+        return error
+    if login.proof is None and not isinstance(error, Flooded) and (offered := without_ours(login)):
+        return AlgorithmsRefused(login.host.name, offered)
     for kind, make in CONNECTING:
         if isinstance(error, kind):
             return make(error, login)
     raise TypeError(f"not an error of connecting: {error!r}") from error
+
+
+def without_ours(login: Login) -> Mapping[str, tuple[str, ...]]:
+    """Return by kind what the host offers where it offers nothing that we do; empty where it has offered nothing yet."""
+    both = proposals(login.connection) if login.connection is not None else None
+    return lacking(*both) if both is not None else {}
 
 
 def reason_of(error: BaseException | None) -> str:
@@ -87,18 +99,25 @@ def _refused(_: Exception, login: Login) -> RemoteError:
         user=login.credential.user,
         tried=(*login.tried, *more),
         offered_methods=login.offered_methods,
-        hint=clock,
+        hint=clock or (_RSA if _wants_sha1(login) else None),
     )
+
+
+_RSA = Text(
+    "it may take RSA keys with SHA-1 only; if it cannot be updated, allow that in the inventory, for it alone: {line}",
+    line=line_for({"user_keys": "ssh-rsa"}),
+)
+
+
+def _wants_sha1(login: Login) -> bool:
+    """Tell whether an RSA key was kept back from a host that does not say that it takes RSA with SHA-2 (RFC 8308 3.1)."""
+    has_rsa = any(key.key.get_algorithm() == "ssh-rsa" for key in login.credential.keys)
+    taken = login.connection._server_sig_algs if login.connection is not None else ()  # noqa: SLF001 (told nowhere else)
+    return has_rsa and b"rsa-sha2-256" not in taken and not login.host.ssh.old_algorithms.user_keys
 
 
 def _failed(error: Exception, login: Login) -> RemoteError:
     return ConnectFailed(login.host.name, reason_of(error))
-
-
-def _no_channel(error: Exception, login: Login) -> RemoteError:
-    """The host that this one is reached through was asked to connect, and could not or would not."""
-    assert login.host.via is not None
-    return JumpFailed(login.host.name, login.host.via.name, Text("{reason}", reason=reason_of(error)))
 
 
 def _flooded(error: Exception, login: Login) -> RemoteError:
@@ -133,7 +152,6 @@ CONNECTING: tuple[tuple[type[Exception], Callable[[Exception, Login], RemoteErro
     (asyncssh.CompressionError, _failed),
     (asyncssh.ProtocolError, _told_to_leave),
     (asyncssh.ConnectionLost, _cut),
-    (asyncssh.ChannelOpenError, _no_channel),
     (asyncssh.DisconnectError, _told_to_leave),
     (asyncssh.Error, _failed),
     (Flooded, _flooded),

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from remote.hearing import hearing
 from remote.ssh_library import asyncssh
+
+if TYPE_CHECKING:
+    from remote.ways import Way
 
 BEFORE_LOGIN = 64 * 1024
 """Bytes a host may send until we are logged in; a key exchange takes 5 KiB, a long legal notice 10."""
@@ -31,9 +34,11 @@ class Flooded(ConnectionError):
 class Intake:
     """Opens the connection in asyncssh's place (it calls that a tunnel) and stands between the two."""
 
-    def __init__(self, through: asyncssh.SSHClientConnection | None = None) -> None:
-        self._through = through
+    def __init__(self, way: Way) -> None:
+        self.way = way
         self.received = 0
+        self.connection: asyncssh.SSHClientConnection | None = None
+        """The connection that asyncssh made, once it stands on a wire."""
         self._limit = BEFORE_LOGIN
         self._left = BEFORE_LOGIN
         self._hearing = hearing()
@@ -48,20 +53,15 @@ class Intake:
         self._limit = self._left = bytes_
 
     async def create_connection(
-        self, session_factory: object, remote_host: str, remote_port: int, *_: object
+        self, session_factory: object, *_: object
     ) -> tuple[asyncio.Transport, asyncssh.SSHClientConnection]:
-        """Connect, through another connection if there is one, or raise OSError or asyncssh's ChannelOpenError.
+        """Connect by the way that leads to the host, or raise OSError or RemoteError.
 
         What `session_factory` makes is asyncssh's connection.
         """
         make = cast("Callable[[], asyncssh.SSHClientConnection]", session_factory)
-        if self._through is not None:
-            tunnelled = _Tunnelled(make(), self)
-            channel = (await self._through.create_connection(lambda: tunnelled, remote_host, remote_port))[0]
-            return cast("asyncio.Transport", channel), tunnelled.connection
-        transport, counted = await asyncio.get_running_loop().create_connection(
-            lambda: _Counted(make(), self), remote_host, remote_port
-        )
+        transport, counted = await self.way.connection(lambda: _Counted(make(), self))
+        self.connection = counted.connection
         return transport, counted.connection
 
     def take(self, size: int) -> Flooded | None:
@@ -136,24 +136,3 @@ class Gathered(asyncio.Transport):
     def get_extra_info(self, name: str, default: object = None) -> object:
         """Return what is known of the connection underneath."""
         return self._transport.get_extra_info(name, default)
-
-
-class _Tunnelled(asyncssh.SSHTCPSession[bytes]):
-    """The same over a channel of another connection."""
-
-    def __init__(self, connection: asyncssh.SSHClientConnection, intake: Intake) -> None:
-        self.connection = connection
-        self._counted = _Counted(connection, intake)
-
-    def connection_made(self, chan: asyncssh.SSHTCPChannel[bytes]) -> None:
-        self._counted.connection_made(cast("asyncio.BaseTransport", chan))
-
-    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:  # noqa: ARG002 (asyncssh's signature)
-        self._counted.data_received(data)
-
-    def eof_received(self) -> bool:
-        self._counted.eof_received()
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._counted.connection_lost(exc)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes.util
 import logging
 import sys
+import warnings
 from types import ModuleType
 from typing import cast
 
@@ -48,6 +49,9 @@ if numbers(asyncssh.__version__) < numbers(ASYNCSSH.least):
 
 GSSError: type[Exception] = asyncssh.gss.GSSError  # type: ignore[attr-defined]
 """What asyncssh takes for an error of Kerberos: a stand-in of its own, since it found no gssapi."""
+
+warnings.filterwarnings("ignore", message="Diffie-Hellman over finite fields", category=UserWarning)
+"""cryptography's word to asyncssh's authors, and a line on stderr for each host that agrees on such a key exchange."""
 
 logging.getLogger("asyncssh").disabled = True  # one line per packet stage, formatted even if nobody listens: measured 6 %
 

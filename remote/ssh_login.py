@@ -23,6 +23,7 @@ from remote.prompts import Wanted, shown, wanted
 from remote.ssh_library import asyncssh
 from remote.ssh_options import keep_alive
 from remote.ssh_proofs import Proofs
+from remote.ssh_quirks import adapt
 
 if TYPE_CHECKING:
     from asyncssh.auth import PasswordChangeResponse
@@ -51,6 +52,7 @@ class Login(asyncssh.SSHClient):
         """What the host showed of itself."""
         self.reached = False
         """The TCP connection stood."""
+        self.connection: asyncssh.SSHClientConnection | None = None
         self.turns: dict[Wanted, Turn] = {}
         self.blocked: CredentialBlocked | None = None
         self.deadline: asyncio.Timeout | None = None
@@ -64,13 +66,18 @@ class Login(asyncssh.SSHClient):
         self._challenges = 0
 
     @property
+    def greeted(self) -> bool:
+        """Tell whether an SSH server has announced its version."""
+        return self.connection is not None and bool(self.connection.get_extra_info("server_version"))
+
+    @property
     def offered_methods(self) -> tuple[str, ...]:
         """Return the methods that the host takes, in the stage that the login got to."""
         return self._stages[-1] if self._stages else ()
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """Keep the connection, and notice when its peer is gone."""
-        self.reached, self._connection = True, conn
+        self.reached, self.connection = True, conn
         # asyncssh shows its client a bare key, but of a certificate only the authority; without this it trusts nobody
         conn.validate_server_host_key = self.verified  # type: ignore[method-assign]
         if self.credential.tickets is not None:
@@ -90,6 +97,8 @@ class Login(asyncssh.SSHClient):
 
         Called in each key exchange, before anything of ours is sent.
         """
+        if self.connection is not None and self.proof is None:
+            adapt(self.connection)
         try:
             self.proof = proof_of(key_data, self.trust)
             key = public_key(self.proof)
@@ -220,7 +229,8 @@ class Login(asyncssh.SSHClient):
 
     def _note_methods(self) -> None:
         """See whether the host has begun a new stage: it takes other methods than those that were left of this one."""
-        now = tuple(self._connection.get_server_auth_methods())
+        assert self.connection is not None
+        now = tuple(self.connection.get_server_auth_methods())
         gone_on = now == self._left[1:] and self._declined
         if self._stages and not gone_on and now not in (self._left, self._stages[-1]):
             self._stage_passed()

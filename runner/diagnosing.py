@@ -223,7 +223,12 @@ def _denied_root(evidence: Evidence) -> str:
 def _session(facts: SessionFacts) -> dict[str, str]:
     named = {"transport": facts.transport, "user": facts.user, "credential": facts.credential, "host_key": facts.host_key}
     algorithms = {name: sys.intern(value) for name, value in facts.algorithms}  # hosts of a fleet share them
-    told = {"via": facts.via, "host_certificate": facts.host_certificate}
+    told = {
+        "via": facts.via,
+        "proxy": facts.proxy,
+        "host_certificate": facts.host_certificate,
+        "old_algorithms_allowed": facts.allowed,
+    }
     return {**named, **{name: value for name, value in told.items() if value}, **algorithms}
 
 

@@ -13,6 +13,7 @@ from inventory.settings import Branch, Entries, Leaf
 from inventory.sources.ansible_model import AnsibleHost, Given
 from inventory.sources.ansible_ssh import ARGUMENTS, way_in
 from inventory.sources.found import Found, FoundHost
+from inventory.sources.proxy_commands import Meaning
 
 Givens: TypeAlias = Mapping[str, Given]
 
@@ -115,10 +116,10 @@ class Words:
                 continue
             if rest:
                 self._tell(Text("“{key}” is left out: {text}", key=name, text=shown(rest)), name, given)
-            if "via" not in host.layer.values:
+            if host.layer.values.keys().isdisjoint(("via", "proxy")):
                 self._put_way(host, way, given)
 
-    def _way_in(self, given: Given, givens: Givens, host: str) -> tuple[str | None, str]:
+    def _way_in(self, given: Given, givens: Givens, host: str) -> tuple[Meaning | None, str]:
         """Return the way that arguments of ssh hold and the rest of them; no way where they cannot be read."""
         text = self._plain(given, givens, host)
         if given.vaulted or "{{" in text or "{%" in text:
@@ -128,8 +129,11 @@ class Words:
         except ValueError:
             return None, text
 
-    def _put_way(self, host: FoundHost, way: str, given: Given) -> None:
-        for hop, new in self.found.put_way(host, way, given.place).items():
+    def _put_way(self, host: FoundHost, way: Meaning, given: Given) -> None:
+        if way.proxy:
+            self.found.put_proxy(host, way.proxy, given.place)
+            return
+        for hop, new in self.found.put_way(host, way.via, given.place).items():
             if hop.port is not None:
                 new.put("port", hop.port, given.place)
             if hop.user is not None:

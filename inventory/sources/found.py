@@ -18,6 +18,7 @@ from inventory.errors import LongarmError, Place, Problem, SourceUnavailable, Te
 from inventory.grouping import GroupDraft
 from inventory.host import CredentialReference, SecretReference, Value
 from inventory.names import BadName, group_name, host_address, host_name, shown
+from inventory.proxies import proxy_url
 from inventory.secret import Secret
 from inventory.secrets.unattended import Resolve, unattended
 from inventory.secrets.unusable import Unusable
@@ -159,6 +160,11 @@ class Found:
             new[hop] = self.hops[part] = FoundHost(hop.name, place)
         host.put("via", parts, place)
         return new
+
+    def put_proxy(self, host: FoundHost, url: str, place: Place) -> None:
+        """Set the proxy that it is reached by."""
+        if (right := self.checked(url, place, proxy_url)) is not None:
+            host.put("proxy", right, place)
 
     def withhold(self, name: str, value: Value, place: Place) -> bool:
         """Tell whether a variable may hold a secret; if so, note that it is left out."""

@@ -15,6 +15,7 @@ from inventory.jumps import MOST_JUMPS
 from inventory.names import shown
 from inventory.sources.declared import path_from
 from inventory.sources.found import Found, FoundHost, Reading
+from inventory.sources.proxy_commands import meaning
 from inventory.sources.ssh_blocks import Asked, Block, BlockReader, Setting, fits_match
 from inventory.sources.ssh_words import fits_host, is_pattern
 
@@ -196,8 +197,24 @@ class _Writer:
         _give_access(host, effective, tokens, self.config, self.found)
         if (jump := effective.single.get("proxyjump")) and jumps <= MOST_JUMPS:
             self._give_way(host, jump, tokens, jumps)
-        if (command := effective.single.get("proxycommand")) and command.arguments[0].lower() != "none":
-            _leave_out(command, "ProxyCommand", self.found, Text("longarm runs no command for a connection"))
+        if (command := effective.single.get("proxycommand")) and jumps <= MOST_JUMPS:
+            self._give_proxy(host, command, tokens, jumps)
+
+    def _give_proxy(self, host: FoundHost, command: Setting, tokens: dict[str, str], jumps: int) -> None:
+        """Set the proxy or the host that a command really means; one that is a program of its own is said to be left out."""
+        text = command.arguments[0]
+        if text.lower() == "none":
+            return
+        if (means := meaning(text)) is None:
+            hint = Text("no command of others is run: allow the program and name it in a file of yours, as proxy_command")
+            _leave_out(command, "ProxyCommand", self.found, hint)
+            return
+        if means.left:
+            _leave_out(Setting(command.place, command.keyword, (means.left,)), "ProxyCommand", self.found, _SAID_OF_THE_HOP)
+        if means.via:
+            self._give_way(host, Setting(command.place, "proxyjump", (means.via,)), tokens, jumps)
+        else:
+            self.found.put_proxy(host, means.proxy, command.place)
 
     def _give_way(self, host: FoundHost, jump: Setting, tokens: dict[str, str], jumps: int) -> None:
         if (text := filled(jump.arguments[0], {key: tokens[key] for key in "hnpr"})) is None:
@@ -255,6 +272,7 @@ def _leave_out(setting: Setting, key: str, found: Found, hint: Text) -> None:
     found.note(setting.place, Text("“{key}” is left out: {text}", key=key, text=shown(setting.arguments[0])), hint)
 
 
+_SAID_OF_THE_HOP = Text("what is said of the host in between belongs to that host")
 _ONE_KEY = Text("one key for each host: name more in a credential of your own, or use the agent")
 
 

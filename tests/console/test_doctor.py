@@ -207,8 +207,8 @@ def test_how_a_question_on_the_way_ended_is_told_in_the_language(
     assert host_examination._ending(answer) == told
 
 
-def way(console: Console, host: str) -> tuple[int, dict[str, Mapping[str, str]]]:
-    done = console("doctor", "--host", host, "--json")
+def way(console: Console, host: str, *options: str) -> tuple[int, dict[str, Mapping[str, str]]]:
+    done = console(*options, "doctor", "--host", host, "--json")
     return done.code, {one["what"]: one for one in done.json()}
 
 
@@ -234,7 +234,13 @@ def test_the_way_ends_at_the_first_step_that_fails(practice: Callable[..., Conso
     console("host", "enrol", "lab-web-01", "--yes")
     _, rows = way(console, "lab-web-01")
     assert rows["login"] == {"what": "login", "state": "ok", "detail": "trainee (lab)", "next": ""}
+    assert rows["algorithms"]["state"] == "ok" and rows["algorithms"]["detail"].endswith("(strict-kex: yes)")
     assert rows["round trip"]["state"] == "ok"
+    known = console("inventory", "import", "lab-web-01", "--to", str(old := console.home / "old.yaml"))
+    assert known.code == 0
+    old.write_text(old.read_text().replace("lab-web-01: {", "lab-web-01: {ssh_algorithms: {macs: [+hmac-sha1]}, ", 1))
+    _, rows = way(console, "lab-web-01", "--inventory", str(old))
+    assert rows["algorithms"]["state"] == "note" and rows["algorithms"]["next"].endswith("macs +hmac-sha1")
 
 
 def test_a_name_that_is_not_known_is_said(console: Console) -> None:

@@ -399,7 +399,7 @@ def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
 def test_there_is_an_end_to_the_number_of_hosts(told: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drafts, "MAX_HOSTS", 20)
     assert told("hosts: {'a[1:10]': {prot: 1}, 'b[1:10]': {}, 'c[1:10]': {}}", "groups: {g: {hosts: [c9]}}") == [
-        "a:1:21: the host a[1:10] has no key “prot” (did you mean port?)",
+        "a:1:21: the host a[1:10] has no key “prot” (did you mean port, proxy?)",
         "a:1:46: more than 20 hosts",
     ]
 
