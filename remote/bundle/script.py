@@ -59,7 +59,7 @@ def write_script(questions: Sequence[Question], nonce: str, elevation: Elevation
         f"# nonce {nonce}",
         *(f"# question {index} {question.id}" for index, question in enumerate(questions)),
         "{",
-        f"la_n={nonce} la_tok={mark_of(nonce)} la_boss= la_once={once}",
+        f"la_n={nonce} la_tok={mark_of(nonce)} la_boss='' la_once={once}",
         f"la_plain={plain} la_calm={calm} la_tells={tells}",
         f"la_prompt={quote(elevation.prompt if elevation else '')} la_yes={elevation.token if elevation else ''}",
         f"la_text={quote(runner())}",
