@@ -7,8 +7,17 @@ from diagnostics.probe import Facts, ParseError, Probe
 from remote.answer import Answer
 from remote.question import Question
 
-_SCRIPT = ASKING + "ask_file tainted /proc/sys/kernel/tainted\n"
-"""`cat`, not `read`: dash and ash read byte by byte, and the kernel gives a number to the first byte only."""
+_SCRIPT = (
+    ASKING
+    + r"""
+tainted() { # dash and ash read byte by byte, and of a number under /proc/sys there is only the first: 0 has no other
+  read -r first <"$1" || :
+  case $first in 0) echo 0 ;; *) cat "$1" ;; esac
+}
+file=/proc/sys/kernel/tainted
+if [ -e "$file" ]; then ask tainted tainted "$file"; else absent tainted "$file"; fi
+"""
+)
 _SIGNS = {
     4: "machine_check",
     5: "bad_page",

@@ -308,6 +308,48 @@ def test_limits_that_may_not_be_read_are_a_failure_of_their_own() -> None:
     assert all(line.data.split(b":")[0].endswith(b"/status") for line in sources["seen"].lines)
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    "file", ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/randomize_va_space", "/proc/sys/kernel/tainted"]
+)
+def test_a_number_of_the_kernel_is_read_to_its_end(shell: str, file: str) -> None:
+    if not shutil.which(SHELLS[shell][0]):
+        pytest.skip(f"server: not installed: {SHELLS[shell][0]}")
+    script = PROBES["kernel.taint"].question.script.replace("/proc/sys/kernel/tainted", file)
+    assert read_sources("kernel.taint", run(SHELLS[shell], script))["tainted"].data == Path(file).read_bytes()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("statuses", "count", "ended"),
+    [
+        (["install ok installed", "deinstall ok config-files", "purge ok not-installed"], b"0", 1),
+        (["install ok unpacked", "install reinstreq half-installed", "install ok installed"], b"2", 0),
+        (["install ok half-configured", "hold ok triggers-awaited", "install ok triggers-pending"], b"3", 0),
+        ([], b"0", 2),
+        (None, b"", 2),
+    ],
+)
+def test_packages_that_are_not_fully_installed_are_counted(
+    shell: str, statuses: list[str] | None, count: bytes, ended: int, tmp_path: Path
+) -> None:
+    """A list of packages that holds nothing, or cannot be read, is never one in which nothing was found."""
+    if not shutil.which(SHELLS[shell][0]):
+        pytest.skip(f"server: not installed: {SHELLS[shell][0]}")
+    if statuses is None:
+        (tmp_path / "status").mkdir()
+    else:
+        (tmp_path / "status").write_text(
+            "".join(f"Package: a\nStatus: {one}\nDescription: ok unpacked\n\n" for one in statuses)
+        )
+    script = PROBES["pkg.deb"].question.script.replace("[ -f /var/lib/dpkg/status ]", "true")
+    source = read_sources("pkg.deb", run(SHELLS[shell], script.replace("/var/lib/dpkg/status", str(tmp_path / "status"))))[
+        "count"
+    ]
+    assert source.status == ended
+    assert statuses is None or source.data.strip() == count
+
+
 @pytest.mark.parametrize(("name", "asked"), [(None, False), (".hidden.pem", True), ("dangling", True)])
 def test_folders_for_certificates_in_which_nothing_is_are_not_walked(name: str | None, asked: bool, tmp_path: Path) -> None:
     if name:
