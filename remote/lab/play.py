@@ -113,16 +113,20 @@ class _Stage:
     closed: list[str] = field(default_factory=list)
 
     def get(self, question: str, source: str) -> Told | None:
+        """Return what a source of a question said, None where it was absent or not asked."""
         return self.said.get(question, {}).get(source)
 
     def text(self, question: str, source: str) -> str:
+        """Return the text of a source, empty where there is none."""
         found = self.get(question, source)
         return found.text if found else ""
 
     def number(self, question: str, source: str) -> float | None:
+        """Return the first number of a source, None where there is none."""
         return float(self.text(question, source).split()[0]) if self.text(question, source).strip() else None
 
     def put(self, path: str, text: str) -> None:
+        """Put a file."""
         self.files[path] = {"text": text}
 
     def script(self, command: str, arguments: str, said: Told, *, more: Sequence[str] | None = None) -> None:
@@ -139,6 +143,7 @@ class _Stage:
         )
 
     def world(self, hostname: str) -> World:
+        """Return the world that everything put and scripted so far makes."""
         own = ("cat", "date", "stat")
         files = self.files | commands(self.scripted, own=own, silent=_SILENT)
         files["/usr/bin/cat"] = {"text": CAT, "mode": 0o755}
@@ -178,6 +183,7 @@ class _Stage:
         self.folders.add("/sys/block")
 
     def swap(self) -> None:
+        """Put one swap file where paging was told, else none."""
         header = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
         paging = self.get("sys.delta", "paging")
         self.kernel["/proc/swaps"] = header + ("/swapfile file 1 0 -2\n" if paging else "")
@@ -220,6 +226,7 @@ class _Stage:
         return time_s if now is None or then is None else str(int(float(time_s) + now - then))
 
     def network(self) -> None:
+        """Put interfaces, routes and listeners, and script how names are looked up."""
         for row in self.text("net.if", "interfaces").splitlines():
             fields = dict(word.split("=", 1) for word in row.split())
             folder = f"/sys/class/net/{fields['interface']}"
@@ -281,6 +288,7 @@ class _Stage:
         return moved.splitlines(keepends=True)
 
     def services(self) -> None:
+        """Script what systemd tells of its units, and the journal of those that failed."""
         if self.get("svc.units", "units"):
             self.folders.add("/run/systemd/system")
             units = self._moved_units("svc.units", "units")
@@ -304,6 +312,7 @@ class _Stage:
         return Told(text=text, words="", exit_status=0)
 
     def packages(self) -> None:
+        """Put dpkg's state and its lists, and script what its files belong to."""
         listed = self.get("pkg.deb", "packages")
         rows = [row.split("\t") for row in listed.text.splitlines()] if listed else []
         if self.get("pkg.deb", "count"):
@@ -324,7 +333,9 @@ class _Stage:
         self._reboot()
 
     def _package_lists(self) -> None:
-        times = [self.moved("pkg.lists", row) for row in self.text("pkg.lists", "fetched").split()]
+        """Script when the lists changed; the time of the answer stands before them, or apart until 25 November 2026."""
+        rows = [*self.text("pkg.lists", "clock").split(), *self.text("pkg.lists", "fetched").split()]
+        clock_s, *times = [self.moved("pkg.lists", row) for row in rows] or [""]
         if not times:
             return
         lists = [f"/var/lib/apt/lists/{number:04d}_Release" for number in range(int(self.number("pkg.lists", "lists") or 0))]
@@ -332,13 +343,16 @@ class _Stage:
             self.put(path, "")
         partial = ["/var/lib/apt/lists/partial"] * (len(times) - len(lists))
         self.folders |= {"/var/lib/apt/lists", *partial}
-        self.script("stat", "-c %Z", _line("\n".join(times)), more=(*lists, *partial))
+        self.script("stat", "-c %Z /proc/self/", _line("\n".join((clock_s, *times))), more=(*lists, *partial))
 
     def _reboot(self) -> None:
-        kernels = [row.split(" ", 1) for row in self.text("pkg.reboot", "kernels").splitlines()]
-        for _, path in kernels:
+        """Put the kernels and the mark of a reboot, with when each changed; the time of the answer as for the lists."""
+        rows = [f"{clock_s} /proc/self/" for clock_s in self.text("pkg.reboot", "clock").split()]
+        rows += self.text("pkg.reboot", "kernels").splitlines()
+        kernels = [row.split(" ", 1) for row in rows]
+        for _, path in kernels[1:]:
             self.put(path, "")
-        if kernels:
+        if kernels[1:]:
             shown = "\n".join(f"{self.moved('pkg.reboot', time_s)} {path}" for time_s, path in kernels)
             self.script("stat", "-c", _line(shown), more=("%Z %n", *(path for _, path in kernels)))
         mark = self.text("pkg.reboot", "mark").strip()

@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import asyncssh
 import pytest
 
+from diagnostics.library.linux.package_lists import parse_lists
+from diagnostics.library.linux.packages import parse_reboot
+from remote.answer import Answer, answered
 from remote.known_hosts import KnownHosts
 from remote.lab import keeper
 from remote.lab.keeper import Lab
@@ -125,13 +128,16 @@ def test_who_asks_for_answers_gets_them_and_nothing_is_tried(home: Path, monkeyp
 def diagnosis(home: Path, shell: Shell) -> dict[str, dict[str, Any]]:
     """Return what longarm says of each practice host: of each check, of each finding, and what explains what."""
     lab = keeper.up(home, len(scenarios()), shell=shell)
-    command = [str(LONGARM), "--home", str(home), "diagnose", "all", "--json"]
+    said = home / "answers.jsonl"
+    command = [str(LONGARM), "--home", str(home), "diagnose", "all", "--json", "--answers", str(said)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     keeper.down(home)
+    packages = dict(of_packages(map(json.loads, said.read_text().splitlines())))
     assert done.returncode == 4, done.stderr  # one host shows another key
     return {
         next(one.scenario for one in lab.hosts if one.name == host["host"]): {
             "outcome": host["outcome"],
+            "packages": packages.get(host["host"]),
             "checks": {row["check"]: row["verdict"] for row in host["checks"]},
             "findings": sorted(
                 (found["check"], json.dumps(found["subject"], sort_keys=True), found["severity"]) for found in host["findings"]
@@ -140,6 +146,16 @@ def diagnosis(home: Path, shell: Shell) -> dict[str, dict[str, Any]]:
         }
         for host in json.loads(done.stdout)["hosts"]
     }
+
+
+def of_packages(answers: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield by host how old its lists and kernels are: a rule for a script of yesterday would let the machine answer."""
+    found: dict[str, dict[str, Answer]] = {}
+    for one in answers:
+        found.setdefault(one["host"], {})[one["probe"]] = answered(one["stdout"].encode())
+    for host, by_probe in found.items():
+        lists, reboot = parse_lists(by_probe["pkg.lists"]), parse_reboot(by_probe["pkg.reboot"])
+        yield host, [{name: fact for name, fact in facts.items() if name != "at"} for facts in (lists, reboot)]
 
 
 def by_id(host: dict[str, Any], finding: str) -> str:
