@@ -66,6 +66,7 @@ def diagnose_hosts(settings: Settings, targets: str, wishes: Wishes) -> int:
         run_deadline_s=wishes.run_deadline,
         extra_probes=extra_probes(wishes),
         languages=(settings.language,),
+        across_customers=wishes.across_customers,
     )
     credentials = credential_store(settings)
     connect = connector(settings, credentials)

@@ -15,6 +15,7 @@ from diagnostics.formats import decode_content, decode_diagnosis, decode_evidenc
 from diagnostics.library import Library
 from inventory.errors import LongarmError, Text
 from inventory.inventory import Inventory
+from inventory.walls import refuse_case_of_others
 from remote.answer import Answer
 from remote.session import Connect
 from runner.desk_base import DeskBase
@@ -60,8 +61,11 @@ class RunDesk(DeskBase):
     async def diagnose(self, request: DiagnoseRequest, *, connect: Connect, observer: Observer) -> RunRecord:
         """Diagnose hosts and return the record, which is on disk, as is the report it owes its case.
 
-        Being cancelled is like `stop`: every host is accounted for before the cancellation goes on.
+        Being cancelled is like `stop`: every host is accounted for before the cancellation goes on. Raises CaseOfOthers for a
+        case of another customer, before any host is asked.
         """
+        if request.case is not None and not request.across_customers:
+            refuse_case_of_others(request.selection, request.case, self._store.customers(request.case))
         return await self._drive(plan_of(request, self._store, self._clock), connect, Guarded(observer))
 
     async def resume(

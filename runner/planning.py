@@ -81,6 +81,7 @@ def plan_of_rest(whole: WholeRun, inventory: Inventory, library: Library, store:
     _check_resumable(whole.run, library)
     unfinished = [row for row in whole.hosts if row.outcome in UNFINISHED]
     hosts = tuple(inventory.hosts[row.host] for row in unfinished if row.host in inventory.hosts)
+    _check_customers(whole.run.run, unfinished, inventory)
     _check_inventory(whole.run.request["thresholds"], hosts, library)
     content = encode_content(_both(decode_content(store.blob(whole.run.content_digest)), library.content(whole.run.checks)))
     run = replace(whole.run, versions=_resumed(whole.run.versions, library), content_digest=digest_of(content))
@@ -106,6 +107,21 @@ def plan_of_rest(whole: WholeRun, inventory: Inventory, library: Library, store:
             if row.diagnosis is not None and row.ended_at is not None and row.outcome not in UNFINISHED
         ),
     )
+
+
+def _check_customers(run: str, unfinished: Sequence[HostRow], inventory: Inventory) -> None:
+    """Raise NotResumable for a host that belongs to another customer by now: the run, and its case, are of the first."""
+    for row in unfinished:
+        host = inventory.hosts.get(row.host)
+        if host is not None and (host.customer or "").casefold() != (row.customer or "").casefold():
+            text = Text(
+                "{host} belonged to {customer} when run {run} began, and now to {other}",
+                host=row.host,
+                customer=row.customer or "-",
+                run=run,
+                other=host.customer or "-",
+            )
+            raise NotResumable(text, Text("begin a run of its own: longarm diagnose {host}", host=row.host))
 
 
 def _check_inventory(thresholds: Thresholds, hosts: Sequence[Host], library: Library) -> None:

@@ -32,6 +32,8 @@ class DiagnoseRequest:
     extra_probes: tuple[Probe, ...] = ()
     languages: tuple[str, ...] = ("en",)
     """Of the reports that the case gets."""
+    across_customers: bool = False
+    """The case may hold what belongs to other customers."""
 
     def __post_init__(self) -> None:
         if self.concurrency < 1:

@@ -128,6 +128,9 @@ class Store(Protocol):
     def attachments(self, case: str) -> tuple[AttachmentRow, ...]:
         """Return the files on one case, in the order they were attached."""
 
+    def customers(self, case: str) -> tuple[str, ...]:
+        """Return whose hosts and files a case has by now, by name: of its runs, its attachments, the case itself."""
+
     def audit(self, run: str | None = None) -> tuple[AuditRow, ...]:
         """Return the audit rows, oldest first."""
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, Select, func, or_, select
+from sqlalchemy import Connection, Engine, Select, func, or_, select, union
 from sqlalchemy.exc import DBAPIError
 
 from runner.outcome import Outcome
@@ -110,6 +110,14 @@ class SqlStore:
         query = select(CASE_ATTACHMENT).where(CASE_ATTACHMENT.c.case_ref == case).order_by(CASE_ATTACHMENT.c.id)
         with self._snapshot() as connection:
             return tuple(attachment_row(row) for row in connection.execute(query).mappings())
+
+    def customers(self, case: str) -> tuple[str, ...]:
+        """Return whose hosts and files a case has by now, by name."""
+        of_runs = select(HOST_RUN.c.customer).join(RUN, RUN.c.id == HOST_RUN.c.run).where(RUN.c.case_ref == case)
+        of_files = select(CASE_ATTACHMENT.c.customer).where(CASE_ATTACHMENT.c.case_ref == case)
+        of_itself = select(SUPPORT_CASE.c.customer).where(SUPPORT_CASE.c.ref == case)
+        with self._snapshot() as connection:
+            return tuple(sorted(filter(None, connection.execute(union(of_runs, of_files, of_itself)).scalars())))
 
     def audit(self, run: str | None = None) -> tuple[AuditRow, ...]:
         """Return the audit rows, oldest first."""

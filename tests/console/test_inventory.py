@@ -145,6 +145,17 @@ def test_a_run_never_crosses_customers_unless_told_so(run: Run) -> None:
     assert "принадлежат нескольким заказчикам" in run("diagnose", "all", "--lang", "ru")[2]
 
 
+def test_the_case_of_one_customer_gets_no_report_about_another(run: Run, tmp_path: Path) -> None:
+    local = TWO.replace("{address: 192.0.2.1}", "{transport: local}").replace("b1: {}", "b1: {transport: local}")
+    (tmp_path / "local.yaml").write_text(local)
+    words = ("--inventory", str(tmp_path / "local.yaml"), "--check", "fs-space", "--fail-on", "never", "--case", "C-1")
+    assert run("diagnose", "a1", *words)[0] in (0, 3)
+    code, out, err = run("diagnose", "b1", *words)
+    assert (code, out) == (5, "")
+    assert "the case C-1 is of another customer: ACME" in err and "say --across-customers" in err
+    assert run("diagnose", "b1", *words, "--across-customers")[0] in (0, 3)
+
+
 @pytest.mark.parametrize("language", ["en", "ru"])
 @pytest.mark.parametrize("command", ["check", "list", "show", "graph", "import"])
 def test_each_command_has_help(run: Run, command: str, language: str) -> None:

@@ -17,8 +17,10 @@ from sqlalchemy import Connection
 from diagnostics.library import Library
 from diagnostics.verdict import Severity, Verdict
 from inventory.errors import UsageError
-from inventory.host import Host, Platform
+from inventory.host import Host, Platform, Selection
+from inventory.inventory import Inventory
 from inventory.secret import MASKER, Secret
+from inventory.walls import CaseOfOthers
 from remote.answer import Answer, Ended, answered
 from remote.errors import ConnectFailed, ConnectionLost
 from remote.question import Question
@@ -191,6 +193,33 @@ async def test_hosts_in_flight_are_interrupted_and_asked_again(desk: Desk, libra
     )
     assert connect.connected == ["b", "c"]
     assert set(outcomes(record).values()) == {Outcome.OK}
+
+
+async def test_a_case_of_one_customer_gets_nothing_of_another(desk: Desk, library: Library) -> None:
+    acme = asking(library, fleet("a"))
+    await desk.diagnose(acme, connect=ActingConnect({"a": Act()}), observer=Silent())
+    (host,) = fleet("z").hosts
+    zeta = asking(library, Selection(expression="z", hosts=(replace(host, customer="Zeta"),)))
+    connect = ActingConnect({"z": Act()})
+    with pytest.raises(CaseOfOthers, match="the case DEMO-1 is of another customer: acme"):
+        await desk.diagnose(zeta, connect=connect, observer=Silent())
+    assert connect.connected == [] and len(desk.runs()) == 1
+    await desk.diagnose(replace(zeta, across_customers=True), connect=connect, observer=Silent())
+    await desk.diagnose(replace(zeta, case="DEMO-2"), connect=connect, observer=Silent())
+    of_nobody = Selection(expression="z", hosts=(replace(host, customer=None),))
+    await desk.diagnose(replace(zeta, selection=of_nobody), connect=connect, observer=Silent())
+    assert len(desk.runs()) == 4
+
+
+async def test_a_host_that_changed_its_customer_is_not_in_the_rest_of_a_run(desk: Desk, library: Library) -> None:
+    acts = {"a": Act(), "b": Act()}
+    request = asking(library, fleet(*acts), concurrency=1)
+    stopped = await desk.diagnose(request, connect=ActingConnect(acts), observer=stopping(desk, after=1))
+    hosts = {host.name: replace(host, customer="Zeta") for host in request.selection.hosts}
+    connect = ActingConnect(acts)
+    with pytest.raises(NotResumable, match=f"b belonged to acme when run {stopped.run} began, and now to Zeta"):
+        await desk.resume(stopped.run, inventory=Inventory(hosts=hosts), library=library, connect=connect, observer=Silent())
+    assert connect.connected == []
 
 
 async def test_thresholds_are_looked_at_again_before_a_run_goes_on(desk: Desk, library: Library) -> None:

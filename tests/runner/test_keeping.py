@@ -49,7 +49,8 @@ def diagnosed(
 ) -> RunRecord:
     """Diagnose hosts, whose answers hold `canary-NAME`, and deliver the report, which quotes them, to the case."""
     acts = {name: Act({**FULL, "motd": answered(f"canary-{name}\n".encode())}) for name in names}
-    request = asking(library, selection or fleet(*names), case=case, extra_probes=(library.probes["motd"],))
+    more = {"extra_probes": (library.probes["motd"],), "across_customers": True}
+    request = asking(library, selection or fleet(*names), case=case, **more)
     record = asyncio.run(desk.diagnose(request, connect=ActingConnect(acts), observer=Silent()))
     for row in desk.outbox("pending"):
         report = f"report of {', '.join(names)}: canary".encode()

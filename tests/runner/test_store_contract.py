@@ -243,6 +243,16 @@ def test_a_file_is_attached_once(store: Store, rows: Rows) -> None:
     assert len(store.audit()) == 2
 
 
+def test_a_case_has_the_customers_of_its_runs_and_files(store: Store, rows: Rows) -> None:
+    assert store.customers("DEMO-1") == ()
+    store.write(rows.attach()).result()
+    assert store.customers("DEMO-1") == ("acme",)
+    begin = rows.begin(hosts=3)
+    hosts = tuple(replace(host, customer=customer) for host, customer in zip(begin.hosts, ("zeta", None, "beta"), strict=True))
+    store.write(replace(begin, hosts=hosts), [b"content"]).result()
+    assert store.customers("DEMO-1") == ("acme", "beta", "zeta") and store.customers("DEMO-2") == ()
+
+
 def test_a_kept_blob_is_verified(store: Store) -> None:
     for digest in (digest_of(b"never kept"), "../../etc/passwd", ""):
         with pytest.raises(StoreDamaged):
