@@ -82,7 +82,7 @@ KNOWN: Final = (
     Text("an Ethernet interface that is switched on"),
     Text("a network interface besides loopback"),
     Text("a certificate in the folders of the usual services"),
-    Text("a folder where services keep certificates"),
+    Text("anything where services keep certificates"),
     # diagnostics: what an expression could not decide
     Text("{words}: {number} items; a list of at most {most} items is judged"),
     Text("{words}: {name}; a list of at most {most} items is judged"),
