@@ -243,6 +243,14 @@ def agent(_: Here) -> Row:
         return row("ssh-agent", PROBLEM, f"{path}: {error.strerror or error}", hint)
 
 
+def kerberos(_: Here) -> Row:
+    """Tell whether the extra is there; without it, whether a credential needs it is told with the credentials."""
+    if find_spec("gssapi") is not None:
+        return row("kerberos", OK, f"gssapi {version('gssapi')}")
+    hint = Text("only credentials with “kerberos” need it: {command}", command="pipx install 'longarm[kerberos]'")
+    return row("kerberos", NOTE, say(Text("the extra is not installed")), hint)
+
+
 def completion(_: Here) -> Row:
     """Look whether the user's shell completes longarm's commands."""
     shell = Path(os.environ.get("SHELL", "")).name
@@ -329,6 +337,7 @@ LOOKS: Mapping[str, Callable[[Here], Row]] = {
     "secrets": kept_secrets,
     "keyring": keyring,
     "ssh-agent": agent,
+    "kerberos": kerberos,
     "completion": completion,
     "practice hosts": practice,
     "roles": roles,

@@ -73,7 +73,8 @@ async def _walk(rows: list[Row], settings: Settings, host: Host) -> None:
     await asyncio.to_thread(credentials.prepare, [host])
     async with connect(host) as session:
         facts = session.facts
-        rows.append(row("login", OK, f"{facts.user} ({facts.credential})" if facts.credential else facts.user))
+        who = f"{facts.user} ({facts.credential})" if facts.credential else facts.user
+        rows.append(row("login", OK, f"{who}: {facts.proofs}" if facts.proofs else who))
         if facts.algorithms:
             rows.append(_algorithms(facts))
         rows += await _inside(session)

@@ -18,8 +18,9 @@ def read_codes(fields: Fields) -> CodeReference | None:
     """Return where one-time codes come from; None without them, or after noting what is wrong."""
     if not fields.has("otp"):
         return None
+    before = len(fields.problems)
     otp = fields.fields("otp")
-    before, period_s = len(fields.problems), otp.duration("period")
+    period_s = otp.duration("period")
     words = otp.text("prompt")
     codes = CodeReference(
         secret=read_secret(otp, "secret"),

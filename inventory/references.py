@@ -45,7 +45,7 @@ def _credential(name: ScalarNode, fields: Fields) -> CredentialReference:
         place=name.place,
     )
     fields.done()
-    proofs = [key for key in ("key", "password", "otp", "kerberos", "sudo_password") if fields.has(key)]
+    proofs = [key for key in ("key", "password", "otp", "kerberos", "sudo_password") if _says_something(fields, key)]
     if fields.keys() and not proofs and not (fields.has("agent") and agent is not False):
         hint = Text("give it one of key, password or agent: true")
         fields.problem(name.place, Text("the credential {name} proves nothing", name=shown(name.text)), hint)
@@ -56,6 +56,11 @@ def _credential(name: ScalarNode, fields: Fields) -> CredentialReference:
         hint = Text("name its file: a public key is enough, KEY.pub beside it")
         fields.problem(fields.place("agent"), Text("which key of the agent is meant, is said by “key”"), hint)
     return credential
+
+
+def _says_something(fields: Fields, key: str) -> bool:
+    node = fields.node(key)
+    return node is not None and not (isinstance(node, ScalarNode) and node.value is False)
 
 
 def _customer(fields: Fields) -> str | None:

@@ -57,8 +57,18 @@ def test_the_waiver_of_the_documentation_can_be_read(load: Callable[..., Invento
     assert (waiver.owner, waiver.last_day, waiver.subject) == ("anna", "2027-01-31", {"mount": "/mnt/*"})
 
 
+def test_the_codes_and_tickets_of_the_documentation_can_be_read(load: Callable[..., Inventory]) -> None:
+    codes, tickets = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "inventory.md").read_text(), re.DOTALL)[2:4]
+    ops, vpn, web = (one.otp for one in load("", codes).credentials.values())
+    assert ops is not None and vpn is not None and web is not None
+    assert (str(ops.secret), str(vpn.typed), web.per_host) == ("keyring:longarm/ops-otp", "prompt:code of the token", True)
+    mine, robot, desk = (one.kerberos for one in load("", tickets).credentials.values())
+    assert mine is not None and robot is not None and desk is not None
+    assert (mine.principal, robot.principal, str(desk.password)) == (None, "robot@EXAMPLE.NET", "keyring:corp/desk")
+
+
 def test_the_stores_of_the_documentation_can_be_read(load: Callable[..., Inventory]) -> None:
-    stores = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "inventory.md").read_text(), re.DOTALL)[2]
+    stores = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "inventory.md").read_text(), re.DOTALL)[4]
     known = load("hosts: {nas: {credential: web}}\n", stores)
     assert list(known.secret_stores) == ["desk", "team", "corp"]
     password = known.credentials["web"].password
@@ -295,6 +305,22 @@ MISTAKES = {
     "credentials: {c: {user: u, password: {keyring: x}}}": "a:1:48: a keyring entry is written SERVICE/USER",
     "credentials: {c: {user: u, password: {env: [x]}}}": "a:1:44: “env” must be a text",
     "credentials: {c: {user: u, agent: true, passphrase: {env: X}}}": "a:1:41: a passphrase without a key",
+    "credentials: {c: {user: u, agent: true, certificate: x}}": "a:1:41: a certificate without a key",
+    "credentials: {c: {user: u, agent: named}}": "a:1:35: which key of the agent is meant, is said by “key”",
+    "credentials: {c: {user: u, agent: nemd, key: k}}": "a:1:35: “agent” must be true or false",
+    "credentials: {c: {user: u, otp: x}}": "a:1:33: “otp” must be a mapping",
+    "credentials: {c: {user: u, otp: {digits: 6}}}": "a:1:28: one-time codes come from a secret or from a person",
+    "credentials: {c: {user: u, otp: {prompt: x, secret: {env: X}}}}": "a:1:28: one-time codes come from a secret or",
+    "credentials: {c: {user: u, otp: {secret: JBSWY3DPEHPK3PXP}}}": "a:1:42: a secret is never written in an inventory",
+    "credentials: {c: {user: u, otp: {secret: {env: X}, digits: 5}}}": "a:1:60: “digits” must be a whole number from 6 to 10",
+    "credentials: {c: {user: u, otp: {secret: {env: X}, period: 1h}}}": "a:1:60: “period” must be from 5 to 600 seconds",
+    "credentials: {c: {user: u, otp: {secret: {env: X}, algorithm: MD5}}}": "a:1:63: “algorithm” cannot be “MD5” (one of SHA1,",
+    "credentials: {c: {user: u, otp: {secret: {valt: X}}}}": "a:1:43: a secret cannot be kept in “valt”",
+    "credentials: {c: {user: u, kerberos: {keytab: k}}}": "a:1:28: tickets without a principal (name whose they are",
+    "credentials: {c: {user: u, kerberos: {principal: p, keytab: k, ccache: c}}}": "a:1:64: tickets come from one of",
+    "credentials: {c: {user: u, kerberos: false}}": "a:1:15: the credential c proves nothing",
+    "credentials: {c: {user: u, key: k, methods: [pubkey]}}": "a:1:46: “pubkey” is not a way to log in",
+    "hosts: {h: {host_key_alias: -x}}": "a:1:29: “-x” begins with a hyphen",
     "credentials: {a b: {user: u, agent: true}}": "a:1:15: “a b” cannot be a name",
     "credentials: {c: x}": "a:1:18: the credential c must be a mapping",
 }

@@ -72,6 +72,32 @@ def test_the_hosts_on_the_way_are_written_too(tmp_path: Path) -> None:
     assert set(part.hosts) == {"web1", "inner", "gate"} and told(part.hosts["web1"]) == told(known.hosts["web1"])
 
 
+CREDENTIALS = """
+credentials:
+  keys: {user: u, key: /k, certificate: /k-cert.pub, agent: named, methods: [publickey, keyboard-interactive]}
+  codes: {user: u, otp: {secret: {env: X}, digits: 8, period: 60s, algorithm: SHA256, per_host: true}}
+  typed: {user: u, password: {env: X}, otp: {prompt: code}}
+  tickets: {user: u, kerberos: true}
+  robot: {user: u, kerberos: {principal: robot@X.TEST, keytab: /etc/robot.keytab}}
+  other: {user: u, kerberos: {principal: anna@X.TEST, password: {env: X}}}
+  cached: {user: u, kerberos: {ccache: "FILE:/tmp/cc"}}
+"""
+
+
+def test_credentials_are_read_back(tmp_path: Path) -> None:
+    names = ("keys", "codes", "typed", "tickets", "robot", "other", "cached")
+    hosts = "".join(f"  {name}: {{credential: {name}, host_key_alias: {name}.example}}\n" for name in names)
+    (tmp_path / "own.yaml").write_text(f"{CREDENTIALS}hosts:\n{hosts}")
+    known = load_inventory([tmp_path / "own.yaml"])
+    again = read_back(known, tmp_path)
+    same(known, again)
+    for name in names:
+        one, other = known.hosts[name], again.hosts[name]
+        assert one.credential is not None and other.credential is not None
+        assert replace(one.credential, place=None) == replace(other.credential, place=None)
+        assert other.host_key_alias == f"{name}.example"
+
+
 TEXTS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,

@@ -6,6 +6,7 @@ import getpass
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -246,6 +247,18 @@ async def test_a_credential_without_tickets_says_why_before_any_host_is_asked(
     unreachable = Host(name="db1", address="192.0.2.1", credential=credential(kerberos, tickets))
     with pytest.raises(CredentialUnusable, match=says):
         await CredentialStore().resolve(unreachable)
+
+
+async def test_without_the_extra_a_credential_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("remote.kerberos.extra_installed", lambda: False)
+    reference = CredentialReference(name="tickets", user="anna", kerberos=KerberosReference())
+    with pytest.raises(CredentialUnusable, match=r"pipx install 'longarm\[kerberos\]'"):
+        await CredentialStore().resolve(Host(name="db1", address="192.0.2.1", credential=reference))
+
+
+def test_nothing_is_imported_for_whoever_needs_no_tickets() -> None:
+    program = "import remote.ssh, remote.kerberos, sys; assert 'gssapi' not in sys.modules; import gssapi"
+    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=True)
 
 
 async def test_an_expired_ticket_is_told(kerberos: Realm) -> None:
