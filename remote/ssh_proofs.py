@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MOST_OFFERED: Final = 5
 """Keys offered in one login; one more try of sshd's six is left for a password or a code."""
-_RSA: Final = (b"rsa-sha2-512", b"rsa-sha2-256")
+_RSA: Final = (b"rsa-sha2-512", b"rsa-sha2-256", b"ssh-rsa")
 
 
 @dataclass(slots=True)
@@ -88,15 +88,14 @@ def offerable(key: PrivateKey) -> KeyPairListArg:
 
 
 def _signing_well(pair: asyncssh.SSHKeyPair) -> asyncssh.SSHKeyPair:
-    """Let an RSA key sign as OpenSSH's client does: SHA-512 before SHA-256, and never SHA-1.
+    """Let an RSA key sign as OpenSSH's client does: with SHA-512 before SHA-256, with SHA-1 last, where a host is allowed it.
 
-    By itself asyncssh signs with SHA-1 where a host names no algorithms, and offers a certificate by its old name first; the
-    second try then comes after the next key (2.24.1).
+    By itself asyncssh offers a certificate by its old name first; the second try then comes after the next key (2.24.1).
     """
     if pair.key_algorithm == b"ssh-rsa":
-        pair.set_sig_algorithm(_RSA[0])
         pair.sig_algorithms = _RSA[:1] if pair.has_cert else _RSA
         if pair.has_cert:
+            pair.set_sig_algorithm(_RSA[0])
             pair.algorithm = _RSA[0] + SUFFIX.encode()
     return pair
 
