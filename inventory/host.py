@@ -114,6 +114,8 @@ class KerberosReference:
     """Path of a file with the principal's keys, `~` allowed."""
     ccache: str | None = None
     """A cache as Kerberos names it, such as `FILE:/run/user/1000/krb5cc`."""
+    optional: bool = False
+    """True: without a ticket, or without the extra, the other proofs have to do."""
 
 
 METHODS = ("gssapi-with-mic", "publickey", "password", "keyboard-interactive")

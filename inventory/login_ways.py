@@ -54,6 +54,7 @@ def read_kerberos(fields: Fields) -> KerberosReference | None:
         password=read_secret(parts, "password"),
         keytab=parts.text("keytab"),
         ccache=parts.text("ccache"),
+        optional=parts.boolean("optional") or False,
     )
     parts.done()
     given = [key for key in ("password", "keytab", "ccache") if parts.has(key)]

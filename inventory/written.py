@@ -67,8 +67,10 @@ def _credential(credential: CredentialReference) -> Mapping[str, Value]:
         "sudo_password": _reference(credential.sudo_password),
         "customer": credential.customer,
     }
-    ways = (credential.key, credential.agent, credential.password, credential.otp, credential.kerberos)
-    if not any(ways):  # a source knew no more than the user
+    required = credential.kerberos and not credential.kerberos.optional
+    if not any(
+        (credential.key, credential.agent, credential.password, credential.otp, required)
+    ):  # a source knew no more than the user
         proofs["agent"] = True
     return {"user": credential.user, **{key: value for key, value in proofs.items() if value is not None}}
 
@@ -99,6 +101,7 @@ def _kerberos(tickets: KerberosReference | None) -> Value:
         "password": _reference(tickets.password),
         "keytab": tickets.keytab,
         "ccache": tickets.ccache,
+        "optional": tickets.optional or None,
     }
     return {key: value for key, value in parts.items() if value is not None} or True
 

@@ -13,7 +13,7 @@ import asyncio
 import getpass
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,8 @@ class Credential:
     password: Secret | None = None
     otp: CodeSource | None = None
     tickets: Tickets | None = None
+    no_tickets: str = ""
+    """Why there are none, where the credential can do without."""
     methods: tuple[str, ...] = METHODS
     """The ways to log in that may be used, in this order."""
     sudo_password: Secret | None = None
@@ -120,9 +122,15 @@ class CredentialStore:
         if reference is None:
             return _like_ssh("default", _login_user())
         sudo_password = self._secrets.line(reference.sudo_password) if reference.sudo_password else None
-        others = reference.password or reference.otp or reference.kerberos
+        tickets, no_tickets = self._tickets(reference.kerberos) if reference.kerberos else (None, "")
+        required = reference.kerberos if reference.kerberos and not reference.kerberos.optional else None
+        others = reference.password or reference.otp or required
         if reference.key is None and others is None and not reference.agent:
-            return _like_ssh(reference.name, reference.user, sudo_password)
+            return replace(
+                _like_ssh(reference.name, reference.user, sudo_password, tickets),
+                no_tickets=no_tickets,
+                methods=reference.methods or METHODS,
+            )
         agent = reference.agent and "SSH_AUTH_SOCK" in os.environ
         if reference.agent and not agent and reference.key is None and others is None:
             refuse(Text("no SSH agent is running (SSH_AUTH_SOCK is not set)"))
@@ -136,7 +144,8 @@ class CredentialStore:
             only_named=reference.only_named,
             password=self._secrets.get(reference.password) if reference.password else None,
             otp=self._codes(reference.otp) if reference.otp else None,
-            tickets=self._tickets(reference.kerberos) if reference.kerberos else None,
+            tickets=tickets,
+            no_tickets=no_tickets,
             methods=reference.methods or _usual_methods(reference),
             sudo_password=sudo_password,
         )
@@ -158,10 +167,16 @@ class CredentialStore:
         assert origin is not None  # the inventory has seen to it
         return source_of(reference, self._secrets.get(origin))
 
-    def _tickets(self, reference: KerberosReference) -> Tickets:
+    def _tickets(self, reference: KerberosReference) -> tuple[Tickets | None, str]:
+        """Return the tickets; where they are optional and there are none, why."""
         from remote.kerberos import tickets_of  # and with it asyncssh
 
-        return tickets_of(reference, self._secrets.get(reference.password) if reference.password else None)
+        try:
+            return tickets_of(reference, self._secrets.get(reference.password) if reference.password else None), ""
+        except Unusable as unusable:
+            if reference.optional:
+                return None, str(unusable)
+            raise
 
 
 def _usual_methods(reference: CredentialReference) -> tuple[str, ...]:
@@ -182,7 +197,7 @@ def way_to(host: Host) -> Iterator[Host]:
         one = one.via
 
 
-def _like_ssh(name: str, user: str, sudo_password: Secret | None = None) -> Credential:
+def _like_ssh(name: str, user: str, sudo_password: Secret | None = None, tickets: Tickets | None = None) -> Credential:
     keys: list[PrivateKey] = []
     reasons: list[str] = []
     for path in (Path("~/.ssh").expanduser() / file for file in DEFAULT_KEYS):
@@ -192,10 +207,12 @@ def _like_ssh(name: str, user: str, sudo_password: Secret | None = None) -> Cred
             except Unusable as unusable:
                 reasons.append(str(unusable))
     agent = "SSH_AUTH_SOCK" in os.environ
-    if not keys and not agent:
+    if not keys and not agent and tickets is None:
         why = "; ".join(reasons) or f"no {', '.join(DEFAULT_KEYS)} in ~/.ssh"
         refuse(Text("nothing to offer: no SSH agent is running, {why}", why=why))
-    return Credential(name=name, user=user, keys=tuple(keys), use_agent=agent, agent_first=True, sudo_password=sudo_password)
+    return Credential(
+        name=name, user=user, keys=tuple(keys), use_agent=agent, agent_first=True, tickets=tickets, sudo_password=sudo_password
+    )
 
 
 def _login_user() -> str:

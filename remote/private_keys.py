@@ -90,6 +90,7 @@ def public_key(path: Path, certificate: Path | None = None) -> PublicKey:
     half = _public_half(private_bytes(path)) if path.exists() else None
     blob = half or _beside(path.with_name(path.name + ".pub"))
     if blob is None:
+        private_bytes(path)  # which tells that it is not there
         raise LeftToAgent(
             Text(
                 "{path} needs a passphrase, and without {public} nobody can say which key of the agent it is",

@@ -83,6 +83,8 @@ def _refused(_: Exception, login: Login) -> RemoteError:
     proofs, more = login.proofs, list[str]()
     if login.negotiation is not None and login.negotiation.trouble:
         more.append(f"kerberos: {login.negotiation.trouble}")
+    if login.credential.no_tickets:
+        more.append(login.credential.no_tickets)
     if proofs.trouble:
         more.append(proofs.trouble)
     if proofs.left_out:

@@ -11,8 +11,8 @@ from inventory.host import Platform, Transport, Value
 from inventory.names import BadName, group_name, label, shown
 from inventory.settings import Branch, Entries, Leaf
 from inventory.sources.ansible_model import AnsibleHost, Given
-from inventory.sources.ansible_ssh import ARGUMENTS, way_in
-from inventory.sources.found import Found, FoundHost
+from inventory.sources.ansible_ssh import ARGUMENTS, LOGIN, Told, told_by
+from inventory.sources.found import Access, Found, FoundHost, methods_in
 from inventory.sources.proxy_commands import Meaning
 
 Givens: TypeAlias = Mapping[str, Given]
@@ -50,6 +50,7 @@ _MEANT_ANYWAY = {
     "ansible_winrm_scheme": "https",
 }
 """Values that say what longarm does anyway."""
+_YES = ("yes", "true")
 _SIMPLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
@@ -82,8 +83,8 @@ class Words:
             if transport in (Transport.WINRM, Transport.PSRP):
                 host.put("platform", Platform.WINDOWS.value, connection[1].place)
         self._way(host, givens)
-        if transport is Transport.SSH:
-            self._jumps(host, givens)
+        login = self._ssh(host, givens) if transport is Transport.SSH else {}
+        self._access(host, givens, login)
         self._variables(host, givens)
 
     def _way(self, host: FoundHost, givens: Givens) -> None:
@@ -95,39 +96,59 @@ class Words:
             else:
                 text = Text("“{key}” must be a whole number from {minimum} to {maximum}", key="port", minimum=1, maximum=65535)
                 self.found.problem(port[1].place, text)
-        user, key = self._first(_USER, givens, host.name), self._first(_KEY, givens, host.name)
-        if user:
-            self.found.put_access(host, "ansible", user[0], key[0] if key else None, user[1].place)
-        elif key:
-            text = Text("“{key}” is left out: no user is given with it", key="ansible_ssh_private_key_file")
-            self._tell(text, "key without user", key[1])
         for setting, name in (("site", self.site), ("customer", self.customer)):
             value = self._filled(name, givens, host.name)
             text_of = self.found.checked(value[0], value[1].place, label) if value else None
             if value and text_of is not None:
                 host.put(setting, text_of, value[1].place)
 
-    def _jumps(self, host: FoundHost, givens: Givens) -> None:
-        """Set through which hosts ssh would go to it; what else ssh is told is said to be left out."""
+    def _access(self, host: FoundHost, givens: Givens, login: Mapping[str, tuple[str, Given]]) -> None:
+        """Give a host the credential that its user, its key and what ssh is told of the login imply."""
+        user, key = self._first(_USER, givens, host.name), self._first(_KEY, givens, host.name) or login.get("identityfile")
+        if alias := login.get("hostkeyalias"):
+            self.found.put_alias(host, alias[0], alias[1].place)
+        if not user:
+            for what, given in [(name, login[name][1]) for name in sorted(LOGIN - {"hostkeyalias"}) if name in login]:
+                self._tell(Text("“{key}” is left out: no user is given with it", key=what), what, given)
+            if key and "identityfile" not in login:
+                text = Text("“{key}” is left out: no user is given with it", key="ansible_ssh_private_key_file")
+                self._tell(text, "key without user", key[1])
+            return
+        values = {name: value for name, (value, _) in login.items()}
+        access = Access(
+            user=user[0],
+            key=key[0] if key else None,
+            certificate=values.get("certificatefile") if key else None,
+            only_named=values.get("identitiesonly", "").lower() in _YES,
+            methods=methods_in(values.get("preferredauthentications", "")),
+            tickets=values.get("gssapiauthentication", "").lower() in _YES,
+        )
+        self.found.put_access(host, "ansible", access, user[1].place)
+
+    def _ssh(self, host: FoundHost, givens: Givens) -> Mapping[str, tuple[str, Given]]:
+        """Set through which hosts ssh would go to a host, and return how it would log in; what else it is told is left out."""
+        login: dict[str, tuple[str, Given]] = {}
         for name, given in [(name, givens[name]) for name in ARGUMENTS if name in givens]:
-            way, rest = self._way_in(given, givens, host.name)
-            if way is None:
+            told = self._arguments(given, givens, host.name)
+            if told is None or (told.way is None and not told.login):
                 self._tell_untranslated(name, given)
                 continue
-            if rest:
-                self._tell(Text("“{key}” is left out: {text}", key=name, text=shown(rest)), name, given)
-            if host.layer.values.keys().isdisjoint(("via", "proxy")):
-                self._put_way(host, way, given)
+            if told.rest:
+                self._tell(Text("“{key}” is left out: {text}", key=name, text=shown(told.rest)), name, given)
+            if told.way is not None and host.layer.values.keys().isdisjoint(("via", "proxy")):
+                self._put_way(host, told.way, given)
+            login = {**{keyword: (value, given) for keyword, value in told.login.items()}, **login}
+        return login
 
-    def _way_in(self, given: Given, givens: Givens, host: str) -> tuple[Meaning | None, str]:
-        """Return the way that arguments of ssh hold and the rest of them; no way where they cannot be read."""
+    def _arguments(self, given: Given, givens: Givens, host: str) -> Told | None:
+        """Return what arguments tell ssh; None where they cannot be read."""
         text = self._plain(given, givens, host)
         if given.vaulted or "{{" in text or "{%" in text:
-            return None, text
+            return None
         try:
-            return way_in(text)
+            return told_by(text)
         except ValueError:
-            return None, text
+            return None
 
     def _put_way(self, host: FoundHost, way: Meaning, given: Given) -> None:
         if way.proxy:
@@ -137,7 +158,7 @@ class Words:
             if hop.port is not None:
                 new.put("port", hop.port, given.place)
             if hop.user is not None:
-                self.found.put_access(new, "ansible", hop.user, None, given.place)
+                self.found.put_access(new, "ansible", Access(user=hop.user), given.place)
 
     def _first(self, names: tuple[str, ...], givens: Givens, host: str) -> tuple[str, Given] | None:
         return next((found for name in names if (found := self._filled(name, givens, host))), None)

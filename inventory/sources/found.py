@@ -16,7 +16,7 @@ from typing import Protocol
 from inventory.copies import Copies
 from inventory.errors import LongarmError, Place, Problem, SourceUnavailable, Text
 from inventory.grouping import GroupDraft
-from inventory.host import CredentialReference, SecretReference, Value
+from inventory.host import METHODS, CredentialReference, KerberosReference, SecretReference, Value
 from inventory.names import BadName, group_name, host_address, host_name, shown
 from inventory.proxies import proxy_url
 from inventory.secret import Secret
@@ -79,6 +79,50 @@ def hop_of(text: str) -> Hop:
     return Hop(name=host_name(name), user=user if at else None, port=int(port) if colon else None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How ssh would log in to a host, as far as that is told; the agent is asked as ssh asks it."""
+
+    user: str
+    key: str | None = None
+    certificate: str | None = None
+    only_named: bool = False
+    """IdentitiesOnly: no other key of the agent than that one."""
+    methods: tuple[str, ...] = ()
+    tickets: bool = False
+    """GSSAPIAuthentication: with a Kerberos ticket, where there is one."""
+
+    @property
+    def rest(self) -> str:
+        """Return what tells it from others of the same user; empty where the user is all that is told."""
+        flags = [word for word, there in (("only", self.only_named), ("gss", self.tickets)) if there]
+        more = "\0".join((self.certificate or "", *flags, *self.methods))
+        return f"{self.key or ''}\0{more}" if more else self.key or ""
+
+    def credential(self, name: str, place: Place) -> CredentialReference:
+        """Return the credential that it implies."""
+        return CredentialReference(
+            name=name,
+            user=self.user,
+            key=self.key,
+            certificate=self.certificate,
+            agent=self.key is not None,
+            only_named=self.only_named and self.key is not None,
+            methods=self.methods,
+            kerberos=KerberosReference(optional=True) if self.tickets else None,
+            place=place,
+        )
+
+
+def methods_in(text: str) -> tuple[str, ...]:
+    """Return those of PreferredAuthentications that are known here, in their order.
+
+    >>> methods_in("hostbased,keyboard-interactive, publickey")
+    ('keyboard-interactive', 'publickey')
+    """
+    return tuple(dict.fromkeys(name for part in text.lower().split(",") if (name := part.strip()) in METHODS))
+
+
 @dataclass(slots=True)
 class Found:
     """Everything that one source, or several over each other, say."""
@@ -121,6 +165,13 @@ class Found:
         if (address := self.checked(text, place, host_address)) is not None:
             host.put("address", address, place)
 
+    def put_alias(self, host: FoundHost, text: str, place: Place) -> None:
+        """Set one more name that a certificate of the host may be for; one that is no name of a host is noted."""
+        try:
+            host.put("host_key_alias", host_name(text), place)
+        except BadName as error:
+            self.note(place, Text("“{key}” is left out: {reason}", key="HostKeyAlias", reason=error.text), error.hint)
+
     def group(self, name: str, place: Place) -> GroupDraft | None:
         """Return the group of that name, new where it is not known yet; None after noting that it is left out."""
         try:
@@ -129,17 +180,18 @@ class Found:
             self.note(place, Text("the group is left out: {reason}", reason=error.text), error.hint)
             return None
 
-    def put_access(self, host: FoundHost, kind: str, user: str, key: str | None, place: Place) -> None:
-        """Give a host the credential that a user name (and the file of a key) imply, named `KIND.USER`."""
+    def put_access(self, host: FoundHost, kind: str, access: Access, place: Place) -> None:
+        """Give a host the credential that a user name (and what else is said of the login) imply, named `KIND.USER`."""
+        user = access.user
         if user.startswith("-") or not user.isprintable() or user != user.strip() or not 0 < len(user) <= 256:
             self.problem(place, Text("“{name}” is not the name of a user", name=user[:80]))
             return
-        name = f"{kind}.{user}" + (f".{_short(key)}" if key else "")
+        name = f"{kind}.{user}" + (f".{_short(access.rest)}" if access.rest else "")
         try:
             group_name(name)
         except BadName:
             name = f"{kind}.{_short(name)}"
-        self.credentials.setdefault(name, CredentialReference(name=name, user=user, key=key, place=place))
+        self.credentials.setdefault(name, access.credential(name, place))
         host.put("credential", name, place)
 
     def put_way(self, host: FoundHost, text: str, place: Place) -> dict[Hop, FoundHost]:

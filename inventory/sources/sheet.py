@@ -15,7 +15,7 @@ from inventory.names import BadName, group_name, host_name, label, shown
 from inventory.nodes import MapNode, ScalarNode
 from inventory.settings import Leaf
 from inventory.sources.declared import path_from
-from inventory.sources.found import Found, FoundHost, Reading
+from inventory.sources.found import Access, Found, FoundHost, Reading
 from inventory.sources.sheet_cells import DELIMITERS, Cell, rows_of, text_of
 
 WORDS = ("name", "address", "port", "platform", "transport", "site", "customer", "credential", "via", "user", "groups", "tags")
@@ -129,7 +129,7 @@ class _Table:
             self.found.put_address(host, text, place)
         elif word == "user":
             if "credential" not in host.layer.values:
-                self.found.put_access(host, "csv", text, None, place)
+                self.found.put_access(host, "csv", Access(user=text), place)
         elif word in ("groups", "tags"):
             for part in filter(None, _BETWEEN.split(text)):
                 if word == "tags":

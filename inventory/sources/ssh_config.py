@@ -11,16 +11,18 @@ from types import MappingProxyType
 
 from inventory.errors import InvalidFile, Place, Text
 from inventory.fields import Fields
+from inventory.host import METHODS
 from inventory.jumps import MOST_JUMPS
 from inventory.names import shown
 from inventory.sources.declared import path_from
-from inventory.sources.found import Found, FoundHost, Reading
+from inventory.sources.found import Access, Found, FoundHost, Reading, methods_in
 from inventory.sources.proxy_commands import meaning
 from inventory.sources.ssh_blocks import Asked, Block, BlockReader, Setting, fits_match
 from inventory.sources.ssh_words import fits_host, is_pattern
 
 MAX_HOSTS = 50_000
-_SINGLE = frozenset({"hostname", "port", "user"})
+_LOGIN = frozenset({"gssapiauthentication", "identitiesonly", "preferredauthentications"})
+_SINGLE = frozenset({"hostname", "port", "user", "hostkeyalias"}) | _LOGIN
 _MANY = frozenset({"identityfile", "certificatefile"})
 _PROXY = frozenset({"proxyjump", "proxycommand"})
 _TOKEN = re.compile(r"%(.?)")
@@ -241,6 +243,8 @@ def _describe(host: FoundHost, name: str, effective: Effective, config: SshConfi
         else:
             what = Text("“{key}” must be a whole number from {minimum} to {maximum}", key="Port", minimum=1, maximum=65535)
             found.problem(setting.place, what)
+    if setting := effective.single.get("hostkeyalias"):
+        found.put_alias(host, filled(setting.arguments[0], {"h": address, "n": name}) or setting.arguments[0], setting.place)
     return {
         "h": address,
         "n": name,
@@ -257,15 +261,37 @@ def _give_access(host: FoundHost, effective: Effective, tokens: dict[str, str], 
     for one in keys:
         if one not in [setting for _, setting in usable[:1]]:
             _leave_out(one, "IdentityFile", found, _ONE_KEY)
-    for one in effective.many.get("certificatefile", ()):
-        if not usable or one.arguments[0] != f"{usable[0][1].arguments[0]}-cert.pub":
-            hint = Text("a certificate is found beside its key: KEY-cert.pub")
-            _leave_out(one, "CertificateFile", found, hint)
-    user = effective.single.get("user")
-    if user or usable:
-        place = user.place if user else usable[0][1].place
-        name = user.arguments[0] if user else config.local_user
-        found.put_access(host, "ssh", name, usable[0][0] if usable else None, place)
+    certificate = _certificate(effective, usable, tokens, found)
+    told = [effective.single[keyword] for keyword in sorted(_LOGIN) if keyword in effective.single]
+    methods = methods_in(effective.text("preferredauthentications") or "")
+    if not methods and "preferredauthentications" in effective.single:
+        hint = Text("one of {choices}", choices=", ".join(METHODS))
+        _leave_out(effective.single["preferredauthentications"], "PreferredAuthentications", found, hint)
+    access = Access(
+        user=effective.text("user") or config.local_user,
+        key=usable[0][0] if usable else None,
+        certificate=certificate,
+        only_named=_yes(effective, "identitiesonly"),
+        methods=methods,
+        tickets=_yes(effective, "gssapiauthentication"),
+    )
+    said = [effective.single["user"]] if "user" in effective.single else [one for _, one in usable[:1]]
+    if said or access.rest:
+        found.put_access(host, "ssh", access, (said or told)[0].place)
+
+
+def _yes(effective: Effective, keyword: str) -> bool:
+    return (effective.text(keyword) or "").lower() in ("yes", "true")
+
+
+def _certificate(effective: Effective, usable: list[tuple[str, Setting]], tokens: dict[str, str], found: Found) -> str | None:
+    """Return the certificate of the key; None for the one that lies beside it, and where there is no key for it."""
+    files = effective.many.get("certificatefile", [])
+    paths = [(path, one) for one in files if usable and (path := filled(one.arguments[0], tokens)) and "${" not in path]
+    for one in files:
+        if one not in [setting for _, setting in paths[:1]]:
+            _leave_out(one, "CertificateFile", found, Text("one certificate for each key"))
+    return paths[0][0] if paths and paths[0][0] != f"{usable[0][0]}-cert.pub" else None
 
 
 def _leave_out(setting: Setting, key: str, found: Found, hint: Text) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inventory.errors import InvalidFile
-from inventory.host import Platform, Transport
+from inventory.host import KerberosReference, Platform, Transport
 from inventory.inventory import Inventory
 from inventory.own import load_inventory
 from inventory.written import written
@@ -97,6 +97,33 @@ def test_the_way_that_ssh_is_told_is_ours(tmp_path: Path, arguments: str) -> Non
     assert (gw.address, gw.port, gw.credential and gw.credential.name, gw.groups) == ("gw", 2222, "ansible.ops", ())
     (note,) = noted(known, tmp_path)
     assert note.startswith("hosts:5:1: gw becomes a host: others are reached through it")
+
+
+def test_how_ssh_is_told_to_log_in_is_ours(tmp_path: Path) -> None:
+    told = (
+        "-i ~/k -o CertificateFile=~/c -o IdentitiesOnly=yes -o HostKeyAlias=db.example -o PreferredAuthentications=publickey"
+    )
+    text = (
+        f"[all:vars]\nansible_ssh_common_args={told} -o PreferredAuthentications=publickey\n"
+        "ansible_ssh_extra_args=-o IdentitiesOnly=no -o GSSAPIAuthentication=yes -C\n"
+        "[x]\nweb1 ansible_user=ops\nweb2 ansible_user=ops ansible_ssh_private_key_file=~/own\n"
+    )
+    known = load(tmp_path, {"hosts": text})
+    web1, web2 = (known.hosts[name].credential for name in ("web1", "web2"))
+    assert web1 and (web1.key, web1.certificate, web1.only_named, web1.methods) == ("~/k", "~/c", True, ("publickey",))
+    assert web1.kerberos == KerberosReference(optional=True) and web2 and web2.key == "~/own"
+    assert known.hosts["web1"].host_key_alias == "db.example"
+    (note,) = noted(known, tmp_path)
+    assert "“ansible_ssh_extra_args” is left out: -C" in note
+
+
+def test_a_login_without_a_user_is_named(tmp_path: Path) -> None:
+    known = load(tmp_path, {"hosts": "web1 ansible_ssh_common_args='-o IdentityFile=~/k -o IdentitiesOnly=yes'\n"})
+    assert known.hosts["web1"].credential is None
+    assert [note.split(" (")[0].split(": ", 1)[1] for note in noted(known, tmp_path)] == [
+        "“identitiesonly” is left out: no user is given with it",
+        "“identityfile” is left out: no user is given with it",
+    ]
 
 
 def test_hosts_on_the_way_to_all_are_reached_by_what_is_before_them(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from inventory.errors import InvalidFile
+from inventory.host import KerberosReference
 from inventory.inventory import Inventory
 from inventory.names import shown
 from inventory.own import load_inventory
@@ -187,6 +188,42 @@ def test_jumps_are_hosts_the_first_of_them_nearest_to_us(tmp_path: Path) -> None
     assert [str(note).replace(f"{tmp_path}/", "") for note in known.notes] == [
         f"config:2:2: {name} becomes a host: others are reached through it (declare it yourself to give it a site, groups or another credential)"
         for name in ("gw", "b2")
+    ]
+
+
+LOGINS = """
+Host web1
+ HostKeyAlias db.example
+ User ops
+ IdentityFile /k/%n
+ CertificateFile /certs/%n-cert.pub
+ IdentitiesOnly yes
+ PreferredAuthentications hostbased,keyboard-interactive,publickey
+ GSSAPIAuthentication yes
+Host web2
+ IdentityFile /k/web2
+ CertificateFile /k/web2-cert.pub
+Host web3
+ GSSAPIAuthentication yes
+ HostKeyAlias -x
+ PreferredAuthentications hostbased
+Host web4
+"""
+
+
+def test_how_ssh_would_log_in_is_how_we_do(tmp_path: Path) -> None:
+    known = load(tmp_path, LOGINS)
+    web1, web2, web3, web4 = (host.credential for host in known.hosts.values())
+    assert known.hosts["web1"].host_key_alias == "db.example"
+    assert web1 and (web1.user, web1.key, web1.certificate) == ("ops", "/k/web1", "/certs/web1-cert.pub")
+    assert (web1.agent, web1.only_named, web1.methods) == (True, True, ("keyboard-interactive", "publickey"))
+    assert web1.kerberos == KerberosReference(optional=True)
+    assert web2 and (web2.key, web2.certificate, web2.agent, web2.only_named) == ("/k/web2", None, True, False)
+    assert web3 and (web3.user, web3.kerberos, web3.agent) == (getpass.getuser(), KerberosReference(optional=True), False)
+    assert web4 is None
+    assert [str(note).removeprefix(f"{tmp_path}/").partition(" (")[0] for note in known.notes] == [
+        "config:15:2: “HostKeyAlias” is left out: “-x” begins with a hyphen, as an option of a command does",
+        "config:16:2: “PreferredAuthentications” is left out: hostbased",
     ]
 
 

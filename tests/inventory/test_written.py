@@ -80,7 +80,7 @@ credentials:
   tickets: {user: u, kerberos: true}
   robot: {user: u, kerberos: {principal: robot@X.TEST, keytab: /etc/robot.keytab}}
   other: {user: u, kerberos: {principal: anna@X.TEST, password: {env: X}}}
-  cached: {user: u, kerberos: {ccache: "FILE:/tmp/cc"}}
+  cached: {user: u, agent: true, kerberos: {ccache: "FILE:/tmp/cc", optional: true}}
 """
 
 

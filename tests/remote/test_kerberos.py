@@ -18,7 +18,7 @@ from inventory.host import CredentialReference, Host, KerberosReference, SecretR
 from remote.credentials import CredentialStore
 from remote.errors import AuthenticationRefused, CredentialUnusable
 from remote.kerberos import extra_installed
-from tests.remote.servers import SBIN, Keys, MakeConnector, free_port, serving, sshd_command
+from tests.remote.servers import SBIN, Keys, MakeConnector, MakeKey, free_port, serving, sshd_command
 
 pytestmark = [
     pytest.mark.server,
@@ -247,6 +247,15 @@ async def test_a_credential_without_tickets_says_why_before_any_host_is_asked(
     unreachable = Host(name="db1", address="192.0.2.1", credential=credential(kerberos, tickets))
     with pytest.raises(CredentialUnusable, match=says):
         await CredentialStore().resolve(unreachable)
+
+
+async def test_tickets_that_are_optional_are_missed_without_a_word_until_nothing_else_does(
+    kerberos: Realm, host: Host, connector: MakeConnector, user_key: Keys, make_key: MakeKey
+) -> None:
+    reference = replace(credential(kerberos, KerberosReference(optional=True)), key=str(user_key.path))
+    assert (await proofs(connector, host, reference)).startswith(f"key {user_key.path}")
+    with pytest.raises(AuthenticationRefused, match="Kerberos: there is no ticket"):
+        await proofs(connector, host, replace(reference, key=str(make_key("ed25519").path)))
 
 
 async def test_without_the_extra_a_credential_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
