@@ -112,10 +112,11 @@ _RSA = Text(
 
 
 def _wants_sha1(login: Login) -> bool:
-    """Tell whether an RSA key was kept back from a host that does not say that it takes RSA with SHA-2 (RFC 8308 3.1)."""
+    """Tell whether an RSA key was refused by an old host, or by one that does not say that it takes SHA-2 (RFC 8308 3.1)."""
+    old = login.host.ssh.old_algorithms
     has_rsa = any(key.key.get_algorithm() == "ssh-rsa" for key in login.credential.keys)
     taken = login.connection._server_sig_algs if login.connection is not None else ()  # noqa: SLF001 (told nowhere else)
-    return has_rsa and b"rsa-sha2-256" not in taken and not login.host.ssh.old_algorithms.user_keys
+    return has_rsa and not old.user_keys and (b"rsa-sha2-256" not in taken or bool(old.host_keys))
 
 
 def _failed(error: Exception, login: Login) -> RemoteError:

@@ -56,7 +56,7 @@ class Login(asyncssh.SSHClient):
         self.turns: dict[Wanted, Turn] = {}
         self.blocked: CredentialBlocked | None = None
         self.deadline: asyncio.Timeout | None = None
-        self.proofs = Proofs(credential)
+        self.proofs = Proofs(credential, with_sha1=bool(host.ssh.old_algorithms.user_keys))
         self.negotiation: Negotiation | None = None
         self._breaker, self._codes = breaker, codes
         self._stages: list[tuple[str, ...]] = []

@@ -24,6 +24,8 @@ class Proofs:
     """The keys of one login, to be offered one after the other."""
 
     credential: Credential
+    with_sha1: bool = False
+    """The inventory allows RSA keys in files to sign with SHA-1, where a host does not take them otherwise."""
     agent: asyncssh.SSHAgentClient | None = None
     trouble: str = ""
     """Why the agent could not be asked: to be said, and nothing that a host could refuse."""
@@ -45,6 +47,9 @@ class Proofs:
 
     async def _all(self) -> list[tuple[str, KeyPairListArg]]:
         files = [(_word(key), offerable(key), key.key.public_data) for key in self.credential.keys]
+        if self.with_sha1:
+            old = [key for key in self.credential.keys if key.key.get_algorithm() == "ssh-rsa" and key.certificate is None]
+            files += [(f"{_word(key)} with SHA-1", _signing_as_ever(key), key.key.public_data) for key in old]
         known = {blob for _, _, blob in files}
         agent = [one for one in await self._of_agent() if one[2] not in known]
         several = agent + files if self.credential.agent_first else files + agent
@@ -98,6 +103,14 @@ def _signing_well(pair: asyncssh.SSHKeyPair) -> asyncssh.SSHKeyPair:
             pair.set_sig_algorithm(_RSA[0])
             pair.algorithm = _RSA[0] + SUFFIX.encode()
     return pair
+
+
+def _signing_as_ever(key: PrivateKey) -> KeyPairListArg:
+    """Return an RSA key that signs with SHA-1, and with nothing else."""
+    (pair,) = asyncssh.load_keypairs([key.key])
+    pair.set_sig_algorithm(b"ssh-rsa")
+    pair.sig_algorithms = (b"ssh-rsa",)
+    return [pair]
 
 
 def _of_pair(pair: asyncssh.SSHKeyPair) -> tuple[str, KeyPairListArg, bytes]:

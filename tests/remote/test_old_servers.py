@@ -24,7 +24,7 @@ from remote.errors import AlgorithmsRefused, AuthenticationRefused
 from remote.question import Question
 from remote.ssh_library import asyncssh
 from remote.ssh_options import algorithm_options
-from tests.remote.servers import SBIN, Keys, MakeConnector, MakeKey, StartPractice, free_port, known_key, serving, sshd_command
+from tests.remote.servers import SBIN, Keys, MakeConnector, MakeKey, free_port, known_key, serving, sshd_command
 
 pytestmark = pytest.mark.server
 HELLO = Question(id="hello", script="echo hello")
@@ -89,17 +89,19 @@ async def test_each_step_towards_an_old_server_is_refused_with_the_line_that_all
 
 
 async def test_a_user_key_that_is_taken_with_sha1_only(
-    practice: StartPractice, connector: MakeConnector, rsa_key: Keys, tmp_path: Path
+    connector: MakeConnector, rsa_key: Keys, tmp_path: Path, old_host: Host
 ) -> None:
-    reference = CredentialReference(name="test", user=getpass.getuser(), key=str(rsa_key.path))
-    running = await practice(accepts=rsa_key.public, credential=reference, signature_algs=["ssh-rsa"])
-    with pytest.raises(AuthenticationRefused) as refused:
-        async with connector()(running.host):
-            pass
-    line = "ssh_algorithms: {user_keys: [+ssh-rsa]}"
-    assert str(refused.value.hint).endswith(line) and running.seen.keys == []
-    async with connector()(allowed(running.host, tmp_path, line)) as session:
-        assert session.facts.allowed == "user_keys +ssh-rsa"
+    """OpenSSH 9.2 says that it takes RSA with SHA-2 also where its configuration forbids it, as old servers do not know it."""
+    port, command = sshd_command(tmp_path, rsa_key, rsa_key, **OLD_SSHD, PubkeyAcceptedAlgorithms="ssh-rsa")
+    host, connect = allowed(replace(old_host, port=port), tmp_path, LINE), connector(known=(known_key(rsa_key),))
+    with serving([*command, "-e"], b"Server listening", tmp_path / "log"):
+        with pytest.raises(AuthenticationRefused, match=r"tried key [^ ]*id_rsa [^ ]*;") as refused:
+            async with connect(host):
+                pass
+        assert str(refused.value.hint).endswith("ssh_algorithms: {user_keys: [+ssh-rsa]}")
+        async with connect(allowed(host, tmp_path, LINE[:-1] + ", user_keys: [+ssh-rsa]}")) as session:
+            assert session.facts.allowed.startswith("kex +diffie-hellman-group14-sha1, host_keys +ssh-rsa, user_keys +ssh-rsa")
+            assert session.facts.proofs.endswith(" with SHA-1")
 
 
 async def test_what_nobody_should_allow_has_no_line(
