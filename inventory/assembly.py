@@ -19,6 +19,7 @@ from inventory.host import (
     OldAlgorithms,
     Platform,
     Proxy,
+    SshLibrary,
     SshSettings,
     Transport,
     Value,
@@ -30,7 +31,7 @@ from inventory.proxies import DIRECT, proxy_of
 from inventory.settings import Branch, Entries, Entry, Layer, Leaf, disagreements, merge, overlay, places, values
 from inventory.waivers import given
 
-_SSH = frozenset(("ssh_algorithms", "proxy", "proxy_command", "proxy_credential"))
+_SSH = frozenset(("ssh_algorithms", "proxy", "proxy_command", "proxy_credential", "ssh_library"))
 _NOT_OF_HOSTS = {"via", *_SSH}
 """Settings that a host holds in another form."""
 _DEFAULTS = ""  # the group that every group is inside of
@@ -240,6 +241,7 @@ class Assembly:
         return first.value
 
     def _ssh(self, entries: Entries, customer: Value) -> SshSettings:
+        library = entries.get("ssh_library")
         algorithms, command, url = (entries.get(key) for key in ("ssh_algorithms", "proxy_command", "proxy"))
         old = values(algorithms.entries) if isinstance(algorithms, Branch) else {}
         words = command.value if isinstance(command, Leaf) and isinstance(command.value, tuple) else ()
@@ -258,6 +260,7 @@ class Assembly:
         return SshSettings(
             proxy=proxy,
             proxy_command=tuple(map(str, words)),
+            library=SshLibrary(str(library.value)) if isinstance(library, Leaf) else SshLibrary.ASYNCSSH,
             old_algorithms=OldAlgorithms(**old),  # type: ignore[arg-type]  # the layer was checked as it was read
         )
 

@@ -180,6 +180,14 @@ class Proxy:
         return f"{self.scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
+class SshLibrary(StrEnum):
+    """What speaks SSH with a host."""
+
+    ASYNCSSH = "asyncssh"
+    PARAMIKO = "paramiko"
+    EITHER = "either"  # asyncssh; paramiko where that one cannot speak with the host
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SshSettings:
     """What the inventory says of the SSH connection to one host; what is reached through another host needs no proxy."""
@@ -188,6 +196,7 @@ class SshSettings:
     proxy_command: tuple[str, ...] = ()
     """The path of an allowed program and its arguments: its stdin and stdout are the connection. Never with a `proxy`."""
     old_algorithms: OldAlgorithms = OldAlgorithms()
+    library: SshLibrary = SshLibrary.ASYNCSSH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

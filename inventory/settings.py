@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from inventory.errors import LongarmError, Place, Problem, Text
 from inventory.fields import Fields
-from inventory.host import Platform, Transport, Value
+from inventory.host import Platform, SshLibrary, Transport, Value
 from inventory.matching import KEYS
 from inventory.names import group_name, host_name, label, shown
 from inventory.nodes import ListNode, MapNode, Node, ScalarNode, plain
@@ -22,6 +22,7 @@ from inventory.proxies import MAX_ARGUMENTS, proxy_argument, proxy_program, prox
 from inventory.ssh_settings import ALLOWABLE, allowed_algorithm
 
 _PLATFORMS = tuple(platform.value for platform in Platform)
+_LIBRARIES = tuple(library.value for library in SshLibrary)
 _TRANSPORTS = tuple(transport.value for transport in Transport)
 _SERVICE = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9:_.@\\ $-]{0,255}")
 _PORT = re.compile(r"(?:(tcp|udp)/)?([1-9][0-9]{0,4})")
@@ -89,6 +90,7 @@ def read_layer(fields: Fields) -> Layer:
     _keep(layer, fields, "credential", _checked_text(fields, "credential", group_name))
     _keep(layer, fields, "via", _checked_text(fields, "via", host_name))
     _keep(layer, fields, "host_key_alias", _checked_text(fields, "host_key_alias", host_name))
+    _keep(layer, fields, "ssh_library", fields.one_of("ssh_library", _LIBRARIES))
     _keep(layer, fields, "proxy", _checked_text(fields, "proxy", proxy_url))
     _keep(layer, fields, "proxy_credential", _checked_text(fields, "proxy_credential", group_name))
     if fields.has("proxy_command"):

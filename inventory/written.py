@@ -15,6 +15,7 @@ from inventory.host import (
     Platform,
     Proxy,
     SecretReference,
+    SshLibrary,
     Transport,
     Value,
 )
@@ -134,6 +135,7 @@ def _host(host: Host) -> Mapping[str, Value]:
         "proxy": _proxy(host.ssh.proxy),
         "proxy_credential": host.ssh.proxy.credential.name if host.ssh.proxy and host.ssh.proxy.credential else None,
         "proxy_command": host.ssh.proxy_command or None,
+        "ssh_library": host.ssh.library.value if host.ssh.library is not SshLibrary.ASYNCSSH else None,
         "ssh_algorithms": _old_algorithms(host.ssh.old_algorithms) or None,
         "vars": host.vars or None,
     }

@@ -38,12 +38,17 @@ class RemoteError(LongarmError):
 class ConnectFailed(RemoteError):
     """No connection: nothing was sent that could have had an effect."""
 
+    not_spoken = False
+    """It answered, and our library could not speak with it: another one may."""
+
     def __init__(self, host: str, reason: Text | str, hint: Text | None = None) -> None:
         super().__init__(host, Text("no connection: {reason}", reason=reason), hint)
 
 
 class AlgorithmsRefused(ConnectFailed):
     """The host offers no algorithm of some kind that we would use; `offered` are its own, by kind (hostile text)."""
+
+    not_spoken = True
 
     def __init__(self, host: str, offered: Mapping[str, tuple[str, ...]]) -> None:
         self.offered = offered

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from inventory.errors import Text
-from inventory.host import Host
+from inventory.host import Host, SshLibrary
 from inventory.ssh_settings import allowed_line
 from remote.answer import Answer
 from remote.breaker import Breaker
@@ -24,11 +24,11 @@ from remote.credentials import CredentialStore
 from remote.errors import AuthenticationRefused, ConnectFailed, CredentialUnusable, DeadlineExceeded, RemoteError
 from remote.jumps import Gate, Jumps
 from remote.known_hosts import KnownHosts
-from remote.one_time_codes import Codes
+from remote.one_time_codes import Codes, Place
 from remote.proxies import Proxies
 from remote.question import Privilege, Question
 from remote.rotation import Announced, Rotation, rotation
-from remote.session import SessionFacts
+from remote.session import Session, SessionFacts
 from remote.shell_session import ShellSession
 from remote.ssh_errors import connect_error, reason_of
 from remote.ssh_facts import negotiated
@@ -45,6 +45,11 @@ from remote.ways import Way
 if TYPE_CHECKING:
     from remote.files.carriers import Carrier
     from remote.files.steps import Steps
+    from remote.threaded.session import Line
+
+T = TypeVar("T")
+Entering: TypeAlias = AbstractAsyncContextManager[T]
+Open: TypeAlias = Callable[[Host], Entering[T]]
 
 _LEAVING_S = 1.0
 _EXEC_PAUSES_S = (0.05, 0.2, 0.8)
@@ -53,6 +58,8 @@ before (5 of 8 sessions with eleven commands each: measured), and a server that 
 Nothing has run then: the script is sent once there is a shell."""
 _PASSED_ON = 2**50
 """Bytes that may come over a connection which others go through: each of these has an allowance of its own."""
+_MOST_LINES = 32
+"""How many connections by paramiko there are at once: each has threads."""
 _UNASKED = 1024 * 1024
 """Bytes beside the answers that a host may send while it is asked; the answers count twice, for what SSH wraps them in."""
 
@@ -129,13 +136,40 @@ class SshConnector:
         self._codes = codes or Codes(UsedCodes())
         self._connect_deadline_s = connect_deadline_s
         self._jumps = Jumps(self._jump, Proxies(credentials, breaker))
+        self._lines = asyncio.Semaphore(_MOST_LINES)
 
     @asynccontextmanager
-    async def __call__(self, host: Host) -> AsyncIterator[SshSession]:
+    async def __call__(self, host: Host) -> AsyncIterator[Session]:
         """Connect, verify the host and log in, or raise a RemoteError; leaving closes the connection and never raises."""
+        async with AsyncExitStack() as stack:
+            yield await self._entered(stack, host, self._session, self._threaded_session)
+
+    async def _entered(self, stack: AsyncExitStack, host: Host, usual: Open[T], threaded: Callable[..., Entering[T]]) -> T:
+        """Return what a context gives, of the library that the inventory names for the host."""
+        instead_of = ""
+        if host.ssh.library is not SshLibrary.PARAMIKO:
+            try:
+                return await stack.enter_async_context(usual(host))
+            except ConnectFailed as error:
+                if host.ssh.library is not SshLibrary.EITHER or not error.not_spoken:
+                    raise
+                instead_of = str(error)
+        return await stack.enter_async_context(threaded(host, instead_of))
+
+    @asynccontextmanager
+    async def _session(self, host: Host) -> AsyncIterator[Session]:
         async with self._logged_in(host) as (login, intake, connection):
             sudo_password = SudoPassword.of(host, login.credential, self._breaker)
             yield SshSession(host, connection, intake, facts_of(login, connection, intake), sudo_password)
+
+    @asynccontextmanager
+    async def _threaded_session(self, host: Host, instead_of: str) -> AsyncIterator[Session]:
+        from remote.threaded.connector import facts_of as threaded_facts
+        from remote.threaded.session import ThreadedSession
+
+        async with self._line(host) as (login, line):
+            sudo_password = SudoPassword.of(host, login.credential, self._breaker)
+            yield ThreadedSession(host, line, threaded_facts(login, line, instead_of), sudo_password)
 
     def way_to(self, host: Host) -> AbstractAsyncContextManager[Way]:
         """Return the context of the way to a host; entering raises JumpFailed."""
@@ -150,19 +184,54 @@ class SshConnector:
 
     @asynccontextmanager
     async def _jump(self, host: Host) -> AsyncIterator[Gate]:
+        async with AsyncExitStack() as stack:
+            yield await self._entered(stack, host, self._gate, self._threaded_gate)
+
+    @asynccontextmanager
+    async def _gate(self, host: Host) -> AsyncIterator[Gate]:
         async with self._logged_in(host) as (_, intake, connection):
             intake.allow(_PASSED_ON)
             yield SshGate(connection)
 
     @asynccontextmanager
-    async def _logged_in(
-        self, host: Host, announced: Announced | None = None
-    ) -> AsyncIterator[tuple[Login, Intake, asyncssh.SSHClientConnection]]:
+    async def _threaded_gate(self, host: Host, _: str) -> AsyncIterator[Gate]:
+        from remote.threaded.session import ThreadedGate
+
+        async with self._line(host) as (_login, line):
+            line.intake.allow(_PASSED_ON)
+            yield ThreadedGate(line)
+
+    @asynccontextmanager
+    async def _begun(self, host: Host) -> AsyncIterator[tuple[Login, Way, Place]]:
+        """Yield the login to a host that is still to be made, the way there, and its place among those that want a code."""
         trust = self._known_hosts.trust(host)
         credential = await self._credentials.resolve(host)
         self._breaker.check(host, credential)
         async with self._jumps.way_to(host) as way, self._codes.place(credential.otp) as place:
-            login, intake = Login(host, credential, trust, self._breaker, self._codes), Intake(way)
+            yield Login(host, credential, trust, self._breaker, self._codes), way, place
+
+    @asynccontextmanager
+    async def _line(self, host: Host) -> AsyncIterator[tuple[Login, Line]]:
+        """Yield a connection by paramiko that is logged in."""
+        from remote.threaded.connector import logged_in
+
+        async with self._begun(host) as (login, way, place), self._lines:
+            try:
+                line = await logged_in(login, way, self._connect_deadline_s)
+            finally:
+                await login.close()
+            try:
+                place.leave()
+                yield login, line
+            finally:
+                await line.close()
+
+    @asynccontextmanager
+    async def _logged_in(
+        self, host: Host, announced: Announced | None = None
+    ) -> AsyncIterator[tuple[Login, Intake, asyncssh.SSHClientConnection]]:
+        async with self._begun(host) as (login, way, place):
+            intake = Intake(way)
             try:
                 connection = await self._log_in(login, intake, announced)
             except BaseException:

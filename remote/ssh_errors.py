@@ -140,7 +140,16 @@ def _cut(error: Exception, login: Login) -> RemoteError:
 
 
 def _not_ssh(error: Exception, login: Login) -> RemoteError:
-    return ConnectFailed(login.host.name, Text("what the host sent is not SSH: {reason}", reason=reason_of(error)))
+    return _not_spoken(ConnectFailed(login.host.name, Text("what the host sent is not SSH: {reason}", reason=reason_of(error))))
+
+
+def _disagreed(error: Exception, login: Login) -> RemoteError:
+    return _not_spoken(ConnectFailed(login.host.name, reason_of(error)))
+
+
+def _not_spoken(error: ConnectFailed) -> ConnectFailed:
+    error.not_spoken = True
+    return error
 
 
 CONNECTING: tuple[tuple[type[Exception], Callable[[Exception, Login], RemoteError]], ...] = (
@@ -148,8 +157,8 @@ CONNECTING: tuple[tuple[type[Exception], Callable[[Exception, Login], RemoteErro
     (asyncssh.PermissionDenied, _refused),
     (asyncssh.IllegalUserName, _refused),
     (asyncssh.PasswordChangeRequired, _refused),
-    (asyncssh.KeyExchangeFailed, _failed),
-    (asyncssh.ProtocolNotSupported, _failed),
+    (asyncssh.KeyExchangeFailed, _disagreed),
+    (asyncssh.ProtocolNotSupported, _disagreed),
     (asyncssh.ServiceNotAvailable, _failed),
     (asyncssh.MACError, _failed),
     (asyncssh.CompressionError, _failed),

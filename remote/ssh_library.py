@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import cast
 
 from inventory.errors import LongarmError, Text
-from remote.safe_versions import ASYNCSSH, numbers
+from remote.safe_versions import ASYNCSSH, SafeVersion, numbers
 
 _NOT_IMPORTED = {name: sys.modules.get(name) for name in ("asyncssh.crypto.x509", "gssapi")}
 _find_library, ctypes.util.find_library = ctypes.util.find_library, lambda name: None  # noqa: ARG005 (its signature)
@@ -39,8 +39,13 @@ finally:
 class LibraryTooOld(LongarmError):
     """The SSH library that is installed has known holes: no connection is made with it."""
 
-    def __init__(self, version: str) -> None:
-        text = Text("asyncssh {version} has known holes; at least {least} is needed", version=version, least=ASYNCSSH.least)
+    def __init__(self, version: str, library: SafeVersion = ASYNCSSH) -> None:
+        text = Text(
+            "{library} {version} has known holes; at least {least} is needed",
+            library=library.name,
+            version=version,
+            least=library.least,
+        )
         super().__init__(text, Text("reinstall longarm: pipx reinstall longarm"))
 
 

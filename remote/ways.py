@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -64,22 +65,30 @@ class Direct:
         """Nothing has to be let go."""
 
 
-class ByProxy:
-    """A proxy, or a program, stands in between."""
+class SocketWay(ABC):
+    """A way whose connections are sockets that somebody has connected for us."""
 
-    def __init__(self, host: Host, proxies: Proxies) -> None:
-        self._host, self._proxies = host, proxies
-        self._programs: list[Program] = []
-        self.between = host.ssh.proxy.url if host.ssh.proxy else host.ssh.proxy_command[0]
+    @abstractmethod
+    async def socket(self) -> socket.socket:
+        """Return a connection as a socket."""
 
     async def connection(self, make: Callable[[], P]) -> tuple[asyncio.Transport, P]:
-        """Return a connection that has been made for us."""
+        """Return a connection for the event loop."""
         wire = await self.socket()
         try:
             return await asyncio.get_running_loop().create_connection(make, sock=wire)
         except BaseException:
             wire.close()
             raise
+
+
+class ByProxy(SocketWay):
+    """A proxy, or a program, stands in between."""
+
+    def __init__(self, host: Host, proxies: Proxies) -> None:
+        self._host, self._proxies = host, proxies
+        self._programs: list[Program] = []
+        self.between = host.ssh.proxy.url if host.ssh.proxy else host.ssh.proxy_command[0]
 
     async def socket(self) -> socket.socket:
         """Return a connection that has been made for us, as a socket."""

@@ -34,6 +34,7 @@ from tests.remote.servers import (
     Process,
     Seen,
     StartPractice,
+    by_paramiko,
     free_port,
     known_key,
     no_more_tasks,
@@ -228,6 +229,40 @@ async def jumped_session(
     """Return a session to dropbear on busybox through OpenSSH."""
     gate = Host(name="gate", address="127.0.0.1", port=openssh_port, credential=reference)
     host = Host(name="node", address="127.0.0.1", port=dropbear_port, credential=reference, via=gate)
+    async with connector("gate", "node")(host) as session:
+        yield session
+
+
+# --- the same by paramiko ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def paramiko_session(
+    openssh_port: int, reference: CredentialReference, connector: MakeConnector
+) -> AsyncIterator[Session]:
+    """Return a session by paramiko to OpenSSH."""
+    host = by_paramiko(Host(name="node", address="127.0.0.1", port=openssh_port, credential=reference))
+    async with connector()(host) as session:
+        yield session
+
+
+@pytest.fixture
+async def paramiko_dropbear_session(
+    dropbear_port: int, reference: CredentialReference, connector: MakeConnector
+) -> AsyncIterator[Session]:
+    """Return a session by paramiko to dropbear on busybox."""
+    host = by_paramiko(Host(name="node", address="127.0.0.1", port=dropbear_port, credential=reference))
+    async with connector()(host) as session:
+        yield session
+
+
+@pytest.fixture
+async def paramiko_jumped_session(
+    openssh_port: int, dropbear_port: int, reference: CredentialReference, connector: MakeConnector
+) -> AsyncIterator[Session]:
+    """Return a session to dropbear on busybox through OpenSSH, both by paramiko."""
+    gate = Host(name="gate", address="127.0.0.1", port=openssh_port, credential=reference)
+    host = by_paramiko(Host(name="node", address="127.0.0.1", port=dropbear_port, credential=reference, via=gate))
     async with connector("gate", "node")(host) as session:
         yield session
 

@@ -11,12 +11,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from inventory.host import CredentialReference, Host
+from inventory.host import CredentialReference, Host, SshLibrary, SshSettings
 from remote.breaker import Breaker
 from remote.credentials import CredentialStore
 from remote.known_hosts import KnownHosts
 from remote.question import Question
-from remote.ssh import SshConnector
+from remote.ssh import SshConnector, SshSession
+from remote.threaded.session import ThreadedSession
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class Task:
     scripts: tuple[str, ...] = ("echo here",)
     deadline_s: float = 20.0
     until_bytes: int = 1
+    library: str = "asyncssh"
 
 
 def status_kib(field: str) -> int:
@@ -54,10 +56,12 @@ async def ask(task: Task) -> dict[str, object]:
 
     async def one(port: int, deadline_s: float) -> list[list[object]]:
         nonlocal received
-        host = Host(name="node", address="127.0.0.1", port=port, credential=reference)
+        ssh = SshSettings(library=SshLibrary(task.library))
+        host = Host(name="node", address="127.0.0.1", port=port, credential=reference, ssh=ssh)
         async with connect(host) as session:
+            assert isinstance(session, SshSession | ThreadedSession)
             answers = await session.ask(questions, deadline_s=deadline_s)
-            received += session._intake.received
+            received += (session._line.intake if isinstance(session, ThreadedSession) else session._intake).received
         return [[str(answer.ended), len(answer.stdout), len(answer.stderr), answer.why] for answer in answers.values()]
 
     await one(task.calm_port, 60)

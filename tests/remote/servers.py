@@ -10,10 +10,10 @@ import signal
 import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from inventory.host import Host
+from inventory.host import Host, SshLibrary
 from remote.host_keys import HostKey
 from remote.ssh import SshConnector
 from remote.ssh_library import asyncssh
@@ -36,6 +36,12 @@ class Keys:
 def known_key(keys: Keys, *, revoked: bool = False) -> HostKey:
     """Return the public half as the trust store holds it."""
     return HostKey.of(asyncssh.import_public_key(keys.public).public_data, revoked=revoked)
+
+
+def by_paramiko(host: Host) -> Host:
+    """Return the host as an inventory has it that says `ssh_library: paramiko`, the hosts on its way too."""
+    way = None if host.via is None else by_paramiko(host.via)
+    return replace(host, ssh=replace(host.ssh, library=SshLibrary.PARAMIKO), via=way)
 
 
 def free_port() -> int:

@@ -15,9 +15,16 @@ from remote.files import Destination, Reason, TransferFailed
 from remote.local import open_local
 from remote.question import Privilege
 from remote.session import Session
+from remote.ssh import SshSession
 from remote.ssh_library import asyncssh
 from tests.remote.servers import Keys, MakeConnector, StartPractice, serving, sshd_command
 from tests.remote.shells import HERE
+
+
+def connection_of(session: Session) -> asyncssh.SSHClientConnection:
+    assert isinstance(session, SshSession)
+    return session._connection
+
 
 DEADLINE_S = 60.0
 DATA = os.urandom(1_600_000)
@@ -73,7 +80,7 @@ async def test_a_put_that_lost_its_connection_goes_on_over_another(
 
         def cut(done: int, _: int) -> None:
             if done > 1_000_000:
-                session._connection.abort()
+                connection_of(session).abort()
 
         with pytest.raises(TransferFailed) as lost:
             await session.put(DATA, target, deadline_s=DEADLINE_S, progress=cut)
@@ -98,7 +105,7 @@ async def test_a_get_that_lost_its_connection_goes_on_over_another(
                 tmp_path / "mine",
                 max_bytes=10**7,
                 deadline_s=DEADLINE_S,
-                progress=lambda *_: session._connection.abort(),
+                progress=lambda *_: connection_of(session).abort(),
             )
     async with connect(host) as session:
         transfer = await session.get(

@@ -102,6 +102,9 @@ def fake_session() -> Session:
         pytest.param("openssh", marks=pytest.mark.server),
         pytest.param("dropbear", marks=pytest.mark.server),
         pytest.param("jumped", marks=pytest.mark.server),
+        pytest.param("paramiko", marks=pytest.mark.server),
+        pytest.param("paramiko_dropbear", marks=pytest.mark.server),
+        pytest.param("paramiko_jumped", marks=pytest.mark.server),
     ]
 )
 def session(request: pytest.FixtureRequest) -> Session:
@@ -215,6 +218,7 @@ async def test_a_question_over_its_cap_loses_its_own_rest_only(session: Session)
         "asyncssh",
         pytest.param("openssh", marks=pytest.mark.server),
         pytest.param("dropbear", marks=pytest.mark.server),
+        pytest.param("paramiko", marks=pytest.mark.server),
     ]
 )
 def real_session(request: pytest.FixtureRequest) -> Session:

@@ -16,7 +16,7 @@ import pytest
 from inventory.host import CredentialReference, Host, SecretReference
 from remote.breaker import Breaker
 from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, CredentialBlocked, RemoteError
-from remote.ssh import SshConnector
+from remote.ssh import SshConnector, SshSession
 from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
 from tests.remote.servers import Keys, MakeConnector, MakeKey, Practice, PracticeServer, StartPractice
@@ -334,6 +334,7 @@ async def test_a_host_that_leaves_during_the_login_is_not_tried_again_by_itself(
 async def test_the_kernel_watches_over_a_peer_that_goes_away(practice: StartPractice, connector: MakeConnector) -> None:
     running = await practice()
     async with connector()(running.host) as session:
+        assert isinstance(session, SshSession)
         opened = session._connection.get_extra_info("socket")
         assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 15

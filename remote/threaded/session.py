@@ -1,0 +1,182 @@
+"""A connection by paramiko: opened, asked, gone through, closed; each wait is inside a deadline of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+from inventory.errors import Text
+from inventory.host import Host
+from remote.answer import Answer
+from remote.bundle.elevation import Elevation
+from remote.bundle.exchange import BundleExchange
+from remote.bundle.wire import COMMAND, drive
+from remote.errors import ConnectFailed, JumpFailed
+from remote.question import Question
+from remote.session import SessionFacts
+from remote.shell_session import ShellSession
+from remote.ssh_errors import reason_of
+from remote.ssh_options import PORT
+from remote.sudo import SudoPassword
+from remote.threaded.library import paramiko
+from remote.threaded.transport import CountedIntake, Transport
+from remote.threaded.wire import WINDOW, ThreadedWire
+from remote.threaded.worker import Home, Worker, in_a_thread, start
+from remote.ways import SocketWay, Way
+
+_UNASKED = 1024 * 1024
+"""Bytes beside the answers that a host may send while it is asked, as for asyncssh."""
+_LEAVING_S = 2.0
+_TICK_S = 0.01
+_PIECE = 32 * 1024
+
+
+class Line:
+    """A connection with its threads, from its socket to its end."""
+
+    def __init__(self, transport: Transport, intake: CountedIntake) -> None:
+        self.transport, self.intake = transport, intake
+        self.worker, self.home = Worker("ssh"), Home()
+        self._threads: list[threading.Thread] = [transport, self.worker.thread]
+        self._wire: ThreadedWire | None = None
+
+    async def command(self) -> ThreadedWire:
+        """Return a wire to a shell on the host; raise paramiko's or the system's error."""
+        if self._wire is not None:  # its channel is closed by the same worker, before
+            self._wire.close()
+        channel = await self.worker.call(self._opened)
+        self._wire = ThreadedWire(channel, self.worker)
+        self._threads.append(self._wire.thread)
+        return self._wire
+
+    def _opened(self) -> paramiko.Channel:
+        channel = self.transport.open_session(window_size=WINDOW)
+        channel.exec_command(COMMAND)
+        return channel
+
+    def abort(self) -> None:
+        """Cut the connection: whoever waits for it goes on."""
+        self.home.leave()
+        self.transport.wire.close()
+        self.transport.close()
+        if self._wire is not None:
+            self._wire.close()
+        self.worker.leave()
+
+    async def close(self) -> None:
+        """Cut the connection and see its threads end; never raises for what the host does."""
+        self.abort()
+        end = time.monotonic() + _LEAVING_S
+        while any(thread.is_alive() for thread in self._threads) and time.monotonic() < end:  # noqa: ASYNC110
+            await asyncio.sleep(_TICK_S)  # threads end without telling the loop
+
+
+class ThreadedSession(ShellSession):
+    """An open SSH connection to one host, as the `Session` protocol wants it."""
+
+    def __init__(self, host: Host, line: Line, facts: SessionFacts, sudo_password: SudoPassword | None) -> None:
+        self.host, self.facts = host, facts
+        self._line, self._sudo_password = line, sudo_password
+
+    async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
+        """Return exactly one answer for each question, asked as one script on the stdin of one `sh`."""
+        end = time.monotonic() + deadline_s
+        exchange = BundleExchange(questions, elevation=Elevation() if self._sudo_password else None)
+        self._line.intake.allow(_UNASKED + 2 * exchange.receive_limit)
+        try:
+            async with asyncio.timeout(deadline_s):
+                wire = await self._line.command()
+        except TimeoutError:
+            self._line.abort()  # paramiko waits for the host's word on a command without end
+            return exchange.finish(f"the host did not start a command within {deadline_s:g} s")
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            return exchange.finish(f"the host did not start a command: {self._why(error)}")
+        left_s = max(0.0, end - time.monotonic())
+        return await drive(exchange, wire, deadline_s=left_s, passwords=self._sudo_password)
+
+    def _why(self, error: BaseException) -> str:
+        return reason_of(self._line.transport.wire.flooded or error)
+
+
+class ThreadedGate:
+    """A connection of paramiko that others go through."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def is_closed(self) -> bool:
+        """Tell whether nothing goes through it any more."""
+        return not self._line.transport.is_active()
+
+    def way_to(self, host: Host) -> Way:
+        """Return the way through it."""
+        return ThreadedTunnel(host, self._line.transport)
+
+
+class ThreadedTunnel(SocketWay):
+    """The way to one host through a connection of paramiko to another: a channel, carried to a socket by two threads."""
+
+    between = ""
+
+    def __init__(self, host: Host, through: Transport) -> None:
+        self._host, self._through = host, through
+        self._ends: list[tuple[socket.socket, paramiko.Channel]] = []
+
+    async def socket(self) -> socket.socket:
+        """Return a channel as a socket; raise JumpFailed if the host in between cannot or would not make one."""
+        goal = (self._host.address, self._host.port or PORT)
+        try:
+            channel = await in_a_thread("channel", self._through.open_channel, "direct-tcpip", goal, ("127.0.0.1", 0))
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            assert self._host.via is not None
+            raise JumpFailed(self._host.name, self._host.via.name, Text("{reason}", reason=_reason(error))) from error
+        ours, theirs = socket.socketpair()
+        self._ends.append((theirs, channel))
+        start("channel up", lambda: _carry_up(theirs, channel))
+        start("channel down", lambda: _carry_down(channel, theirs))
+        ours.setblocking(False)
+        return ours
+
+    async def failure(self, error: ConnectFailed) -> ConnectFailed:
+        """Return the error as it is: the host in between is told of by itself."""
+        return error
+
+    async def close(self) -> None:
+        """Close the channels and their sockets."""
+        for end, channel in self._ends:
+            _hang_up(end, channel)
+
+
+def _reason(error: Exception) -> str:
+    return error.text if isinstance(error, paramiko.ChannelException) else reason_of(error)
+
+
+def _carry_up(end: socket.socket, channel: paramiko.Channel) -> None:
+    try:
+        while data := end.recv(_PIECE):
+            channel.sendall(data)
+    except (OSError, EOFError, paramiko.SSHException):
+        pass  # one of the two is gone: so is the other
+    finally:
+        _hang_up(end, channel)
+
+
+def _carry_down(channel: paramiko.Channel, end: socket.socket) -> None:
+    try:
+        while data := channel.recv(_PIECE):
+            end.sendall(data)
+    except (OSError, EOFError, paramiko.SSHException):
+        pass  # likewise
+    finally:
+        _hang_up(end, channel)
+
+
+def _hang_up(end: socket.socket, channel: paramiko.Channel) -> None:
+    for close in (lambda: end.shutdown(socket.SHUT_RDWR), end.close, channel.close):
+        try:
+            close()
+        except (OSError, EOFError, paramiko.SSHException):
+            continue  # it is closed

@@ -1,0 +1,119 @@
+"""paramiko's transport as we want it: counted bytes, our algorithms, our trust in each key exchange."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+from inventory.host import OldAlgorithms
+from remote.ssh_intake import Flooded, Intake
+from remote.ssh_library import asyncssh
+from remote.threaded.library import paramiko
+from remote.ways import Way
+
+Verify = Callable[[bytes], object]
+"""Raises an exception for the wire form of a host key that is not trusted."""
+
+_PIECE = 32 * 1024
+_FOREVER_S = 10**6
+"""paramiko's own limits are out of the way: ours surround it."""
+_OLD: Mapping[str, tuple[str, ...]] = {"ciphers": ("-cbc",), "digests": ("-sha1", "-sha1-96", "-md5", "-md5-96")}
+
+
+class CountedIntake(Intake):
+    """Counts in the thread that reads, while the event loop allows."""
+
+    def __init__(self, way: Way) -> None:
+        super().__init__(way)
+        self._lock = threading.Lock()
+
+    def allow(self, bytes_: int) -> None:
+        """Let the host send `bytes_` from now on, whatever it was allowed before."""
+        with self._lock:
+            super().allow(bytes_)
+
+    def take(self, size: int) -> Flooded | None:
+        """Count bytes that arrived; return what is to be said when they were too many."""
+        with self._lock:
+            return super().take(size)
+
+
+class Wire:
+    """The socket as paramiko sees it: a host that sends too much is gone."""
+
+    def __init__(self, wire: socket.socket, intake: Intake) -> None:
+        self._wire, self._intake = wire, intake
+        self.flooded: Flooded | None = None
+
+    @property
+    def _closed(self) -> bool:
+        return self._wire.fileno() < 0
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Set how long a call may wait."""
+        self._wire.settimeout(seconds)
+
+    def recv(self, size: int) -> bytes:
+        """Return what came; nothing at the end, and from a host that sent too much."""
+        if self.flooded is not None:
+            return b""
+        data = self._wire.recv(min(size, _PIECE))
+        self.flooded = self._intake.take(len(data)) if data else None
+        return b"" if self.flooded is not None else data
+
+    def send(self, data: bytes) -> int:
+        """Send what can be sent now, and return how much that was."""
+        return self._wire.send(data)
+
+    def close(self) -> None:
+        """Wake up whoever waits, and close."""
+        with suppress(OSError):  # it is closed, or was never connected
+            self._wire.shutdown(socket.SHUT_RDWR)
+        self._wire.close()
+
+
+class Transport(paramiko.Transport):  # type: ignore[misc]  # paramiko says nothing of its types
+    """One SSH connection; what the host offered and why it left are kept."""
+
+    def __init__(self, wire: Wire, verify: Verify, host_keys: Sequence[str], old: OldAlgorithms) -> None:
+        super().__init__(wire)
+        self.wire = wire
+        self.offers = (b"", b"")
+        """The KEXINIT of both sides, ours first."""
+        self.told_to_leave: str | None = None
+        """What the host said when it hung up (hostile text)."""
+        self._verify = verify
+        self.local_version = "SSH-2.0-longarm"
+        self.banner_timeout = self.handshake_timeout = self.auth_timeout = self.channel_timeout = _FOREVER_S
+        options = self.get_security_options()
+        options.key_types = [name for name in host_keys if name in self._key_info]
+        options.ciphers = _allowed(("aes128-gcm@openssh.com", *options.ciphers), _OLD["ciphers"], old.ciphers)
+        options.digests = _allowed(options.digests, _OLD["digests"], old.macs)
+
+    def _verify_key(self, host_key: bytes, sig: bytes) -> None:
+        """Verify the signature, then whether the key is one that we trust; called in every key exchange."""
+        super()._verify_key(host_key, sig)
+        self._verify(host_key)
+
+    def _parse_kex_init(self, m: paramiko.Message) -> None:
+        if not self.offers[1]:
+            self.offers = (self._latest_kex_init or b"", b"\x14" + m.asbytes())
+        super()._parse_kex_init(m)
+
+    def _parse_disconnect(self, m: paramiko.Message) -> None:
+        m.get_int()
+        self.told_to_leave = m.get_text()
+
+    def get_exception(self) -> Exception | None:
+        """Return why the connection ended: whatever bytes of a host did to paramiko is an SSHException."""
+        error = super().get_exception()
+        known = (paramiko.SSHException, EOFError, OSError, asyncssh.Error)
+        return error if error is None or isinstance(error, known) else paramiko.SSHException(str(error) or type(error).__name__)
+
+
+def _allowed(names: Sequence[str], weak: tuple[str, ...], old: tuple[str, ...]) -> list[str]:
+    """Return each name once: what is weak only where it is allowed, and last."""
+    safe = [name for name in dict.fromkeys(names) if not name.endswith(weak)]
+    return [*safe, *(name for name in old if name in names)]

@@ -1,0 +1,136 @@
+"""One exec on a host as a wire: a thread reads its two streams, the connection's worker writes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from remote.bundle.frames import Stream
+from remote.threaded.library import paramiko
+from remote.threaded.worker import Worker, start, to_loop
+
+MOST_HELD = 256 * 1024
+"""Bytes that wait for us before we read on; the host's window keeps at most another MiB."""
+WINDOW = 1024 * 1024
+_PIECE = 32 * 1024
+_LOOK_S = 0.5
+"""How often what waits looks whether anybody still wants it."""
+
+
+class _Bell:
+    """Rung by paramiko when something arrived; it rings itself out only for us."""
+
+    def __init__(self) -> None:
+        self._rung = threading.Event()
+
+    def set(self) -> None:
+        self._rung.set()
+
+    def clear(self) -> None:
+        """Paramiko says that one stream is empty: the other one may not be."""
+
+    def wait(self) -> None:
+        self._rung.wait(_LOOK_S)
+        self._rung.clear()
+
+
+class ThreadedWire:
+    """The two streams of one exec, held back when nobody reads."""
+
+    def __init__(self, channel: paramiko.Channel, worker: Worker) -> None:
+        self.why = ""
+        """Why the wire ended; empty while it is open, and when the host ended it in order."""
+        self._channel, self._worker, self._loop = channel, worker, asyncio.get_running_loop()
+        self._arrived: list[tuple[Stream, bytes]] = []
+        self._held, self._closing, self._ended = 0, False, False
+        self._room, self._news = threading.Event(), asyncio.Event()
+        self._bell = _Bell()
+        self._room.set()
+        channel.settimeout(_LOOK_S)
+        channel.in_buffer.set_event(self._bell)
+        channel.in_stderr_buffer.set_event(self._bell)
+        self.thread = start("reader", self._read_on)
+
+    async def read(self) -> tuple[Stream, bytes] | None:
+        """Return the next piece, or None when the wire has ended and everything was read."""
+        while not self._arrived:
+            if self._ended:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        stream, data = self._arrived.pop(0)
+        self._held -= len(data)
+        if self._held < MOST_HELD // 2:
+            self._room.set()
+        return stream, data
+
+    def write(self, data: bytes) -> None:
+        """Send to the host's stdin; nothing happens on a wire that has ended."""
+        self._worker.put(lambda: self._send(data))
+
+    def close(self) -> None:
+        """Close both directions: the host sees the end of its stdin and leaves."""
+        if not self._closing:
+            self._closing = True
+            self._bell.set()
+            self._room.set()
+            self._worker.put(self._close)
+
+    # --- in the worker --------------------------------------------------------------------------------------------
+
+    def _send(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest and not self._closing:
+            try:
+                sent = self._channel.send(bytes(rest[:_PIECE]))
+            except TimeoutError:
+                continue  # the host takes nothing now
+            except (OSError, EOFError, paramiko.SSHException):
+                return  # told by the end of the streams
+            if not sent:
+                return
+            rest = rest[sent:]
+
+    def _close(self) -> None:
+        try:
+            self._channel.close()
+        except (OSError, EOFError, paramiko.SSHException):
+            return  # the connection is gone
+
+    # --- in the reader --------------------------------------------------------------------------------------------
+
+    def _read_on(self) -> None:
+        channel = self._channel
+        try:
+            while not self._closing:
+                over = channel.closed or channel.eof_received
+                if not (self._take("stdout") or self._take("stderr")):
+                    if over:
+                        break
+                    self._bell.wait()
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            self.why = str(error)
+        to_loop(self._loop, self._end)
+
+    def _take(self, stream: Stream) -> bool:
+        """Take what has arrived of a stream, as soon as there is room for it; tell whether there was anything."""
+        channel = self._channel
+        if not (channel.recv_ready() if stream == "stdout" else channel.recv_stderr_ready()):
+            return False
+        self._room.wait()
+        data = channel.recv(_PIECE) if stream == "stdout" else channel.recv_stderr(_PIECE)
+        to_loop(self._loop, self._arrive, stream, data)
+        return True
+
+    # --- in the event loop ----------------------------------------------------------------------------------------
+
+    def _arrive(self, stream: Stream, data: bytes) -> None:
+        self._arrived.append((stream, data))
+        self._held += len(data)
+        if self._held > MOST_HELD and not self._closing:
+            self._room.clear()
+        self._news.set()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._news.set()
