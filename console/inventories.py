@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 from console.settings import Settings
@@ -17,16 +18,21 @@ from inventory.inventory import Inventory
 from inventory.secret import Secret
 
 
-def known_inventory(settings: Settings) -> Inventory:
-    """Return the inventory of a command; which sources were not asked is told on stderr. Raises what loading it raises."""
-    from inventory.own import load_inventory
+def known_inventory(settings: Settings, *, anew: bool = False) -> Inventory:
+    """Return the inventory of a command; which sources were not asked is told on stderr. Raises what loading it raises.
+
+    `anew`: it is read whatever is remembered of it.
+    """
+    from inventory.cache import cached_inventory
 
     def resolve(reference: SecretReference) -> Secret:
         from console.wiring import secrets_of
 
         return secrets_of(settings).get(reference)
 
-    known = load_inventory(settings.files, Copies(settings.home / "cache" / "sources"), resolve)
+    cache = settings.home / "cache"
+    copies, note = Copies(cache / "sources"), partial(tell, settings, level=1)
+    known = cached_inventory(settings.files, copies, cache / "inventory", resolve, note, anew=anew)
     tell_copies(settings, known.copies)
     return known if settings.wall is None else known.of_customer(settings.wall)
 

@@ -30,6 +30,17 @@ class CopyUsed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a source said, and how long that will do."""
+
+    source: str
+    identity: str
+    place: Place
+    digest: str
+    fresh: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Keeping:
     """How long a copy is good: `fresh` without asking the source at all, `stale` when it cannot be asked."""
 
@@ -48,6 +59,8 @@ class Copies:
     offline: bool = False
     """True: nothing is asked, any copy serves, however old."""
     used: list[CopyUsed] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    """Every source that was read through this, with what will do for it and how long."""
     _answers: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
     """What the source that is being read said, by identity, and when."""
 
@@ -61,6 +74,7 @@ class Copies:
         kept = self._kept(identity)
         if kept is not None and (self.offline or _NO_TIME <= now - kept[0] < keeping.fresh):
             self._note(source, place, kept[0], now, None)
+            self._remember(source, identity, place, kept[1], keeping.fresh)
             return kept[1]
         if self.offline:
             raise SourceUnavailable(place, Text("{source} was never asked yet", source=source))
@@ -70,9 +84,24 @@ class Copies:
             if kept is None or now - kept[0] > keeping.stale:
                 raise
             self._note(source, place, kept[0], now, error.text)
+            self._remember(source, identity, place, kept[1], _NO_TIME)
             return kept[1]
         self._answers[identity] = data, now
+        self._remember(source, identity, place, data, keeping.fresh)
         return data
+
+    def serves(self, asked: Asked, now: datetime) -> CopyUsed | None:
+        """Return the use of the copy that holds what a source said; None where it says something else, or is to be asked."""
+        kept = self._kept(asked.identity)
+        if kept is None or _digest(kept[1]) != asked.digest:
+            return None
+        if not self.offline and not _NO_TIME <= now - kept[0] < asked.fresh:
+            return None
+        age = max(now - kept[0], _NO_TIME)
+        return CopyUsed(source=asked.source, place=asked.place, taken_at=kept[0], age=age, reason=None)
+
+    def _remember(self, source: str, identity: str, place: Place, data: bytes, fresh: timedelta) -> None:
+        self.asked.append(Asked(source=source, identity=identity, place=place, digest=_digest(data), fresh=fresh))
 
     def keep(self) -> None:
         """Keep what was answered since the last time: whoever asked could read it, so that it can stand in."""
@@ -98,7 +127,7 @@ class Copies:
         with suppress(OSError, ValueError, KeyError, TypeError):
             with path.open("rb") as file:
                 head, data = json.loads(file.readline(65_536)), file.read(_LARGEST)
-            whole = head["digest"] == hashlib.sha256(data).hexdigest()
+            whole = head["digest"] == _digest(data)
             if head["format"] == _FORMAT and head["identity"] == identity and whole:
                 return datetime.fromisoformat(head["taken_at"]).astimezone(UTC), data
         return None
@@ -110,7 +139,7 @@ class Copies:
             "format": _FORMAT,
             "identity": identity,
             "taken_at": now.isoformat(),
-            "digest": hashlib.sha256(data).hexdigest(),
+            "digest": _digest(data),
         }
         beside = path.with_name(f"{path.stem}.{os.getpid()}.new")
         with suppress(OSError):  # a home that cannot be written asks each time
@@ -120,3 +149,7 @@ class Copies:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(json.dumps(head).encode() + b"\n" + data)
             beside.replace(path)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

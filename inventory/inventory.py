@@ -11,6 +11,7 @@ from inventory.copies import CopyUsed
 from inventory.errors import NothingMatched, Place, Problem
 from inventory.fields import nearest
 from inventory.host import CredentialReference, Host, Selection, Waiver
+from inventory.matching import Columns, Listed
 from inventory.secret_stores import DeclaredStore
 from inventory.target import select
 
@@ -51,10 +52,12 @@ class Inventory:
         Notes are not in it either: nobody can tell whom one is about.
         Upper and lower case do not matter, as in a target expression.
         """
-        hosts = {key: host for key, host in self.hosts.items() if (host.customer or "").casefold() == name.casefold()}
-        if not hosts:
-            known = sorted({host.customer for host in self.hosts.values() if host.customer})
-            raise NothingMatched(f"customer={name}", name, nearest(name, known))
+        listed = self._listed()
+        customers = list(listed.column("customer"))
+        theirs = sorted(at for customer, some in customers if customer.casefold() == name.casefold() for at in some)
+        if not theirs:
+            raise NothingMatched(f"customer={name}", name, nearest(name, sorted({customer for customer, _ in customers})))
+        hosts = {host.name: host for host in map(listed.at, theirs)}
         members = {key: tuple(host for host in group.hosts if host in hosts) for key, group in self.groups.items()}
         groups = {
             key: replace(group, hosts=members[key], groups=tuple(child for child in group.groups if members[child]))
@@ -62,13 +65,13 @@ class Inventory:
             if members[key]
         }
         used = {host.credential.name for host in hosts.values() if host.credential}
-        theirs = {id(waiver) for host in hosts.values() for waiver in host.waivers}
+        waived = {id(waiver) for host in hosts.values() for waiver in host.waivers}
         return replace(
             self,
             hosts=MappingProxyType(hosts),
             groups=MappingProxyType(groups),
             credentials=MappingProxyType({key: one for key, one in self.credentials.items() if key in used}),
-            waivers=tuple(waiver for waiver in self.waivers if id(waiver) in theirs),
+            waivers=tuple(waiver for waiver in self.waivers if id(waiver) in waived),
             notes=(),
         )
 
@@ -77,4 +80,11 @@ class Inventory:
 
         Raises BadExpression, or NothingMatched if the whole or any part of it matches no host.
         """
-        return select(expression, tuple(self.hosts.values()), tuple(self.groups))
+        return select(expression, self._listed(), tuple(self.groups))
+
+    def values_of(self, key: str) -> set[str]:
+        """Return the texts that a key of target expressions has on hosts; `key` is one of `matching.KEYS`."""
+        return {text for text, _ in self._listed().column(key)}
+
+    def _listed(self) -> Columns:
+        return self.hosts if isinstance(self.hosts, Columns) else Listed(tuple(self.hosts.values()))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from inventory.errors import NothingMatched
@@ -32,10 +33,46 @@ KEYS: Mapping[str, Callable[[Host], Iterable[str | None]]] = {
 """The keys that every inventory has; any other key is that of a variable."""
 
 
+class Columns(ABC):
+    """Hosts by their position, of which it is known without looking at them what the keys of KEYS are on each."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return how many hosts there are."""
+
+    @abstractmethod
+    def at(self, position: int) -> Host:
+        """Return the host at a position."""
+
+    @abstractmethod
+    def column(self, key: str) -> Iterable[tuple[str, Iterable[int]]]:
+        """Yield each text that a key of KEYS has on hosts, with the positions of some of those; a text may come again."""
+
+
+class Listed(Columns):
+    """Hosts that are all there."""
+
+    def __init__(self, hosts: Sequence[Host]) -> None:
+        self._hosts = hosts
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def at(self, position: int) -> Host:
+        """Return the host at a position."""
+        return self._hosts[position]
+
+    def column(self, key: str) -> Iterator[tuple[str, tuple[int]]]:
+        """Yield each text that a key has on hosts, with one position each."""
+        for position, host in enumerate(self._hosts):
+            for text in _values(host, key):
+                yield text, (position,)
+
+
 class Matcher:
     """Finds the hosts of single parts; indexes are built when a part first needs them."""
 
-    def __init__(self, expression: str, hosts: Sequence[Host], groups: Sequence[str]) -> None:
+    def __init__(self, expression: str, hosts: Columns, groups: Sequence[str]) -> None:
         self.expression, self._inventory, self._groups = expression, hosts, groups
         self.everything: Hosts = frozenset(range(len(hosts)))
         self._indexes: dict[str, dict[str, set[int]]] = {}
@@ -69,13 +106,13 @@ class Matcher:
             return frozenset(found)
         if not index and key not in KEYS:
             raise NothingMatched(self.expression, part, nearest(key, [*KEYS, *self._variables()]))
-        known = {text: None for host in self._inventory for text in _values(host, key)}
+        known = dict.fromkeys(text for text, _ in self._texts(key))
         raise NothingMatched(self.expression, part, [f"{key}={_quoted(text)}" for text in nearest(value.strip("*?"), known)])
 
     def _some(self, found: Iterable[int], text: str) -> Hosts:
         if chosen := frozenset(found):
             return chosen
-        known = [*(host.name for host in self._inventory), *self._groups]
+        known = [*(name for name, _ in self._texts("name")), *self._groups]
         raise NothingMatched(self.expression, text, nearest(text.strip("*?"), known))
 
     def _expanded(self, text: str) -> tuple[str, ...]:
@@ -88,13 +125,19 @@ class Matcher:
         """Return the hosts by the value that a key has on them, the values folded to one case."""
         if key not in self._indexes:
             index = self._indexes[key] = {}
-            for position, host in enumerate(self._inventory):
-                for text in _values(host, key):
-                    index.setdefault(text.casefold(), set()).add(position)
+            for text, positions in self._texts(key):
+                index.setdefault(text.casefold(), set()).update(positions)
         return self._indexes[key]
 
+    def _texts(self, key: str) -> Iterable[tuple[str, Iterable[int]]]:
+        """Return the texts that a key has with the positions of hosts; a variable is looked up on each host."""
+        return self._inventory.column(key) if key in KEYS else Listed(self._every_host()).column(key)
+
+    def _every_host(self) -> list[Host]:
+        return [self._inventory.at(position) for position in range(len(self._inventory))]
+
     def _variables(self) -> set[str]:
-        mappings = {id(host.vars): host.vars for host in self._inventory}
+        mappings = {id(host.vars): host.vars for host in self._every_host()}
         return {name for variables in mappings.values() for name in variables}
 
 

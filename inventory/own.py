@@ -32,11 +32,16 @@ def load_inventory(paths: Iterable[Path | Source], copies: Copies | None = None,
     or opened with. Raises InvalidFile with every mistake of every file and source, SourceUnavailable for a source that cannot
     be asked and of which no copy is kept.
     """
+    return read_inventory(paths, copies or Copies(), resolve)[0]
+
+
+def read_inventory(paths: Iterable[Path | Source], copies: Copies, resolve: Resolve = unattended) -> tuple[Inventory, Reading]:
+    """Return what `load_inventory` returns, and what was looked at and asked for it."""
     with collection_paused():
-        return _load(paths, copies or Copies(), resolve)
+        return _load(paths, copies, resolve)
 
 
-def _load(paths: Iterable[Path | Source], copies: Copies, resolve: Resolve) -> Inventory:
+def _load(paths: Iterable[Path | Source], copies: Copies, resolve: Resolve) -> tuple[Inventory, Reading]:
     drafts = Drafts()
     broken: list[InvalidFile] = []
     seen: set[str] = set()
@@ -51,7 +56,7 @@ def _load(paths: Iterable[Path | Source], copies: Copies, resolve: Resolve) -> I
         if not isinstance(path, Path):
             drafts.sources.append(path)
             continue
-        reading.files[path] = None
+        reading.files.add(path)
         if (real := os.path.realpath(path)) in seen:  # Path.resolve raises RuntimeError for a link to itself (Python 3.11)
             continue
         seen.add(real)
@@ -64,7 +69,7 @@ def _load(paths: Iterable[Path | Source], copies: Copies, resolve: Resolve) -> I
         broken += _read_sources(drafts, reading)
     if broken or (drafts.sources and drafts.problems):  # what refers to the missing part would be blamed wrongly
         raise InvalidFile([*drafts.problems, *(problem for error in broken for problem in error.problems)])
-    return replace(assemble(drafts), copies=tuple(copies.used), files=tuple(reading.files))
+    return replace(assemble(drafts), copies=tuple(copies.used), files=tuple(reading.files)), reading
 
 
 def _read_sources(drafts: Drafts, reading: Reading) -> list[InvalidFile]:
@@ -85,7 +90,7 @@ def _read_sources(drafts: Drafts, reading: Reading) -> list[InvalidFile]:
 def _files(paths: Iterable[Path | Source], reading: Reading) -> Iterator[Path | Source]:
     for path in paths:
         if isinstance(path, Path) and _is_folder(path):
-            reading.files[path] = None
+            reading.files.add(path)
             yield from sorted(
                 file for file in path.iterdir() if file.suffix in (".yaml", ".yml") and not file.name.startswith(".")
             )

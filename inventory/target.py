@@ -21,7 +21,7 @@ from typing import NoReturn, TypeAlias
 
 from inventory.errors import LongarmError, NothingMatched, Text
 from inventory.host import Host, Selection
-from inventory.matching import Hosts, Matcher
+from inventory.matching import Columns, Hosts, Listed, Matcher
 from inventory.names import shown
 
 MAX_LENGTH = 65_536
@@ -73,7 +73,7 @@ class AnyOf:
 Tree: TypeAlias = Part | Not | AllOf | AnyOf
 
 
-def select(expression: str, hosts: Sequence[Host], groups: Sequence[str]) -> Selection:
+def select(expression: str, hosts: Sequence[Host] | Columns, groups: Sequence[str]) -> Selection:
     """Return the hosts that the expression chooses, each once, in their order.
 
     Raises BadExpression, or NothingMatched if the whole or any part of it matches no host.
@@ -84,16 +84,16 @@ def select(expression: str, hosts: Sequence[Host], groups: Sequence[str]) -> Sel
 class Chooser:
     """Selects by several expressions among the same hosts; what one of them had to look up serves the next."""
 
-    def __init__(self, hosts: Sequence[Host], groups: Sequence[str]) -> None:
-        self._hosts = hosts
-        self._matcher = Matcher("", hosts, groups)
+    def __init__(self, hosts: Sequence[Host] | Columns, groups: Sequence[str]) -> None:
+        self._hosts = hosts if isinstance(hosts, Columns) else Listed(hosts)
+        self._matcher = Matcher("", self._hosts, groups)
 
     def select(self, expression: str) -> Selection:
         """Return what `select` returns."""
         chosen = _chosen(parse(expression), self._matcher.of(expression))
         if not chosen:
             raise NothingMatched(expression, expression)
-        return Selection(expression=expression, hosts=tuple(self._hosts[position] for position in sorted(chosen)))
+        return Selection(expression=expression, hosts=tuple(self._hosts.at(position) for position in sorted(chosen)))
 
 
 def _chosen(tree: Tree, matcher: Matcher) -> Hosts:

@@ -40,7 +40,7 @@ def check(settings: Settings) -> None:
     from console.soundness import idle, refuse_unsound
     from diagnostics.library import load_library
 
-    known = known_inventory(settings)
+    known = known_inventory(settings, anew=True)
     refuse_unsound(known, load_library())
     show_problems(idle(known))
     counts = {"hosts": len(known.hosts), "groups": len(known.groups)}

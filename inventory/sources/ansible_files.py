@@ -15,6 +15,7 @@ from inventory.nodes import ListNode, MapNode, Node, ScalarNode
 from inventory.sources.ansible_ini import read_ini
 from inventory.sources.ansible_model import AnsibleGroup, AnsibleHost, AnsibleInventory, Given, Variables
 from inventory.sources.ansible_yaml import VAULT_HEADER, AnsibleDocument, is_vaulted, parse_ansible, value_of
+from inventory.stamps import Looked
 
 MAX_FILES = 20_000
 _IGNORED = re.compile(
@@ -28,7 +29,7 @@ _SECTIONS = ("vars", "children", "hosts")
 class AnsibleFiles:
     """Reads what a path stands for into an inventory; `run` gives what a program prints, None where none may be run."""
 
-    def __init__(self, inventory: AnsibleInventory, files: dict[Path, None], run: Callable[[Path], bytes] | None) -> None:
+    def __init__(self, inventory: AnsibleInventory, files: Looked, run: Callable[[Path], bytes] | None) -> None:
         self.inventory, self.files, self.run = inventory, files, run
 
     def read(self, path: Path) -> None:
@@ -38,7 +39,7 @@ class AnsibleFiles:
         self._read_variables(folder)
 
     def _looked_at(self, path: Path) -> None:
-        self.files[path] = None
+        self.files.add(path)
         if len(self.files) > MAX_FILES:
             raise InvalidFile([Problem(place=Place(str(path), 1, 1), text=Text("more than {limit} files", limit=MAX_FILES))])
 

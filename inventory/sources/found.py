@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
 from inventory.copies import Copies
@@ -23,6 +22,7 @@ from inventory.secret import Secret
 from inventory.secrets.unattended import Resolve, unattended
 from inventory.secrets.unusable import Unusable
 from inventory.settings import Branch, Entries, Layer, Leaf, looks_secret, overlay
+from inventory.stamps import Looked
 
 
 @dataclass(slots=True)
@@ -269,9 +269,11 @@ class Reading:
 
     copies: Copies
     now: datetime
-    files: dict[Path, None] = field(default_factory=dict)
+    files: Looked = field(default_factory=Looked)
     """Every file and folder that was looked into: what is remembered of them holds until one changes."""
     resolve: Resolve = unattended
+    opened: list[Place] = field(default_factory=list)
+    """Where something stood that was encrypted and now is among what was found."""
 
     def secret(self, reference: SecretReference, place: Place) -> Secret:
         """Return the secret that a source at that place is asked or opened with; raises SourceUnavailable."""

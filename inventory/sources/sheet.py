@@ -47,7 +47,7 @@ class SheetSource:
 
     def read(self, reading: Reading) -> Found:
         """Return the hosts of its rows; raises InvalidFile where it is no CSV."""
-        reading.files[self.path] = None
+        reading.files.add(self.path)
         text = text_of(read_guarded(self.path, FOREIGN.bytes), str(self.path), self.encoding)
         rows = rows_of(text, str(self.path), self.delimiter, self.skip)
         found = Found()

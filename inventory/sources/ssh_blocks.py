@@ -14,6 +14,7 @@ from inventory.fields import did_you_mean
 from inventory.names import shown
 from inventory.sources.ssh_keywords import KEYWORDS
 from inventory.sources.ssh_words import NotReadable, fits_list, split_line
+from inventory.stamps import Looked
 
 MAX_INCLUDES = 16  # as deep may files include each other, in OpenSSH too
 MAX_FILES = 2_000
@@ -58,7 +59,7 @@ Matches: TypeAlias = Callable[[Block], bool]
 class BlockReader:
     """Reads a configuration and all that it includes; mistakes and what should be known are noted."""
 
-    def __init__(self, files: dict[Path, None]) -> None:
+    def __init__(self, files: Looked) -> None:
         self.files = files
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
@@ -67,7 +68,7 @@ class BlockReader:
 
     def read(self, path: Path) -> list[Block]:
         """Return the blocks of a file; raises InvalidFile where it cannot be read."""
-        self.files[path] = None
+        self.files.add(path)
         self._read += 1
         text = decoded(read_guarded(path, FOREIGN.bytes), str(path), FOREIGN)
         self._open.append(path)
@@ -117,7 +118,17 @@ class BlockReader:
         if "${" in argument or "%" in argument:
             self._problem(place, Text("“{key}” is not read here: {text}", key="Include", text=shown(argument)))
             return
+        self._look_around(path)
         yield from map(Path, sorted(glob.glob(str(path))))  # noqa: PTH207 - patterns of folders too
+
+    def _look_around(self, pattern: Path) -> None:
+        """Note the folders in which a further file could come to fit a pattern."""
+        for folder in pattern.parents:
+            found = glob.glob(str(folder))  # noqa: PTH207 - as above
+            for one in found:
+                self.files.add(Path(one))
+            if found and not glob.has_magic(str(folder)):
+                return
 
     def _included(self, path: Path, place: Place) -> list[Block]:
         if path in self._open:

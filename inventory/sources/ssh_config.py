@@ -19,6 +19,7 @@ from inventory.sources.found import Access, Found, FoundHost, Reading, methods_i
 from inventory.sources.proxy_commands import meaning
 from inventory.sources.ssh_blocks import Asked, Block, BlockReader, Setting, fits_match
 from inventory.sources.ssh_words import fits_host, is_pattern
+from inventory.stamps import Looked
 
 MAX_HOSTS = 50_000
 _LOGIN = frozenset({"gssapiauthentication", "identitiesonly", "preferredauthentications"})
@@ -45,7 +46,7 @@ class Effective:
 class SshConfig:
     """A configuration that is asked for names; nothing of it is run."""
 
-    def __init__(self, path: Path, files: dict[Path, None]) -> None:
+    def __init__(self, path: Path, files: Looked) -> None:
         self.reader = BlockReader(files)
         self.local_user, self.place = getpass.getuser(), Place(str(path), 1, 1)
         try:

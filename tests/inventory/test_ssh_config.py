@@ -19,6 +19,7 @@ from inventory.names import shown
 from inventory.own import load_inventory
 from inventory.sources import ssh_blocks
 from inventory.sources.ssh_config import SshConfig, filled
+from inventory.stamps import Looked
 
 ASKED = ("web1", "web2", "db1", "db1.example.net", "gw", "10.0.0.5", "other")
 WRITTEN: Mapping[str, str] = {
@@ -141,7 +142,7 @@ def ours(config: SshConfig, name: str) -> Mapping[str, list[str]]:
 @pytest.mark.parametrize("name", CORPUS)
 def test_both_say_the_same(name: str, tmp_path: Path) -> None:
     path = written(CORPUS[name], tmp_path)
-    config = SshConfig(path, {})
+    config = SshConfig(path, Looked())
     assert not config.reader.problems
     for host in ASKED:
         assert ours(config, host) == theirs(path, host), host

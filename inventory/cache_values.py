@@ -1,0 +1,94 @@
+"""Values of an inventory as JSON and back, for the cache: a closed list of types, so that what is read can be nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from inventory.copies import Asked
+from inventory.errors import Place, Problem, Text
+from inventory.host import CredentialReference, SecretReference, Value, Waiver
+from inventory.secret_stores import AnsibleVaultFile, AskpassProgram, VaultServer
+
+_KIND = "\0"
+"""The key that marks a mapping as a value of one of our types; no key of an inventory can be it."""
+_PLAIN: tuple[type, ...] = (
+    Place,
+    Problem,
+    Waiver,
+    SecretReference,
+    CredentialReference,
+    Asked,
+    AskpassProgram,
+    AnsibleVaultFile,
+    VaultServer,
+)
+
+
+class NotCacheable(Exception):
+    """A value that the cache has no form for."""
+
+
+def packed(value: object) -> Any:
+    """Return a value as JSON has it; raises NotCacheable."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case tuple() | list():
+            return [packed(item) for item in value]
+        case Mapping():
+            return {str(key): packed(item) for key, item in value.items()}
+        case Text():
+            return {_KIND: "Text", "template": value.template, "params": packed(value.params)}
+        case datetime():
+            return {_KIND: "datetime", "at": value.isoformat()}
+        case timedelta():
+            return {_KIND: "timedelta", "s": value.total_seconds()}
+        case Path():
+            return {_KIND: "Path", "path": str(value)}
+    name = type(value).__name__
+    if type(value) in _PLAIN or name == "Origin":
+        return {_KIND: name, **{field.name: packed(getattr(value, field.name)) for field in fields(value)}}  # type: ignore[arg-type]
+    raise NotCacheable(name)
+
+
+def unpacked(value: Any) -> Any:
+    """Return the value that JSON holds: lists as tuples, mappings read-only."""
+    if isinstance(value, list):
+        return tuple(unpacked(item) for item in value)
+    if not isinstance(value, dict):
+        return value
+    if (kind := value.get(_KIND)) is None:
+        return MappingProxyType({key: unpacked(item) for key, item in value.items()})
+    return _MADE[kind]({key: unpacked(item) for key, item in value.items() if key != _KIND})
+
+
+def _origin(values: Mapping[str, Any]) -> object:
+    from inventory.egress import Origin  # a TLS library that only who declares a server pays for
+
+    return Origin(**values)
+
+
+def _plain(kind: type) -> Callable[[Mapping[str, Any]], object]:
+    return lambda values: kind(**values)
+
+
+_MADE: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
+    **{kind.__name__: _plain(kind) for kind in _PLAIN},
+    "Text": lambda values: Text(values["template"], **values["params"]),
+    "datetime": lambda values: datetime.fromisoformat(values["at"]),
+    "timedelta": lambda values: timedelta(seconds=values["s"]),
+    "Path": lambda values: Path(values["path"]),
+    "Origin": _origin,
+}
+
+
+def variables(value: Any) -> Value:
+    """Return the value of a variable, which is plain at every depth."""
+    if isinstance(value, dict):
+        return MappingProxyType({key: variables(item) for key, item in value.items()})
+    return tuple(variables(item) for item in value) if isinstance(value, list) else value
