@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
 from inventory.cache_file import CacheFile
-from inventory.cache_values import packed, variables
+from inventory.cache_values import packed, unpacked, variables
 from inventory.errors import Place
 from inventory.host import CredentialReference, Expectations, Host, Platform, Transport, Waiver
 from inventory.matching import KEYS, Columns
 
 BLOCK = 256
 """How many hosts are decoded together."""
+_OF_RECORDS = (
+    *("name", "address", "port", "transport", "platform", "groups", "site", "customer", "tags", "vars", "credential", "via"),
+    *("expect", "places", "origins", "address_place", "waivers", "place"),
+)
+_REST = {field.name: field.default for field in fields(Host) if field.name not in _OF_RECORDS}
+"""What few hosts have, with what the others have instead."""
 _PLATFORMS = {platform.value: platform for platform in Platform}
 _TRANSPORTS = {transport.value: transport for transport in Transport}
 _EXPECTED_NOTHING = Expectations()
@@ -77,6 +84,7 @@ class _Packer:
             self._place(host.address_place),
             [self._waivers[id(one)] for one in host.waivers],
             self._place(host.place),
+            {name: packed(value) for name, default in _REST.items() if (value := getattr(host, name)) != default},
         ]
 
     def _once(self, mapping: Mapping[str, Any]) -> Any:
@@ -174,7 +182,7 @@ class HostTable(Mapping[str, Host], Columns):
             self._blocks[start] = self._file.section(f"block {start}")
         record = self._blocks[start][position - start]
         address, port, transport, platform, groups, site, customer, tags, vars_, credential, via, expect, *rest = record
-        places, origins, address_place, waivers, place = rest
+        places, origins, address_place, waivers, place, more = rest
         return Host(
             name=self.names[position],
             address=address,
@@ -196,6 +204,7 @@ class HostTable(Mapping[str, Host], Columns):
             address_place=self._place(address_place),
             waivers=tuple(self._waivers[number] for number in waivers),
             place=self._place(place),
+            **{name: unpacked(value) for name, value in more.items()},
         )
 
     def _once(self, given: Any, make: Any) -> Any:

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import inventory.host
 from inventory.copies import Asked
 from inventory.errors import Place, Problem, Text
-from inventory.host import CredentialReference, SecretReference, Value, Waiver
+from inventory.host import Value
 from inventory.secret_stores import AnsibleVaultFile, AskpassProgram, VaultServer
 
 _KIND = "\0"
 """The key that marks a mapping as a value of one of our types; no key of an inventory can be it."""
-_PLAIN: tuple[type, ...] = (
-    Place,
-    Problem,
-    Waiver,
-    SecretReference,
-    CredentialReference,
-    Asked,
-    AskpassProgram,
-    AnsibleVaultFile,
-    VaultServer,
-)
+_OF_HOSTS = tuple(one for one in vars(inventory.host).values() if is_dataclass(one) and isinstance(one, type))
+_PLAIN: tuple[type, ...] = (*_OF_HOSTS, Place, Problem, Asked, AskpassProgram, AnsibleVaultFile, VaultServer)
 
 
 class NotCacheable(Exception):

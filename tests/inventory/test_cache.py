@@ -114,11 +114,19 @@ credentials:
   one: {user: u, password: {desk: x}, sudo_password: {corp: 'a/b#c'}}
   two: {user: u, key: ~/k, passphrase: {team: p/q}, customer: acme}
   idle: {user: nobody, agent: true}
+  codes: {user: u, key: ~/k, otp: {secret: {env: OTP}}, methods: [publickey, keyboard-interactive]}
 defaults: {vars: {thresholds: {fs-space: {warning: 70.5}}, deep: {a: [1, {b: null}], c: {d: [true, 1.0, 1e300, '']}}}}
 groups:
   g: {customer: acme, tags: [t], groups: {inner: {hosts: {"h[1:3]": {address: '10.0.0.[1:3]', port: 22}}}}, credential: two}
   dmz: {via: gate, expect: {services: [a], ports: [80, udp/1], names: [n]}, hosts: {gate: {}, in1: {}, in2: {tags: [x, y]}}}
-hosts: {lone: {transport: local, credential: one}, win: {platform: windows, transport: winrm}}
+hosts:
+  lone: {transport: local, credential: one}
+  win: {platform: windows, transport: winrm}
+  old:
+    credential: codes
+    host_key_alias: other
+    ssh_algorithms: {kex: [+diffie-hellman-group14-sha1], host_keys: [+ssh-rsa]}
+    proxy: socks5://proxy.example:1080
 waivers:
   - {check: fs-space, targets: g, reason: r, owner: o, expires: 2027-01-01, subject: {mount: '/x*'}}
   - {check: fs-space, targets: nothing-there, reason: r, owner: o, expires: never}
