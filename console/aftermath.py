@@ -15,7 +15,7 @@ from console.settings import Output, Settings
 from console.terminal import tell, write, write_bytes
 from inventory.errors import Text, UsageError
 from runner.desk import Desk
-from runner.outcome import FailOn, RunState, exit_code
+from runner.outcome import FailOn, RunKind, RunState, exit_code
 from runner.record import RunRecord
 
 _FORMATS = {Output.JSON: "json", Output.JSONL: "json", Output.CSV: "csv"}
@@ -129,7 +129,7 @@ def show_record(settings: Settings, record: RunRecord) -> None:
 def tell_next(settings: Settings, record: RunRecord, page: Path) -> None:
     """Tell where the report is and which command comes next."""
     tell(settings, Text("report: {path}", path=str(page)))
-    if record.state is RunState.INTERRUPTED:
+    if record.state is RunState.INTERRUPTED and record.kind is RunKind.DIAGNOSE:
         tell(settings, Text("next: {hint}", hint=f"longarm run resume {record.run}"), level=-1)
     else:
         tell(settings, Text("next: {hint}", hint=f"longarm report open {record.run}"))

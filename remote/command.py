@@ -16,7 +16,8 @@ Value: TypeAlias = str | int | bool | Secret
 
 MOST_STDIN = 1024 * 1024
 """Bytes; what is longer is a file, for `put`."""
-_ID = "command"
+COMMAND = "command"
+"""The id that a command has as a question, and its answer as evidence."""
 _LITERAL = {byte: chr(byte) for byte in range(32, 127)} | {10: "\n"} | {ord("%"): "%%", ord("\\"): "\\\\"}
 _PRINTF = tuple(_LITERAL.get(byte, f"\\{byte:03o}") for byte in range(256))
 
@@ -50,7 +51,7 @@ class Command:
     def question(self) -> Question:
         """Return the command as a bundle carries it: once, whatever becomes of its answer on the way."""
         return Question(
-            id=_ID,
+            id=COMMAND,
             script=self.script if self.stdin is None else f"printf {quote(as_format(self.stdin))} | eval {quote(self.script)}",
             deadline_s=self.deadline_s,
             max_bytes=self.max_bytes,
@@ -68,6 +69,10 @@ class CommandResult(Answer):
     def of(cls, answer: Answer) -> CommandResult:
         """Return an answer as the result of a command."""
         return cls(**{one.name: getattr(answer, one.name) for one in fields(Answer)})
+
+    def answer(self) -> Answer:
+        """Return it as evidence keeps it."""
+        return Answer(**{one.name: getattr(self, one.name) for one in fields(Answer)})
 
     @property
     def succeeded(self) -> bool:

@@ -22,6 +22,7 @@ from reports.sentences import sentence
 from reports.summary import next_commands, tally, tone, verdict
 from reports.visible import json_escaped
 from runner.outcome import Outcome
+from runner.output import Output
 from runner.record import AnswerNote, Delivery, HostRecord, Quote, RunRecord
 
 FORMAT: Final = "longarm-run/1"
@@ -131,6 +132,8 @@ def _content(record: RunRecord, tongue: Language) -> dict[str, Any]:
         "language": tongue.code,
         "run": record.run,
         "state": record.state.value,
+        "kind": record.kind.value,
+        "subject": record.subject or None,
         "playbook": record.playbook,
         "title": tongue.pick(record.title, record.playbook),
         "maintenance": record.maintenance,
@@ -178,6 +181,7 @@ def _host(host: HostRecord, record: RunRecord, tongue: Language) -> dict[str, An
         "ended_at": _time(host.ended_at),
         "evidence_digest": host.evidence_digest,
         "evidence_pruned_at": _time(host.pruned_at),
+        "output": _output(host.output) if host.output else None,
         "session": dict(host.session),
         "thresholds": {check: _params(values) for check, values in sorted(host.thresholds.items())},
         "checks": [_result(result, tongue) for result in diagnosis.results] if diagnosis else [],
@@ -267,6 +271,17 @@ def _question(note: AnswerNote) -> dict[str, Any]:
         "as_root": note.as_root,
         "why": note.why or None,
         "unkillable": list(note.unkillable),
+    }
+
+
+def _output(output: Output) -> dict[str, Any]:
+    return {
+        "ended": output.ended.value,
+        "exit_status": output.exit_status,
+        "stdout": output.stdout,
+        "stderr": output.stderr,
+        "cut": output.cut,
+        "origin": dict(output.origin),
     }
 
 

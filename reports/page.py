@@ -21,6 +21,7 @@ from reports.language import Language
 from reports.summary import coverage_line, verdict_sentences
 from reports.view import FULL, Detail, View
 from reports.visible import visible
+from runner.outcome import RunKind
 from runner.record import RunRecord
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -84,6 +85,10 @@ def _names(record: RunRecord, tongue: Language, detail: Detail) -> dict[str, obj
         "signs": words.SIGNS,
         "root_denied": words.root_denied,
         "waived_sign": words.WAIVED,
+        "diagnosed": record.kind is RunKind.DIAGNOSE,
+        "report_title": words.REPORTS[record.kind],
+        "subject_title": words.SUBJECTS.get(record.kind, words.REPORTS[record.kind]),
+        "not_well": words.NOT_WELL[record.kind],
         "verdict_sentences": verdict_sentences(record, tongue),
         "coverage_line": coverage_line(record, tongue),
         "unknown": Verdict.UNKNOWN,

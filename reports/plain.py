@@ -8,14 +8,18 @@ from typing import Final
 from reports import words
 from reports.explain import Problem, Told, problems
 from reports.language import Language
+from reports.outputs import said_alike
 from reports.sentences import sentence
 from reports.summary import coverage_line, next_commands, verdict, why_unseen
 from reports.visible import shortened, visible
+from runner.outcome import RunKind
 from runner.record import HostRecord, RunRecord
 
 NAMED: Final = 6
 """Hosts of one problem, or unseen for one reason, that a line names; the rest is counted."""
 LONGEST_LINE: Final = 400
+MOST_LINES: Final = 200
+"""Of what one group of hosts said; the evidence holds all."""
 WIDEST_COMMAND: Final = 60
 """Commands up to this width have their reasons in one column."""
 
@@ -33,10 +37,11 @@ def _lines(record: RunRecord, tongue: Language) -> Iterator[str]:
     for problem in problems(record.hosts):
         yield ""
         yield from _problem(problem, record, tongue)
+    yield from _said(record, tongue)
     unseen = list(_unseen(record, tongue))
     if unseen:
         yield ""
-        yield tongue.say("Not fully seen:")
+        yield f"{tongue.say(words.NOT_WELL[record.kind])}:"
         yield from unseen
     yield ""
     yield tongue.say("Next:")
@@ -44,6 +49,19 @@ def _lines(record: RunRecord, tongue: Language) -> Iterator[str]:
     width = max((len(step.command) for step in steps if len(step.command) <= WIDEST_COMMAND), default=0)
     for step in steps:
         yield f"  {step.command:{width}}  # {step.why}"
+
+
+def _said(record: RunRecord, tongue: Language) -> Iterator[str]:
+    """Yield what hosts said, those together that said the same."""
+    if record.subject:
+        yield ""
+        yield from (
+            f"$ {line}" if record.kind is RunKind.COMMAND else line for line in record.subject.splitlines()[:MOST_LINES]
+        )
+    for group in said_alike(record.hosts):
+        yield ""
+        yield f"{group.sign} {group.heading(tongue, NAMED)}"
+        yield from (f"    {line}" for line in group.lines(tongue, MOST_LINES))
 
 
 def _problem(problem: Problem, record: RunRecord, tongue: Language) -> Iterator[str]:

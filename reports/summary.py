@@ -14,7 +14,7 @@ from playbooks.model import DEFAULT_PLAYBOOK
 from reports.explain import by_severity, problems
 from reports.language import Language
 from reports.words import OUTCOMES, reason, root_denied
-from runner.outcome import Outcome, RunState
+from runner.outcome import Outcome, RunKind, RunState
 from runner.record import HostRecord, RunRecord
 
 ALWAYS_TOLD: Final = (Outcome.INCOMPLETE, Outcome.UNREACHABLE, Outcome.REFUSED, Outcome.TIMED_OUT)
@@ -91,6 +91,10 @@ def tally(record: RunRecord) -> Tally:
 
 def tone(record: RunRecord) -> Tone:
     """Return what the verdict looks like at a glance."""
+    if record.kind is not RunKind.DIAGNOSE:
+        if record.coverage.counts[Outcome.FAILED]:
+            return Tone.WARNING
+        return Tone.CLEAR if record.coverage.seen == record.coverage.targeted else Tone.UNSEEN
     if (worst := record.worst) is not None:
         return Tone(worst.value)
     if not record.checks or record.coverage.seen != record.coverage.targeted:
@@ -107,7 +111,9 @@ def verdict(record: RunRecord, tongue: Language) -> str:
 def verdict_sentences(record: RunRecord, tongue: Language) -> tuple[str, ...]:
     """Return the verdict: what was found, what of it is waived, what was not seen, whether it ended, what is gone."""
     figures = tally(record)
-    sentences = [_what_was_found(record, figures, tongue)]
+    sentences = [
+        _what_was_found(record, figures, tongue) if record.kind is RunKind.DIAGNOSE else _what_was_done(record, tongue)
+    ]
     if figures.waived:
         waived = tongue.plural("{n} finding is waived.", "{n} findings are waived.", figures.waived)
         sentences.append(waived)
@@ -130,6 +136,20 @@ def verdict_sentences(record: RunRecord, tongue: Language) -> tuple[str, ...]:
             )
         )
     return tuple(sentences)
+
+
+def _what_was_done(record: RunRecord, tongue: Language) -> str:
+    done, total = record.coverage.seen, record.coverage.targeted
+    if record.kind is RunKind.COMMAND:
+        return tongue.plural(
+            "The command ended with status 0 on {some} of {n} host.",
+            "The command ended with status 0 on {some} of {n} hosts.",
+            total,
+            some=done,
+        )
+    if record.kind is RunKind.TERMINAL:
+        return tongue.say("The terminal was opened." if done else "The terminal could not be opened.")
+    return tongue.say("The file was got." if done else "The file could not be got.")
 
 
 def _what_was_found(record: RunRecord, figures: Tally, tongue: Language) -> str:
@@ -217,7 +237,8 @@ def next_commands(record: RunRecord, tongue: Language) -> tuple[Next, ...]:
     def step(why: Text, *words: str) -> None:
         steps.append(Next(why=tongue.say(why), command=shlex.join(("longarm", *words))))
 
-    if record.state is not RunState.ENDED or _named(record, {Outcome.INTERRUPTED, Outcome.NOT_STARTED}):
+    diagnosed = record.kind is RunKind.DIAGNOSE
+    if diagnosed and (record.state is not RunState.ENDED or _named(record, {Outcome.INTERRUPTED, Outcome.NOT_STARTED})):
         step(Text("do the rest of this run"), "run", "resume", record.run)
     same = _selection(record) + (("--case", record.case) if record.case else ())
     changed = [
@@ -230,6 +251,11 @@ def next_commands(record: RunRecord, tongue: Language) -> tuple[Next, ...]:
         step(why, "host", "enrol", "--replace", _targets(record, changed))
     if hosts := [host for host in _named(record, {Outcome.REFUSED}, ("HostKeyRefused",)) if host not in changed]:
         step(Text("compare the fingerprints of their host keys, then trust them"), "host", "enrol", _targets(record, hosts))
+    if not diagnosed:
+        if hosts := _named(record, {Outcome.UNREACHABLE, Outcome.REFUSED}, besides=("HostKeyRefused",)):
+            step(Text("what stands in the way"), "doctor", "--host", hosts[0])
+        step(Text("all that hosts said"), "run", "export", record.run, "--format", "answers")
+        return tuple(steps)
     if hosts := _named(record, {Outcome.REFUSED}, besides=("HostKeyRefused",)):
         step(Text("when their credentials are in order"), "diagnose", _targets(record, hosts), *same)
     if hosts := _named(record, {Outcome.UNREACHABLE, Outcome.TIMED_OUT, Outcome.UNKNOWN, Outcome.FAILED}):

@@ -16,6 +16,7 @@ from remote.answer import Ended
 from reports import words
 from reports.explain import Problem, Told, by_severity, explain, problems
 from reports.language import Language
+from reports.outputs import Alike, said_alike
 from reports.pictures import Piece, bar, strip
 from reports.sentences import sentence
 from reports.summary import Next, next_commands, tally, tone, why_unseen
@@ -28,6 +29,9 @@ HEAT_FROM: Final = 12
 PREVIEWED: Final = 4
 LISTED: Final = 8
 """Hosts of one problem that stand in the open; the rest is folded."""
+
+SAID_LINES: Final = 200
+"""Of what one group of hosts said to a command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +138,18 @@ class View:
         parts.append(("waived", waived, say("only what is waived")))
         ended = Counter(host.outcome for host in hosts if not host.outcome.seen)
         return parts + [("unseen", ended[outcome], say(words.OUTCOMES[outcome])) for outcome in Outcome if ended[outcome]]
+
+    # what hosts said
+
+    @property
+    def said(self) -> Sequence[Alike]:
+        """Return the outputs of hosts, those that are the same together."""
+        return said_alike(self.record.hosts)
+
+    @property
+    def said_lines(self) -> int:
+        """Return how many lines of each are shown."""
+        return SAID_LINES if self.detail == FULL else self.detail.quote_lines
 
     # problems
 

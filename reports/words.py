@@ -13,7 +13,7 @@ from remote.answer import Ended
 from reports.known import LONGEST_PARAM, known
 from reports.language import Language
 from reports.visible import shortened
-from runner.outcome import Outcome
+from runner.outcome import Outcome, RunKind
 from runner.record import AnswerNote
 
 OUTCOMES: Final[Mapping[Outcome, Text]] = {
@@ -147,3 +147,21 @@ def cause(check: str, content: Content, tongue: Language) -> str:
 def subject(finding: Finding) -> str:
     """Return what on the host a finding is about, as its values alone: `/var`, `postgresql.service`."""
     return shortened(", ".join(str(finding.subject[name]) for name in sorted(finding.subject)), LONGEST_PARAM)
+
+
+NOT_WELL: Final[Mapping[RunKind, Text]] = {
+    RunKind.DIAGNOSE: Text("Not fully seen"),
+    RunKind.COMMAND: Text("Not well, or not known"),
+    RunKind.FILE: Text("Not got"),
+    RunKind.TERMINAL: Text("Not opened"),
+}
+"""What stands above the hosts that a run of this kind has no good news of."""
+
+REPORTS: Final[Mapping[RunKind, Text]] = {
+    RunKind.DIAGNOSE: Text("Diagnostic report"),
+    RunKind.COMMAND: Text("Report on a command"),
+    RunKind.FILE: Text("A file from a host"),
+    RunKind.TERMINAL: Text("A terminal on a host"),
+}
+
+SUBJECTS: Final[Mapping[RunKind, Text]] = {RunKind.COMMAND: Text("Command"), RunKind.FILE: Text("File")}

@@ -21,11 +21,11 @@ from remote.session import Connect
 from runner.desk_base import DeskBase
 from runner.observer import Guarded, Observer
 from runner.outcome import RunState
-from runner.planning import plan_of, plan_of_rest
+from runner.planning import plan_of, plan_of_rest, plan_of_task
 from runner.record import HostRecord, RunRecord, RunSummary
 from runner.recording import Kept, host_record, run_record, run_summary
-from runner.request import DiagnoseRequest, NoSuchRun
-from runner.run import DiagnosticRun, Plan
+from runner.request import DiagnoseRequest, NoSuchRun, TaskRequest
+from runner.run import FleetRun, Plan
 from runner.store.lock import held
 from runner.store.port import WholeRun
 from runner.store.rows import HostRow
@@ -56,7 +56,7 @@ class Replayed:
 class RunDesk(DeskBase):
     """What makes runs of questions and keeps their answers to be looked at."""
 
-    _running: tuple[DiagnosticRun, asyncio.Task[None]] | None = None
+    _running: tuple[FleetRun, asyncio.Task[None]] | None = None
 
     async def diagnose(self, request: DiagnoseRequest, *, connect: Connect, observer: Observer) -> RunRecord:
         """Diagnose hosts and return the record, which is on disk, as is the report it owes its case.
@@ -67,6 +67,10 @@ class RunDesk(DeskBase):
         if request.case is not None and not request.across_customers:
             refuse_case_of_others(request.selection, request.case, self._store.customers(request.case))
         return await self._drive(plan_of(request, self._store, self._clock), connect, Guarded(observer))
+
+    async def carry_out(self, request: TaskRequest, *, connect: Connect, observer: Observer) -> RunRecord:
+        """Do a task on hosts and return the record, which is on disk, as is what its case is to get."""
+        return await self._drive(plan_of_task(request, self._clock), connect, Guarded(observer))
 
     async def resume(
         self, run: str, *, inventory: Inventory, library: Library, connect: Connect, observer: Observer
@@ -122,7 +126,7 @@ class RunDesk(DeskBase):
     # Inside
 
     async def _drive(self, plan: Plan, connect: Connect, observer: Observer) -> RunRecord:
-        run = DiagnosticRun(plan, self._store, connect, observer)
+        run = FleetRun(plan, self._store, connect, observer)
         task = asyncio.create_task(run.drive())
         self._running = run, task
         try:

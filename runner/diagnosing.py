@@ -30,6 +30,7 @@ from runner.store.blobs import digest_of
 from runner.store.changes import HostStates
 from runner.store.rows import HostRow, StateRow
 from runner.store.sentences import as_kept
+from runner.tasks import Attached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,10 @@ class Judged:
     record: HostRecord
     blobs: tuple[bytes, ...] = field(default=(), repr=False)
     states: HostStates | None = None
+    answers: Mapping[str, Answer] = field(default_factory=dict, repr=False, hash=False)
+    """As they are kept."""
+    attached: Attached | None = field(default=None, repr=False)
+    """What goes onto the case besides a report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +103,7 @@ class Diagnosing:
         )
         return Asked(
             answers={question.id: answers[question.id] for question in questions},
-            session=_session(session.facts),
+            session=session_named(session.facts),
             asked_at=asked_at,
             round_trip_ms=round(took_s * 1000),
             overdue=cut and took_s >= left_s,
@@ -169,6 +174,7 @@ class Diagnosing:
                 row, Kept(evidence=taken.evidence, context=taken.context, diagnosis=diagnosis), RunState.RUNNING
             ),
             blobs=(taken.data,),
+            answers=taken.evidence.answers,
             states=self.states(target, taken.context.now, diagnosis),
         )
 
@@ -220,7 +226,8 @@ def _denied_root(evidence: Evidence) -> str:
     return next((answer.denied for answer in evidence.answers.values() if answer.denied), "")
 
 
-def _session(facts: SessionFacts) -> dict[str, str]:
+def session_named(facts: SessionFacts) -> dict[str, str]:
+    """Return what was negotiated, by name, as evidence keeps it."""
     named = {"transport": facts.transport, "user": facts.user, "credential": facts.credential, "host_key": facts.host_key}
     algorithms = {name: sys.intern(value) for name, value in facts.algorithms}  # hosts of a fleet share them
     told = {

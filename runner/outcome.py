@@ -30,6 +30,15 @@ class Outcome(StrEnum):
         return self in (Outcome.OK, Outcome.FINDINGS)
 
 
+class RunKind(StrEnum):
+    """What a run was begun for."""
+
+    DIAGNOSE = "diagnose"
+    COMMAND = "command"  # `host run`
+    FILE = "file"  # `host get`
+    TERMINAL = "terminal"  # `host shell`
+
+
 class RunState(StrEnum):
     """Where a run stands; only ENDED runs have a report."""
 

@@ -17,18 +17,21 @@ from diagnostics.waivers import waiver_problems
 from inventory.errors import InvalidFile, Text, UsageError
 from inventory.host import Host
 from inventory.inventory import Inventory
+from inventory.secret import MASKER
 from inventory.version import VERSION
+from playbooks.model import Maintenance
 from remote.bundle.frames import FORMAT as BUNDLE
 from runner.diagnosing import Diagnosing, target_row
 from runner.fan_out import Limits
 from runner.host_run import Clock
-from runner.outcome import Outcome, RunState
-from runner.request import DiagnoseRequest, NotResumable, new_run_id
+from runner.outcome import Outcome, RunKind, RunState
+from runner.request import DiagnoseRequest, NotResumable, TaskRequest, new_run_id
 from runner.run import Plan
 from runner.store.blobs import digest_of
 from runner.store.changes import BeginRun, ResumeRun
 from runner.store.port import Store, WholeRun
 from runner.store.rows import AuditRow, HostRow, RunRow, StateRow
+from runner.tasking import Tasking
 
 UNFINISHED = (None, Outcome.INTERRUPTED, Outcome.NOT_STARTED)
 """Outcomes of hosts that `resume` asks again."""
@@ -69,7 +72,46 @@ def plan_of(request: DiagnoseRequest, store: Store, clock: Clock) -> Plan:
     return Plan(
         begin=BeginRun(run=run, hosts=rows, audit=_audit(run, request.actor, "run.started", now)),
         hosts=hosts,
-        diagnosing=_diagnosing(run, library, request.extra_probes, hosts, store, clock),
+        per_host=_diagnosing(run, library, request.extra_probes, hosts, store, clock),
+        limits=_limits(run),
+        languages=request.languages,
+        content=content,
+    )
+
+
+def plan_of_task(request: TaskRequest, clock: Clock) -> Plan:
+    """Return the plan of a run that does a task."""
+    now, hosts, task = clock(), request.selection.hosts, request.task
+    content = encode_content(Content())
+    run = RunRow(
+        run=new_run_id(now),
+        playbook=f"host-{task.kind.value}",
+        title=dict(task.title),
+        maintenance=Maintenance.CORRECTIVE.value,
+        expression=request.selection.expression,
+        actor=request.actor,
+        case=request.case,
+        customers=tuple(sorted({host.customer for host in hosts if host.customer})),
+        state=RunState.RUNNING,
+        checks=(),
+        request={
+            "kind": task.kind.value,
+            "subject": MASKER.text(task.subject),
+            "concurrency": request.concurrency,
+            "host_deadline_s": request.host_deadline_s,
+            "run_deadline_s": request.run_deadline_s,
+            "languages": list(request.languages),
+        },
+        versions={"longarm": VERSION, "bundle": BUNDLE, "python": platform.python_version()},
+        content_digest=digest_of(content),
+        started_at=now,
+    )
+    rows = tuple(target_row(run.run, position, host) for position, host in enumerate(hosts))
+    versions = {"longarm": VERSION, "bundle": BUNDLE}
+    return Plan(
+        begin=BeginRun(run=run, hosts=rows, audit=_audit(run, request.actor, "run.started", now, run.request["subject"])),
+        hosts=hosts,
+        per_host=Tasking.of(run.run, task, versions, clock),
         limits=_limits(run),
         languages=request.languages,
         content=content,
@@ -97,7 +139,7 @@ def plan_of_rest(whole: WholeRun, inventory: Inventory, library: Library, store:
             audit=_audit(run, actor, "run.resumed", now, detail),
         ),
         hosts=hosts,
-        diagnosing=diagnosing,
+        per_host=diagnosing,
         limits=_limits(run),
         languages=tuple(run.request["languages"]),
         content=content,
@@ -135,6 +177,11 @@ def _check_inventory(thresholds: Thresholds, hosts: Sequence[Host], library: Lib
 
 
 def _check_resumable(run: RunRow, library: Library) -> None:
+    if run.request.get("kind", RunKind.DIAGNOSE) != RunKind.DIAGNOSE:
+        raise NotResumable(
+            Text("run {run} was no diagnosis: what may have had an effect is not done again by itself", run=run.run),
+            Text("longarm run show {run}", run=run.run),
+        )
     if run.state is RunState.ENDED:
         raise NotResumable(Text("run {run} has ended: there is nothing left to do", run=run.run))
     if unknown := [check for check in run.checks if check not in library.checks]:
@@ -210,6 +257,6 @@ def _audit(run: RunRow, actor: str, action: str, now: datetime, detail: str = ""
         run=run.run,
         case=run.case,
         customers=run.customers,
-        digests=(run.content_digest, run.versions["library"], run.versions["playbook"]),
+        digests=(run.content_digest, *(run.versions[name] for name in ("library", "playbook") if name in run.versions)),
         detail=detail,
     )

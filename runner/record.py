@@ -11,7 +11,8 @@ from diagnostics.finding import Citation, Diagnosis, Param
 from diagnostics.verdict import Severity
 from inventory.errors import Text
 from remote.answer import Ended
-from runner.outcome import Coverage, Outcome, RunState
+from runner.outcome import Coverage, Outcome, RunKind, RunState
+from runner.output import Output
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,8 @@ class HostRecord:
     """What the inventory and the playbook set in place of the checks' own thresholds, by check and name."""
     denied_root: str = ""
     """Why root questions could not be asked, once for the host; hostile text (sudo's own words)."""
+    output: Output | None = None
+    """Of a run that was no diagnosis: what the host said."""
     pruned_at: datetime | None = None
     """When the evidence was pruned: findings stand, their lines cannot be quoted any more."""
 
@@ -115,6 +118,9 @@ class RunRecord:
     """True where `checks` are not the playbook's but were named one by one."""
     erased_hosts: int = 0
     """Targeted hosts of which an erasure left nothing; `hosts` are the others."""
+    kind: RunKind = RunKind.DIAGNOSE
+    subject: str = ""
+    """Of a run that was no diagnosis: the script, or the path of the file."""
 
     @property
     def coverage(self) -> Coverage:

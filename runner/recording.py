@@ -11,7 +11,8 @@ from diagnostics.evidence import Evidence
 from diagnostics.finding import Citation, Diagnosis
 from inventory.errors import Text
 from remote.answer import Answer
-from runner.outcome import Coverage, Outcome, RunState
+from runner.outcome import Coverage, Outcome, RunKind, RunState
+from runner.output import output_of
 from runner.record import AnswerNote, Delivery, HostRecord, Quote, RunRecord, RunSummary
 from runner.store.changes import PROCESS_GONE
 from runner.store.port import CountedRun, WholeRun
@@ -58,6 +59,7 @@ def host_record(row: HostRow, kept: Kept, state: RunState) -> HostRecord:
         session=kept.evidence.session if kept.evidence else {},
         thresholds=kept.context.thresholds if kept.context else {},
         denied_root=row.denied_root,
+        output=output_of(answers),
         pruned_at=row.pruned_at,
     )
 
@@ -84,6 +86,8 @@ def run_record(whole: WholeRun, hosts: Iterable[HostRecord], content: Content, s
         content=content,
         deliveries=tuple(map(delivery_of, whole.outbox)),
         erased_hosts=run.erased_hosts,
+        kind=RunKind(run.request.get("kind", RunKind.DIAGNOSE)),
+        subject=run.request.get("subject", ""),
     )
     if record.coverage.targeted != len(whole.hosts):
         raise AssertionError(f"{run.run}: {len(whole.hosts)} targeted, {record.coverage.targeted} accounted for")

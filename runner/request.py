@@ -11,6 +11,7 @@ from diagnostics.probe import Probe
 from inventory.errors import LongarmError, Text, UsageError
 from inventory.host import Selection
 from playbooks.model import Playbook
+from runner.tasks import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +37,34 @@ class DiagnoseRequest:
     """The case may hold what belongs to other customers."""
 
     def __post_init__(self) -> None:
-        if self.concurrency < 1:
-            raise UsageError(Text("at least one host at a time, not {count}", count=self.concurrency))
-        if self.host_deadline_s <= 0 or (self.run_deadline_s is not None and self.run_deadline_s <= 0):
-            raise UsageError(Text("a deadline is longer than 0 s"))
+        check_limits(self.concurrency, self.host_deadline_s, self.run_deadline_s)
         if not self.checks and not self.extra_probes:
             raise UsageError(Text("nothing to ask: no check and no probe was chosen"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRequest:
+    """Do one thing on the selected hosts: run a command, get a file, hold a terminal."""
+
+    selection: Selection
+    task: Task
+    case: str | None
+    actor: str
+    concurrency: int = 50
+    host_deadline_s: float = 120
+    run_deadline_s: float | None = None
+    languages: tuple[str, ...] = ("en",)
+
+    def __post_init__(self) -> None:
+        check_limits(self.concurrency, self.host_deadline_s, self.run_deadline_s)
+
+
+def check_limits(concurrency: int, host_deadline_s: float, run_deadline_s: float | None) -> None:
+    """Raise UsageError for limits within which nothing could be done."""
+    if concurrency < 1:
+        raise UsageError(Text("at least one host at a time, not {count}", count=concurrency))
+    if host_deadline_s <= 0 or (run_deadline_s is not None and run_deadline_s <= 0):
+        raise UsageError(Text("a deadline is longer than 0 s"))
 
 
 class NoSuchRun(LongarmError):

@@ -1,26 +1,43 @@
-"""One diagnostic run on its way: begun on disk before the first connection, each host recorded as it ends."""
+"""One run on its way: begun on disk before the first connection, each host recorded as it ends."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Protocol
 
 from inventory.host import Host
-from remote.session import Connect
-from runner.diagnosing import Asked, Diagnosing
+from remote.session import Connect, Session
+from runner.diagnosing import Asked, Judged
 from runner.fan_out import FanOut, Limits
-from runner.host_run import HostRun
+from runner.host_run import Clock, HostRun
 from runner.observer import Observer
-from runner.outcome import Outcome, RunState
+from runner.outcome import Outcome, RunKind, RunState
 from runner.record import HostRecord
+from runner.store.blobs import digest_of
 from runner.store.changes import BeginRun, EndHost, EndRun, HostStates, ResumeRun
 from runner.store.port import Store
-from runner.store.rows import OutboxRow, OutboxState
+from runner.store.rows import HostRow, OutboxRow, OutboxState
+from runner.tasks import Attached
 
-KIND, AUDIENCE = "diagnose", "internal"
-"""Of the reports that a diagnostic run owes its case."""
+AUDIENCE = "internal"
+"""Of what a run owes its case."""
+
+
+class PerHost(Protocol):
+    """What is done on each host of a run, and what becomes of it (`Diagnosing`, `Tasking`)."""
+
+    @property
+    def clock(self) -> Clock:
+        """Return the clock of the run."""
+
+    async def ask(self, session: Session, left_s: float) -> Asked:
+        """Return what came back from one host."""
+
+    def judge(self, target: HostRow, ended: HostRun[Asked]) -> Judged:
+        """Return how one host ended, with what is kept of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +47,7 @@ class Plan:
     begin: BeginRun | ResumeRun
     hosts: tuple[Host, ...] = field(hash=False)
     """Those to ask, in order."""
-    diagnosing: Diagnosing = field(hash=False)
+    per_host: PerHost = field(hash=False)
     limits: Limits
     languages: tuple[str, ...]
     content: bytes = field(repr=False)
@@ -38,20 +55,22 @@ class Plan:
     """Of hosts that a resumed run had finished before."""
 
 
-class DiagnosticRun:
+class FleetRun:
     """Drives a plan; `stop` may be called at any moment from the same event loop."""
 
     def __init__(self, plan: Plan, store: Store, connect: Connect, observer: Observer) -> None:
         self._plan, self._store, self._observer = plan, store, observer
         self._targets = {row.host: row for row in plan.begin.hosts}
         self._states = list(plan.states)
+        self._attached: list[Attached] = []
+        self._kind = RunKind(plan.begin.run.request.get("kind", RunKind.DIAGNOSE))
         self.records: dict[str, HostRecord] = {}
         self._fan_out: FanOut[Asked] = FanOut(
             plan.hosts,
-            plan.diagnosing.ask,
+            plan.per_host.ask,
             connect,
             limits=plan.limits,
-            clock=plan.diagnosing.clock,
+            clock=plan.per_host.clock,
             started=observer.host_started,
             ended=self._host_ended,
         )
@@ -79,8 +98,11 @@ class DiagnosticRun:
         await self._kept(self._end(RunState.INTERRUPTED if self._fan_out.stopped and unfinished else RunState.ENDED))
 
     async def _host_ended(self, ended: HostRun[Asked]) -> None:
-        judged = self._plan.diagnosing.judge(self._targets.pop(ended.host.name), ended)
-        await self._kept(EndHost(host=judged.row), judged.blobs)
+        judged = self._plan.per_host.judge(self._targets.pop(ended.host.name), ended)
+        files = (judged.attached.data,) if judged.attached else ()
+        await self._kept(EndHost(host=judged.row), (*judged.blobs, *files))
+        if judged.attached is not None:
+            self._attached.append(judged.attached)
         if judged.states is not None and judged.states.checks:
             self._states.append(judged.states)
         self.records[judged.record.host] = judged.record
@@ -91,25 +113,33 @@ class DiagnosticRun:
         await asyncio.shield(asyncio.wrap_future(self._store.write(change, blobs)))
 
     def _end(self, state: RunState) -> EndRun:
-        now = max(self._plan.begin.run.started_at, self._plan.diagnosing.clock())  # a clock may be stepped back
+        now = max(self._plan.begin.run.started_at, self._plan.per_host.clock())  # a clock may be stepped back
         ended = state is RunState.ENDED
         return EndRun(
             run=self.id,
             state=state,
             ended_at=now if ended else None,
             audit=replace(self._plan.begin.audit, at=now, action=f"run.{state.value}", detail=""),
-            outbox=tuple(self._owed(language, now) for language in self._plan.languages)
-            if ended and self._plan.begin.run.case
-            else (),
+            outbox=tuple(self._owed_all(now)) if ended and self._plan.begin.run.case else (),
             states=tuple(self._states) if ended else (),
         )
+
+    def _owed_all(self, now: datetime) -> Iterator[OutboxRow]:
+        """Yield what the case is to get: the report in each language; or the files themselves, which are there already."""
+        if self._kind in (RunKind.DIAGNOSE, RunKind.COMMAND):
+            yield from (self._owed(language, now) for language in self._plan.languages)
+        for attached in self._attached:
+            digest = digest_of(attached.data)
+            name = f"longarm-{self._kind}-{self.id}-{digest[:8]}{attached.suffix}"
+            row = self._owed(self._plan.languages[0], now)
+            yield replace(row, state=OutboxState.RENDERED, filename=name, digest=digest)
 
     def _owed(self, language: str, now: datetime) -> OutboxRow:
         return OutboxRow(
             id=0,
             run=self.id,
             case=self._plan.begin.run.case or "",
-            kind=KIND,
+            kind=self._kind.value,
             audience=AUDIENCE,
             language=language,
             state=OutboxState.PENDING,

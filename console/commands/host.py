@@ -1,4 +1,4 @@
-"""`longarm host enrol TARGETS`."""
+"""`longarm host enrol | run`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from console import choices
-from console.framework import Group, argument, option
+from console.framework import Group, Seconds, argument, option
 from console.settings import Settings
 from inventory.errors import Text
 
-host = Group("host", Text("Host keys: enrol hosts before the first connection."))
+host = Group("host", Text("Single hosts: their keys, files and commands."))
 
 
 @host.add(
@@ -60,3 +60,44 @@ def enrol(
     if rotate:
         return trusting.rotate(settings, targets)
     return enrolling.enrol_hosts(settings, targets, enrolling.expected_fingerprints(fingerprint), replace=replace)
+
+
+_SECONDS = Seconds(min=1, max=86_400)
+
+
+@host.add(
+    "run",
+    Text("Run a command on hosts, at most once on each, and report on it as on a run."),
+    argument("command"),
+    argument("targets", shell_complete=choices.hosts),
+    option("--case", text=Text("Leave the report on this case."), metavar="CASE", shell_complete=choices.cases),
+    option("--root", text=Text("Run it as root, by sudo where the login user is another."), is_flag=True),
+    option(
+        "--var",
+        text=Text("NAME=VALUE: a shell variable of the command, repeatable; never text of it."),
+        metavar="NAME=VALUE",
+        multiple=True,
+    ),
+    option(
+        "--deadline",
+        text=Text("Seconds until the command is ended on its host; default: 60."),
+        metavar="S",
+        type=_SECONDS,
+        default=60.0,
+    ),
+    option(
+        "--max-bytes",
+        text=Text("Of stdout that is kept; default: 1 MiB."),
+        metavar="N",
+        type=click.IntRange(1, 2**26),
+        default=2**20,
+    ),
+    option("--concurrency", text=Text("Hosts at once; default: 50."), metavar="N", type=click.IntRange(1, 1000), default=50),
+    option("--across-customers", text=Text("Let one run cover hosts of several customers."), is_flag=True),
+    option("--run-deadline", text=Text("Seconds for the whole run."), metavar="S", type=_SECONDS),
+)
+def run(settings: Settings, command: str, targets: str, **wishes: object) -> int:
+    """Run a command on hosts and return the run's exit code."""
+    from console.commanding import Wishes, run_command
+
+    return run_command(settings, command, targets, Wishes(**wishes))  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from pathlib import PurePath
 from typing import Final, Protocol, TypeAlias
 
 from inventory.errors import LongarmError, Text
@@ -20,6 +21,8 @@ from runner.store.errors import StoreFailed
 from runner.store.rows import OutboxRow, OutboxState
 
 REPORT: Final = Format.HTML
+MEDIA_TYPES: Final = {".html": FORMATS[REPORT].media_type, ".txt": "text/plain", ".cast": "application/x-asciicast"}
+"""Of reports, extracts of files and recordings of terminals, by the end of their names."""
 Record: TypeAlias = Callable[[str], RunRecord]
 
 
@@ -119,7 +122,7 @@ def _send(desk: Outbox, system: CaseSystem, masker: Leaks, row: OutboxRow, recor
             )
         )
     file = CaseFile(
-        name=row.filename, media_type=FORMATS[REPORT].media_type, data=data, digest=row.digest,
+        name=row.filename, media_type=MEDIA_TYPES[PurePath(row.filename).suffix], data=data, digest=row.digest,
         customer=row.customers[0] if len(row.customers) == 1 else None,
     )  # fmt: skip
     system.comment(row.case, comment.decode(), internal=Audience(row.audience) is Audience.INTERNAL, files=[file])

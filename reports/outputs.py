@@ -1,0 +1,65 @@
+"""What hosts said to a command, or what was got of a file: those together that said the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from inventory.errors import Text
+from remote.answer import Ended
+from reports import words
+from reports.language import Language
+from reports.visible import shortened
+from runner.output import Output
+from runner.record import HostRecord
+
+LONGEST_LINE: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alike:
+    """Hosts with the same output."""
+
+    hosts: tuple[HostRecord, ...]
+    output: Output
+
+    @property
+    def well(self) -> bool:
+        """Tell whether it ended by itself with status 0."""
+        return self.output.ended is Ended.EXITED and self.output.exit_status == 0
+
+    @property
+    def sign(self) -> str:
+        """Return how it ended, as a sign."""
+        return "✓" if self.well else "✘"
+
+    def heading(self, tongue: Language, named: int) -> str:
+        """Return how it ended and on which hosts, the first of which are named."""
+        names = ", ".join(host.host for host in self.hosts[:named])
+        more = f" (+{len(self.hosts) - named})" if len(self.hosts) > named else ""
+        return f"{names}{more} · {self.ending(tongue)}"
+
+    def ending(self, tongue: Language) -> str:
+        """Return how it ended."""
+        status = "?" if self.output.exit_status is None else self.output.exit_status
+        return tongue.say(Text(words.ENDINGS[self.output.ended].template, status=status))
+
+    def lines(self, tongue: Language, most: int) -> list[str]:
+        """Return what was said, with where it is from, and a mark where it is not all; hostile text."""
+        said = [f"{name}: {value}" for name, value in self.output.origin]
+        out, err = self.output.stdout.splitlines(), self.output.stderr.splitlines()
+        said += [shortened(line, LONGEST_LINE) for line in (*out[:most], *(f"! {line}" for line in err[:most]))]
+        if len(out) > most or len(err) > most or self.output.cut:
+            said.append(tongue.say("… there is more in the evidence"))
+        return said
+
+
+def said_alike(hosts: Iterable[HostRecord]) -> Sequence[Alike]:
+    """Return hosts with an output, grouped by it: what ended well first, then the biggest groups."""
+    groups: dict[Output, list[HostRecord]] = {}
+    for host in hosts:
+        if host.output is not None:
+            groups.setdefault(host.output, []).append(host)
+    alike = [Alike(hosts=tuple(several), output=output) for output, several in groups.items()]
+    return sorted(alike, key=lambda group: (not group.well, -len(group.hosts)))
