@@ -76,13 +76,13 @@ def group_name(text: str) -> str:
     return text
 
 
-def without_halves(text: str) -> str:
-    r"""Return a text that can be written as UTF-8: halves of surrogate pairs, which escapes can bring in, as their escapes.
+def storable_text(text: str) -> str:
+    r"""Return a text that any file can hold: NUL and halves of surrogate pairs, which escapes can bring in, as their escapes.
 
-    >>> without_halves("a\ud800b")
-    'a\\ud800b'
+    >>> storable_text("a\ud800b\x00")
+    'a\\ud800b\\x00'
     """
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def label(text: str) -> str:

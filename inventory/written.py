@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 
 from inventory.host import (
     CodeReference,
@@ -20,6 +21,7 @@ from inventory.host import (
     Value,
 )
 from inventory.inventory import Inventory
+from inventory.matching import KEYS
 from inventory.ssh_settings import by_kind
 from inventory.yaml_scalars import NotStorable, core_value
 
@@ -29,18 +31,23 @@ _PLAIN = re.compile(r"[A-Za-z0-9/~_][A-Za-z0-9/~_.-]*")
 def written(inventory: Inventory, hosts: Sequence[Host]) -> str:
     """Return a file of ours with some hosts of an inventory, their groups and the credentials that they use.
 
-    Hosts that they are reached through are in it too. Waivers are not in it: they stand in files of ours already.
+    Hosts that they are reached through are in it too. Waivers are not in it: they stand in files of ours already. What other
+    sources may call as ours may not is told in comments: variables named like a key of ours are left out, groups named like
+    a host have another name.
     """
-    lines: list[str] = []
     needed = {one.name: one for host in hosts for one in _way_to(host)}
     hosts = tuple({**{host.name: host for host in hosts}, **needed}.values())
     named = [one for host in hosts for one in (host.credential, host.ssh.proxy and host.ssh.proxy.credential) if one]
     used = {credential.name: credential for credential in named}
+    names = _names_of_groups(inventory, hosts)
+    lines = [f"# the group {name} is called {ours} here: a host has its name" for name, ours in names.items() if name != ours]
+    if left_out := sorted({name for host in hosts for name in host.vars if name in KEYS}):
+        lines.append(f"# variables that are named like keys of ours are left out: {', '.join(left_out)}")
     if programs := tuple(sorted({host.ssh.proxy_command[0] for host in hosts if host.ssh.proxy_command})):
         lines.append(f"proxy_programs: {flow(programs)}")
     sections: Mapping[str, Mapping[str, Mapping[str, Value]]] = {
         "credentials": {name: _credential(used[name]) for name in sorted(used)},
-        "groups": dict(_groups(inventory, hosts)),
+        "groups": dict(_groups(inventory, hosts, names)),
         "hosts": {host.name: _host(host) for host in hosts},
     }
     for title, entries in sections.items():
@@ -107,7 +114,22 @@ def _kerberos(tickets: KerberosReference | None) -> Value:
     return {key: value for key, value in parts.items() if value is not None} or True
 
 
-def _groups(inventory: Inventory, hosts: Sequence[Host]) -> Iterator[tuple[str, Mapping[str, Value]]]:
+def _names_of_groups(inventory: Inventory, hosts: Sequence[Host]) -> Mapping[str, str]:
+    """Return how each group that has one of the hosts is called: as it is, or otherwise where a host is called so."""
+    chosen = {host.name for host in hosts}
+    taken = {name.casefold() for name in (*chosen, *inventory.groups)}
+    named = {name.casefold() for name in chosen}
+    names: dict[str, str] = {}
+    for name, group in inventory.groups.items():
+        if chosen.isdisjoint(group.hosts):
+            continue
+        others = (f"{name[:50]}.group{number or ''}" for number in count())
+        names[name] = next(one for one in others if one.casefold() not in taken) if name.casefold() in named else name
+        taken.add(names[name].casefold())
+    return names
+
+
+def _groups(inventory: Inventory, hosts: Sequence[Host], names: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, Value]]]:
     """Yield the groups of hosts with what is directly in them: hosts that no inner group has, and inner groups."""
     chosen = {host.name for host in hosts}
     members = {name: [host for host in group.hosts if host in chosen] for name, group in inventory.groups.items()}
@@ -117,7 +139,8 @@ def _groups(inventory: Inventory, hosts: Sequence[Host]) -> Iterator[tuple[str, 
         inner = tuple(child for child in group.groups if members[child])
         below = {host for child in inner for host in members[child]}
         direct = tuple(host for host in members[name] if host not in below)
-        yield name, {key: value for key, value in (("hosts", direct), ("groups", inner)) if value}
+        parts = (("hosts", direct), ("groups", tuple(names[one] for one in inner)))
+        yield names[name], {key: value for key, value in parts if value}
 
 
 def _host(host: Host) -> Mapping[str, Value]:
@@ -137,7 +160,7 @@ def _host(host: Host) -> Mapping[str, Value]:
         "proxy_command": host.ssh.proxy_command or None,
         "ssh_library": host.ssh.library.value if host.ssh.library is not SshLibrary.ASYNCSSH else None,
         "ssh_algorithms": _old_algorithms(host.ssh.old_algorithms) or None,
-        "vars": host.vars or None,
+        "vars": {name: value for name, value in host.vars.items() if name not in KEYS} or None,
     }
     expect = {key: value for key in ("services", "ports", "names") if (value := getattr(host.expect, key))}
     return {key: value for key, value in {**settings, "expect": expect or None}.items() if value is not None}

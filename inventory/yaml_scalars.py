@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from inventory.names import without_halves
+from inventory.names import storable_text
 from inventory.nodes import ScalarValue
 
 _WORDS: dict[str, bool | None] = {
@@ -23,7 +23,7 @@ class NotStorable(ValueError):
 
 
 def storable(value: ScalarValue) -> ScalarValue:
-    r"""Return a scalar that others wrote as int64, double or UTF-8 can hold it; what they cannot hold becomes text.
+    r"""Return a scalar that others wrote as int64, double or a text file can hold it; what they cannot hold becomes text.
 
     >>> [storable(value) for value in (1, 1 << 64, float("inf"), True, "a\ud800")]
     [1, '18446744073709551616', 'inf', True, 'a\\ud800']
@@ -35,7 +35,7 @@ def storable(value: ScalarValue) -> ScalarValue:
             return value if -(1 << 63) <= value < 1 << 63 else str(value)
         case float():
             return value if math.isfinite(value) else str(value)
-    return without_halves(value)
+    return storable_text(value)
 
 
 def core_value(text: str) -> ScalarValue:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from inventory.documents import FOREIGN, decoded
 from inventory.errors import Place, Text
 from inventory.host import Value
-from inventory.names import shown, without_halves
+from inventory.names import shown, storable_text
 from inventory.sources.ansible_model import UNGROUPED, AnsibleInventory, Given, Variables
 from inventory.yaml_scalars import storable
 
@@ -140,5 +140,5 @@ def _plain(value: object) -> Value:
         case set():
             return tuple(_plain(item) for item in sorted(value, key=repr))  # else another order in each process
         case Mapping():
-            return MappingProxyType({without_halves(str(key)): _plain(item) for key, item in value.items()})
+            return MappingProxyType({storable_text(str(key)): _plain(item) for key, item in value.items()})
     return "..." if value is ... else str(value)

@@ -55,6 +55,20 @@ def test_ansible_inventories_are_read_back(name: str, tmp_path: Path) -> None:
     same(known, read_back(known, tmp_path))
 
 
+def test_what_only_others_may_call_so_is_told_in_comments(tmp_path: Path) -> None:
+    files = {"hosts": "[web1]\nweb1 customer=Acme site=Berlin role=front\n[k:children]\nweb1\n[web1.group]\nx\n"}
+    known = load_ansible(tmp_path, files)
+    text = written(known, tuple(known.hosts.values()))
+    assert text.startswith(
+        "# the group web1 is called web1.group1 here: a host has its name\n"
+        "# variables that are named like keys of ours are left out: customer, site\n"
+    )
+    again = read_back(known, tmp_path)
+    (web1, x) = again.hosts.values()
+    assert (web1.customer, web1.site, web1.vars) == ("Acme", "Berlin", {"role": "front"})
+    assert web1.groups == ("k", "web1.group1") and x.groups == ("web1.group",)
+
+
 def test_only_the_chosen_hosts_and_what_they_need_are_written(tmp_path: Path) -> None:
     known = load_inventory([EXAMPLE])
     text = written(known, known.select("db-main").hosts)
