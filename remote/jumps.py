@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from inventory.host import Host
 from remote.errors import JumpFailed, RemoteError
 from remote.hearing import HEARING
+from remote.patience import PATIENCE
 from remote.proxies import Proxies
 from remote.ways import ByProxy, Direct, Way
 
@@ -102,6 +103,7 @@ class Jumps:
             shared = self._shared[bastion] = _Shared(asyncio.get_running_loop().create_future())
             nobodys = copy_context()  # what is heard of the bastion is not heard of the host that needed it first
             nobodys.run(HEARING.set, None)
+            nobodys.run(PATIENCE.set, None)
             shared.task = asyncio.create_task(self._hold(shared, bastion), context=nobodys)
         return shared
 

@@ -25,6 +25,7 @@ from inventory.errors import Text
 from inventory.host import CodeReference, Host
 from inventory.secret import Secret
 from inventory.secrets.unusable import Unusable
+from remote.patience import patience
 from remote.used_codes import UsedCodes
 
 _LATE: Final = 1 / 15
@@ -143,7 +144,8 @@ class Place:
     async def take(self) -> None:
         """Wait for it."""
         if self._places is not None:
-            await self._places.acquire()
+            with patience().standing_still():
+                await self._places.acquire()
             self._held = True
 
     def leave(self) -> None:

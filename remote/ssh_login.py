@@ -8,8 +8,8 @@ is a new stage, and what was offered last before it was accepted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from inventory.host import Host
@@ -19,6 +19,7 @@ from remote.errors import CredentialBlocked
 from remote.host_proof import HostProof, proof_of, public_key
 from remote.known_hosts import Trust
 from remote.one_time_codes import Codes, CodeSpent
+from remote.patience import Patience, patience
 from remote.prompts import Wanted, shown, wanted
 from remote.ssh_library import asyncssh
 from remote.ssh_options import keep_alive
@@ -58,7 +59,7 @@ class Login(asyncssh.SSHClient):
         self.deadline: asyncio.Timeout | None = None
         self.proofs = Proofs(credential, with_sha1=bool(host.ssh.old_algorithms.user_keys))
         self.negotiation: Negotiation | None = None
-        self._breaker, self._codes = breaker, codes
+        self._breaker, self._codes, self._patience = breaker, codes, patience()
         self._stages: list[tuple[str, ...]] = []
         self._left: tuple[str, ...] = ()
         """The methods of this stage that are left, as asyncssh counts them."""
@@ -177,7 +178,7 @@ class Login(asyncssh.SSHClient):
             return self.credential.password.reveal()
         assert self.credential.otp is not None
         try:
-            async with self._paused():  # the next code is up to half a minute away
+            with self._paused():  # the next code is up to half a minute away
                 code = await self._codes.next(self.host, self.credential.otp)
         except CodeSpent:
             self.turns.pop(one).unused()
@@ -195,7 +196,7 @@ class Login(asyncssh.SSHClient):
         if one in self.turns or self.blocked is not None:
             return False
         try:
-            async with self._paused():
+            with self._paused():
                 self.turns[one] = await self._breaker.turn(self.host, self.credential, one)
         except CredentialBlocked as blocked:
             self.blocked = blocked
@@ -244,15 +245,8 @@ class Login(asyncssh.SSHClient):
             self.tried[-1] += " (accepted, but more is wanted)"
         self.accepted()
 
-    @asynccontextmanager
-    async def _paused(self) -> AsyncIterator[None]:
-        """Stop the clock of the login while we wait for others."""
-        when = self.deadline.when() if self.deadline is not None else None
-        left = None if when is None else when - asyncio.get_running_loop().time()
-        if self.deadline is not None and left is not None:
-            self.deadline.reschedule(None)
-        try:
+    @contextmanager
+    def _paused(self) -> Iterator[None]:
+        """Stop the clocks of the login and of the host while we wait for others."""
+        with Patience(self.deadline).standing_still(), self._patience.standing_still():
             yield
-        finally:
-            if self.deadline is not None and left is not None:
-                self.deadline.reschedule(asyncio.get_running_loop().time() + left)

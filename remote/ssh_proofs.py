@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from remote.certificates import SUFFIX
+from remote.certificates import SUFFIX, Certificate, is_certificate
 from remote.credentials import Credential
 from remote.private_keys import PrivateKey
 from remote.ssh_library import asyncssh
@@ -75,13 +75,15 @@ class Proofs:
         named = self.credential.in_agent
         if named is None:
             return [] if self.credential.only_named else [_of_pair(pair) for pair in pairs]
-        meant = [pair for pair in pairs if pair.public_data == named.blob]
+        meant = [pair for pair in pairs if _key_of(pair) == named.blob]
+        bare = [pair for pair in meant if pair.public_data == named.blob]
         if not meant:
             self.trouble = f"agent (it does not hold {named.path} {named.fingerprint})"
-        elif named.certificate is not None:
-            meant[0].set_certificate(named.certificate)
+        elif named.certificate is not None and bare:
+            bare[0].set_certificate(named.certificate)
+            meant = bare
         word = f"agent key {named.path} {named.fingerprint}{_note(named.note)}"
-        first = [(word, [_signing_well(pair)], named.blob) for pair in meant]
+        first = [(word, [_signing_well(pair)], named.blob) for pair in sorted(meant, key=lambda pair: pair in bare)]
         others = [] if self.credential.only_named else [_of_pair(pair) for pair in pairs if pair not in meant]
         return [*first, *others]
 
@@ -97,7 +99,7 @@ def _signing_well(pair: asyncssh.SSHKeyPair) -> asyncssh.SSHKeyPair:
 
     By itself asyncssh offers a certificate by its old name first; the second try then comes after the next key (2.24.1).
     """
-    if pair.key_algorithm == b"ssh-rsa":
+    if pair.algorithm in (b"ssh-rsa", b"ssh-rsa" + SUFFIX.encode()):
         pair.sig_algorithms = _RSA[:1] if pair.has_cert else _RSA
         if pair.has_cert:
             pair.set_sig_algorithm(_RSA[0])
@@ -111,6 +113,11 @@ def _signing_as_ever(key: PrivateKey) -> KeyPairListArg:
     pair.set_sig_algorithm(b"ssh-rsa")
     pair.sig_algorithms = (b"ssh-rsa",)
     return [pair]
+
+
+def _key_of(pair: asyncssh.SSHKeyPair) -> bytes:
+    """Return the plain key of a pair; an agent holds certificates as pairs of their own."""
+    return Certificate.of(pair.public_data).key.blob if is_certificate(pair.public_data) else pair.public_data
 
 
 def _of_pair(pair: asyncssh.SSHKeyPair) -> tuple[str, KeyPairListArg, bytes]:

@@ -256,7 +256,9 @@ def next_commands(record: RunRecord, tongue: Language) -> tuple[Next, ...]:
             step(Text("what stands in the way"), "doctor", "--host", hosts[0])
         step(Text("all that hosts said"), "run", "export", record.run, "--format", "answers")
         return tuple(steps)
-    if hosts := _named(record, {Outcome.REFUSED}, besides=("HostKeyRefused",)):
+    if hosts := _named(record, {Outcome.REFUSED}, ("HostCertificateRefused",)):
+        step(Text("when their certificates are in order"), "diagnose", _targets(record, hosts), *same)
+    if hosts := _named(record, {Outcome.REFUSED}, besides=("HostKeyRefused", "HostCertificateRefused")):
         step(Text("when their credentials are in order"), "diagnose", _targets(record, hosts), *same)
     if hosts := _named(record, {Outcome.UNREACHABLE, Outcome.TIMED_OUT, Outcome.UNKNOWN, Outcome.FAILED}):
         step(Text("when they can be reached again"), "diagnose", _targets(record, hosts), *same)

@@ -31,6 +31,7 @@ from remote.errors import (
     RemoteError,
     TransportUnsupported,
 )
+from remote.patience import PATIENCE, Patience
 from remote.session import Connect, Session
 from runner.outcome import Outcome
 
@@ -83,8 +84,11 @@ async def run_host(host: Host, job: Job[T], connect: Connect, *, deadline_s: flo
     started_at, now = clock(), asyncio.get_running_loop().time
     over = now() + deadline_s
     done: list[HostRun[T]] = []
+    patience = Patience()
+    PATIENCE.set(patience)
     try:
-        async with asyncio.timeout_at(over) as limit, connect(host) as session:
+        async with asyncio.timeout_at(over) as patience.limit, connect(host) as session:
+            limit, over = patience.limit, over + patience.waited_s
             limit.reschedule(over + GRACE_S)
             value = await job(session, max(over - now(), 0.001))
             done.append(HostRun(host=host, started_at=started_at, ended_at=_not_before(started_at, clock()), value=value))

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import getpass
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -332,6 +333,13 @@ async def test_certificates_are_named_or_lie_beside_the_key_or_belong_to_a_key_o
     subprocess.run(["ssh-keygen", "-q", "-s", authority, "-I", "beside", "-n", user, f"{plain}.pub"], check=True)
     _, proofs = await facts(connector, host, CredentialReference(name="beside", user=user, key=str(plain)))
     assert proofs == f"key {plain} {fingerprint(plain)} with the certificate “beside” for {user}"
+    held = tmp_path / "held"
+    held.write_bytes(opened(key))
+    held.chmod(0o600)
+    shutil.copy(right, tmp_path / "held-cert.pub")
+    subprocess.run(["ssh-add", "-q", held], check=True)  # the agent holds key and certificate
+    only = replace(signed, certificate=None, only_named=True)
+    assert await facts(connector, host, only) == (user, f"agent key {key} {fingerprint(key)}")
     with pytest.raises(CredentialUnusable, match="it is for another key"):
         async with connector()(replace(host, credential=replace(signed, certificate=f"{plain}-cert.pub"))):
             pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 
 import pytest
@@ -12,11 +12,13 @@ import pytest
 from inventory.host import Host, Transport
 from remote.answer import Answer, Ended
 from remote.local import open_local
+from remote.patience import Patience, patience
 from remote.question import Question
 from remote.session import Session
 from remote.testing import FakeConnect, FakeHost
 from runner import host_run
 from runner.host_run import run_host
+from runner.outcome import Outcome
 
 HERE = Host(name="here", address="127.0.0.1", transport=Transport.LOCAL)
 ASKED = (Question(id="first", script="echo first"), Question(id="hung", script="sleep 60", deadline_s=100))
@@ -57,3 +59,35 @@ async def test_leaving_a_host_costs_no_answers(fails: bool, monkeypatch: pytest.
 
     ended = await run_host(HERE, named, connect, deadline_s=60, clock=now)
     assert (ended.value, ended.outcome, ended.error) == ("here", None, None)
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["for its turn", "for the host"])
+async def test_the_clock_of_a_host_stands_still_while_it_waits_for_its_turn(waits: bool) -> None:
+    """Two hosts that share a one-time code: the second waits longer than its deadline, and has all of it afterwards."""
+    fake = FakeConnect({"here": FakeHost()})
+
+    @asynccontextmanager
+    async def connect(host: Host) -> AsyncIterator[Session]:
+        with patience().standing_still() if waits else nullcontext():
+            await asyncio.sleep(0.3)
+        async with fake(host) as session:
+            yield session
+
+    async def left(session: Session, left_s: float) -> float:
+        return left_s
+
+    ended = await run_host(HERE, left, connect, deadline_s=0.2, clock=now)
+    if waits:
+        assert ended.value is not None and ended.value > 0
+    else:
+        assert (ended.outcome, ended.value) == (Outcome.TIMED_OUT, None)
+
+
+async def test_a_clock_that_stands_still_twice_goes_on_once() -> None:
+    async with asyncio.timeout(20) as limit:
+        mine, before = Patience(limit), limit.when()
+        with mine.standing_still(), mine.standing_still():
+            await asyncio.sleep(0.01)
+            assert limit.when() is None
+        after = limit.when()
+        assert before is not None and after is not None and after - before == pytest.approx(mine.waited_s) and mine.waited_s > 0
