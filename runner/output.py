@@ -7,11 +7,8 @@ from dataclasses import dataclass
 
 from remote.answer import Answer, Ended
 from remote.command import COMMAND
+from remote.files.extracts import EXTRACT, ORIGIN
 
-EXTRACT, ORIGIN = "file.extract", "file.origin"
-"""The questions of `host get`: the lines, and where they come from."""
-TERMINAL = "terminal"
-"""Under this name the recording of a terminal is kept."""
 MOST_SHOWN = 16 * 1024
 """Bytes of each stream that a record holds; the answer itself is evidence."""
 MOST_FACTS = 16

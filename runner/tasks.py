@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-from diagnostics.probe import Probe
+from diagnostics.probe import Probe, Redaction
 from inventory.errors import Text
 from remote.answer import Answer, Ended
 from remote.command import COMMAND, Command
+from remote.files.extracts import EXTRACT, Extract, trouble
 from remote.session import Session
 from runner.outcome import Outcome, RunKind
 
 Verdict = tuple[Outcome, Text | None]
+
+_VALUE = rb"[^\s\"',;&]+"
+LOOKS_SECRET: Final = tuple(
+    Redaction(pattern=re.compile(pattern, flags))
+    for pattern, flags in (
+        (
+            rb"\b(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key)[\"']?\s*[:=]\s*[\"']?(?P<secret>" + _VALUE + rb")",
+            re.IGNORECASE,
+        ),
+        (rb"\bauthorization[\"']?\s*[:=]\s*[\"']?(?:basic|bearer|negotiate)\s+(?P<secret>" + _VALUE + rb")", re.IGNORECASE),
+        (rb"://[^\s:/@]+:(?P<secret>[^\s/@]+)@", 0),
+        (rb"-----BEGIN [A-Z ]*PRIVATE KEY-----(?P<secret>.*?)(?:-----END|\Z)", re.DOTALL),
+        (rb"(?:\A|\n)(?P<secret>(?:[A-Za-z0-9+/=]+\r?\n)+)-----END [A-Z ]*PRIVATE KEY", 0),  # its beginning was left out
+    )
+)
+"""Of a file nobody declared what in it is secret: what is called so, whoever wrote it, is taken for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +104,51 @@ class CommandTask:
     def attached(self, answers: Mapping[str, Answer]) -> Attached | None:  # noqa: ARG002 (the protocol's)
         """Return nothing: the report says it all."""
         return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractTask:
+    """Get a part of a file."""
+
+    extract: Extract
+    kind: RunKind = RunKind.FILE
+
+    @property
+    def subject(self) -> str:
+        """Return the path."""
+        return self.extract.path
+
+    @property
+    def title(self) -> Mapping[str, str]:
+        """Return what such a run is called."""
+        return {"en": "File from a host", "ru": "Файл с хоста"}
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """Return its questions as probes; what looks like a secret in a file is taken out."""
+        return tuple(Probe(question=one, parse=None, redact=LOOKS_SECRET) for one in self.extract.questions())
+
+    async def ask(self, session: Session, left_s: float) -> Mapping[str, Answer]:
+        """Ask for the lines and where they are from, in one round trip."""
+        return self.extract.kept(await session.ask(self.extract.questions(), deadline_s=left_s))
+
+    def verdict(self, answers: Mapping[str, Answer]) -> Verdict:
+        """Return ok where exactly what was asked for arrived."""
+        answer = answers[EXTRACT]
+        why = trouble(answer)
+        if why is None:
+            return Outcome.OK, None
+        if answer.ended is Ended.TIMED_OUT:
+            return Outcome.TIMED_OUT, why
+        return Outcome.INCOMPLETE if answer.stdout else Outcome.FAILED, why
+
+    def attached(self, answers: Mapping[str, Answer]) -> Attached | None:
+        """Return what arrived, with a mark where it is not all; None if nothing could be read."""
+        answer = answers[EXTRACT]
+        if not answer.stdout and trouble(answer) is not None:
+            return None
+        mark = b"[longarm: what came before this is left out]\n" if answer.stdout_cut else b""
+        return Attached(suffix=".bin" if b"\0" in answer.stdout else ".txt", data=mark + answer.stdout)
 
 
 def how_it_ended(answer: Answer, max_bytes: int) -> Verdict:

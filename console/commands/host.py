@@ -1,4 +1,4 @@
-"""`longarm host enrol | run`."""
+"""`longarm host enrol | get | run`."""
 
 from __future__ import annotations
 
@@ -63,6 +63,40 @@ def enrol(
 
 
 _SECONDS = Seconds(min=1, max=86_400)
+
+
+@host.add(
+    "get",
+    Text("Get a log file or a part of it: chosen on the host, redacted, kept as evidence, put on the case."),
+    argument("target", metavar="HOST", shell_complete=choices.hosts),
+    argument("path"),
+    option("--case", text=Text("Put it on this case."), metavar="CASE", shell_complete=choices.cases),
+    option("--to", text=Text("Write it to this file too."), metavar="FILE", type=click.Path(dir_okay=False, path_type=Path)),
+    option("--last", text=Text("Only the last lines, so many."), metavar="N", type=click.IntRange(1, 10_000_000)),
+    option(
+        "--since",
+        text=Text("Only from this moment on: 2h (ago), “2026-11-29 08:00” by the host's clock, …+02:00."),
+        metavar="WHEN",
+    ),
+    option("--until", text=Text("Only before this moment, written alike."), metavar="WHEN"),
+    option(
+        "--grep", "pattern", text=Text("Only lines that match this extended regular expression."), metavar="PATTERN", default=""
+    ),
+    option(
+        "--max-bytes",
+        text=Text("At most so many, the last ones; default: 8 MiB."),
+        metavar="N",
+        type=click.IntRange(1, 2**26),
+        default=2**23,
+    ),
+    option("--no-root", text=Text("Read it as the login user; else as root where root can be had."), is_flag=True),
+    option("--deadline", text=Text("Seconds for reading it; default: 60."), metavar="S", type=_SECONDS, default=60.0),
+)
+def get(settings: Settings, target: str, path: str, **wishes: object) -> int:
+    """Get a file and return the run's exit code."""
+    from console.getting import Wishes, get_file
+
+    return get_file(settings, target, path, Wishes(**wishes))  # type: ignore[arg-type]
 
 
 @host.add(

@@ -17,7 +17,7 @@ from remote.question import Privilege
 
 NO_DIGEST: Final = 70
 """How digest.sh ends where the host has no program for it."""
-_STATUSES: Final[Mapping[int, Reason]] = {
+STATUSES: Final[Mapping[int, Reason]] = {
     21: Reason.MISSING,
     22: Reason.NO_FOLDER,
     23: Reason.IS_DIRECTORY,
@@ -27,6 +27,7 @@ _STATUSES: Final[Mapping[int, Reason]] = {
     27: Reason.PART_LOST,
     28: Reason.DIFFERS,
 }
+"""How the scripts of this folder end where something stands in the way."""
 _SAID: Final[tuple[tuple[bytes, Reason], ...]] = (
     (b"No space left on device", Reason.NO_SPACE),
     (b"Disk quota exceeded", Reason.QUOTA),
@@ -97,7 +98,7 @@ class Steps:
         if result.ended is not Ended.EXITED:
             late = result.ended is Ended.LOST and self.left_s <= 0
             return Reason.TIMED_OUT if late else _ENDED[result.ended], result.why
-        if reason := _STATUSES.get(result.exit_status or 0):
+        if reason := STATUSES.get(result.exit_status or 0):
             return reason, ""
         return reason_said(result.stderr)
 

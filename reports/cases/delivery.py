@@ -21,7 +21,12 @@ from runner.store.errors import StoreFailed
 from runner.store.rows import OutboxRow, OutboxState
 
 REPORT: Final = Format.HTML
-MEDIA_TYPES: Final = {".html": FORMATS[REPORT].media_type, ".txt": "text/plain", ".cast": "application/x-asciicast"}
+MEDIA_TYPES: Final = {
+    ".html": FORMATS[REPORT].media_type,
+    ".txt": "text/plain",
+    ".bin": "application/octet-stream",
+    ".cast": "application/x-asciicast",
+}
 """Of reports, extracts of files and recordings of terminals, by the end of their names."""
 Record: TypeAlias = Callable[[str], RunRecord]
 

@@ -18,6 +18,7 @@ from remote.session import Session
 DEADLINE_S = 60.0
 DATA = bytes(range(256)) * 2000 + b"the end"
 DIGEST = hashlib.sha256(DATA).hexdigest()
+FOLDER = Path(__file__).parent.parent.parent / "remote" / "files"
 CARRIED = {"local": "exec", "openssh": "sftp", "dropbear": "exec", "jumped": "exec"}
 
 
@@ -209,7 +210,7 @@ def test_only_absolute_paths_of_files_and_real_owners_are_taken() -> None:
             Destination(path="/file", owner=owner)
 
 
-@pytest.mark.parametrize("name", ["append", "arrived", "begin", "compare", "digest", "finish", "forget", "look", "read"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.sh")))
 def test_shellcheck_has_nothing_to_say(name: str, tmp_path: Path) -> None:
     if not shutil.which("shellcheck"):
         pytest.skip("server: not installed: shellcheck")

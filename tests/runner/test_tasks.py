@@ -11,16 +11,19 @@ import pytest
 from diagnostics.library import Library
 from inventory.inventory import Inventory
 from inventory.secret import MASKER, Secret
-from remote.answer import Ended
+from remote.answer import Answer, Ended, answered
 from remote.command import Command, CommandResult
 from remote.errors import AuthenticationRefused, ConnectFailed, RemoteError
+from remote.files.extracts import EXTRACT, ORIGIN, Extract
 from remote.testing import FakeConnect, FakeHost
+from reports.cases.builtin import BuiltinCases
+from reports.cases.delivery import deliver
 from runner.desk import Desk
 from runner.observer import Silent
 from runner.outcome import Outcome, RunKind, RunState
 from runner.record import HostRecord, RunRecord
 from runner.request import NotResumable, TaskRequest
-from runner.tasks import CommandTask
+from runner.tasks import CommandTask, ExtractTask
 from tests.runner.fleet import fleet, inventory_of
 
 SCRIPT = "systemctl restart nginx"
@@ -136,3 +139,69 @@ def test_a_command_does_not_pass_for_a_look_at_the_host(desk: Desk, library: Lib
     record = run(desk)
     assert desk.replay(record.run, library=library) == ()
     assert all(host.diagnosis is None for host in record.hosts)
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+LOG = b"""GET /x user=anna password=hunter22 ok
+Authorization: Bearer abc.def-123
+fetch https://bot:t0psecret@repo.example/x
+MIIEowIBAAKCAQEA
+-----END RSA PRIVATE KEY-----
+-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjE
+-----END OPENSSH PRIVATE KEY-----
+Failed password for root from 192.0.2.7
+the learnt one: s3cret-in-a-log
+"""
+
+
+def got(desk: Desk, extract: Answer, *, case: str | None = "DEMO-1", max_bytes: int = 10_000) -> RunRecord:
+    origin = answered(b"path=/var/log/app.log\nsize=300\n")
+    task = ExtractTask(extract=Extract(path="/var/log/app.log", max_bytes=max_bytes))
+    connect = FakeConnect({"a": FakeHost(answers={ORIGIN: origin, EXTRACT: extract})})
+    request = TaskRequest(selection=fleet("a"), task=task, case=case, actor="anna")
+    return asyncio.run(desk.carry_out(request, connect=connect, observer=Silent()))
+
+
+def test_a_file_is_redacted_before_it_is_kept_and_reaches_its_case_once(desk: Desk) -> None:
+    MASKER.learn(Secret("s3cret-in-a-log"))
+    record = got(desk, answered(LOG))
+    assert (record.kind, record.subject, record.hosts[0].outcome) == (RunKind.FILE, "/var/log/app.log", Outcome.OK)
+    (row,) = desk.outbox()
+    assert (row.kind, row.state, row.filename) == ("file", "rendered", f"longarm-file-{record.run}-{row.digest[:8]}.txt")
+    for _ in range(2):
+        deliver(desk, (BuiltinCases(desk),), MASKER)
+    (attached,) = desk.case_attachments("DEMO-1")
+    data = desk.attachment(attached.digest)
+    assert (attached.filename, attached.digest, attached.media_type) == (row.filename, row.digest, "text/plain")
+    for secret in (b"hunter22", b"abc.def", b"t0psecret", b"MIIEowIBAAKCAQEA", b"b3BlbnNz", b"s3cret"):
+        assert secret not in data, secret
+    assert data.count(b"\n") == LOG.count(b"\n"), "lines stay where they are"
+    assert b"Failed password for root from 192.0.2.7\n" in data
+    kept = {question: answer.stdout for _, question, answer in desk.answers(record.run)}
+    assert kept[EXTRACT] == data
+    assert record.hosts[0].output and dict(record.hosts[0].output.origin)["path"] == "/var/log/app.log"
+
+
+def test_what_was_left_out_is_marked_in_the_file_and_in_the_record(desk: Desk) -> None:
+    record = got(desk, answered(b"first line\nsecond line\nthird"), max_bytes=10)
+    (row,) = desk.outbox()
+    data = desk.outbox_data(row.id)
+    assert data.startswith(b"[longarm: what came before this is left out]\nthird")
+    assert record.hosts[0].output and record.hosts[0].output.cut
+
+
+def test_what_could_not_be_read_attaches_nothing(desk: Desk) -> None:
+    record = got(desk, answered(b"", exit_status=21))
+    assert (record.hosts[0].outcome, str(record.hosts[0].error)) == (Outcome.FAILED, "there is no such file")
+    assert desk.outbox() == ()
+    partly = got(desk, answered(b"some\n", stderr=b"tail: error reading: Input/output error\n"))
+    assert partly.hosts[0].outcome is Outcome.INCOMPLETE
+    assert "Input/output error" in str(partly.hosts[0].error)
+
+
+def test_without_a_case_a_file_is_evidence_alone(desk: Desk) -> None:
+    record = got(desk, answered(b"a\0b"), case=None)
+    assert desk.outbox() == ()
+    assert {question for _, question, _ in desk.answers(record.run)} == {ORIGIN, EXTRACT}
