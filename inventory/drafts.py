@@ -101,6 +101,7 @@ class Drafts:
         self.notes += found.notes
         self.hops = found.hops
         self.credentials = {**found.credentials, **self.credentials}
+        self.stores = {**found.stores, **self.stores}
         for name, group in found.groups.items():
             own = self.groups.setdefault(name, group)
             own.children = {**group.children, **own.children}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from inventory.errors import Place, Problem, Text
 from inventory.fields import Fields, did_you_mean
-from inventory.host import CredentialReference, SecretReference
+from inventory.host import CredentialReference, SecretReference, Value
 from inventory.kept import HOW, KINDS, read_secret
 from inventory.names import BadName, group_name, shown
 from inventory.nodes import MapNode, ScalarNode
@@ -202,6 +202,32 @@ _READERS: Mapping[str, Callable[[Fields, ScalarNode, Path], DeclaredStore | None
     "ansible_vault": _ansible_vault,
     "vault": _vault,
 }
+
+
+def declaration(store: DeclaredStore) -> Mapping[str, Value]:
+    """Return what declares a store, to be read again as it is."""
+    told: dict[str, Value]
+    match store:
+        case AskpassProgram():
+            told = {"askpass": str(store.path), "arguments": store.arguments or None}
+        case AnsibleVaultFile():
+            given = {name: {one.kind: one.value} for name, one in store.passwords}
+            alone = given["default"] if list(given) == ["default"] else given
+            return {"ansible_vault": str(store.path), "password": alone}
+        case VaultServer():
+            told = {
+                "vault": str(store.origin),
+                "mount": store.mount,
+                "version": store.version,
+                "namespace": store.namespace,
+                "token": {store.token.kind: store.token.value} if store.token else None,
+                "role_id": store.role_id,
+                "secret_id": {store.secret_id.kind: store.secret_id.value} if store.secret_id else None,
+                "login": store.login,
+                "ca": str(store.ca) if store.ca else None,
+            }
+    told["deadline"] = f"{store.deadline_s:g}s"
+    return {key: value for key, value in told.items() if value is not None}
 
 
 def linked(reference: SecretReference, stores: Mapping[str, DeclaredStore]) -> SecretReference | None:

@@ -22,6 +22,8 @@ from inventory.host import (
 )
 from inventory.inventory import Inventory
 from inventory.matching import KEYS
+from inventory.references import secrets_of
+from inventory.secret_stores import declaration
 from inventory.ssh_settings import by_kind
 from inventory.yaml_scalars import NotStorable, core_value
 
@@ -45,7 +47,9 @@ def written(inventory: Inventory, hosts: Sequence[Host]) -> str:
         lines.append(f"# variables that are named like keys of ours are left out: {', '.join(left_out)}")
     if programs := tuple(sorted({host.ssh.proxy_command[0] for host in hosts if host.ssh.proxy_command})):
         lines.append(f"proxy_programs: {flow(programs)}")
+    stores = {one.store.name: one.store for one, _ in secrets_of(used.values()) if one.store}
     sections: Mapping[str, Mapping[str, Mapping[str, Value]]] = {
+        "secret_stores": {name: declaration(stores[name]) for name in sorted(stores)},
         "credentials": {name: _credential(used[name]) for name in sorted(used)},
         "groups": dict(_groups(inventory, hosts, names)),
         "hosts": {host.name: _host(host) for host in hosts},

@@ -14,6 +14,8 @@ from inventory.names import shown
 from inventory.nodes import ListNode, MapNode, Node, ScalarNode
 from inventory.sources.ansible_ini import read_ini
 from inventory.sources.ansible_model import AnsibleGroup, AnsibleHost, AnsibleInventory, Given, Variables
+from inventory.sources.ansible_program import MOST_ASKED
+from inventory.sources.ansible_vaulted import Sealed, unquoted
 from inventory.sources.ansible_yaml import VAULT_HEADER, AnsibleDocument, is_vaulted, parse_ansible, value_of
 from inventory.stamps import Looked
 
@@ -31,6 +33,8 @@ class AnsibleFiles:
 
     def __init__(self, inventory: AnsibleInventory, files: Looked, run: Callable[[Path], bytes] | None) -> None:
         self.inventory, self.files, self.run = inventory, files, run
+        self._opened: dict[Path, bytes] = {}
+        """Files of variables that were encrypted, decrypted once for all whom they are for."""
 
     def read(self, path: Path) -> None:
         """Take up a file or folder of sources, then the variables beside it. Raises InvalidFile for what cannot be read."""
@@ -61,13 +65,28 @@ class AnsibleFiles:
         elif os.access(path, os.X_OK) and data.startswith(b"#!"):
             self._program(path)
         elif data.startswith(VAULT_HEADER):
-            self._cannot(path, Text("the file is encrypted by ansible-vault"), _KEEP)
-        elif path.suffix in _YAML:
-            self._yaml(parse_ansible(data, str(path)), path)
-        elif path.suffix or (document := _mapping(data, str(path))) is None:
-            read_ini(data, str(path), self.inventory)
+            self._encrypted(path, data)
+        else:
+            self._plain(path, data)
+
+    def _plain(self, path: Path, data: bytes, *, sealed: bool = False) -> None:
+        if path.suffix in _YAML:
+            self._yaml(_document(data, path, sealed=sealed), path)
+        elif path.suffix or (document := _mapping(data, path, sealed=sealed)) is None:
+            read_ini(data, str(path), self.inventory, sealed=sealed)
         else:
             self._yaml(document, path)
+
+    def _encrypted(self, path: Path, data: bytes) -> None:
+        """Take up a file of sources that is encrypted as a whole; what is wrong in it is told without its words."""
+        if self.inventory.vaults is None:
+            self._cannot(path, Text("the file is encrypted by ansible-vault"), _NAME_PASSWORD)
+            return
+        before = len(self.inventory.problems)
+        try:
+            self._plain(path, self.inventory.vaults.opened(data, path), sealed=True)
+        finally:
+            self.inventory.problems[before:] = unquoted(InvalidFile(self.inventory.problems[before:])).problems
 
     def _cannot(self, path: Path, text: Text, hint: Text) -> None:
         self.inventory.problem(Place(str(path), 1, 1), text, hint)
@@ -169,10 +188,16 @@ class AnsibleFiles:
     def _variables(self, path: Path, owner: AnsibleGroup | AnsibleHost) -> None:
         self._looked_at(path)
         data = read_guarded(path, FOREIGN.bytes)
-        if data.startswith(VAULT_HEADER):
-            self.inventory.note(Place(str(path), 1, 1), Text("left out: the file is encrypted by ansible-vault"), _KEEP)
-            return
-        document = parse_ansible(data, str(path))
+        sealed = data.startswith(VAULT_HEADER)
+        if sealed:
+            if self.inventory.vaults is None:
+                text = Text("left out: the file is encrypted by ansible-vault")
+                self.inventory.note(Place(str(path), 1, 1), text, _NAME_PASSWORD)
+                return
+            if path not in self._opened:
+                self._opened[path] = self.inventory.vaults.opened(data, path)
+            data = self._opened[path]
+        document = _document(data, path, sealed=sealed)
         self.inventory.notes += document.notes
         if isinstance(document.root, MapNode):
             owner.files.update(variables_in(document.root.entries, document))
@@ -181,13 +206,25 @@ class AnsibleFiles:
             self.inventory.problem(document.root.place, text)
 
 
-_KEEP = Text("longarm decrypts no variables: they are shown in reports; keep the secret in a credential")
+_NAME_PASSWORD = Text("say where its password is kept: {example}", example="vault: {prompt: vault password}")
 
 
-def _mapping(data: bytes, file: str) -> AnsibleDocument | None:
+def _document(data: bytes, path: Path, *, sealed: bool) -> AnsibleDocument:
+    """Return the document of a file; raises InvalidFile, without its words where it was encrypted."""
+    try:
+        document = parse_ansible(data, str(path))
+    except InvalidFile as error:
+        if sealed:
+            raise unquoted(error) from None
+        raise
+    document.sealed = sealed
+    return document
+
+
+def _mapping(data: bytes, path: Path, *, sealed: bool) -> AnsibleDocument | None:
     """Return the document of a file without a suffix if it is a YAML mapping, None if it must be something else."""
     try:
-        document = parse_ansible(data, file)
+        document = _document(data, path, sealed=sealed)
     except InvalidFile:
         return None
     return document if isinstance(document.root, MapNode) else None
@@ -195,10 +232,16 @@ def _mapping(data: bytes, file: str) -> AnsibleDocument | None:
 
 def variables_in(entries: Iterable[tuple[ScalarNode, Node]], document: AnsibleDocument) -> Variables:
     """Return variables with the places of their keys."""
-    return {
-        key.text: Given(key.place, None, vaulted=True) if is_vaulted(value, document) else Given(key.place, value_of(value))
-        for key, value in entries
-    }
+    return {key.text: _given(key, value, document) for key, value in entries}
+
+
+def _given(key: ScalarNode, value: Node, document: AnsibleDocument) -> Given:
+    if document.sealed:
+        return Given(key.place, value_of(value), vaulted=True, sealed=Sealed(document.file, document.pointer(value)))
+    if not is_vaulted(value, document):
+        return Given(key.place, value_of(value))
+    sealed = Sealed(document.file, document.pointer(value), value, document.vaulted)
+    return Given(key.place, None, vaulted=True, sealed=sealed)
 
 
 def read_list(document: AnsibleDocument, inventory: AnsibleInventory) -> None:
@@ -213,7 +256,7 @@ def read_list(document: AnsibleDocument, inventory: AnsibleInventory) -> None:
     meta = root.get("_meta")
     hostvars = meta.get("hostvars") if isinstance(meta, MapNode) else None
     if not isinstance(hostvars, MapNode):
-        hint = Text("longarm does not ask a program for each host: let it print “_meta” with “hostvars”")
+        hint = Text("of more than {limit} hosts it has to print them at once: “_meta” with “hostvars”", limit=MOST_ASKED)
         inventory.problem(root.place, Text("“_meta” is missing"), hint)
         return
     for key, node in hostvars.entries:

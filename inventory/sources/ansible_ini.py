@@ -22,9 +22,9 @@ _KINDS = ("hosts", "children", "vars")
 _LONGEST_LITERAL = 16_384  # longer values stay text: parsing nested ones would cost more than they are worth
 
 
-def read_ini(data: bytes, file: str, inventory: AnsibleInventory) -> None:
-    """Take up one INI file; mistakes are noted. Raises InvalidFile where it is no text."""
-    reader = _Reader(file, inventory)
+def read_ini(data: bytes, file: str, inventory: AnsibleInventory, *, sealed: bool = False) -> None:
+    """Take up one INI file; mistakes are noted. Raises InvalidFile where it is no text. `sealed`: it was encrypted."""
+    reader = _Reader(file, inventory, sealed)
     for number, line in enumerate(decoded(data, file, FOREIGN).splitlines(), start=1):
         stripped = line.strip()
         if stripped and stripped[0] not in "#;":
@@ -33,8 +33,8 @@ def read_ini(data: bytes, file: str, inventory: AnsibleInventory) -> None:
 
 
 class _Reader:
-    def __init__(self, file: str, inventory: AnsibleInventory) -> None:
-        self.file, self.inventory = file, inventory
+    def __init__(self, file: str, inventory: AnsibleInventory, sealed: bool) -> None:
+        self.file, self.inventory, self.sealed = file, inventory, sealed
         self.group, self.kind = UNGROUPED, "hosts"
         self.expected: dict[str, tuple[Place, str]] = {}
         """Groups that a section mentions and no section has declared yet."""
@@ -89,7 +89,7 @@ class _Reader:
             text = Text("“{line}” is no variable", line=shown(line))
             self.inventory.problem(place, text, Text("write name=value"))
             return
-        self.inventory.set_on_group(self.inventory.group(self.group, place), name, Given(place, literal(value)))
+        self.inventory.set_on_group(self.inventory.group(self.group, place), name, Given(place, literal(value), self.sealed))
 
     def _host(self, line: str, place: Place) -> None:
         try:
@@ -106,7 +106,7 @@ class _Reader:
             if not equals:
                 self.inventory.problem(at, Text("“{line}” is no variable", line=shown(word)), Text("write name=value"))
                 continue
-            variables[name] = Given(at, literal(value))
+            variables[name] = Given(at, literal(value), self.sealed)
         self.inventory.add_hosts(pattern, place, self.inventory.group(self.group, place), variables)
 
 

@@ -17,6 +17,7 @@ from inventory.grouping import shown_ring
 from inventory.host import Value
 from inventory.names import BadName, shown
 from inventory.ranges import MAX_PATTERN, expand_range
+from inventory.sources.ansible_vaulted import Sealed, Vaults
 
 ALL, UNGROUPED = "all", "ungrouped"
 MAX_DEPTH = 100
@@ -28,11 +29,16 @@ _RANGE = re.compile(r"\[([^\]:]*):([^\]:]*)(?::([^\]]*))?\]")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A value of a variable where it stands; `vaulted`: it is encrypted, and nobody here has it."""
+    """A value of a variable where it stands.
+
+    `vaulted`: ansible-vault encrypted it; its value is then None, but for that of a file which is open as a whole.
+    """
 
     place: Place
     value: Value
     vaulted: bool = False
+    sealed: Sealed | None = None
+    """Where it stands encrypted, if it can be found there again."""
 
 
 Variables: TypeAlias = dict[str, Given]
@@ -65,7 +71,8 @@ class AnsibleHost:
 class AnsibleInventory:
     """Takes up one file after the other, then settles who is in what."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, vaults: Vaults | None = None) -> None:
+        self.vaults = vaults
         self.groups = {name: AnsibleGroup(name, place) for name in (ALL, UNGROUPED)}
         self.groups[ALL].children[UNGROUPED] = place
         self.hosts: dict[str, AnsibleHost] = {}

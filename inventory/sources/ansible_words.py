@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeAlias
 
-from inventory.errors import Text
-from inventory.host import Platform, Transport, Value
+from inventory.ansible_vault import VaultClosed
+from inventory.errors import Place, Text
+from inventory.host import Platform, SecretReference, Transport, Value
 from inventory.names import BadName, group_name, label, shown
+from inventory.secret import MASK
 from inventory.settings import Branch, Entries, Leaf
 from inventory.sources.ansible_model import AnsibleHost, Given
 from inventory.sources.ansible_ssh import ARGUMENTS, LOGIN, Told, told_by
+from inventory.sources.ansible_vaulted import Vaults
 from inventory.sources.found import Access, Found, FoundHost, methods_in
 from inventory.sources.proxy_commands import Meaning
 
@@ -26,6 +29,8 @@ _TRANSPORTS = {
 _ADDRESS, _PORT = ("ansible_host", "ansible_ssh_host"), ("ansible_port", "ansible_ssh_port")
 _USER = ("ansible_user", "ansible_ssh_user")
 _KEY = ("ansible_private_key_file", "ansible_ssh_private_key_file")
+_PASSWORD = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password")
+_SUDO_PASSWORD = ("ansible_become_password", "ansible_become_pass")
 _TAKEN = frozenset((*_ADDRESS, *_PORT, *_USER, *_KEY, *ARGUMENTS, "ansible_connection"))
 
 _SECRETS = re.compile(r"ansible_(?:\w+_)?(?:password|pass|passphrase)")
@@ -57,10 +62,13 @@ _SIMPLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 class Words:
     """Translates the variables of hosts; each thing that cannot be translated is noted once, at its place."""
 
-    def __init__(self, found: Found, site: str, customer: str) -> None:
-        self.found, self.site, self.customer = found, site, customer
+    def __init__(self, found: Found, vaults: Vaults | None, *, site: str, customer: str, reveal: Collection[str] = ()) -> None:
+        self.found, self.vaults, self.site, self.customer, self.reveal = found, vaults, site, customer, reveal
+        self.opened: list[Place] = []
+        """Where something was encrypted that is now among what was found."""
         self._told: set[tuple[str, str]] = set()
         self._entries: dict[int, tuple[Given, Leaf | Branch | None]] = {}
+        self._values: dict[int, tuple[Given, Value]] = {}
 
     def host(self, theirs: AnsibleHost, givens: Givens, groups: tuple[str, ...]) -> None:
         """Add a host with its settings and variables to what was found."""
@@ -116,6 +124,7 @@ class Words:
             return
         values = {name: value for name, (value, _) in login.items()}
         access = Access(
+            **self._secrets(givens),
             user=user[0],
             key=key[0] if key else None,
             certificate=values.get("certificatefile") if key else None,
@@ -124,6 +133,29 @@ class Words:
             tickets=values.get("gssapiauthentication", "").lower() in _YES,
         )
         self.found.put_access(host, "ansible", access, user[1].place)
+
+    def _secrets(self, givens: Givens) -> dict[str, SecretReference]:
+        """Return references to the passwords that stand encrypted in variables: to log in, and for sudo to become root."""
+        become = [self._plain_text(name, givens) for name in ("ansible_become_user", "ansible_become_method")]
+        as_root = become[0] in (None, "root") and become[1] in (None, "sudo", "ansible.builtin.sudo")
+        found = {
+            "password": self._kept(_PASSWORD, givens),
+            "sudo_password": self._kept(_SUDO_PASSWORD, givens) if as_root else None,
+        }
+        return {key: reference for key, reference in found.items() if reference is not None}
+
+    def _plain_text(self, name: str, givens: Givens) -> str | None:
+        given = givens.get(name)
+        return None if given is None else str(given.value)
+
+    def _kept(self, names: tuple[str, ...], givens: Givens) -> SecretReference | None:
+        """Return a reference to the first of these secrets that is there, if it stands encrypted in a file."""
+        given = next((givens[name] for name in names if name in givens), None)
+        if given is not None and isinstance(given.value, str) and (match := _SIMPLE.fullmatch(given.value.strip())):
+            given = givens.get(match[1])  # “{{ vault_password }}”, as Ansible's documentation advises
+        if self.vaults is None or given is None or not given.vaulted or given.sealed is None:
+            return None
+        return self.vaults.reference(given.sealed)
 
     def _ssh(self, host: FoundHost, givens: Givens) -> Mapping[str, tuple[str, Given]]:
         """Set through which hosts ssh would go to a host, and return how it would log in; what else it is told is left out."""
@@ -134,7 +166,8 @@ class Words:
                 self._tell_untranslated(name, given)
                 continue
             if told.rest:
-                self._tell(Text("“{key}” is left out: {text}", key=name, text=shown(told.rest)), name, given)
+                text = MASK if given.vaulted else shown(told.rest)
+                self._tell(Text("“{key}” is left out: {text}", key=name, text=text), name, given)
             if told.way is not None and host.layer.values.keys().isdisjoint(("via", "proxy")):
                 self._put_way(host, told.way, given)
             login = {**{keyword: (value, given) for keyword, value in told.login.items()}, **login}
@@ -143,7 +176,7 @@ class Words:
     def _arguments(self, given: Given, givens: Givens, host: str) -> Told | None:
         """Return what arguments tell ssh; None where they cannot be read."""
         text = self._plain(given, givens, host)
-        if given.vaulted or "{{" in text or "{%" in text:
+        if self._value(given) is None or "{{" in text or "{%" in text:
             return None
         try:
             return told_by(text)
@@ -166,7 +199,7 @@ class Words:
     def _filled(self, name: str, givens: Givens, host: str) -> tuple[str, Given] | None:
         """Return a setting as text, names of plain variables filled in; None without one, or where only Ansible could."""
         given = givens.get(name)
-        if given is None or given.vaulted or given.value is None or isinstance(given.value, tuple | Mapping):
+        if given is None or (value := self._value(given)) is None or isinstance(value, tuple | Mapping):
             return None
         text = self._plain(given, givens, host)
         if "{{" not in text and "{%" not in text:
@@ -179,22 +212,40 @@ class Words:
 
     def _plain(self, given: Given, givens: Givens, host: str) -> str:
         """Return a value as text, names of plain variables filled in, what only Ansible can fill in as it is."""
-        text = str(given.value)
+        text = str(self._value(given))
         if "{{" not in text:
             return text
         known = {"inventory_hostname": host, "inventory_hostname_short": host.split(".")[0]}
 
         def plain(match: re.Match[str]) -> str:
             other = givens.get(match[1])
-            simple = other is not None and not other.vaulted and isinstance(other.value, str | int)
-            value = str(other.value) if simple and other is not None else known.get(match[1], match[0])
+            found = None if other is None else self._value(other)
+            value = str(found) if isinstance(found, str | int) else known.get(match[1], match[0])
             return value if "{" not in value else match[0]
 
         return _SIMPLE.sub(plain, text)
 
+    def _value(self, given: Given) -> Value:
+        """Return a value, decrypted where that is what it takes; None after noting what cannot be opened."""
+        if not given.vaulted:
+            return given.value
+        if self.vaults is None:
+            return None
+        if id(given) not in self._values:
+            value = given.value
+            try:
+                if given.sealed is not None and given.sealed.node is not None:
+                    value = self.vaults.value(given.sealed)
+                self.opened.append(given.place)
+            except VaultClosed as closed:
+                self.found.note(given.place, Text("left out: {reason}", reason=closed.text))
+            self._values[id(given)] = given, value
+        return self._values[id(given)][1]
+
     def _variables(self, host: FoundHost, givens: Givens) -> None:
+        kept = [] if self.vaults is None else [names for names in (_PASSWORD, _SUDO_PASSWORD) if self._kept(names, givens)]
         for name, given in givens.items():
-            if name in _TAKEN:
+            if name in _TAKEN or ("credential" in host.layer.values and any(name in names for names in kept)):
                 continue
             if name.startswith("ansible_"):
                 self._tell_untranslated(name, given)
@@ -222,18 +273,24 @@ class Words:
         return self._entries[id(given)][1]
 
     def _translated(self, name: str, given: Given) -> Leaf | Branch | None:
-        if given.vaulted:
-            hint = Text("variables are shown in reports: keep it in a credential, which names where the secret is kept")
+        shown_all_the_same = given.vaulted and name in self.reveal and self.vaults is not None
+        if given.vaulted and id(given) in self._values and name in (self.site, self.customer):
+            return None  # it is what it says, and nothing else
+        if given.vaulted and not shown_all_the_same:
+            hint = Text(
+                "variables are shown in reports: keep it in a credential, or if it is no secret: reveal: [{key}]", key=name
+            )
             self.found.note(given.place, Text("“{key}” is left out: ansible-vault encrypted it", key=shown(name)), hint)
             return None
-        if self.found.withhold(name, given.value, given.place):
+        value = self._value(given)
+        if self.found.withhold(name, value, given.place) or (shown_all_the_same and value is None):
             return None
         try:
             group_name(name)
         except BadName as error:
             self.found.note(given.place, Text("the variable is left out: {reason}", reason=error.text), error.hint)
             return None
-        return self._as_entry(given.value, given)
+        return self._as_entry(value, given)
 
     def _as_entry(self, value: Value, given: Given) -> Leaf | Branch:
         if not isinstance(value, Mapping):

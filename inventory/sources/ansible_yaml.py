@@ -79,6 +79,27 @@ class AnsibleDocument:
     vaulted: frozenset[Place] = frozenset()
     """Where values stand that ansible-vault encrypted."""
     notes: list[Problem] = field(default_factory=list)
+    file: str = ""
+    sealed: bool = False
+    """The file was encrypted as a whole."""
+    _pointers: dict[Place, str] = field(default_factory=dict)
+
+    def pointer(self, node: Node) -> str:
+        """Return the keys that lead to a node from the root, with `/` between them (RFC 6901)."""
+        if not self._pointers:
+            waiting: list[tuple[str, Node]] = [("", self.root)]
+            while waiting:
+                way, inner = waiting.pop()
+                self._pointers.setdefault(inner.place, way.removeprefix("/"))
+                if isinstance(inner, MapNode):
+                    waiting += [(f"{way}/{_escaped(key.text)}", value) for key, value in inner.entries]
+                elif isinstance(inner, ListNode):
+                    waiting += [(f"{way}/{number}", item) for number, item in enumerate(inner.items)]
+        return self._pointers[node.place]
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 class _AnsibleBuilder(Builder):
@@ -132,7 +153,7 @@ def parse_ansible(data: bytes, file: str, limits: Limits = FOREIGN) -> AnsibleDo
     """Return the one document in `data` as Ansible reads it; raises InvalidFile."""
     builder = _AnsibleBuilder(decoded(data, file, limits), file, limits.nodes)
     root = builder.build()
-    return AnsibleDocument(root, frozenset(builder.vaulted), builder.notes)
+    return AnsibleDocument(root, frozenset(builder.vaulted), builder.notes, file)
 
 
 def is_vaulted(node: Node, document: AnsibleDocument) -> bool:

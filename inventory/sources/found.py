@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from inventory.copies import Copies
 from inventory.errors import LongarmError, Place, Problem, SourceUnavailable, Text
@@ -23,6 +23,9 @@ from inventory.secrets.unattended import Resolve, unattended
 from inventory.secrets.unusable import Unusable
 from inventory.settings import Branch, Entries, Layer, Leaf, looks_secret, overlay
 from inventory.stamps import Looked
+
+if TYPE_CHECKING:
+    from inventory.secret_stores import DeclaredStore
 
 
 @dataclass(slots=True)
@@ -91,11 +94,14 @@ class Access:
     methods: tuple[str, ...] = ()
     tickets: bool = False
     """GSSAPIAuthentication: with a Kerberos ticket, where there is one."""
+    password: SecretReference | None = None
+    sudo_password: SecretReference | None = None
 
     @property
     def rest(self) -> str:
         """Return what tells it from others of the same user; empty where the user is all that is told."""
         flags = [word for word, there in (("only", self.only_named), ("gss", self.tickets)) if there]
+        flags += [f"{word} {one}" for word, one in (("in", self.password), ("sudo", self.sudo_password)) if one]
         more = "\0".join((self.certificate or "", *flags, *self.methods))
         return f"{self.key or ''}\0{more}" if more else self.key or ""
 
@@ -110,6 +116,8 @@ class Access:
             only_named=self.only_named and self.key is not None,
             methods=self.methods,
             kerberos=KerberosReference(optional=True) if self.tickets else None,
+            password=self.password,
+            sudo_password=self.sudo_password,
             place=place,
         )
 
@@ -132,6 +140,8 @@ class Found:
     groups: dict[str, GroupDraft] = field(default_factory=dict)
     credentials: dict[str, CredentialReference] = field(default_factory=dict)
     """Those that the source itself implies: a user, the file of a key."""
+    stores: dict[str, DeclaredStore] = field(default_factory=dict)
+    """Where the secrets of these credentials are kept, by name."""
     hops: dict[str, FoundHost] = field(default_factory=dict)
     """What is known of hosts that are on the way to others, by the hop as it is written: for those that nobody declares."""
     problems: list[Problem] = field(default_factory=list)
@@ -239,6 +249,7 @@ class Found:
         for name, group in other.groups.items():
             self.groups.setdefault(name, group).children.update(group.children)
         self.credentials |= other.credentials
+        self.stores |= other.stores
         self.hops |= other.hops
         self.problems += other.problems
         self.notes += other.notes
