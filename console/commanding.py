@@ -51,6 +51,7 @@ def run_command(settings: Settings, script: str, targets: str, wishes: Wishes) -
         host_deadline_s=wishes.deadline + CONNECTING_S,
         run_deadline_s=wishes.run_deadline,
         languages=(settings.language,),
+        across_customers=wishes.across_customers,
     )
     count = len(selection.hosts)
     if count > 1 and not confirmed(settings, Text("run this on {count} hosts?", count=count)):

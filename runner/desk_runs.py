@@ -64,12 +64,15 @@ class RunDesk(DeskBase):
         Being cancelled is like `stop`: every host is accounted for before the cancellation goes on. Raises CaseOfOthers for a
         case of another customer, before any host is asked.
         """
-        if request.case is not None and not request.across_customers:
-            refuse_case_of_others(request.selection, request.case, self._store.customers(request.case))
+        self._refuse_case_of_others(request)
         return await self._drive(plan_of(request, self._store, self._clock), connect, Guarded(observer))
 
     async def carry_out(self, request: TaskRequest, *, connect: Connect, observer: Observer) -> RunRecord:
-        """Do a task on hosts and return the record, which is on disk, as is what its case is to get."""
+        """Do a task on hosts and return the record, which is on disk, as is what its case is to get.
+
+        Raises CaseOfOthers for a case of another customer, before any host is touched.
+        """
+        self._refuse_case_of_others(request)
         return await self._drive(plan_of_task(request, self._clock), connect, Guarded(observer))
 
     async def resume(
@@ -124,6 +127,10 @@ class RunDesk(DeskBase):
         return tuple(self._replayed(row, library) for row in self._whole(run).hosts if row.diagnosis is not None)
 
     # Inside
+
+    def _refuse_case_of_others(self, request: DiagnoseRequest | TaskRequest) -> None:
+        if request.case is not None and not request.across_customers:
+            refuse_case_of_others(request.selection, request.case, self._store.customers(request.case))
 
     async def _drive(self, plan: Plan, connect: Connect, observer: Observer) -> RunRecord:
         run = FleetRun(plan, self._store, connect, observer)

@@ -54,6 +54,8 @@ class TaskRequest:
     host_deadline_s: float = 120
     run_deadline_s: float | None = None
     languages: tuple[str, ...] = ("en",)
+    across_customers: bool = False
+    """The case may hold what belongs to other customers."""
 
     def __post_init__(self) -> None:
         check_limits(self.concurrency, self.host_deadline_s, self.run_deadline_s)

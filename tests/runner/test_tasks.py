@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from diagnostics.library import Library
+from inventory.host import Selection
 from inventory.inventory import Inventory
 from inventory.secret import MASKER, Secret
+from inventory.walls import CaseOfOthers
 from remote.answer import Answer, Ended, answered
 from remote.command import Command, CommandResult
 from remote.errors import AuthenticationRefused, ConnectFailed, RemoteError
@@ -95,6 +98,18 @@ def test_the_case_is_owed_the_report_once(desk: Desk) -> None:
     assert [(row.run, row.case, row.kind, row.state) for row in desk.outbox()] == [(record.run, "DEMO-1", "command", "pending")]
     run(desk, case=None)
     assert len(desk.outbox()) == 1
+
+
+def test_a_case_of_one_customer_gets_nothing_of_another(desk: Desk) -> None:
+    run(desk)
+    (well,) = fleet("well").hosts
+    theirs = Selection(expression="well", hosts=(replace(well, customer="Zeta"),))
+    with pytest.raises(CaseOfOthers, match="the case DEMO-1 is of another customer: acme"):
+        asyncio.run(desk.carry_out(replace(asked(), selection=theirs), connect=connect(), observer=Silent()))
+    assert len(desk.runs()) == 1
+    across = replace(asked(), selection=theirs, across_customers=True)
+    asyncio.run(desk.carry_out(across, connect=connect(), observer=Silent()))
+    assert len(desk.runs()) == 2
 
 
 def test_a_command_is_on_disk_before_the_first_host_is_reached_and_its_audit_says_it(desk: Desk) -> None:
