@@ -64,7 +64,8 @@ class Login(asyncssh.SSHClient):
         self._left: tuple[str, ...] = ()
         """The methods of this stage that are left, as asyncssh counts them."""
         self._offered_key = self._key_accepted = self._declined = False
-        self._challenges = 0
+        self._challenges, self._unasked = 0, False
+        """The second: keyboard-interactive was agreed to, and the host asked nothing: it would refuse it again and again."""
 
     @property
     def greeted(self) -> bool:
@@ -140,9 +141,9 @@ class Login(asyncssh.SSHClient):
     def kbdint_auth_requested(self) -> str | None:
         """Agree to keyboard-interactive if there is a password or a code that was not sent yet."""
         self._note_methods()
-        password = self.credential.password is not None and Wanted.PASSWORD not in self.turns
-        code = self.credential.otp is not None and Wanted.CODE not in self.turns
-        if password or code:
+        left = any(map(self._has, Wanted)) and self.blocked is None
+        if left and not self._unasked:
+            self._unasked = True
             return ""
         self._declined = True
         return None
@@ -151,7 +152,7 @@ class Login(asyncssh.SSHClient):
         self, name: str, instructions: str, lang: str, prompts: Sequence[tuple[str, bool]]
     ) -> list[str] | None:
         """Answer questions for the password and for a code; leave at anything else, and before either goes out twice."""
-        self._challenges += 1
+        self._challenges, self._unasked = self._challenges + 1, False
         asked = [wanted(prompt, echo=echo) for prompt, echo in prompts]
         if not prompts and self._challenges <= _MOST_CHALLENGES:
             return []

@@ -52,13 +52,9 @@ class Proofs:
             files += [(f"{_word(key)} with SHA-1", _signing_as_ever(key), key.key.public_data) for key in old]
         known = {blob for _, _, blob in files}
         agent = [one for one in await self._of_agent() if one[2] not in known]
-        several = agent + files if self.credential.agent_first else files + agent
-        self.left_out = max(0, len(several) - MOST_OFFERED)
-        kept = several[:MOST_OFFERED]
-        if (
-            self.left_out and self.credential.agent_first
-        ):  # the files are few and meant: they come before the rest of the agent's
-            kept = agent[: max(0, MOST_OFFERED - len(files))] + files[:MOST_OFFERED]
+        self.left_out = max(0, len(files) + len(agent) - MOST_OFFERED)
+        agent = agent[: max(0, MOST_OFFERED - len(files))]  # files are few and meant: they come before the rest of the agent's
+        kept = (agent + files if self.credential.agent_first else files + agent)[:MOST_OFFERED]
         return [(word, proof) for word, proof, _ in kept]
 
     async def _of_agent(self) -> list[tuple[str, KeyPairListArg, bytes]]:
@@ -117,7 +113,10 @@ def _signing_as_ever(key: PrivateKey) -> KeyPairListArg:
 
 def _key_of(pair: asyncssh.SSHKeyPair) -> bytes:
     """Return the plain key of a pair; an agent holds certificates as pairs of their own."""
-    return Certificate.of(pair.public_data).key.blob if is_certificate(pair.public_data) else pair.public_data
+    try:
+        return Certificate.of(pair.public_data).key.blob if is_certificate(pair.public_data) else pair.public_data
+    except ValueError:  # of a kind that is not known here, DSA
+        return pair.public_data
 
 
 def _of_pair(pair: asyncssh.SSHKeyPair) -> tuple[str, KeyPairListArg, bytes]:

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from inventory.host import CodeReference, CredentialReference, Host, SecretReference
+from inventory.host import CodeReference, CredentialReference, Host, SecretReference, SshLibrary, SshSettings
 from remote.breaker import Breaker
 from remote.credentials import CredentialStore
 from remote.errors import AuthenticationRefused, CredentialBlocked, CredentialUnusable
@@ -176,6 +177,25 @@ async def test_a_wrong_secret_is_offered_three_times_and_then_to_nobody(
     assert ends == ["AuthenticationRefused"] * 3 + ["CredentialBlocked"] * 2
 
 
+async def test_a_wrong_password_goes_out_three_times_whichever_library_speaks_and_in_however_many_threads(
+    start: StartSshd, connector: MakeConnector, anna: CredentialReference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANNAS_PASSWORD", OTHER)
+    host = replace(start(UsePAM="no", MaxStartups="100"), credential=replace(anna, key=None, otp=None))
+    threaded, names = SshSettings(library=SshLibrary.PARAMIKO), [f"host{number}" for number in range(24)]
+    connect = connector(*names)
+
+    async def ends(name: str, ssh: SshSettings) -> str:
+        try:
+            async with connect(replace(host, name=name, ssh=ssh)):
+                return "in"
+        except (AuthenticationRefused, CredentialBlocked) as error:
+            return type(error).__name__
+
+    several = (ends(name, threaded if at % 2 else SshSettings()) for at, name in enumerate(names))
+    assert Counter(await asyncio.gather(*several)) == {"AuthenticationRefused": 3, "CredentialBlocked": 21}
+
+
 # --- several in turn -----------------------------------------------------------------------------------------------
 
 
@@ -203,6 +223,14 @@ async def test_an_accepted_key_is_not_counted_as_refused_where_the_password_is_w
     keyed = start(UsePAM="no")  # the same key, alone
     async with connector(breaker=breaker)(replace(keyed, credential=replace(only, password=None))):
         pass
+
+
+async def test_a_host_that_offers_questions_and_asks_none_is_left_at_once(
+    start: StartSshd, connector: MakeConnector, anna: CredentialReference
+) -> None:
+    """sshd without PAM has nothing to ask: agreed to again and again, it ended with “Too many authentication failures”."""
+    refused = await refusal(connector, start(UsePAM="no"), replace(anna, key=None, password=None))
+    assert (refused.tried, "keyboard-interactive" in refused.offered_methods) == ((), True)
 
 
 async def test_the_order_of_a_credential_holds(start: StartSshd, connector: MakeConnector, anna: CredentialReference) -> None:
