@@ -38,14 +38,21 @@ ask_tool() { if command -v "$2" >/dev/null 2>&1; then ask "$@"; else absent "$1"
 """What a script with several sources begins with; dash, bash and busybox ash."""
 
 SHORT = r"""
-short() { # these files as cat shows them, by the shell itself where they are short: it reads byte by byte
+short() { # these files as cat shows them, by the shell itself where they are short: they are in $said
   said=''
   for file; do
     [ -r "$file" ] || { cat "$@"; return; }
-    while IFS= read -r line || [ -n "$line" ]; do
-      said=$said$line$nl
-      [ "${#said}" -lt 2048 ] || { cat "$@"; return; }
-    done <"$file"
+    if [ "${BASH_VERSION-}" ]; then # reads blocks, and goes back after each line: the kernel would make all of it once more
+      # shellcheck disable=SC3045 # bash has -d
+      IFS= read -r -d '' line <"$file"
+      said=$said$line
+    else # byte by byte
+      while IFS= read -r line || [ -n "$line" ]; do
+        said=$said$line$nl
+        [ "${#said}" -lt 2048 ] || break
+      done <"$file"
+    fi
+    [ "${#said}" -lt 2048 ] || { cat "$@"; return; }
   done
   if [ -n "$said" ]; then printf %s "$said"; else cat "$@"; fi # which says why there is nothing
 }

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from diagnostics.library.linux import clock, interfaces, packages
+from diagnostics.library.linux import clock, interfaces
 from diagnostics.parsing import ASKING, SHORT, read_sources
-from diagnostics.probe import NothingThere, ParseError, SourceFailed
+from diagnostics.probe import NothingThere
 from tests.diagnostics.library.test_scripts import PROBES, SHELLS, run
 
 LONG = "x" * 50 + "\n"
@@ -94,39 +94,6 @@ def test_a_number_of_the_kernel_is_read_to_its_end(shell: str, file: str) -> Non
         pytest.skip(f"server: not installed: {SHELLS[shell][0]}")
     script = PROBES["kernel.taint"].question.script.replace("/proc/sys/kernel/tainted", file)
     assert read_sources("kernel.taint", run(SHELLS[shell], script))["tainted"].data == Path(file).read_bytes()
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize(
-    ("statuses", "count", "ended"),
-    [
-        (["install ok installed", "deinstall ok config-files", "purge ok not-installed"], b"0", 1),
-        (["install ok unpacked", "install reinstreq half-installed", "install ok installed"], b"2", 0),
-        (["install ok half-configured", "hold ok triggers-awaited", "install ok triggers-pending"], b"3", 0),
-        ([], b"0", 2),
-        (None, b"", None),
-    ],
-)
-def test_packages_that_are_not_fully_installed_are_counted(
-    shell: str, statuses: list[str] | None, count: bytes, ended: int | None, tmp_path: Path
-) -> None:
-    """A list of packages that holds nothing, or cannot be read, is never one in which nothing was found."""
-    if not shutil.which(SHELLS[shell][0]):
-        pytest.skip(f"server: not installed: {SHELLS[shell][0]}")
-    if statuses is None:
-        (tmp_path / "status").mkdir()
-    else:
-        (tmp_path / "status").write_text(
-            "".join(f"Package: a\nStatus: {one}\nDescription: ok unpacked\n\n" for one in statuses)
-        )
-    script = PROBES["pkg.deb"].question.script.replace("[ -f /var/lib/dpkg/status ]", "true")
-    answer = run(SHELLS[shell], script.replace("/var/lib/dpkg/status", str(tmp_path / "status")))
-    if statuses is None:
-        with pytest.raises((SourceFailed, ParseError)):
-            packages.parse_deb(answer)
-        return
-    source = read_sources("pkg.deb", answer)["count"]
-    assert (source.status, source.data.strip()) == (ended, count)
 
 
 @pytest.mark.parametrize(("name", "asked"), [(None, False), (".hidden.pem", True), ("dangling", True)])
