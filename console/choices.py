@@ -54,6 +54,13 @@ def checks(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
     return _starting(_stems(diagnostics.__path__[0], "library/checks/*.yaml"), begun)
 
 
+def probes(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
+    """Return the shipped probes whose ids begin so."""
+    from diagnostics.library import shipped_probes
+
+    return _starting((probe.id for probe in shipped_probes()), begun)
+
+
 def playbooks(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
     """Return the playbooks whose ids begin so; a playbook is called like its file."""
     import playbooks

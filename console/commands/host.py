@@ -1,4 +1,4 @@
-"""`longarm host enrol | get | run`."""
+"""`longarm host enrol | ping | facts | get | run`."""
 
 from __future__ import annotations
 
@@ -63,6 +63,34 @@ def enrol(
 
 
 _SECONDS = Seconds(min=1, max=86_400)
+
+
+@host.add(
+    "ping",
+    Text("See whether hosts can be reached, let us in and answer, and how long that takes."),
+    argument("targets", shell_complete=choices.hosts),
+    option("--concurrency", text=Text("Hosts at once; default: 50."), metavar="N", type=click.IntRange(1, 1000), default=50),
+    option("--deadline", text=Text("Seconds for one host; default: 20."), metavar="S", type=_SECONDS, default=20.0),
+)
+def ping(settings: Settings, targets: str, concurrency: int, deadline: float) -> int:
+    """Ping hosts; 4 if one refused us, 3 if one could not be reached."""
+    from console.looking import ping_hosts
+
+    return ping_hosts(settings, targets, concurrency=concurrency, deadline_s=deadline)
+
+
+@host.add(
+    "facts",
+    Text("Show what the probes of the library tell of a host now."),
+    argument("target", metavar="HOST", shell_complete=choices.hosts),
+    option("--probe", text=Text("Only this probe, repeatable."), metavar="ID", multiple=True, shell_complete=choices.probes),
+    option("--deadline", text=Text("Seconds for the host; default: 120."), metavar="S", type=_SECONDS, default=120.0),
+)
+def facts(settings: Settings, target: str, probe: tuple[str, ...], deadline: float) -> int:
+    """Show facts; 3 if something could not be seen."""
+    from console.looking import show_facts
+
+    return show_facts(settings, target, probe, deadline_s=deadline)
 
 
 @host.add(
