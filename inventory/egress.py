@@ -32,6 +32,7 @@ MAX_BYTES = 32 * 1024 * 1024
 _CHUNK = 64 * 1024
 MOST_TRIES = 5
 _LONGEST_WAIT_S = 60.0
+_LONGEST_STEP_S = 86_400.0  # sockets take no more than 24 days; the watch ends all of it anyway
 _BUSY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -204,7 +205,7 @@ class Egress:
         return bytes(body)
 
     def _connection(self, address: str, until: float) -> http.client.HTTPConnection:
-        timeout = max(0.1, until - time.monotonic())
+        timeout = min(max(0.1, until - time.monotonic()), _LONGEST_STEP_S)
         if not self.origin.secure:
             return http.client.HTTPConnection(address, self.origin.port, timeout=timeout)
         try:

@@ -31,6 +31,7 @@ MOST_SUGGESTIONS = 20
 """So many unknown names of an inventory get a suggestion: finding one among 20,000 takes half a second."""
 INT64 = (1 << 63) - 1
 _LONGEST = 40  # characters of a number with its unit
+_LONGEST_S = 100 * 366 * 86400.0  # a hundred years: clocks and timers of the system end not long after
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(B|[kKMGT]B|[KMGT]iB)?")
 _SIZE_UNITS = {
     "B": 1,
@@ -267,13 +268,14 @@ def parse_size(text: str) -> int | None:
 
 
 def parse_duration(text: str) -> float | None:
-    """Return the seconds that a duration such as `90s`, `2m` or `1h` means, None where it is none.
+    """Return the seconds that a duration such as `90s`, `2m` or `1h` means, None where it is none, or more than a century.
 
     >>> parse_duration("90s"), parse_duration("1.5h"), parse_duration("500ms"), parse_duration("90")
     (90.0, 5400.0, 0.5, None)
     """
     match = _DURATION.fullmatch(text)
-    return float(match[1]) * _DURATION_UNITS[match[2]] if match and len(text) <= _LONGEST else None
+    seconds = float(match[1]) * _DURATION_UNITS[match[2]] if match and len(text) <= _LONGEST else None
+    return None if seconds is None or seconds > _LONGEST_S else seconds
 
 
 def is_empty(node: Node) -> bool:

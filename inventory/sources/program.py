@@ -34,6 +34,7 @@ MAX_ARGUMENTS = 64
 _DEADLINE_S = 30.0
 _MOST_SAID = 64 * 1024  # bytes of stderr that are kept
 _SHOWN_LINES = 5
+_LONGEST_LOOK_S = 3600.0  # epoll takes no more than 24 days
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "TMPDIR")
 _KNOWN = ("hosts", "groups", "defaults")
 _ESCAPES = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\.", re.DOTALL)
@@ -178,7 +179,7 @@ def _drained(process: subprocess.Popen[bytes], until: float, max_bytes: int) -> 
         selector.register(process.stdout, selectors.EVENT_READ, output)
         selector.register(process.stderr, selectors.EVENT_READ, said)
         while selector.get_map():
-            for key, _ in selector.select(max(0.0, until - time.monotonic())):
+            for key, _ in selector.select(min(max(0.0, until - time.monotonic()), _LONGEST_LOOK_S)):
                 if data := os.read(key.fd, 1 << 16):
                     key.data.extend(data)
                 else:

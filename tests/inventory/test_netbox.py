@@ -283,6 +283,11 @@ def test_a_copy_stands_in_while_nobody_answers(netbox: NetBox, tmp_path: Path) -
     assert known.hosts["web1"].address == "192.0.2.1" and "answers 500" in str(used.reason)
 
 
+def test_a_deadline_of_years_is_taken(netbox: NetBox, tmp_path: Path) -> None:
+    netbox.devices = [device(1, "web1")]
+    assert list(load(tmp_path, netbox, "    deadline: 3000d\n").hosts) == ["web1"]
+
+
 def test_nobody_listens(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

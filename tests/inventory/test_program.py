@@ -132,6 +132,13 @@ def test_a_copy_stands_in_while_it_fails_and_its_age_is_told(folder: Path) -> No
 BAD = """echo '{"hosts": {"-x": {}}}'\n"""
 
 
+@pytest.mark.parametrize("option", ["fresh", "stale", "deadline"])
+def test_very_long_times_are_taken_or_told(folder: Path, option: str) -> None:
+    assert list(load(folder, ONE, f"    {option}: 30000d\n").hosts) == ["web1"]
+    with pytest.raises(InvalidFile, match=rf"inventory.yaml:3:\d+: “{option}” must be a duration such as"):
+        load(folder, ONE, f"    {option}: 40000d\n")
+
+
 @pytest.mark.parametrize("bad", [BAD, "echo '{'\n", """echo '{"host": {}}'\n"""])
 def test_what_cannot_be_read_becomes_no_copy(folder: Path, bad: str) -> None:
     load(folder, ONE)
