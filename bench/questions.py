@@ -33,7 +33,7 @@ from remote.bundle.exchange import BundleExchange
 from remote.bundle.script import quote
 from remote.question import Privilege, Question
 
-SHELLS = {"dash": ("dash",), "ash": ("busybox", "ash")}
+SHELLS = {"dash": ("dash",), "ash": ("busybox", "ash"), "bash": ("bash",)}
 NOTHING = Question(id="nothing", script="true")
 WHOLE = "all in one bundle"
 _PR_SET_CHILD_SUBREAPER = 36
@@ -159,7 +159,7 @@ def main() -> None:
     """Measure in turns and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--shell", choices=SHELLS, action="append", help="both, unless one is named")
+    parser.add_argument("--shell", choices=SHELLS, action="append", help="all three, unless one is named")
     parser.add_argument("--beside", type=Path, help="folder of another version, whose questions take turns with ours")
     parser.add_argument("--only", default="", help="ids separated by commas, for a quick look")
     asked = parser.parse_args()

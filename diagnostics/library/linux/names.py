@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from diagnostics.parsing import ASKING, Source, at, integer, read_sources, text_of
+from diagnostics.parsing import ASKING, SHORT, Source, at, integer, read_sources, text_of
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe, SourceFailed
 from remote.answer import Answer
 from remote.question import Question
 
 _SCRIPT = (
     ASKING
+    + "nl='\n'\n"
+    + SHORT
     + r"""
 read -r own </proc/sys/kernel/hostname || own=''
 set -f
@@ -33,8 +35,13 @@ lookups() { # all at once: a dead name server keeps each of them waiting
   done
   kill "$watch" 2>/dev/null || : # it ended by itself, after 15 s
 }
-ask_file resolv /etc/resolv.conf
-if [ -r /etc/nsswitch.conf ]; then ask nsswitch sed -n '/^hosts:/p' /etc/nsswitch.conf
+hosts_line() {
+  while IFS= read -r line || [ -n "$line" ]; do
+    case $line in hosts:*) printf '%s\n' "$line" ;; esac
+  done </etc/nsswitch.conf
+}
+if [ -e /etc/resolv.conf ]; then ask resolv short /etc/resolv.conf; else absent resolv /etc/resolv.conf; fi
+if [ -r /etc/nsswitch.conf ]; then ask nsswitch hosts_line
 else absent nsswitch /etc/nsswitch.conf
 fi
 database=''
