@@ -14,7 +14,7 @@ from console.wiring import connector, credential_store
 from inventory.errors import Text, UsageError
 from inventory.host import Host, Transport
 from remote.connect import Connector
-from remote.enrol import CHANGED, NEW, UNSEEN, WRONG, Offer, judged, keep, offered_keys, vouched
+from remote.enrol import CHANGED, KNOWN, NEW, UNSEEN, WRONG, Offer, certified, judged, keep, offered_keys, vouched
 from remote.errors import RemoteError
 from remote.event_loop import new_event_loop
 from remote.known_hosts import KnownHosts
@@ -113,6 +113,9 @@ async def _asked(connect: Connector, hosts: Sequence[Host], known: KnownHosts, e
     async def asked(host: Host) -> Offer:
         try:
             async with connect.way_to(host) as way:
+                proof = await certified(known.trust(host), deadline_s=_DEADLINE_S, way=way)
+                if proof is not None and proof.by_certificate and host.name not in expected:
+                    return Offer(host=host, state=KNOWN, keys=(proof.key,))
                 keys = await offered_keys(host, deadline_s=_DEADLINE_S, way=way)
         except RemoteError as error:
             return Offer(host=host, state=UNSEEN, error=str(error))

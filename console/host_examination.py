@@ -16,10 +16,9 @@ from inventory.errors import Text, UsageError
 from inventory.host import Host, Transport
 from remote.answer import Answer, Ended
 from remote.credentials import way_to
-from remote.enrol import KNOWN, judged, offered_certificate, offered_keys
+from remote.enrol import KNOWN, certified, judged, offered_keys
 from remote.errors import AuthenticationRefused, HostKeyRefused, RemoteError
 from remote.event_loop import new_event_loop
-from remote.host_proof import proof_of
 from remote.known_hosts import KnownHosts
 from remote.question import Privilege, Question
 from remote.reach import addresses, greeting
@@ -98,8 +97,8 @@ async def _greeting(host: Host, way: Way) -> Row:
 async def _trusted_key(settings: Settings, host: Host, way: Way) -> str:
     """Return the fingerprint of the key that is known, or raise HostKeyRefused."""
     store = KnownHosts(settings.home / "known_hosts")
-    if (trust := store.trust(host)).authorities and (blob := await offered_certificate(host, way=way)):
-        proof = proof_of(blob, trust)
+    trust = store.trust(host)
+    if (proof := await certified(trust, way=way)) is not None:
         if not proof.trusted:
             raise proof_refused(proof, trust)
         if proof.by_certificate:

@@ -14,7 +14,8 @@ from inventory.errors import Text
 from inventory.host import METHODS, Host
 from remote.errors import AlgorithmsRefused, ConnectFailed, DeadlineExceeded
 from remote.host_keys import HostKey
-from remote.known_hosts import KnownHosts
+from remote.host_proof import HostProof, proof_of
+from remote.known_hosts import KnownHosts, Trust
 from remote.ssh_errors import reason_of
 from remote.ssh_facts import lacking, proposals
 from remote.ssh_intake import Intake
@@ -140,6 +141,19 @@ async def offered_certificate(host: Host, *, deadline_s: float = 15.0, way: Way 
     except (asyncssh.Error, OSError, ValueError, LookupError) as error:
         raise ConnectFailed(host.name, reason_of(error)) from error
     raise AssertionError("a host was trusted that nobody looked at")
+
+
+async def certified(trust: Trust, *, deadline_s: float = 15.0, way: Way | None = None) -> HostProof | None:
+    """Return what the certificate that a host shows is worth; None where no authority is trusted for it, or it shows none.
+
+    Raises as `offered_keys` does.
+    """
+    host = trust.host
+    blob = await offered_certificate(host, deadline_s=deadline_s, way=way) if trust.authorities else None
+    try:
+        return None if blob is None else proof_of(blob, trust)
+    except ValueError as error:
+        raise ConnectFailed(host.name, Text("the host key cannot be used: {reason}", reason=str(error))) from error
 
 
 def _without_ours(host: Host, intakes: Iterable[Intake]) -> Mapping[str, tuple[str, ...]]:

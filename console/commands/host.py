@@ -29,6 +29,7 @@ host = Group("host", Text("Single hosts: their keys, files and commands."))
         "--ca",
         text=Text("Trust the host certificates that this authority signs: its public key, or the file of it."),
         metavar="FILE|KEY",
+        type=click.Path(),
     ),
     option(
         "--from-known-hosts",

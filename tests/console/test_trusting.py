@@ -66,6 +66,8 @@ def test_an_authority_is_trusted_for_a_group_and_the_doctor_tells_by_which_certi
         assert shown.code == 0, shown.out
         assert f"{fingerprint(own)}, by the certificate “of db1”, {fingerprint(authority)}" in shown.out
         assert "by a certificate: 1" in console("doctor").out
+        assert states(console, "db1") == [("known", "ssh-ed25519")]  # and its key is not kept beside its authority
+        assert console("host", "enrol", "db1", "--fingerprint", "db1=SHA256:x").code == 4
         report = console("diagnose", "db1", "--check", "fs-space", "--json")
         assert report.code == 0, report.err
         strange = make_key(tmp_path / "strange")

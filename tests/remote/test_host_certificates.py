@@ -14,7 +14,8 @@ import pytest
 
 from inventory.host import CredentialReference, Host
 from remote.certificates import Certificate
-from remote.errors import HostCertificateRefused, HostKeyRefused
+from remote.enrol import certified
+from remote.errors import ConnectFailed, HostCertificateRefused, HostKeyRefused
 from remote.host_keys import HostKey
 from remote.host_proof import proof_of
 from remote.known_hosts import KnownHosts, Trust
@@ -129,6 +130,25 @@ async def test_a_host_of_an_authority_that_shows_a_bare_key_is_unknown(
         async with connector(known=())(running.host):
             pass
     assert running.seen.users == []
+
+
+async def test_what_a_host_shows_instead_of_a_certificate_is_told(
+    practice: StartPractice, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, own = make_key("ed25519"), make_key("ed25519")
+    running = await practice(keys=(own,), server_host_certs=[str(sign(authority, own))])
+    trust = Trust(host=running.host, authorities=(authority_of(authority),))
+    proof = await certified(trust)
+    assert proof is not None and proof.by_certificate and proof.key == known_key(own)
+    assert await certified(Trust(host=running.host)) is None
+    assert await certified(replace(trust, host=(await practice()).host)) is None  # it has a bare key only
+
+    async def rubbish(*_: object, **__: object) -> bytes:
+        return b"\0\0\0\x20ssh-ed25519-cert-v01@openssh.com rubbish"
+
+    monkeypatch.setattr("remote.enrol.offered_certificate", rubbish)
+    with pytest.raises(ConnectFailed, match="the host key cannot be used"):
+        await certified(trust)
 
 
 def test_a_certificate_with_another_signature_or_a_weak_one_does_not_count(make_key: MakeKey) -> None:
