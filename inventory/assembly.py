@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from inventory.become import become_of
 from inventory.drafts import Drafts, HostDraft
 from inventory.errors import InvalidFile, Place, Problem, Text
 from inventory.fields import MOST_SUGGESTIONS, did_you_mean
@@ -221,6 +222,7 @@ class Assembly:
             "transport": Transport(str(plain.get("transport", Transport.SSH))),
             "vars": values(variables.entries) if isinstance(variables, Branch) else MappingProxyType({}),
         }
+        become = entries.get("become")
         thresholds = variables.entries.get("thresholds") if isinstance(variables, Branch) else None
         if isinstance(thresholds, Branch):
             result["places"] = MappingProxyType(dict(places(thresholds.entries)))
@@ -228,7 +230,8 @@ class Assembly:
             result["ssh"] = self._ssh(entries, plain.get("customer"))
         if isinstance(credential := entries.get("credential"), Leaf):
             result["credential"] = self._credential(credential, plain.get("customer"))
-        return result
+        said = values(become.entries) if isinstance(become, Branch) else None
+        return {**result, "become": become_of(said, result.get("credential"))}
 
     def _customer(self, leaf: Leaf) -> Value:
         """Return the name of a customer as it was written first: upper and lower case do not make two of them."""

@@ -122,6 +122,26 @@ METHODS = ("gssapi-with-mic", "publickey", "password", "keyboard-interactive")
 """The ways to log in that a credential may order (RFC 4252, 4256, 4462), in the order that holds without one."""
 
 
+class BecomeMethod(StrEnum):
+    """By which program a user becomes another one on a host."""
+
+    SUDO = "sudo"
+    DOAS = "doas"
+    SU = "su"
+    NONE = "none"  # by none: what needs another user is not asked
+
+
+ROOT = "root"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Become:
+    """How the user of the login becomes another one, and whom."""
+
+    method: BecomeMethod = BecomeMethod.SUDO
+    user: str = ROOT
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialReference:
     """Who to be on a host and where the proof is kept; resolved in `remote`."""
@@ -142,8 +162,11 @@ class CredentialReference:
     kerberos: KerberosReference | None = None
     methods: tuple[str, ...] = ()
     """The ways to log in that may be used, in this order; empty: all."""
-    sudo_password: SecretReference | None = None
-    """What sudo on the host asks this user for; not a proof to log in with, and all that is used on this machine itself."""
+    become_method: BecomeMethod | None = None
+    become_user: str | None = None
+    """Both hold where nothing is set for the host; None: not said."""
+    become_password: SecretReference | None = None
+    """What sudo, doas or su on the host asks for; not a proof to log in with, and all that is used on this machine itself."""
     customer: str | None = None
     """The one customer whose hosts it is for; None: those of any."""
     place: Place | None = None
@@ -216,6 +239,7 @@ class Host:
     tags: tuple[str, ...] = ()
     vars: Mapping[str, Value] = field(default_factory=dict, hash=False)
     credential: CredentialReference | None = None
+    become: Become = Become()
     via: Host | None = None
     """The host that it is reached through, which may itself be reached through another."""
     host_key_alias: str | None = None

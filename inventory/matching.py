@@ -28,6 +28,7 @@ KEYS: Mapping[str, Callable[[Host], Iterable[str | None]]] = {
     "transport": lambda host: (host.transport.value,),
     "port": lambda host: (None if host.port is None else str(host.port),),
     "credential": lambda host: (host.credential.name if host.credential else None,),
+    "become": lambda host: (host.become.method.value,),
     "via": lambda host: (host.via.name if host.via else None,),
 }
 """The keys that every inventory has; any other key is that of a variable."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from inventory.become import become_method, become_user, user_name
 from inventory.errors import Problem, Text
 from inventory.fields import Fields
 from inventory.host import CredentialReference, SecretReference
@@ -28,9 +29,10 @@ def read_credentials(node: MapNode | None, problems: list[Problem]) -> dict[str,
 def _credential(name: ScalarNode, fields: Fields) -> CredentialReference:
     named = fields.text("agent") == "named" if isinstance(fields.node("agent"), ScalarNode) else False
     agent = True if named else fields.boolean("agent")
+    become = fields.fields("become")
     credential = CredentialReference(
         name=name.text,
-        user=_user(fields),
+        user=user_name(fields, "user", required=True) or "",
         key=fields.text("key"),
         certificate=fields.text("certificate"),
         passphrase=read_secret(fields, "passphrase"),
@@ -40,12 +42,15 @@ def _credential(name: ScalarNode, fields: Fields) -> CredentialReference:
         otp=read_codes(fields),
         kerberos=read_kerberos(fields),
         methods=read_methods(fields),
-        sudo_password=read_secret(fields, "sudo_password"),
+        become_method=become_method(become),
+        become_user=become_user(become),
+        become_password=read_secret(become, "password"),
         customer=_customer(fields),
         place=name.place,
     )
+    become.done()
     fields.done()
-    proofs = [key for key in ("key", "password", "otp", "kerberos", "sudo_password") if _says_something(fields, key)]
+    proofs = [key for key in ("key", "password", "otp", "kerberos", "become") if _says_something(fields, key)]
     if fields.keys() and not proofs and not (fields.has("agent") and agent is not False):
         hint = Text("give it one of key, password or agent: true")
         fields.problem(name.place, Text("the credential {name} proves nothing", name=shown(name.text)), hint)
@@ -72,13 +77,6 @@ def _customer(fields: Fields) -> str | None:
         return None
 
 
-def _user(fields: Fields) -> str:
-    user = fields.text("user", required=True)
-    if user.startswith("-") or not user.isprintable() or user != user.strip() or len(user) > 256:
-        fields.problem(fields.place("user"), Text("“{name}” is not the name of a user", name=shown(user)))
-    return user
-
-
 def secrets_of(credentials: Iterable[CredentialReference]) -> Iterator[tuple[SecretReference, str]]:
     """Yield each secret that credentials refer to, with who does: `ops.password`."""
     for credential in credentials:
@@ -87,7 +85,7 @@ def secrets_of(credentials: Iterable[CredentialReference]) -> Iterator[tuple[Sec
             "password": credential.password,
             "otp": (credential.otp.secret or credential.otp.typed) if credential.otp else None,
             "kerberos": credential.kerberos.password if credential.kerberos else None,
-            "sudo_password": credential.sudo_password,
+            "become": credential.become_password,
         }
         for key, reference in references.items():
             if reference is not None:

@@ -254,7 +254,7 @@ def link(
             one,
             passphrase=known(one.passphrase),
             password=known(one.password),
-            sudo_password=known(one.sudo_password),
+            become_password=known(one.become_password),
             otp=one.otp and replace(one.otp, secret=known(one.otp.secret)),
             kerberos=one.kerberos and replace(one.kerberos, password=known(one.kerberos.password)),
         )

@@ -12,6 +12,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TypeAlias
 
+from inventory.become import become_method, become_user
 from inventory.errors import LongarmError, Place, Problem, Text
 from inventory.fields import Fields
 from inventory.host import Platform, SshLibrary, Transport, Value
@@ -66,7 +67,7 @@ class Layer:
     """The settings of the defaults, of a group or of a host."""
 
     values: Entries = field(default_factory=dict)
-    """Settings by name, via perhaps as a tuple (as ssh writes it); variables below `vars`."""
+    """Settings by name, via perhaps as a tuple (as ssh writes it); variables below `vars`, method and user below `become`."""
     lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """tags, and the expected services, ports and names: these add up instead of replacing each other."""
     items: dict[tuple[str, str], Place] = field(default_factory=dict)
@@ -97,6 +98,8 @@ def read_layer(fields: Fields) -> Layer:
         _keep(layer, fields, "proxy_command", _proxy_command(fields))
     if fields.has("ssh_algorithms"):
         layer.values["ssh_algorithms"] = Branch(fields.place("ssh_algorithms"), _old_algorithms(fields))
+    if fields.has("become"):
+        layer.values["become"] = Branch(fields.place("become"), _become(fields.fields("become")))
     if fields.has("tags"):
         layer.extend("tags", _checked_texts(fields, "tags", group_name))
     if fields.has("vars"):
@@ -108,6 +111,15 @@ def read_layer(fields: Fields) -> Layer:
                 layer.extend(key, texts)
         expect.done()
     return layer
+
+
+def _become(fields: Fields) -> Entries:
+    said: Mapping[str, Value] = {"method": become_method(fields), "user": become_user(fields)}
+    if fields.has("password"):
+        hint = Text("write it in the credential: {example}", example="become: {password: {env: NAME}}")
+        fields.problem(fields.key_place("password"), Text("a password belongs to a credential"), hint)
+    fields.done()
+    return {key: Leaf(fields.place(key), value) for key, value in said.items() if value is not None}
 
 
 def _keep(layer: Layer, fields: Fields, key: str, value: Value) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 
+from inventory.become import become_of
 from inventory.host import (
     CodeReference,
     CredentialReference,
@@ -76,7 +77,7 @@ def _credential(credential: CredentialReference) -> Mapping[str, Value]:
         "otp": _codes(credential.otp),
         "kerberos": _kerberos(credential.kerberos),
         "methods": credential.methods or None,
-        "sudo_password": _reference(credential.sudo_password),
+        "become": _become(credential) or None,
         "customer": credential.customer,
     }
     required = credential.kerberos and not credential.kerberos.optional
@@ -85,6 +86,15 @@ def _credential(credential: CredentialReference) -> Mapping[str, Value]:
     ):  # a source knew no more than the user
         proofs["agent"] = True
     return {"user": credential.user, **{key: value for key, value in proofs.items() if value is not None}}
+
+
+def _become(credential: CredentialReference) -> Mapping[str, Value]:
+    said = {
+        "method": credential.become_method and credential.become_method.value,
+        "user": credential.become_user,
+        "password": _reference(credential.become_password),
+    }
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def _reference(secret: SecretReference | None) -> Value:
@@ -157,6 +167,7 @@ def _host(host: Host) -> Mapping[str, Value]:
         "customer": host.customer,
         "tags": host.tags or None,
         "credential": host.credential.name if host.credential else None,
+        "become": _beside(host) or None,
         "via": host.via.name if host.via else None,
         "host_key_alias": host.host_key_alias,
         "proxy": _proxy(host.ssh.proxy),
@@ -178,6 +189,16 @@ def _proxy(proxy: Proxy | None) -> str | None:
 
 def _old_algorithms(old: OldAlgorithms) -> Mapping[str, Value]:
     return {kind: tuple(f"+{name}" for name in names) for kind, names in by_kind(old).items()}
+
+
+def _beside(host: Host) -> Mapping[str, Value]:
+    """Return how another user is become there, as far as the credential does not say the same."""
+    alone = become_of(None, host.credential)
+    said = {
+        "method": None if host.become.method is alone.method else host.become.method.value,
+        "user": None if host.become.user == alone.user else host.become.user,
+    }
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def flow(value: Value) -> str:

@@ -4,7 +4,7 @@ A credential that names no proof (`{user: root}`), and a host without any creden
 them: the keys of the running agent, then `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa` as far as they exist; the
 user is then the one who runs us. A default key that needs a passphrase is left to the agent.
 
-On this machine itself (transport `local`) nobody logs in: only `sudo_password` is read, and no proof is asked for.
+On this machine itself (transport `local`) nobody logs in: only the password of `become` is read, and no proof is asked for.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Credential:
     """Why there are none, where the credential can do without."""
     methods: tuple[str, ...] = METHODS
     """The ways to log in that may be used, in this order."""
-    sudo_password: Secret | None = None
+    become_password: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +115,19 @@ class CredentialStore:
     def _for_here(self, reference: CredentialReference | None) -> Credential:
         if reference is None:
             return Credential(name="default", user=_login_user())
-        sudo_password = self._secrets.line(reference.sudo_password) if reference.sudo_password else None
-        return Credential(name=reference.name, user=reference.user, sudo_password=sudo_password)
+        become_password = self._secrets.line(reference.become_password) if reference.become_password else None
+        return Credential(name=reference.name, user=reference.user, become_password=become_password)
 
     def _credential(self, reference: CredentialReference | None) -> Credential:
         if reference is None:
             return _like_ssh("default", _login_user())
-        sudo_password = self._secrets.line(reference.sudo_password) if reference.sudo_password else None
+        become_password = self._secrets.line(reference.become_password) if reference.become_password else None
         tickets, no_tickets = self._tickets(reference.kerberos) if reference.kerberos else (None, "")
         required = reference.kerberos if reference.kerberos and not reference.kerberos.optional else None
         others = reference.password or reference.otp or required
         if reference.key is None and others is None and not reference.agent:
             return replace(
-                _like_ssh(reference.name, reference.user, sudo_password, tickets),
+                _like_ssh(reference.name, reference.user, become_password, tickets),
                 no_tickets=no_tickets,
                 methods=reference.methods or METHODS,
             )
@@ -147,7 +147,7 @@ class CredentialStore:
             tickets=tickets,
             no_tickets=no_tickets,
             methods=reference.methods or _usual_methods(reference),
-            sudo_password=sudo_password,
+            become_password=become_password,
         )
 
     def _key(self, reference: CredentialReference, path: Path, *, agent: bool) -> PrivateKey | PublicKey:
@@ -197,7 +197,7 @@ def way_to(host: Host) -> Iterator[Host]:
         one = one.via
 
 
-def _like_ssh(name: str, user: str, sudo_password: Secret | None = None, tickets: Tickets | None = None) -> Credential:
+def _like_ssh(name: str, user: str, become_password: Secret | None = None, tickets: Tickets | None = None) -> Credential:
     keys: list[PrivateKey] = []
     reasons: list[str] = []
     for path in (Path("~/.ssh").expanduser() / file for file in DEFAULT_KEYS):
@@ -211,7 +211,13 @@ def _like_ssh(name: str, user: str, sudo_password: Secret | None = None, tickets
         why = "; ".join(reasons) or f"no {', '.join(DEFAULT_KEYS)} in ~/.ssh"
         refuse(Text("nothing to offer: no SSH agent is running, {why}", why=why))
     return Credential(
-        name=name, user=user, keys=tuple(keys), use_agent=agent, agent_first=True, tickets=tickets, sudo_password=sudo_password
+        name=name,
+        user=user,
+        keys=tuple(keys),
+        use_agent=agent,
+        agent_first=True,
+        tickets=tickets,
+        become_password=become_password,
     )
 
 

@@ -1,6 +1,6 @@
 """Sessions with this machine itself: the same bundle, without a network and without a login.
 
-Of the host's credential only `sudo_password` is used, for questions as root, where its user is the one who runs us.
+Of the host's credential only what sudo, doas or su asks for is used, where its user is the one who runs us; for su, always.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final, cast
 
 from inventory.errors import Text
-from inventory.host import Host
+from inventory.host import BecomeMethod, Host
 from remote.answer import Answer
+from remote.become_password import BecomePassword
+from remote.becoming import Becoming
 from remote.breaker import Breaker
 from remote.bundle import BundleExchange, drive
 from remote.bundle.elevation import Elevation
@@ -24,10 +26,10 @@ from remote.bundle.frames import Stream
 from remote.bundle.wire import Offer, Passwords
 from remote.credentials import Credential, CredentialStore
 from remote.errors import RemoteError
+from remote.local_terminal import TerminalWire
 from remote.question import Question
 from remote.session import SessionFacts
 from remote.shell_session import ShellSession
-from remote.sudo import SudoPassword
 
 SHELL = ("/bin/sh",)
 QUEUE_LIMIT = 256 * 1024
@@ -54,7 +56,8 @@ class LocalConnector:
         if host.credential is None or os.geteuid() == 0:
             return None
         credential = await self._credentials.resolve(host)
-        if (passwords := SudoPassword.of(host, credential, self._breaker)) is not None and credential.user != _user():
+        passwords = BecomePassword.of(host, credential, self._breaker)
+        if passwords is not None and host.become.method is not BecomeMethod.SU and credential.user != _user():
             return _Withheld(host, credential)
         return passwords
 
@@ -88,22 +91,36 @@ class LocalSession(ShellSession):
         self.host = host
         self.facts = SessionFacts(transport="local", user=_user())
         self._shell, self._passwords = tuple(shell or SHELL), passwords
-        self._wires: set[_PipeWire] = set()
+        self._becoming = Becoming(
+            become=host.become, login=self.facts.user, passwords=passwords, open_terminal=self._open_terminal
+        )
+        self._wires: set[_PipeWire | TerminalWire] = set()
 
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
         """Return exactly one answer for each question, asked in one shell, without waiting for the shell to end."""
-        exchange = BundleExchange(questions, elevation=Elevation() if self._passwords else None)
+        return await self._becoming.ask(questions, self._ask_once, deadline_s)
+
+    async def _ask_once(self, questions: Sequence[Question], elevation: Elevation, deadline_s: float) -> dict[str, Answer]:
+        exchange = BundleExchange(questions, elevation=elevation)
         try:
             wire = await _PipeWire.open(self._shell)
         except OSError as error:
             return exchange.finish(f"no shell: {error}")
         self._wires.add(wire)
 
-        return await drive(exchange, wire, deadline_s=deadline_s, passwords=self._passwords)
+        return await drive(exchange, wire, deadline_s=deadline_s, passwords=self._passwords, open_terminal=self._open_terminal)
+
+    async def _open_terminal(self, command: str) -> TerminalWire:
+        try:
+            wire = await TerminalWire.open((*self._shell, "-c", command), env=_environment())
+        except OSError as error:
+            raise RemoteError(self.host.name, Text("no terminal: {reason}", reason=str(error))) from error
+        self._wires.add(wire)
+        return wire
 
     async def leave(self) -> None:
         """End what still runs and return once it is gone; never raises."""
-        wires, self._wires = self._wires, set()
+        wires, self._wires = self._wires, set[_PipeWire | TerminalWire]()
         for wire in wires:
             wire.close()
         await asyncio.gather(*(wire.ended() for wire in wires))

@@ -16,6 +16,8 @@ from inventory.errors import Text
 from inventory.host import Host, SshLibrary
 from inventory.ssh_settings import allowed_line
 from remote.answer import Answer
+from remote.become_password import BecomePassword
+from remote.becoming import Becoming
 from remote.breaker import Breaker
 from remote.bundle.elevation import Elevation
 from remote.bundle.exchange import BundleExchange
@@ -37,7 +39,6 @@ from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
 from remote.ssh_options import PORT, login_options
 from remote.ssh_wire import WINDOW, SshWire
-from remote.sudo import SudoPassword
 from remote.tunnels import Tunnel
 from remote.used_codes import UsedCodes
 from remote.ways import Way
@@ -52,6 +53,7 @@ Entering: TypeAlias = AbstractAsyncContextManager[T]
 Open: TypeAlias = Callable[[Host], Entering[T]]
 
 _LEAVING_S = 1.0
+_QUIET = {asyncssh.PTY_ECHO: 0, asyncssh.PTY_ONLCR: 0}
 _EXEC_PAUSES_S = (0.05, 0.2, 0.8)
 """Between attempts to start a command. dropbear 2022.83 now and then refuses an exec that comes while it closes the one
 before (5 of 8 sessions with eleven commands each: measured), and a server that counts sessions may still count that one.
@@ -73,15 +75,21 @@ class SshSession(ShellSession):
         connection: asyncssh.SSHClientConnection,
         intake: Intake,
         facts: SessionFacts,
-        sudo_password: SudoPassword | None,
+        become_password: BecomePassword | None,
     ) -> None:
         self.host, self.facts = host, facts
-        self._connection, self._intake, self._sudo_password = connection, intake, sudo_password
+        self._connection, self._intake, self._become_password = connection, intake, become_password
+        self._becoming = Becoming(
+            become=host.become, login=facts.user, passwords=become_password, open_terminal=self._open_terminal
+        )
 
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
         """Return exactly one answer for each question, asked as one script on the stdin of one `sh`."""
+        return await self._becoming.ask(questions, self._ask_once, deadline_s)
+
+    async def _ask_once(self, questions: Sequence[Question], elevation: Elevation, deadline_s: float) -> dict[str, Answer]:
         end = time.monotonic() + deadline_s
-        exchange = BundleExchange(questions, elevation=Elevation() if self._sudo_password else None)
+        exchange = BundleExchange(questions, elevation=elevation)
         self._intake.allow(_UNASKED + 2 * exchange.receive_limit)
         try:
             async with asyncio.timeout(deadline_s):
@@ -91,7 +99,22 @@ class SshSession(ShellSession):
         except (asyncssh.Error, OSError) as error:
             return exchange.finish(f"the host did not start a command: {reason_of(error)}")
         left_s = max(0.0, end - time.monotonic())
-        return await drive(exchange, wire, deadline_s=left_s, passwords=self._sudo_password)
+        return await drive(
+            exchange, wire, deadline_s=left_s, passwords=self._become_password, open_terminal=self._open_terminal
+        )
+
+    async def _open_terminal(self, command: str) -> SshWire:
+        wire = SshWire()
+        try:
+            await self._connection.create_session(
+                lambda: wire, command, encoding=None, term_type="dumb", term_modes=_QUIET, window=WINDOW
+            )
+        except (asyncssh.Error, OSError) as error:
+            raise RemoteError(self.host.name, Text("no terminal: {reason}", reason=reason_of(error))) from error
+        except asyncio.CancelledError:
+            wire.close()
+            raise
+        return wire
 
     async def _carrier(self, steps: Steps) -> Carrier | None:
         """Return SFTP for what the login user does himself, where the host has it."""
@@ -159,8 +182,8 @@ class SshConnector:
     @asynccontextmanager
     async def _session(self, host: Host) -> AsyncIterator[Session]:
         async with self._logged_in(host) as (login, intake, connection):
-            sudo_password = SudoPassword.of(host, login.credential, self._breaker)
-            yield SshSession(host, connection, intake, facts_of(login, connection, intake), sudo_password)
+            become_password = BecomePassword.of(host, login.credential, self._breaker)
+            yield SshSession(host, connection, intake, facts_of(login, connection, intake), become_password)
 
     @asynccontextmanager
     async def _threaded_session(self, host: Host, instead_of: str) -> AsyncIterator[Session]:
@@ -168,8 +191,8 @@ class SshConnector:
         from remote.threaded.session import ThreadedSession
 
         async with self._line(host) as (login, line):
-            sudo_password = SudoPassword.of(host, login.credential, self._breaker)
-            yield ThreadedSession(host, line, threaded_facts(login, line, instead_of), sudo_password)
+            become_password = BecomePassword.of(host, login.credential, self._breaker)
+            yield ThreadedSession(host, line, threaded_facts(login, line, instead_of), become_password)
 
     def way_to(self, host: Host) -> AbstractAsyncContextManager[Way]:
         """Return the context of the way to a host; entering raises JumpFailed."""

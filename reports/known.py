@@ -34,16 +34,26 @@ KNOWN: Final = (
     Text("its exit status did not arrive"),
     Text("its frames are not complete"),
     Text("not a shell of this transport: {name}"),
-    Text("sudo ended with status {number}"),
-    Text("the password for sudo was rejected"),
-    Text("the user may not become root by sudo"),
-    Text("sudo insists on a terminal (requiretty)"),
-    Text("the account or its password is expired or locked"),
-    Text("sudo asks for a password, and the credential has no sudo_password"),
-    Text("there is no sudo"),
-    Text("sudo asks for a password: {words}"),
+    Text("{name} ended with status {number}"),
+    Text("the password for {name} was rejected"),
+    Text("{name} allows the user some commands as {user}, and a shell is none of them"),
+    Text("the user may not become {user} by {name}"),
+    Text("{name} insists on a terminal"),
+    Text("the password is expired and has to be changed first"),
+    Text("the account is expired or locked"),
+    Text("{name} asks for a password, and the credential names none"),
+    Text("{name} asks in words of its own, so nothing was sent"),
+    Text("{name} lets the shell start no program (noexec)"),
+    Text("{name} has no power there (no new privileges, nosuid)"),
+    Text("the rules of {name} cannot be used"),
+    Text("{user} has no shell that {name} starts"),
+    Text("there is no user {user}"),
+    Text("there is no {name}"),
+    Text("the inventory says that no other user is become there"),
+    Text("the inventory says to become {user}, which is not root"),
+    Text("{name} asks for a password: {words}"),
     Text("not tried: credential {name} was rejected {number} times in this run"),
-    Text("sudo did not take the password on this host before"),
+    Text("{name} did not take the password on this host before"),
     Text("credential {name} is for another user than {user}"),
     Text("no verdict of other hosts on it came in time"),
     Text("closed by the host"),
@@ -124,7 +134,7 @@ def known(words: str) -> Text | str:
     """Return the sentence of ours that `words` are, with what a host said behind it; other words shortened as they are.
 
     >>> known("sudo ended with status 1")
-    Text(template='sudo ended with status {number}', params=mappingproxy({'number': '1'}))
+    Text(template='{name} ended with status {number}', params=mappingproxy({'name': 'sudo', 'number': '1'}))
     >>> known("the host closed the streams early: Good morning").params["words"]
     'Good morning'
     >>> known("sudo: a password is required")

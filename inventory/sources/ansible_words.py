@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 from typing import TypeAlias
 
 from inventory.ansible_vault import VaultClosed
+from inventory.become import BECOME_METHODS, is_user_name
 from inventory.errors import Place, Text
-from inventory.host import Platform, SecretReference, Transport, Value
+from inventory.host import BecomeMethod, Platform, SecretReference, Transport, Value
 from inventory.names import BadName, group_name, label, shown
 from inventory.secret import MASK
 from inventory.settings import Branch, Entries, Leaf
@@ -30,8 +31,14 @@ _ADDRESS, _PORT = ("ansible_host", "ansible_ssh_host"), ("ansible_port", "ansibl
 _USER = ("ansible_user", "ansible_ssh_user")
 _KEY = ("ansible_private_key_file", "ansible_ssh_private_key_file")
 _PASSWORD = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password")
-_SUDO_PASSWORD = ("ansible_become_password", "ansible_become_pass")
-_TAKEN = frozenset((*_ADDRESS, *_PORT, *_USER, *_KEY, *ARGUMENTS, "ansible_connection"))
+_BECOME_PASSWORD = ("ansible_become_password", "ansible_become_pass")
+_METHOD, _BECOME = "ansible_become_method", "ansible_become_user"
+_METHODS = {
+    **dict.fromkeys(("sudo", "ansible.builtin.sudo"), BecomeMethod.SUDO),
+    **dict.fromkeys(("doas", "community.general.doas"), BecomeMethod.DOAS),
+    **dict.fromkeys(("su", "ansible.builtin.su"), BecomeMethod.SU),
+}
+_TAKEN = frozenset((*_ADDRESS, *_PORT, *_USER, *_KEY, *ARGUMENTS, "ansible_connection", _METHOD, _BECOME))
 
 _SECRETS = re.compile(r"ansible_(?:\w+_)?(?:password|pass|passphrase)")
 _MEANINGLESS = frozenset(
@@ -48,8 +55,6 @@ _MEANINGLESS = frozenset(
 )
 """What says nothing that longarm would do otherwise."""
 _MEANT_ANYWAY = {
-    "ansible_become_user": "root",
-    "ansible_become_method": "sudo",
     "ansible_become_exe": "sudo",
     "ansible_winrm_transport": "ntlm",
     "ansible_winrm_scheme": "https",
@@ -93,6 +98,8 @@ class Words:
         self._way(host, givens)
         login = self._ssh(host, givens) if transport is Transport.SSH else {}
         self._access(host, givens, login)
+        if transport in (Transport.SSH, Transport.LOCAL):
+            self._become(host, givens)
         self._variables(host, givens)
 
     def _way(self, host: FoundHost, givens: Givens) -> None:
@@ -109,6 +116,23 @@ class Words:
             text_of = self.found.checked(value[0], value[1].place, label) if value else None
             if value and text_of is not None:
                 host.put(setting, text_of, value[1].place)
+
+    def _become(self, host: FoundHost, givens: Givens) -> None:
+        """Set by which program another user is become, and whom."""
+        said: Entries = {}
+        if method := self._filled(_METHOD, givens, host.name):
+            if ours := _METHODS.get(method[0]):
+                said["method"] = Leaf(method[1].place, ours.value)
+            else:
+                text = Text("“{key}” is left out: longarm has no word for “{text}”", key=_METHOD, text=shown(method[0]))
+                self._tell(text, _METHOD, method[1], Text("longarm knows {names}", names=", ".join(BECOME_METHODS)))
+        if user := self._filled(_BECOME, givens, host.name):
+            if is_user_name(user[0]):
+                said["user"] = Leaf(user[1].place, user[0])
+            else:
+                self.found.problem(user[1].place, Text("“{name}” is not the name of a user", name=shown(user[0])))
+        if said:
+            host.layer.values["become"] = Branch(next(iter(said.values())).place, said)
 
     def _access(self, host: FoundHost, givens: Givens, login: Mapping[str, tuple[str, Given]]) -> None:
         """Give a host the credential that its user, its key and what ssh is told of the login imply."""
@@ -135,18 +159,9 @@ class Words:
         self.found.put_access(host, "ansible", access, user[1].place)
 
     def _secrets(self, givens: Givens) -> dict[str, SecretReference]:
-        """Return references to the passwords that stand encrypted in variables: to log in, and for sudo to become root."""
-        become = [self._plain_text(name, givens) for name in ("ansible_become_user", "ansible_become_method")]
-        as_root = become[0] in (None, "root") and become[1] in (None, "sudo", "ansible.builtin.sudo")
-        found = {
-            "password": self._kept(_PASSWORD, givens),
-            "sudo_password": self._kept(_SUDO_PASSWORD, givens) if as_root else None,
-        }
+        """Return references to the passwords that stand encrypted in variables: to log in, and to become another user."""
+        found = {"password": self._kept(_PASSWORD, givens), "become_password": self._kept(_BECOME_PASSWORD, givens)}
         return {key: reference for key, reference in found.items() if reference is not None}
-
-    def _plain_text(self, name: str, givens: Givens) -> str | None:
-        given = givens.get(name)
-        return None if given is None else str(given.value)
 
     def _kept(self, names: tuple[str, ...], givens: Givens) -> SecretReference | None:
         """Return a reference to the first of these secrets that is there, if it stands encrypted in a file."""

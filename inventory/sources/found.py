@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from inventory.become import is_user_name
 from inventory.copies import Copies
 from inventory.errors import LongarmError, Place, Problem, SourceUnavailable, Text
 from inventory.grouping import GroupDraft
@@ -95,13 +96,13 @@ class Access:
     tickets: bool = False
     """GSSAPIAuthentication: with a Kerberos ticket, where there is one."""
     password: SecretReference | None = None
-    sudo_password: SecretReference | None = None
+    become_password: SecretReference | None = None
 
     @property
     def rest(self) -> str:
         """Return what tells it from others of the same user; empty where the user is all that is told."""
         flags = [word for word, there in (("only", self.only_named), ("gss", self.tickets)) if there]
-        flags += [f"{word} {one}" for word, one in (("in", self.password), ("sudo", self.sudo_password)) if one]
+        flags += [f"{word} {one}" for word, one in (("in", self.password), ("become", self.become_password)) if one]
         more = "\0".join((self.certificate or "", *flags, *self.methods))
         return f"{self.key or ''}\0{more}" if more else self.key or ""
 
@@ -117,7 +118,7 @@ class Access:
             methods=self.methods,
             kerberos=KerberosReference(optional=True) if self.tickets else None,
             password=self.password,
-            sudo_password=self.sudo_password,
+            become_password=self.become_password,
             place=place,
         )
 
@@ -193,7 +194,7 @@ class Found:
     def put_access(self, host: FoundHost, kind: str, access: Access, place: Place) -> None:
         """Give a host the credential that a user name (and what else is said of the login) imply, named `KIND.USER`."""
         user = access.user
-        if user.startswith("-") or not user.isprintable() or user != user.strip() or not 0 < len(user) <= 256:
+        if not is_user_name(user):
             self.problem(place, Text("“{name}” is not the name of a user", name=user[:80]))
             return
         name = f"{kind}.{user}" + (f".{_short(access.rest)}" if access.rest else "")

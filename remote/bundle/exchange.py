@@ -10,7 +10,7 @@ from typing import Final
 
 from remote.answer import Answer, Ended
 from remote.bundle.attempt import STDERR_LIMIT, Attempt
-from remote.bundle.elevation import Elevation, Verdict, Want, why_denied
+from remote.bundle.elevation import Elevation, Verdict, Want
 from remote.bundle.frames import FORMAT, FrameReader, Mark, Stream
 from remote.bundle.script import write_script
 from remote.question import Privilege, Question
@@ -98,9 +98,9 @@ class BundleExchange:
         assert len({question.id for question in questions}) == len(questions), "question ids in one bundle are unique"
         self.nonce: Final = nonce or secrets.token_hex(16)
         self.questions: Final = tuple(questions)
-        self.elevation: Final = elevation
-        """Set if there is a password for sudo, should it ask for one."""
-        self.script: Final = write_script(self.questions, self.nonce, elevation)
+        self.elevation: Final = elevation or Elevation()
+        """How another user is become, for the questions that want one."""
+        self.script: Final = write_script(self.questions, self.nonce, self.elevation)
         """What goes to stdin of one `/bin/sh`; stdin then stays open, its end tells the host to kill everything."""
         self._clock = clock
         self._sides: dict[Stream, _Side] = {"stdout": _Side(FrameReader(self.nonce)), "stderr": _Side(FrameReader(self.nonce))}
@@ -111,8 +111,8 @@ class BundleExchange:
         self._root_due: float | None = None
         self._unended = {(index, stream) for index in range(len(self.questions)) for stream in ("stdout", "stderr")}
         self._settled: float | None = None
-        self._sudo: str | None = None
-        """Sudo's own words and status, once it has ended."""
+        self._denial: str | None = None
+        """Why another user could not be become, in words, once that has ended."""
         self._received = 0
         self._talk_limit = TALK_LIMIT + TALK_EACH * len(self.questions)
         self.receive_limit: Final = 16 * 2**20 + 2 * sum(question.max_bytes + STDERR_LIMIT for question in self.questions)
@@ -155,12 +155,12 @@ class BundleExchange:
         return min((moment for moment in moments if moment is not None), default=float("inf"))
 
     def overdue(self, now: float) -> str | None:
-        """Return what should have ended by `now` and did not (a question's id, or `sudo`), else None."""
+        """Return what should have ended by `now` and did not (a question's id, or `sudo`, `doas`, `su`), else None."""
         if (running := self._asked_now) and now >= running.due:
             self._given_up = running
             return running.question.id
         if self._root_due is not None and now >= self._root_due:
-            return "sudo"
+            return self.elevation.become.method.value
         return None
 
     @property
@@ -169,9 +169,9 @@ class BundleExchange:
 
     @property
     def wants(self) -> Want | None:
-        """Return what sudo waits for; only what it says between its own marks on both streams counts, and before it ran."""
+        """Return what sudo or su waits for; only what it says between its own marks on both streams counts."""
         out, err = self._sides["stdout"], self._sides["stderr"]
-        if self.elevation is None or not (out.asking and err.asking) or ROOT_PART in out.marks or ROOT_PART in err.marks:
+        if not (out.asking and err.asking) or ROOT_PART in out.marks or ROOT_PART in err.marks:
             return None
         return self.elevation.wants(bytes(out.noise) + out.reader.held, bytes(err.noise) + err.reader.held)
 
@@ -182,7 +182,7 @@ class BundleExchange:
     @property
     def password_verdict(self) -> Verdict | None:
         """Return what became of a password that was sent; None while that is open."""
-        return self.elevation.verdict(self._sudo) if self.elevation is not None else None
+        return self.elevation.verdict(self._denial)
 
     def finish(self, why: str) -> dict[str, Answer]:
         """Return exactly one answer for each question; `why` says what cut the exchange short, if anything did."""
@@ -233,16 +233,9 @@ class BundleExchange:
         if mark.kind != "sudone":
             side.noise.clear()
         elif stream == "stderr" and ROOT_PART not in side.marks:
-            self._sudo = self._denial(_words(side.noise), " ".join(mark.fields))
+            self._denial = self.elevation.denial(_words(side.noise), " ".join(mark.fields))
         if stream == "stdout":  # the stream that the first root question begins on
             self._root_due = None if mark.kind == "sudone" else self._clock() + ROOT_GRACE_S
-
-    def _denial(self, words: str, status: str) -> str:
-        if self.elevation is not None:
-            words = self.elevation.without_prompt(words)
-            if self.elevation.refused:
-                return f"sudo asks for a password: {self.elevation.refused}"
-        return why_denied(words) if words else f"sudo ended with status {status}"
 
     def _question_mark(self, stream: Stream, mark: Mark, index: int) -> None:
         side = self._sides[stream]
@@ -278,19 +271,23 @@ class BundleExchange:
     def _answer(self, index: int, question: Question, why: str) -> Answer:
         attempts = [attempt for (at, _), attempt in self._attempts.items() if at == index]
         if not attempts:
-            denied = self._sudo or "" if question.privilege is Privilege.ROOT and question.shell == "sh" else ""
+            denied = self._not_root if question.privilege is Privilege.ROOT and question.shell == "sh" else ""
             return Answer(ended=Ended.NOT_RUN, exit_status=None, why=self._why_not_run(question, why), denied=denied)
         last = max(attempts, key=lambda attempt: (attempt.whole, attempt.part))
         answer = last.answer(given_up=last is self._given_up, why=why)
         if question.privilege is Privilege.USER or answer.as_root:
             return answer
-        return replace(answer, denied=self._sudo or "")
+        return replace(answer, denied=self._not_root)
+
+    @property
+    def _not_root(self) -> str:
+        return self._denial or self.elevation.not_root
 
     def _why_not_run(self, question: Question, why: str) -> str:
         if question.shell != "sh":
             return f"not a shell of this transport: {question.shell}"
-        if question.privilege is Privilege.ROOT and self._sudo is not None:
-            return self._sudo
+        if question.privilege is Privilege.ROOT and self._not_root:
+            return self._not_root
         noise = " ".join(filter(None, (_words(side.noise) for side in self._sides.values() if not side.marks)))
         return f"{why}: {noise}" if why and noise else why or noise or "the host's runner ended before this question"
 

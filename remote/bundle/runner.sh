@@ -6,7 +6,8 @@
 # Given: la_n the nonce, la_tok a second one that marks the environment of what a question starts (so that
 # `env` in an answer cannot show the first), la_plain the questions that cannot end their shell, la_calm those of them
 # that leave nothing behind, la_tells those of these that may sleep, la_once where nothing may be asked twice, la_qI() one
-# function for each question; la_prompt and la_yes where there is a password for sudo (elevation.py).
+# function for each question; la_try and la_pw what becomes another user, without a password and where one may be asked for,
+# la_tty where it is one that wants a terminal, la_other where that is not root (elevation.py).
 # File descriptors: 3 stdin, open while we are wanted; 7 the real stderr; 8 the real stdout. A question gets none of them.
 # Processes: main ($$) > middle | dd (its stdout)      main > guard (ends everything when stdin ends)
 #            middle > lane | dd (its stderr)           lane > ticker (one USR1 each second)
@@ -337,18 +338,20 @@ la_main() {
 		la_go 1 $1 $2 $3
 	else
 		la_go 1 $1
+		[ -z "$la_other" ] || set -- "$1" '' "$3"
 		[ -z "$2$3" ] || la_sudo "$2 $3" || [ -z "$3" ] || { eval "$la_asks" && la_go 3 $3; }
 	fi
 	la_tell "done - $((la_o + 1))"
 	la_leave 0
 }
 
-# Root questions as a second script; where sudo wants a password and we are said to have one (la_prompt), once more with it.
-# Succeeds if root ran the script to its end (77).
+# Questions for another user as a second script; where that is refused and a password may help (la_pw), once more with it.
+# Succeeds if the other user ran the script to its end (77).
 la_sudo() {
 	la_tell 'sudo -'
-	la_root '' "$1"
-	if [ "$la_y" = 1 ] && [ "$la_prompt" ]; then
+	la_y=1
+	[ -z "$la_try" ] || la_root '' "$1"
+	if [ "$la_y" = 1 ] && [ "$la_pw$la_tty" ]; then
 		# what comes on stdin now is for sudo: la_root sees its end
 		{
 			kill -ALRM "$la_watch"
@@ -364,8 +367,8 @@ la_sudo() {
 	[ "$la_y" = 77 ]
 }
 
-# The script goes through one pipe that stays open as long as our own stdin does. With a password (elevation.py) it follows
-# once root's shell is there: sudo would take it for further attempts. la_y: how sudo ended.
+# The script goes through one pipe that stays open as long as our own stdin does. Where a password may be asked for
+# (elevation.py) it follows once the other shell is there: it would be taken for further attempts. la_y: how it ended.
 la_root() {
 	{
 		exec 2>/dev/null 7>&- 8>&-
@@ -373,8 +376,11 @@ la_root() {
 		printf '%s\n' "$la_me"
 		if [ "$1" ]; then
 			IFS= read -r la_x <&3
-			case $la_x in =*) printf '%s\n' "${la_x#=}" ;; *) exit ;; esac
-			read -r la_x <&3
+			case $la_x in =*)
+				printf '%s\n' "${la_x#=}"
+				read -r la_x <&3
+				;;
+			esac
 			[ "$la_x" = go ] || exit
 		fi
 		printf '%s\n' '{' "la_n=$la_n la_tok=$la_tok la_boss=$$ la_plain='$la_plain' la_calm='$la_calm' la_tells='$la_tells' la_once=$la_once" "$la_text" "$la_asks" la_begin "la_go 2 $2" 'la_leave 77' '}'
@@ -382,15 +388,34 @@ la_root() {
 	} | {
 		exec 3<&- 7>&- 8>&-
 		read -r la_holder
-		if [ "$1" ]; then
-			# from where only root can put it, whatever PATH says
-			(PATH=/usr/bin:/bin:/usr/local/bin:/run/wrappers/bin exec sudo -S -p "$la_prompt" -- /bin/sh -c "echo $la_yes; exec /bin/sh")
+		if [ -z "$1" ]; then
+			eval "$la_try"
+		elif [ "$la_tty" ]; then
+			la_lend
 		else
-			sudo -n -- /bin/sh
+			# from where only root can put it, whatever PATH says
+			(PATH=/usr/bin:/bin:/usr/local/bin:/run/wrappers/bin; eval "$la_pw")
 		fi
 		la_x=$?
 		kill -KILL "$la_holder" 2>/dev/null
 		exit "$la_x"
 	}
 	la_y=$?
+}
+
+# For what wants a terminal (terminal.py): offers our stdin and the ends of three pipes, to stdout, to stderr and for how it
+# ended, until somebody has taken them over and ends the offer; or until it is withdrawn, then our stdin ends.
+la_lend() {
+	exec 5>&1 6>&2
+	la_x=$(
+		exec 4>&1
+		{ { la_offer 2>&1 >&9 5>&- 6>&- 9>&- | cat >&6 4>&- 5>&- 9>&-; } 9>&1 | cat >&5 4>&- 6>&-; } 2>/dev/null
+	)
+	return "${la_x:-1}"
+}
+
+la_offer() {
+	la_self
+	printf '%s\n' "$la_me"
+	read -r la_x
 }

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from inventory.host import BecomeMethod
 from remote.bundle.elevation import Elevation
 from remote.bundle.frames import FORMAT
 from remote.question import Privilege, Question
@@ -40,16 +41,16 @@ _FOLDERS = ("", "/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/")
 _BUILT_IN = frozenset(("echo", "false", "printf", "test", "true"))
 
 
-def write_script(questions: Sequence[Question], nonce: str, elevation: Elevation | None = None) -> bytes:
+def write_script(questions: Sequence[Question], nonce: str, elevation: Elevation) -> bytes:
     """Return the script that asks `questions`; its head names the format, the nonce and each question.
 
-    With an `elevation` sudo may ask for a password.
+    `elevation` says how another user is become, for the questions that want one.
 
     All of it is one compound command, so a script that was cut on its way runs nothing.
     """
     asked = [(index, question) for index, question in enumerate(questions) if question.shell == "sh"]
     as_user = [pair for pair in asked if pair[1].privilege is Privilege.USER]
-    as_root = [pair for pair in asked if pair[1].privilege is not Privilege.USER]
+    as_other = [pair for pair in asked if pair[1].privilege is not Privilege.USER]
     plain = quote(" ".join(str(index) for index, question in asked if question.calm or _stays(question.script)))
     calm = quote(" ".join(str(index) for index, question in asked if question.calm or is_calm_script(question.script)))
     tells = quote(" ".join(str(index) for index, question in asked if question.sleeps))
@@ -61,9 +62,10 @@ def write_script(questions: Sequence[Question], nonce: str, elevation: Elevation
         "{",
         f"la_n={nonce} la_tok={mark_of(nonce)} la_boss='' la_once={once}",
         f"la_plain={plain} la_calm={calm} la_tells={tells}",
-        f"la_prompt={quote(elevation.prompt if elevation else '')} la_yes={elevation.token if elevation else ''}",
+        f"la_try={quote(_trying(elevation))} la_pw={quote(_asking(elevation))} la_other={'' if elevation.to_root else 1}",
+        f"la_tty={1 if elevation.terminal else ''}",
         f"la_text={quote(runner())}",
-        f"la_asks={quote(chr(10).join(_function(*pair) for pair in as_root))}",
+        f"la_asks={quote(chr(10).join(_function(*pair) for pair in as_other))}",
         *(_function(*pair) for pair in as_user),
         'eval "$la_text"',
         "la_main "
@@ -81,6 +83,39 @@ def quote(text: str) -> str:
     "'it'\\\\''s $HOME'"
     """
     return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _trying(elevation: Elevation) -> str:
+    """Return the command that becomes the other user without a password, empty where there is none."""
+    match elevation.become.method:
+        case BecomeMethod.SUDO if not elevation.terminal:
+            return f"sudo -n{_to_user(elevation)} -- /bin/sh"
+        case BecomeMethod.DOAS:
+            return f"doas -n{_to_user(elevation)} /bin/sh"
+        case _:
+            return ""
+
+
+def _asking(elevation: Elevation) -> str:
+    """Return the command that may ask for a password on its stdin, empty where that is not to be had."""
+    shell = quote(f"echo {elevation.token}; exec /bin/sh")
+    match elevation.become.method:
+        case _ if elevation.terminal:
+            return ""
+        case BecomeMethod.SUDO if elevation.has_password:  # -k: it neither takes a ticket nor leaves one
+            return f"exec sudo -k -S -p {quote(elevation.prompt)}{_to_user(elevation)} -- /bin/sh -c {shell}"
+        case BecomeMethod.SU:
+            return f'{SEEK_SU}exec "$la_x/su" -s /bin/sh -c {shell} {quote(elevation.become.user)}'
+        case _:
+            return ""
+
+
+SEEK_SU = 'for la_x in /usr/bin /bin /usr/local/bin /run/wrappers/bin; do [ -x "$la_x/su" ] && break; done; '
+"""By its path: where ash prefers its applets, `su` alone would be one without any power."""
+
+
+def _to_user(elevation: Elevation) -> str:
+    return "" if elevation.to_root else f" -u {quote(elevation.become.user)}"
 
 
 @cache

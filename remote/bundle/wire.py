@@ -10,6 +10,7 @@ from remote.answer import Answer
 from remote.bundle.elevation import Elevation, Verdict, Want
 from remote.bundle.exchange import BundleExchange
 from remote.bundle.frames import Stream
+from remote.bundle.terminal import OpenTerminal, TerminalTalk
 from remote.errors import RemoteError
 from remote.hearing import hearing
 
@@ -39,7 +40,7 @@ class Wire(Protocol):
 
 
 class Offer(Protocol):
-    """A password for sudo that may be sent once."""
+    """A password for sudo or su that may be sent once."""
 
     @property
     def password(self) -> str:
@@ -50,30 +51,35 @@ class Offer(Protocol):
 
 
 class Passwords(Protocol):
-    """Where the password for sudo comes from."""
+    """Where the password for sudo or su comes from."""
 
     async def offer(self) -> Offer:
         """Return it when it may be sent, or raise RemoteError if it may not."""
 
 
 async def drive(
-    exchange: BundleExchange, wire: Wire, *, deadline_s: float, passwords: Passwords | None = None
+    exchange: BundleExchange,
+    wire: Wire,
+    *,
+    deadline_s: float,
+    passwords: Passwords | None = None,
+    open_terminal: OpenTerminal | None = None,
 ) -> dict[str, Answer]:
     """Return exactly one answer for each question of `exchange`; the wire is closed afterwards.
 
     Ends at the final frames, when the wire ends, when a question is past its deadline and the host's
     watchdog does not act, when the host sends more than it may, or after `deadline_s`.
     """
-    sudo = _Sudo(exchange, wire, passwords)
+    sudo = _Asking(exchange, wire, passwords, open_terminal)
     try:
         wire.write(exchange.script)
         return exchange.finish(await _carry(exchange, wire, time.monotonic() + deadline_s, deadline_s, sudo))
     finally:
         wire.close()
-        sudo.tell(Verdict.UNANSWERED)
+        await sudo.leave()
 
 
-async def _carry(exchange: BundleExchange, wire: Wire, end: float, deadline_s: float, sudo: _Sudo) -> str:
+async def _carry(exchange: BundleExchange, wire: Wire, end: float, deadline_s: float, sudo: _Asking) -> str:
     """Feed what arrives until there is a reason to stop, and return it (empty: everything is accounted for)."""
     listening = hearing()
     while not exchange.complete:
@@ -102,21 +108,24 @@ async def _carry(exchange: BundleExchange, wire: Wire, end: float, deadline_s: f
     return ""
 
 
-class _Sudo:
-    """Gives sudo on the host what it waits for."""
+class _Asking:
+    """Gives sudo or su on the host what it waits for."""
 
-    def __init__(self, exchange: BundleExchange, wire: Wire, passwords: Passwords | None) -> None:
-        self._exchange, self._wire, self._passwords = exchange, wire, passwords
+    def __init__(
+        self, exchange: BundleExchange, wire: Wire, passwords: Passwords | None, open_terminal: OpenTerminal | None
+    ) -> None:
+        self._exchange, self._wire, self._passwords, self._open = exchange, wire, passwords, open_terminal
         self._offer: Offer | None = None
+        self._terminal: asyncio.Task[None] | None = None
 
     async def serve(self, end: float) -> None:
         """Send what is wanted now; the password's turn is awaited until `end` at the most."""
-        if (elevation := self._exchange.elevation) is None or self._passwords is None:
-            return
-        line = b""
+        elevation, line = self._exchange.elevation, b""
         match self._exchange.wants:
             case Want.PASSWORD:
-                line = await self._password(elevation, self._passwords, end)
+                line = await self._password(elevation, end)
+            case Want.TERMINAL:
+                self._terminal = asyncio.create_task(self._talk(end))
             case Want.GO:
                 line = elevation.go()
             case Want.STOP:
@@ -127,10 +136,32 @@ class _Sudo:
         if (verdict := self._exchange.password_verdict) is not None:
             self.tell(verdict)  # at once: other hosts wait for it
 
-    async def _password(self, elevation: Elevation, passwords: Passwords, end: float) -> bytes:
+    async def _talk(self, end: float) -> None:
+        """Talk in a terminal beside; where it ends without the other user's shell, the offer on the host is withdrawn."""
+        elevation = self._exchange.elevation
+        assert self._open is not None and elevation.pid is not None  # elevation.terminal says so
+
+        async def give() -> bytes:
+            line = (await self._password(elevation, end)).removeprefix(b"=")
+            self._exchange.answered_sudo()
+            return line
+
+        if not await TerminalTalk(elevation, give).hold(self._open, elevation.pid):
+            self._wire.write(elevation.stop())
+
+    async def leave(self) -> None:
+        """Close the terminal, if there is one, and say of a password that nothing was said of it."""
+        if self._terminal is not None:
+            self._terminal.cancel()
+            await asyncio.wait([self._terminal])
+        self.tell(Verdict.UNANSWERED)
+
+    async def _password(self, elevation: Elevation, end: float) -> bytes:
+        if self._passwords is None:
+            return elevation.keep("")
         try:
             async with asyncio.timeout(max(0.0, end - time.monotonic())):
-                self._offer = await passwords.offer()
+                self._offer = await self._passwords.offer()
         except RemoteError as kept:
             return elevation.keep(str(kept))
         except TimeoutError:

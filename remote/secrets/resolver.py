@@ -78,5 +78,5 @@ class Secrets:
         """Return a secret that goes to a host as one line; raises Unusable for one that is none."""
         secret = self.get(reference)
         if set(secret.reveal()) & set("\n\r\0"):
-            refuse(Text("a password for sudo is one line"))
+            refuse(Text("a password for sudo, doas or su is one line"))
         return secret

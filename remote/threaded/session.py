@@ -11,16 +11,17 @@ from collections.abc import Mapping, Sequence
 from inventory.errors import Text
 from inventory.host import Host
 from remote.answer import Answer
+from remote.become_password import BecomePassword
+from remote.becoming import Becoming
 from remote.bundle.elevation import Elevation
 from remote.bundle.exchange import BundleExchange
 from remote.bundle.wire import COMMAND, drive
-from remote.errors import ConnectFailed, JumpFailed
+from remote.errors import ConnectFailed, JumpFailed, RemoteError
 from remote.question import Question
 from remote.session import SessionFacts
 from remote.shell_session import ShellSession
 from remote.ssh_errors import reason_of
 from remote.ssh_options import PORT
-from remote.sudo import SudoPassword
 from remote.threaded.library import paramiko
 from remote.threaded.transport import CountedIntake, Transport
 from remote.threaded.wire import WINDOW, ThreadedWire
@@ -52,9 +53,17 @@ class Line:
         self._threads.append(self._wire.thread)
         return self._wire
 
-    def _opened(self) -> paramiko.Channel:
+    async def terminal(self, command: str) -> ThreadedWire:
+        """Return a wire to a terminal in which a command runs; raise paramiko's or the system's error."""
+        wire = ThreadedWire(await self.worker.call(lambda: self._opened(command, terminal=True)), self.worker)
+        self._threads.append(wire.thread)
+        return wire
+
+    def _opened(self, command: str = COMMAND, *, terminal: bool = False) -> paramiko.Channel:
         channel = self.transport.open_session(window_size=WINDOW)
-        channel.exec_command(COMMAND)
+        if terminal:
+            channel.get_pty("dumb")
+        channel.exec_command(command)
         return channel
 
     def abort(self) -> None:
@@ -77,14 +86,20 @@ class Line:
 class ThreadedSession(ShellSession):
     """An open SSH connection to one host, as the `Session` protocol wants it."""
 
-    def __init__(self, host: Host, line: Line, facts: SessionFacts, sudo_password: SudoPassword | None) -> None:
+    def __init__(self, host: Host, line: Line, facts: SessionFacts, become_password: BecomePassword | None) -> None:
         self.host, self.facts = host, facts
-        self._line, self._sudo_password = line, sudo_password
+        self._line, self._become_password = line, become_password
+        self._becoming = Becoming(
+            become=host.become, login=facts.user, passwords=become_password, open_terminal=self._open_terminal
+        )
 
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
         """Return exactly one answer for each question, asked as one script on the stdin of one `sh`."""
+        return await self._becoming.ask(questions, self._ask_once, deadline_s)
+
+    async def _ask_once(self, questions: Sequence[Question], elevation: Elevation, deadline_s: float) -> dict[str, Answer]:
         end = time.monotonic() + deadline_s
-        exchange = BundleExchange(questions, elevation=Elevation() if self._sudo_password else None)
+        exchange = BundleExchange(questions, elevation=elevation)
         self._line.intake.allow(_UNASKED + 2 * exchange.receive_limit)
         try:
             async with asyncio.timeout(deadline_s):
@@ -95,7 +110,15 @@ class ThreadedSession(ShellSession):
         except (paramiko.SSHException, EOFError, OSError) as error:
             return exchange.finish(f"the host did not start a command: {self._why(error)}")
         left_s = max(0.0, end - time.monotonic())
-        return await drive(exchange, wire, deadline_s=left_s, passwords=self._sudo_password)
+        return await drive(
+            exchange, wire, deadline_s=left_s, passwords=self._become_password, open_terminal=self._open_terminal
+        )
+
+    async def _open_terminal(self, command: str) -> ThreadedWire:
+        try:
+            return await self._line.terminal(command)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise RemoteError(self.host.name, Text("no terminal: {reason}", reason=self._why(error))) from error
 
     def _why(self, error: BaseException) -> str:
         return reason_of(self._line.transport.wire.flooded or error)

@@ -11,8 +11,8 @@ FIRST_UID = 64900
 SAYS = "/mnt/says"
 """The file on such a host that holds its user's canary in every form; anybody may read it."""
 TELLTALE = """#!/bin/sh
-[ "$1" = -S ] || { echo 'sudo: a password is required' >&2; exit 1; }
-printf %s "$3" >&2
+[ "$2" = -S ] || { echo 'sudo: a password is required' >&2; exit 1; }
+printf %s "$4" >&2
 IFS= read -r given
 printf '\\nsudo: incorrect password attempt with %s, %s and ' "$given" "'$given'" >&2
 printf %s "$given" | base64 -w 0 >&2

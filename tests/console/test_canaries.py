@@ -335,7 +335,7 @@ class WithSudo:
         return users_with_sudo(self.run.folder / "etc", names, self.passwords, self.run.folder / "echo", self.sudo)
 
     def by(self, secret: str) -> Callable[[int], str]:
-        return lambda number: f"key: {self.key_file}, sudo_password: {{{secret.format(number)}}}"
+        return lambda number: f"key: {self.key_file}, become: {{password: {{{secret.format(number)}}}}}"
 
 
 @needs_users

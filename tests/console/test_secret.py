@@ -20,7 +20,7 @@ INVENTORY = """
 secret_stores:
   desk: {askpass: ask}
 credentials:
-  ops: {user: ops, password: {secret: ops}, sudo_password: {secret: ops}}
+  ops: {user: ops, password: {secret: ops}, become: {password: {secret: ops}}}
   old: {user: root, customer: acme, password: {desk: web}}
 hosts:
   db1: {address: 127.0.0.1, port: 1, credential: ops}
@@ -67,7 +67,7 @@ def test_a_secret_is_kept_listed_tried_and_removed(here: Console) -> None:
     assert keep(here, "ops", VALUE, "--with-key", fingerprint(here)) == Done(0, "", "kept: secret:ops\n")
     rows = {row["secret"]: row for row in here("secret", "list", "--json").json()}
     assert list(rows) == ["desk:web", "secret:ops"]
-    assert rows["secret:ops"]["used_by"] == ["ops.password", "ops.sudo_password"] and rows["secret:ops"]["set_at"].endswith("Z")
+    assert rows["secret:ops"]["used_by"] == ["ops.password", "ops.become"] and rows["secret:ops"]["set_at"].endswith("Z")
     assert rows["desk:web"] == {"secret": "desk:web", "set_at": None, "used_by": ["old.password"]}
     assert here("secret", "list", "-o", "name").out == "desk:web\nsecret:ops\n"
     assert here("secret", "list", "--customer", "acme", "-o", "name").out == "desk:web\n"
@@ -75,7 +75,7 @@ def test_a_secret_is_kept_listed_tried_and_removed(here: Console) -> None:
         done = here("secret", "test", name, "--json")
         assert (done.code, [row["state"] for row in done.json()]) == (0, ["ok"])
     done = here("secret", "remove", "ops")
-    assert done.code == 2 and "ops.password, ops.sudo_password" in done.err
+    assert done.code == 2 and "ops.password, ops.become" in done.err
     assert here("secret", "remove", "ops", "--yes").code == 0
     done = here("secret", "test", "ops", "--json")
     assert (done.code, done.json()[0]["detail"], done.json()[0]["next"]) == (

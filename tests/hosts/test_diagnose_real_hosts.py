@@ -134,7 +134,7 @@ def asked_for_a_password(lab: RealLab, tmp_path: Path) -> Iterator[SupportDesk]:
     desk = SupportDesk(lab, tmp_path / "home", secrets={"SUDO_PASSWORD": "Right-Пароль"})
     desk.home.mkdir(mode=0o700)
     inventory = lab.inventory(user="plain", names=("web1",))
-    desk.add_to_inventory(inventory.replace("user: plain,", "user: plain, sudo_password: {env: SUDO_PASSWORD},"))
+    desk.add_to_inventory(inventory.replace("user: plain,", "user: plain, become: {password: {env: SUDO_PASSWORD}},"))
     desk.enrol("web1")
     yield desk
     lab.enter("web1", "rm /etc/sudoers.d/plain; passwd -q -d plain; rm -rf /run/sudo/ts/plain")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inventory.errors import InvalidFile
-from inventory.host import KerberosReference, Platform, Transport
+from inventory.host import Become, BecomeMethod, KerberosReference, Platform, Transport
 from inventory.inventory import Inventory
 from inventory.own import load_inventory
 from inventory.written import written
@@ -148,8 +148,8 @@ def test_a_credential_of_ours_stands_for_the_user_that_ansible_names(tmp_path: P
         ("ansible_ssh_common_args='-J {{ b | d }}'", "“ansible_ssh_common_args” is left out: longarm has no word for it"),
         ("ansible_ssh_common_args='-J'", "“ansible_ssh_common_args” is left out: longarm has no word for it"),
         ("ansible_ssh_extra_args='-J web0 -C -o A=b'", "“ansible_ssh_extra_args” is left out: -C -o A=b"),
-        ("ansible_become_user=oracle", "“ansible_become_user” is left out"),
-        ("ansible_become_method=su", "“ansible_become_method” is left out"),
+        ("ansible_become_method=pbrun", "“ansible_become_method” is left out: longarm has no word for “pbrun”"),
+        ("ansible_become_exe=/opt/sudo", "“ansible_become_exe” is left out"),
         ("ansible_winrm_server_cert_validation=ignore", "“ansible_winrm_server_cert_validation” is left out"),
         ("ansible_ssh_private_key_file=~/k", "“ansible_ssh_private_key_file” is left out: no user is given with it"),
         ("db_password=x1y2z3", "“db_password” is left out: it looks like a secret"),
@@ -165,7 +165,13 @@ def test_what_has_no_word_of_ours_is_named_at_its_place(tmp_path: Path, line: st
 
 
 @pytest.mark.parametrize(
-    "line", ["ansible_become=yes", "ansible_become_user=root", "ansible_python_interpreter=/usr/bin/python3", "ansible_port=22"]
+    "line",
+    [
+        "ansible_become=yes",
+        "ansible_become_user=root ansible_become_exe=sudo",
+        "ansible_python_interpreter=/usr/bin/python3",
+        "ansible_port=22",
+    ],
 )
 def test_what_says_nothing_that_we_would_do_otherwise_is_not_noted(tmp_path: Path, line: str) -> None:
     assert noted(load(tmp_path, {"hosts": f"web1 {line}\n"}), tmp_path) == []
@@ -291,3 +297,21 @@ def test_a_folder_that_everyone_may_write_files_into_is_told(tmp_path: Path) -> 
     (tmp_path / "ansible" / "hosts").chmod(0o666)
     with pytest.raises(InvalidFile, match="everyone on this machine may write this file"):
         load_inventory([tmp_path / "inventory.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("said", "method", "user"),
+    [
+        ("ansible_become_method=su ansible_become_user=oracle", BecomeMethod.SU, "oracle"),
+        ("ansible_become_method=community.general.doas", BecomeMethod.DOAS, "root"),
+        ("app=oracle ansible_become_user='{{ app }}'", BecomeMethod.SUDO, "oracle"),
+        ("ansible_connection=winrm ansible_become_method=runas", BecomeMethod.SUDO, "root"),
+    ],
+)
+def test_how_another_user_is_become_is_taken_over(tmp_path: Path, said: str, method: BecomeMethod, user: str) -> None:
+    assert load(tmp_path, {"hosts": f"web1 {said}\n"}).hosts["web1"].become == Become(method=method, user=user)
+
+
+def test_a_user_that_no_host_can_have_is_not_become(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile, match="“-x” is not the name of a user"):
+        load(tmp_path, {"hosts": "web1 ansible_become_user=-x\n"})

@@ -138,9 +138,9 @@ def test_passwords_become_references_to_where_they_stand(folder: Path) -> None:
     assert resolved == {
         "h1": ["login hunter2", "sudo hunter2"],
         "h2": ["own hunter2", "sudo hunter2"],
-        "h3": ["login hunter2", None],
+        "h3": ["login hunter2", "sudo hunter2"],
     }
-    assert len({host.credential.name for host in known.hosts.values() if host.credential}) == 3
+    assert len({host.credential.name for host in known.hosts.values() if host.credential}) == 2
     assert "hunter2" not in repr(known) and "password" not in " ".join(known.hosts["h1"].vars)
     again = folder / "again.yaml"
     again.write_text(written(known, list(known.hosts.values())))
@@ -151,7 +151,7 @@ def test_passwords_become_references_to_where_they_stand(folder: Path) -> None:
 def secrets(known: Inventory, name: str) -> list[Any]:
     credential = known.hosts[name].credential
     assert credential is not None and credential.user == "ops"
-    return [credential.password, credential.sudo_password]
+    return [credential.password, credential.become_password]
 
 
 def resolve(reference: Any) -> str | None:

@@ -111,7 +111,7 @@ secret_stores:
   corp: {vault: 'https://vault.example:8200', token: {env: T}, namespace: n}
   team: {ansible_vault: v.yml, password: {a: {env: A}, b: {file: /b}}}
 credentials:
-  one: {user: u, password: {desk: x}, sudo_password: {corp: 'a/b#c'}}
+  one: {user: u, password: {desk: x}, become: {password: {corp: 'a/b#c'}}}
   two: {user: u, key: ~/k, passphrase: {team: p/q}, customer: acme}
   idle: {user: nobody, agent: true}
   codes: {user: u, key: ~/k, otp: {secret: {env: OTP}}, methods: [publickey, keyboard-interactive]}

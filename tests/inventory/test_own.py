@@ -129,7 +129,7 @@ def test_the_example_says_what_the_documentation_says() -> None:
     assert inventory.groups["berlin"].groups == ("web", "db")
     assert ops.passphrase == SecretReference(kind="keyring", value="longarm/ops") and ops.key == "~/.ssh/id_ed25519"
     assert legacy.password == SecretReference(kind="env", value="LEGACY_PASSWORD") and not legacy.agent
-    assert legacy.sudo_password == legacy.password and ops.sudo_password is None
+    assert legacy.become_password == legacy.password and ops.become_password is None
     assert str(web.place) == f"{EXAMPLE}:22:11"
 
 
@@ -332,12 +332,12 @@ def test_each_mistake_has_its_place_and_its_sentence(told: Callable[..., list[st
     assert problems[0].startswith(MISTAKES[text]), problems
 
 
-@pytest.mark.parametrize("key", ["password", "passphrase", "sudo_password"])
+@pytest.mark.parametrize("key", ["password", "passphrase", "become: {password"])
 @pytest.mark.parametrize(
     "secret", ["hunter2", "'hunter2 hunter2'", "[hunter2]", "{env: [hunter2]}", "{env: X, hunter2: y}", "123456"]
 )
 def test_a_secret_written_out_is_refused_and_not_repeated(told: Callable[..., list[str]], key: str, secret: str) -> None:
-    problems = told(f"credentials:\n  c:\n    user: u\n    key: k\n    {key}: {secret}\n")
+    problems = told(f"credentials:\n  c:\n    user: u\n    key: k\n    {key}: {secret}{'}' * key.count('{')}\n")
     assert problems and not any("hunter2" in problem or "123456" in problem for problem in problems)
     assert problems[0].startswith("a:5:")
 

@@ -269,7 +269,7 @@ async def test_a_cut_before_root_was_asked_for_is_not_a_denial(with_sudo: WithSu
 async def test_denied_root_is_told_of_the_standard_playbook(with_sudo: WithSudo) -> None:
     library, checks = load_library(), find_playbook("standard").checks
     answers = await ask(with_sudo("root ALL=(ALL) ALL\n", "dash"), *library.questions(checks, "linux", HERE.expect))
-    words = "sudo asks for a password, and the credential has no sudo_password: sudo: a password is required"
+    words = "sudo asks for a password, and the credential names none: sudo: a password is required"
     assert {answer.denied for answer in answers.values()} == {"", words}
 
 

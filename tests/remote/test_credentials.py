@@ -254,10 +254,10 @@ async def test_a_password_for_sudo_is_resolved_masked_and_one_line(
     masker = Masker()
     monkeypatch.setenv("SUDO_PASSWORD", "hunter22")
     reference = CredentialReference(
-        name="ops", user="ops", key=str(key_file), sudo_password=SecretReference(kind="env", value="SUDO_PASSWORD")
+        name="ops", user="ops", key=str(key_file), become_password=SecretReference(kind="env", value="SUDO_PASSWORD")
     )
     credential = await resolve(reference, masker=masker)
-    assert (credential.sudo_password, credential.password) == (Secret("hunter22"), None)
+    assert (credential.become_password, credential.password) == (Secret("hunter22"), None)
     assert masker.text("<hunter22>") == "<***>"
     monkeypatch.setenv("SUDO_PASSWORD", "hunter22\ngo")
     with pytest.raises(CredentialUnusable, match="one line"):
@@ -269,9 +269,9 @@ async def test_on_this_machine_only_the_password_for_sudo_is_read(monkeypatch: p
     given = SecretReference(kind="env", value="SUDO_PASSWORD")
     reference = CredentialReference(name="ops", user="ops", key="/nowhere", password=password("env", "NONE").password)
     store = CredentialStore(masker=Masker())
-    here = Host(name="here", address="here", transport=Transport.LOCAL, credential=replace(reference, sudo_password=given))
+    here = Host(name="here", address="here", transport=Transport.LOCAL, credential=replace(reference, become_password=given))
     credential = await store.resolve(here)
-    assert (credential.user, credential.sudo_password) == ("ops", Secret("hunter22"))
+    assert (credential.user, credential.become_password) == ("ops", Secret("hunter22"))
     assert (credential.keys, credential.password, credential.use_agent) == ((), None, False)
     with pytest.raises(CredentialUnusable):
         await store.resolve(replace(here, transport=Transport.SSH))

@@ -132,10 +132,15 @@ async def test_a_wrong_password_is_sent_once_and_the_rest_is_asked_as_the_user(s
 EXPIRED, LOCKED = "0:0:99999:7:::", "19000:0:99999:7::1:"
 REASONS: dict[str, tuple[str, str, str, list[Verdict]]] = {
     "not in sudoers": ("root ALL=(ALL) ALL\n", "", "the user may not become root by sudo: ", [Verdict.ACCEPTED]),
-    "may do other things": ("nobody ALL=(ALL) /bin/true\n", "", "the user may not become root by sudo: ", [Verdict.ACCEPTED]),
-    "password expired": (ASKS, EXPIRED, "the account or its password is expired or locked: ", [Verdict.UNANSWERED]),
-    "account expired": (ASKS, LOCKED, "the account or its password is expired or locked: ", [Verdict.UNANSWERED]),
-    "requiretty": (f"Defaults requiretty\n{ASKS}", "", "sudo insists on a terminal (requiretty): ", []),
+    "may do other things": (
+        "nobody ALL=(ALL) /bin/true\n",
+        "",
+        "sudo allows the user some commands as root, and a shell is none of them: ",
+        [Verdict.ACCEPTED],
+    ),
+    "password expired": (ASKS, EXPIRED, "the password is expired and has to be changed first: ", [Verdict.UNANSWERED]),
+    "account expired": (ASKS, LOCKED, "the account is expired or locked: ", [Verdict.UNANSWERED]),
+    "requiretty": (f"Defaults requiretty\n{ASKS}", "", "sudo insists on a terminal: ", []),
     "one try": (f"Defaults passwd_tries=1\n{ASKS}", "wrong", "the password for sudo was rejected: ", [Verdict.REJECTED]),
 }
 
@@ -165,7 +170,7 @@ async def test_a_password_that_is_kept_back_is_said(shell: str, on_sudo: OnSudo)
 
 async def test_without_a_password_of_ours_the_reason_names_what_is_missing(on_sudo: OnSudo) -> None:
     answers = await ask(on_sudo(ASKS, None), WHO)
-    words = "sudo asks for a password, and the credential has no sudo_password: sudo: a password is required"
+    words = "sudo asks for a password, and the credential names none: sudo: a password is required"
     assert answers["who"].denied == words
 
 
@@ -194,7 +199,7 @@ async def test_what_root_had_begun_ends_with_its_shell_and_before_others_are_ask
 async def test_a_session_that_is_left_ends_everything_after_a_password_too(
     password: str, shell: str, on_sudo: OnSudo, tmp_path: Path
 ) -> None:
-    """The guard is another one by then (runner.sh): it must notice as the first one did."""
+    """The guard is another one by then (reaper.sh): it must notice as the first one did."""
     os.mkfifo(fifo := tmp_path / "fifo")
     fifo.chmod(0o666)
     for folder in (tmp_path, *tmp_path.parents):

@@ -16,12 +16,12 @@ import pytest
 from inventory.host import CredentialReference, Host, SecretReference, Transport
 from inventory.secret import Masker, Secret
 from remote.answer import Answer, Ended
+from remote.become_password import BecomePassword
 from remote.breaker import Breaker
 from remote.credentials import Credential, CredentialStore
 from remote.local import LocalConnector, LocalSession
 from remote.question import Privilege, Question
 from remote.session import Session
-from remote.sudo import SudoPassword
 from remote.testing import FakeHost, FakeSession
 from tests.remote.servers import SBIN, Keys, MakeConnector, StartPractice, behind, free_port, serving
 
@@ -92,7 +92,7 @@ def as_user(*command: str) -> list[str]:
 def over_ssh(connector: MakeConnector, user_key: Keys, monkeypatch: pytest.MonkeyPatch) -> Callable[[Host], OpenWith]:
     """Return a function that gives the way to a host where sshd, or what plays it, lets USER in."""
     reference = CredentialReference(
-        name="ops", user=USER, key=str(user_key.path), sudo_password=SecretReference(kind="env", value="SUDO_PASSWORD")
+        name="ops", user=USER, key=str(user_key.path), become_password=SecretReference(kind="env", value="SUDO_PASSWORD")
     )
 
     def to(host: Host) -> OpenWith:
@@ -125,9 +125,9 @@ def local(sudo_host: SudoHost) -> OpenWith:
     @asynccontextmanager
     async def opened(password: str) -> AsyncGenerator[Session]:
         here = Host(name="here", address="127.0.0.1", transport=Transport.LOCAL)
-        credential = Credential(name="ops", user=USER, sudo_password=Secret(password))
+        credential = Credential(name="ops", user=USER, become_password=Secret(password))
         shell = sudo_host.starting(*as_user("/bin/sh"))
-        session = LocalSession(here, shell=shell, passwords=SudoPassword.of(here, credential, Breaker()))
+        session = LocalSession(here, shell=shell, passwords=BecomePassword.of(here, credential, Breaker()))
         yield session
         await session.leave()
 
@@ -231,7 +231,7 @@ async def denied_here(user: str, password: str, monkeypatch: pytest.MonkeyPatch,
         user=user,
         key="/nowhere/id",
         passphrase=SecretReference(kind="env", value="NO_SUCH_VARIABLE"),
-        sudo_password=SecretReference(kind="env", value="SUDO_PASSWORD"),
+        become_password=SecretReference(kind="env", value="SUDO_PASSWORD"),
     )
     host = Host(name="here", address="here", transport=Transport.LOCAL, credential=reference)
     connect = LocalConnector(credentials=CredentialStore(masker=Masker()), breaker=Breaker())

@@ -120,7 +120,7 @@ class Fisher:
 
     def read(self, text: str) -> Script:
         nonce = re.search(r"^# nonce (\w+)$", text, re.MULTILINE)
-        given = re.search(r"^la_prompt='(.*)' la_yes=(\w*)$", text, re.MULTILINE)
+        given = re.search(r"(longarm-[0-9a-f]{32}: ).*echo ([0-9a-f]{32}); exec /bin/sh", text)
         assert nonce and given
         script = Script(nonce[1], given[1], given[2], self.before)
         self.before = given[1]
@@ -136,7 +136,7 @@ class Fisher:
 @pytest.fixture
 def with_sudo_password(reference: CredentialReference, monkeypatch: pytest.MonkeyPatch) -> CredentialReference:
     monkeypatch.setenv("SUDO_PASSWORD", CANARY)
-    return replace(reference, sudo_password=SecretReference(kind="env", value="SUDO_PASSWORD"))
+    return replace(reference, become_password=SecretReference(kind="env", value="SUDO_PASSWORD"))
 
 
 def honest(script: Script) -> tuple[bytes, bytes]:

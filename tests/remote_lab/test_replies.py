@@ -53,7 +53,7 @@ def test_what_was_not_captured_is_not_run() -> None:
     assert answers["unknown"].exit_status is None
 
 
-OURS = "sudo asks for a password, and the credential has no sudo_password: "
+OURS = "sudo asks for a password, and the credential names none: "
 
 
 @pytest.mark.parametrize("why", ["sudo: a password is required", OURS + "sudo: a password is required"])

@@ -1,30 +1,31 @@
-"""The password for sudo on one host: offered under the credential breaker, and never again where it was not taken."""
+"""The password for sudo, doas or su on one host: offered under the credential breaker, never again where it was not taken."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from inventory.errors import Text
-from inventory.host import Host
+from inventory.host import BecomeMethod, Host
 from remote.breaker import Breaker, Turn
 from remote.bundle.elevation import Verdict
 from remote.credentials import Credential
 from remote.errors import RemoteError
 
 
-class SudoPassword:
-    """What one session gives sudo when it asks."""
+class BecomePassword:
+    """What one session gives sudo, doas or su when it asks."""
 
     def __init__(self, host: Host, credential: Credential, breaker: Breaker) -> None:
         self._host, self._credential, self._breaker = host, credential, breaker
         self._taken = True
 
     @classmethod
-    def of(cls, host: Host, credential: Credential, breaker: Breaker) -> SudoPassword | None:
-        """Return the password of a credential that has one."""
-        if credential.sudo_password is None:
+    def of(cls, host: Host, credential: Credential, breaker: Breaker) -> BecomePassword | None:
+        """Return the password of a credential that has one: that of the login, for su that of whom we want to become."""
+        if credential.become_password is None or host.become.method is BecomeMethod.NONE:
             return None
-        return cls(host, replace(credential, password=credential.sudo_password), breaker)
+        user = host.become.user if host.become.method is BecomeMethod.SU else credential.user
+        return cls(host, replace(credential, user=user, password=credential.become_password), breaker)
 
     async def offer(self) -> Offer:
         """Return the password once the breaker gives it a turn.
@@ -32,7 +33,8 @@ class SudoPassword:
         Raises CredentialBlocked, or RemoteError on a host that did not take it before.
         """
         if not self._taken:
-            raise RemoteError(self._host.name, Text("sudo did not take the password on this host before"))
+            tool = self._host.become.method.value
+            raise RemoteError(self._host.name, Text("{name} did not take the password on this host before", name=tool))
         assert self._credential.password is not None
         turn = await self._breaker.turn(self._host, self._credential)
         return Offer(self._credential.password.reveal(), turn, self)
@@ -42,9 +44,9 @@ class SudoPassword:
 
 
 class Offer:
-    """A password on its way to one sudo; whoever sends it says how that ended."""
+    """A password on its way to one host; whoever sends it says how that ended."""
 
-    def __init__(self, password: str, turn: Turn, source: SudoPassword) -> None:
+    def __init__(self, password: str, turn: Turn, source: BecomePassword) -> None:
         self.password = password
         self._turn, self._source = turn, source
 
