@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from inventory.errors import InvalidFile, Place, Problem, Text
-from inventory.grouping import shown_ring
+from inventory.grouping import MAX_OUTER, shown_ring
 from inventory.host import Value
 from inventory.names import BadName, shown
 from inventory.ranges import MAX_PATTERN, expand_range
@@ -176,6 +176,10 @@ class AnsibleInventory:
     def _find_outer(self) -> None:
         for group in sorted(self.groups.values(), key=lambda group: group.depth):
             self._outer.setdefault(group.name, frozenset())
+            if len(self._outer[group.name]) > MAX_OUTER + 1:  # `all` is one of them
+                text = Text("the group {name} is inside more than {limit} others", name=shown(group.name), limit=MAX_OUTER)
+                self.problem(group.place, text)
+                return
             for child in group.children:
                 self._outer[child] = self._outer.get(child, frozenset()) | self._outer[group.name] | {group.name}
         for group in self.groups.values():

@@ -253,6 +253,7 @@ BROKEN: list[tuple[str, Mapping[str, str], str]] = [
     ("widths of a range", {"hosts": "h[01:100]\n"}, "hosts:1:1: the range “[01:100]” has ends of different length"),
     ("a huge range", {"hosts": "h[1:9999999]\n"}, "hosts:1:1: “h[1:9999999]” stands for more than 100000 names"),
     ("a long pattern", {"hosts": "[" * 100_000 + "\n"}, "…” has not 1 to 1000 characters"),
+    ("a wide nest", {"hosts": "[c]\nh\n" + "".join(f"[p{n}:children]\nc\n" for n in range(101))}, "hosts:1:1: the group c is"),
     ("a long ring", {"hosts": "".join(f"[g{n}:children]\ng{(n + 1) % 3000}\n" for n in range(3000))}, " → … → "),
     ("a colon", {"hosts.ini": "h1:\n"}, "hosts.ini:1:1: “h1:” ends with a colon, but names no port"),
     ("a cycle", {"hosts": "[a:children]\nb\n[b:children]\na\n"}, "these groups are inside each other: "),
