@@ -15,6 +15,7 @@ HOME = {
     "fabric": {"remote"},
     "winrm": {"remote"},
     "pypsrp": {"remote"},
+    "spnego": {"remote"},
     "uvloop": {"remote"},
     "keyring": {"remote"},
     "gssapi": {"remote"},

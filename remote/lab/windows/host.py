@@ -1,0 +1,50 @@
+"""One practice Windows host: its WS-Management service on loopback, over HTTP or HTTPS."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from remote.lab.windows.actions import Service
+from remote.lab.windows.conversation import LARGEST_HEADERS, converse
+from remote.lab.windows.login import Doors
+from remote.lab.windows.mishaps import Mishaps
+from remote.lab.windows.shells import Limits, Program
+from remote.lab.windows.talk import Seen, Talk
+
+LOOPBACK = "127.0.0.1"
+
+
+class WindowsHost:
+    """A host as it is seen through WS-Management; `seen` counts what came."""
+
+    def __init__(self, program: Program, *, doors: Doors, limits: Limits | None = None, mishaps: Mishaps | None = None) -> None:
+        self.service = Service(program, doors, limits or Limits())
+        self.mishaps, self.seen = mishaps or Mishaps(), Seen()
+
+    @asynccontextmanager
+    async def listening(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+        """Listen on a free port of the loopback interface and yield it; leaving ends every connection and shell."""
+        talks: set[asyncio.Task[None]] = set()
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            talks.add(task := asyncio.ensure_future(converse(reader, writer, self._talk(writer).answer)))
+            task.add_done_callback(talks.discard)
+
+        server = await asyncio.start_server(talk, LOOPBACK, 0, ssl=tls, limit=LARGEST_HEADERS)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+            for task in list(talks):
+                task.cancel()
+            await asyncio.gather(*talks, return_exceptions=True)
+            self.service.shells.lose_all()
+
+    def _talk(self, writer: asyncio.StreamWriter) -> Talk:
+        certificate = writer.get_extra_info("peercert")  # verified by TLS; None where there is no TLS
+        return Talk(
+            self.service, self.mishaps, self.seen, tls=writer.get_extra_info("ssl_object") is not None, peer=certificate
+        )

@@ -1,0 +1,24 @@
+"""What goes wrong on a practice Windows host, to order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from remote.lab.windows.faults import Kind
+
+
+@dataclass(slots=True, kw_only=True)
+class Mishaps:
+    """What goes wrong, by the number of the message (from 1, logins not counted)."""
+
+    drop_before: set[int] = field(default_factory=set)
+    """The connection breaks when the message has come: nothing is done."""
+    drop_after: set[int] = field(default_factory=set)
+    """It breaks when the message has been acted on: the answer is lost."""
+    bad_mic: set[int] = field(default_factory=set)
+    """It is refused as one whose seal is broken: HTTP 400."""
+    reboot: set[int] = field(default_factory=set)
+    """All shells vanish before it."""
+    faults: dict[int, Kind] = field(default_factory=dict)
+    delay_s: float = 0.0
+    """Before each answer."""
