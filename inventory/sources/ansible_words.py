@@ -258,7 +258,7 @@ class Words:
         return self._values[id(given)][1]
 
     def _variables(self, host: FoundHost, givens: Givens) -> None:
-        kept = [] if self.vaults is None else [names for names in (_PASSWORD, _SUDO_PASSWORD) if self._kept(names, givens)]
+        kept = [] if self.vaults is None else [names for names in (_PASSWORD, _BECOME_PASSWORD) if self._kept(names, givens)]
         for name, given in givens.items():
             if name in _TAKEN or ("credential" in host.layer.values and any(name in names for names in kept)):
                 continue
