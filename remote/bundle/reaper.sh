@@ -1,5 +1,6 @@
 #!/bin/sh
-# What ends processes on the host, and how they are found: travels behind runner.sh, whose names and variables these are.
+# What ends processes on the host, and how they are found: travels as text beside runner.sh, whose names and variables these
+# are, and is read by the shell that needs it (la_load).
 #
 # A question may start anything: children, orphans, daemons in sessions of their own, what forks while we look. Who is ours is
 # told by descent, by session, and by the mark in the environment (LONGARM_Q); all is read with builtins, from /proc alone.
@@ -7,11 +8,9 @@
 # shellcheck disable=SC2086  # lists of pids are split on purpose
 # shellcheck disable=SC2317  # functions are called by runner.sh
 
-# The guard: stdin has ended, so nobody listens any more. Main is stopped first, it could go on to the next part. It may be
-# about to dismiss the guard: that comes too late now, or main would stay stopped for ever. By SIGALRM, which nobody ignores.
-la_guard() {
-	exec </dev/null >/dev/null 2>&1 7>&- 8>&-
-	while read -r la_x <&3; do :; done
+# Nobody listens any more. Main is stopped first, it could go on to the next part. It may be about to dismiss the guard: that
+# comes too late now, or main would stay stopped for ever. By SIGALRM, which nobody ignores.
+la_deserted() {
 	trap '' ALRM
 	kill -STOP "$$"
 	la_self
@@ -24,18 +23,6 @@ la_guard() {
 	kill -KILL "$$"
 	# sudo stops itself together with its child
 	[ -z "$la_boss" ] || kill -CONT "$PPID"
-}
-
-# la_me: the pid of this very subshell (read would take /proc/self/stat byte by byte, 300 system calls).
-la_self() {
-	if [ "$la_proc" ]; then
-		la_x=${OLDPWD-}
-		cd -P /proc/self && la_me=${PWD##*/}
-		cd /
-		OLDPWD=$la_x
-	else
-		la_me=$(exec sh -c 'echo "$PPID"')
-	fi
 }
 
 # Past its deadline: fails where something outlives SIGKILL and may still write: go on in a new lane, with pipes of its own.
@@ -90,6 +77,7 @@ la_look() {
 	la_found=' ' la_next='' la_all=' '
 	read -r la_x la_x la_x la_x la_y </proc/loadavg
 	[ "$la_y" -ge "$la_low" ] || la_low=0
+	[ "$la_elders" ] || la_kin
 	[ "$la_quick" ] || la_scan
 	la_kids "$la_root"
 	la_add $la_list $la_dead
@@ -165,10 +153,11 @@ la_scan() {
 	done
 }
 
-# la_uid: as whom we run. la_elders: who may adopt orphans of ours: init, and ancestors that could be subreapers (not sshd,
-# and what the main of the user starts while root's guard looks is no orphan).
+# la_elders: who may adopt orphans of ours: init, and ancestors that could be subreapers (not sshd, and what the main of the
+# user starts while root's guard looks is no orphan).
 la_kin() {
-	la_status "$$" Uid:
+	la_elders=1
+	la_status "$$" PPid:
 	while [ "$la_pp" -gt 1 ]; do
 		la_elder=$la_pp
 		la_status "$la_elder" PPid: || break
@@ -178,19 +167,6 @@ la_kin() {
 		esac
 	done
 } 2>/dev/null
-
-# What /proc/PID/status says up to the line named (shorter than stat: read takes it byte by byte).
-la_status() {
-	while read -r la_x la_y la_z la_line; do
-		case $la_x in
-		Name:) la_name=$la_y ;;
-		PPid:) la_pp=$la_y ;;
-		Uid:) la_uid=$la_z ;;
-		esac
-		[ "$la_x" != "$2" ] || return 0
-	done <"/proc/$1/status"
-	return 1
-}
 
 # The name of a process may hold anything, newlines and parentheses too: what counts follows the last one.
 la_stat() {

@@ -1,20 +1,22 @@
 #!/bin/sh
 # The part of a bundle that runs on the host: asks the questions of a lane one after another, ends those that
 # are past their deadline, and frames what they say (frames.py). dash, bash and busybox ash; no files, no
-# here-documents. Comments and indentation are stripped before it travels (script.py); what ends processes is in reaper.sh.
+# here-documents. Comments and indentation are stripped before it travels (script.py). What ends processes is in reaper.sh, what
+# is seldom needed besides in detours.sh.
 #
 # Given: la_n the nonce, la_tok a second one that marks the environment of what a question starts (so that
 # `env` in an answer cannot show the first), la_plain the questions that cannot end their shell, la_calm those of them
-# that leave nothing behind, la_tells those of these that may sleep, la_once where nothing may be asked twice, la_qI() one
-# function for each question; la_try and la_pw what becomes another user, without a password and where one may be asked for,
-# la_tty where it is one that wants a terminal, la_other where that is not root (elevation.py).
+# that leave nothing behind, la_tells those of these that may sleep, la_wild where not all leave nothing behind, la_once where
+# nothing may be asked twice, la_qI() one function for each question, la_seldom the text of detours.sh and reaper.sh; la_try
+# and la_pw what becomes another user, without a password and where one may be asked for, la_tty where it is one that wants a
+# terminal, la_other where that is not root (elevation.py).
 # File descriptors: 3 stdin, open while we are wanted; 7 the real stderr; 8 the real stdout. A question gets none of them.
 # Processes: main ($$) > middle | dd (its stdout)      main > guard (ends everything when stdin ends)
 #            middle > lane | dd (its stderr)           lane > ticker (one USR1 each second)
 #            lane > asker > the question | head (its stdout, capped), or without head if it is calm
 #            lane > beside > middle | dd > lane … (what is asked while a slow question runs: la_spread)
 # shellcheck disable=SC2034  # variables that only reaper.sh reads
-# shellcheck disable=SC2154  # la_n, la_tok, la_plain, la_calm, la_tells and la_once come from the script around
+# shellcheck disable=SC2154  # la_n, la_tok, la_plain, la_calm, la_tells, la_wild, la_once, la_seldom: the script around has them
 # shellcheck disable=SC2086  # lists of pids and of questions are split on purpose
 # shellcheck disable=SC2317  # functions are called by the script around, and by names made at run time
 # shellcheck disable=SC2030,SC2031  # what a lane changes is for the lane
@@ -31,18 +33,66 @@ la_begin() {
 	exec 3<&0 7>&2 8>&1
 	la_nl='
 '
-	la_proc='' la_quick='' la_sid='' la_born='' la_low=$$ la_elders=1 la_outs='' la_errs='' la_was='' la_switch='' la_filter='' la_again='' la_who=user la_part=0 la_o=0
+	la_proc='' la_quick='' la_sid='' la_born='' la_low=$$ la_elders='' la_outs='' la_errs='' la_was='' la_switch='' la_filter='' la_again='' la_who=user la_part=0 la_o=0
 	la_above='' la_middle='' la_recent='' la_tight='' la_beside='' la_depth=0
 	if [ -r "/proc/$$/stat" ]; then
 		la_proc=1
 		[ -r "/proc/$$/task/$$/children" ] && la_quick=1
 	fi
 	command -v head >/dev/null && command -v dd >/dev/null && la_filter=1
-	if [ "$la_proc" ]; then la_kin; else la_uid=$(id -u); fi
+	if [ "$la_proc" ]; then la_status "$$" Uid:; else la_uid=$(id -u); fi
 	[ "$la_uid" = 0 ] && la_who=root
+	# read now, and by all that follow, where it is needed in any case: at the end of a lane
+	[ -z "$la_wild" ] || la_load la_kin
 	la_guard &
 	la_watch=$!
 	la_keep=" $$ $la_watch "
+}
+
+# What is seldom needed is read only then: it would cost each bundle 0.3 ms, and memory that each fork has to copy.
+la_load() {
+	eval "$la_seldom"
+	"$@"
+}
+la_deserted() { la_load la_deserted; }
+la_late() { la_load la_late; }
+la_look() { la_load la_look; }
+la_slay() { la_load la_slay "$@"; }
+la_missed() { la_load la_missed; }
+la_retry() { la_load la_retry "$@"; }
+la_spread() { la_load la_spread "$@"; }
+la_sudo() { la_load la_sudo "$@"; }
+
+# The guard: when stdin has ended, nobody listens any more.
+la_guard() {
+	exec </dev/null >/dev/null 2>&1 7>&- 8>&-
+	while read -r la_x <&3; do :; done
+	la_deserted
+}
+
+# la_me: the pid of this very subshell (read would take /proc/self/stat byte by byte, 300 system calls).
+la_self() {
+	if [ "$la_proc" ]; then
+		la_x=${OLDPWD-}
+		cd -P /proc/self && la_me=${PWD##*/}
+		cd /
+		OLDPWD=$la_x
+	else
+		la_me=$(exec sh -c 'echo "$PPID"')
+	fi
+}
+
+# What /proc/PID/status says up to the line named (shorter than stat: read takes it byte by byte): la_name, la_pp, la_uid.
+la_status() {
+	while read -r la_x la_y la_z la_line; do
+		case $la_x in
+		Name:) la_name=$la_y ;;
+		PPid:) la_pp=$la_y ;;
+		Uid:) la_uid=$la_z ;;
+		esac
+		[ "$la_x" != "$2" ] || return 0
+	done <"/proc/$1/status"
+	return 1
 }
 
 la_leave() {
@@ -157,8 +207,9 @@ la_lane() {
 		case $la_switch in '' | late) shift ;; esac
 	done
 	if [ -z "$la_switch" ]; then
+		# what was calm has left nothing behind
 		la_found=''
-		[ -z "$la_proc" ] || la_look 2>/dev/null
+		[ -z "$la_proc" ] || [ -z "$la_wild" ] || la_look 2>/dev/null
 		if [ "$la_found" ]; then
 			la_tell
 			la_slay 10
@@ -172,22 +223,6 @@ la_lane() {
 	late) la_pipe both '' "$@" ;;
 	err) la_pipe err '' "$@" ;;
 	*) la_retry "$@" ;;
-	esac
-}
-
-# la_retry QUESTION…: on in a new part, from the last questions whose ends may not have passed the filter of stdout: each
-# of them, and the one that was about to be asked, with a filter of its own. Those fit: a second time it is not a flood.
-# Not where something may be run only once (la_once).
-la_retry() {
-	[ -z "$la_once" ] || exit 1
-	la_x=$((la_part % 100))
-	[ "$la_x" -lt 4 ] || { [ "$la_x" -lt 90 ] && [ "$la_ended" -gt 2 ]; } || exit 1
-	la_tight="$la_tight $la_recent ${1-}"
-	set -- "$((la_part + 4))" $la_recent "$@"
-	la_recent=''
-	case $la_switch in
-	out) la_pipe out "$@" ;;
-	*) la_pipe both "$@" ;;
 	esac
 }
 
@@ -236,21 +271,6 @@ la_ask() {
 	[ "$la_switch" ] || la_was=$la_how
 }
 
-# The end of the question came together with a tick. Either wait was interrupted (128 and the number of the signal), then it
-# can be asked again; or it was over, then its status is right and dash and ash have forgotten it (127). Where neither is
-# certain (bash loses some, and tells of the signal twice) no status is told.
-la_missed() {
-	la_x=$la_status
-	wait "$la_job" 2>/dev/null
-	la_status=$?
-	case $la_status in
-	127) la_status=$la_x ;;
-	"$la_x") ;;
-	*) return ;;
-	esac
-	[ "$la_status" -lt 128 ] || la_told=1
-}
-
 # The exit status goes through the same pipe as the output: it arrives whole only if the output did. Without a filter in
 # between it can be told together with the end: each write is a packet of its own on the way. Not of one that sleeps: that
 # ends together with a tick more often than others, and then dash and ash have forgotten its status (la_missed).
@@ -275,60 +295,6 @@ la_run() {
 	"la_q$la_i"
 }
 
-# la_spread QUESTION OTHER…: a question that has run for half a second must not hold up the others. They are asked by a
-# lane beside it; what the slow one says stays in its pipes meanwhile, since its filters are stopped: two writers at once
-# would write into each other's frames. Its payload goes on (`more`) once the others are over, and then its deadline counts.
-la_spread() {
-	[ $# -gt 1 ] && [ "$la_proc$la_filter" = 11 ] && [ "$la_depth" -lt 6 ] && [ -z "$la_given" ] || return
-	la_now
-	[ "$((1${la_up%.*}${la_up#*.} - 1${la_began%.*}${la_began#*.}))" -ge 50 ] || return
-	shift
-	la_held=''
-	for la_parent in $la_above; do
-		[ "$la_quick" ] || la_scan 2>/dev/null
-		la_kids "$la_parent" 2>/dev/null
-		for la_p in $la_list; do
-			case $la_keep in *" $la_p "*) ;; *) la_held="$la_held $la_p" ;; esac
-		done
-	done
-	kill -STOP $la_held 2>/dev/null
-	if la_stopped $la_held 2>/dev/null; then
-		la_given=1
-		la_aside "$@" &
-		la_other=$!
-		la_keep="$la_keep$la_other "
-		while la_seen=$la_t; wait "$la_other" 2>/dev/null; [ "$la_t" -ne "$la_seen" ]; do
-			kill -0 "$la_other" 2>/dev/null || break
-		done
-		la_o=$((la_o + 1))
-		printf %s "$la_nl$la_n $la_part $la_o more $la_i$la_nl" >&7
-		printf %s "$la_nl$la_n $la_part $la_o more $la_i$la_nl" >&8
-	fi
-	kill -CONT $la_held 2>/dev/null
-	[ "$la_t" -le "$la_max" ] || la_t=$la_max
-	[ "$la_given" ]
-}
-
-# What was told to stop does so only when it is scheduled next, and a write that has begun ends first.
-la_stopped() {
-	la_round=0
-	for la_p; do
-		while la_stat "$la_p"; do
-			case $la_state in T | t | Z | X) break ;; esac
-			la_round=$((la_round + 1))
-			[ "$la_round" -lt 200 ] || return
-		done
-	done
-}
-
-# A part of its own, numbered so that it meets neither the one it stands beside nor those that may replace that.
-la_aside() {
-	la_self
-	la_beside="$la_beside $la_i" la_depth=$((la_depth + 1)) la_root=$la_me la_above='' la_middle='' la_recent=''
-	la_new=$((la_part + 100)) la_part=0
-	la_pipe both "$la_new" "$@"
-}
-
 # la_main USER ROOT EITHER: the questions of each privilege, as lists; la_asks: the functions of those that want root.
 la_main() {
 	la_begin
@@ -343,79 +309,4 @@ la_main() {
 	fi
 	la_tell "done - $((la_o + 1))"
 	la_leave 0
-}
-
-# Questions for another user as a second script; where that is refused and a password may help (la_pw), once more with it.
-# Succeeds if the other user ran the script to its end (77).
-la_sudo() {
-	la_tell 'sudo -'
-	la_y=1
-	[ -z "$la_try" ] || la_root '' "$1"
-	if [ "$la_y" = 1 ] && [ "$la_pw$la_tty" ]; then
-		# what comes on stdin now is for sudo: la_root sees its end
-		{
-			kill -ALRM "$la_watch"
-			wait "$la_watch"
-		} 2>/dev/null
-		la_tell 'sudoask -'
-		la_root ask "$1"
-		la_guard &
-		la_watch=$!
-		la_keep="$la_keep$la_watch "
-	fi
-	la_tell "sudone - $la_y"
-	[ "$la_y" = 77 ]
-}
-
-# The script goes through one pipe that stays open as long as our own stdin does. Where a password may be asked for
-# (elevation.py) it follows once the other shell is there: it would be taken for further attempts. la_y: how it ended.
-la_root() {
-	{
-		exec 2>/dev/null 7>&- 8>&-
-		la_self
-		printf '%s\n' "$la_me"
-		if [ "$1" ]; then
-			IFS= read -r la_x <&3
-			case $la_x in =*)
-				printf '%s\n' "${la_x#=}"
-				read -r la_x <&3
-				;;
-			esac
-			[ "$la_x" = go ] || exit
-		fi
-		printf '%s\n' '{' "la_n=$la_n la_tok=$la_tok la_boss=$$ la_plain='$la_plain' la_calm='$la_calm' la_tells='$la_tells' la_once=$la_once" "$la_text" "$la_asks" la_begin "la_go 2 $2" 'la_leave 77' '}'
-		while read -r la_x <&3; do :; done
-	} | {
-		exec 3<&- 7>&- 8>&-
-		read -r la_holder
-		if [ -z "$1" ]; then
-			eval "$la_try"
-		elif [ "$la_tty" ]; then
-			la_lend
-		else
-			# from where only root can put it, whatever PATH says
-			(PATH=/usr/bin:/bin:/usr/local/bin:/run/wrappers/bin; eval "$la_pw")
-		fi
-		la_x=$?
-		kill -KILL "$la_holder" 2>/dev/null
-		exit "$la_x"
-	}
-	la_y=$?
-}
-
-# For what wants a terminal (terminal.py): offers our stdin and the ends of three pipes, to stdout, to stderr and for how it
-# ended, until somebody has taken them over and ends the offer; or until it is withdrawn, then our stdin ends.
-la_lend() {
-	exec 5>&1 6>&2
-	la_x=$(
-		exec 4>&1
-		{ { la_offer 2>&1 >&9 5>&- 6>&- 9>&- | cat >&6 4>&- 5>&- 9>&-; } 9>&1 | cat >&5 4>&- 6>&-; } 2>/dev/null
-	)
-	return "${la_x:-1}"
-}
-
-la_offer() {
-	la_self
-	printf '%s\n' "$la_me"
-	read -r la_x
 }

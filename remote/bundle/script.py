@@ -1,4 +1,4 @@
-"""The script of a bundle: what one `/bin/sh` on the host reads from stdin (its fixed part: runner.sh, reaper.sh)."""
+"""The script of a bundle: what one `/bin/sh` on the host reads from stdin (fixed parts: runner.sh, detours.sh, reaper.sh)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def write_script(questions: Sequence[Question], nonce: str, elevation: Elevation
     as_user = [pair for pair in asked if pair[1].privilege is Privilege.USER]
     as_other = [pair for pair in asked if pair[1].privilege is not Privilege.USER]
     plain = quote(" ".join(str(index) for index, question in asked if question.calm or _stays(question.script)))
-    calm = quote(" ".join(str(index) for index, question in asked if question.calm or is_calm_script(question.script)))
+    calm = [index for index, question in asked if question.calm or is_calm_script(question.script)]
+    wild = "" if len(calm) == len(asked) else "1"
     tells = quote(" ".join(str(index) for index, question in asked if question.sleeps))
     once = "" if all(question.repeatable for question in questions) else "1"
     lines = [
@@ -61,10 +62,11 @@ def write_script(questions: Sequence[Question], nonce: str, elevation: Elevation
         *(f"# question {index} {question.id}" for index, question in enumerate(questions)),
         "{",
         f"la_n={nonce} la_tok={mark_of(nonce)} la_boss='' la_once={once}",
-        f"la_plain={plain} la_calm={calm} la_tells={tells}",
+        f"la_plain={plain} la_calm={quote(' '.join(map(str, calm)))} la_tells={tells} la_wild={wild}",
         f"la_try={quote(_trying(elevation))} la_pw={quote(_asking(elevation))} la_other={'' if elevation.to_root else 1}",
         f"la_tty={1 if elevation.terminal else ''}",
         f"la_text={quote(runner())}",
+        f"la_seldom={quote(seldom())}",
         f"la_asks={quote(chr(10).join(_function(*pair) for pair in as_other))}",
         *(_function(*pair) for pair in as_user),
         'eval "$la_text"',
@@ -168,7 +170,17 @@ def _stays(text: str) -> bool:
 @cache
 def runner() -> str:
     """Return the text that every host runs, without comments and indentation."""
-    texts = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("runner.sh", "reaper.sh"))
+    return _without_comments("runner.sh")
+
+
+@cache
+def seldom() -> str:
+    """Return the text that a host reads when it needs it."""
+    return _without_comments("detours.sh", "reaper.sh")
+
+
+def _without_comments(*names: str) -> str:
+    texts = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in names)
     lines = (line.strip() for text in texts for line in text.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("#"))
 
