@@ -49,6 +49,8 @@ def explain(
     Not seen is a cause whose check is unknown, and a link whose `when` needs a fact that was not read.
     """
     findings: dict[str, list[Finding]] = {result.check: list(result.findings) for result in results}
+    if not any(findings.values()):  # nearly every host: nothing to explain
+        return (), ()
     told = [one for rule in rules for one in _told(rule, findings, facts)]
     links = acyclic(strongest(one for one in told if isinstance(one, Link)))
     explained = {(one.rule, one.effect) for one in links}

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import math
+import weakref
 from collections.abc import Mapping
 from datetime import datetime
 from json.encoder import encode_basestring
@@ -42,7 +43,10 @@ def json_document(record: RunRecord, tongue: Language) -> bytes:
         plain = _host(host, record, tongue)
         whole.add(plain)
         written.write(json_escaped((",\n    " if number else "\n    ") + indented(plain, "\n    ")).encode())
-    end = {"deliveries": [_delivery(delivery) for delivery in record.deliveries], "content_digest": digest or whole.value()}
+    end = {
+        "deliveries": [_delivery(delivery) for delivery in record.deliveries],
+        "content_digest": digest or _DIGESTS.keep(record, whole.value()),
+    }
     close = "\n  ]" if record.hosts else "]"
     written.write(json_escaped(close + tail.removesuffix("\n}") + "," + indented(end).removeprefix("{") + "\n").encode())
     return written.getvalue()
@@ -84,11 +88,32 @@ _scalar: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 def content_digest(record: RunRecord) -> str:
     """Return the SHA-256 of what a run says: of its English document without deliveries, keys sorted, no spaces."""
+    if (known := _DIGESTS.of(record)) is not None:
+        return known
     tongue = language("en")
     whole = _Digest(_content(record, tongue))
     for host in record.hosts:
         whole.add(_host(host, record, tongue))
-    return whole.value()
+    return _DIGESTS.keep(record, whole.value())
+
+
+class _LastDigest:
+    """The digest of the record that was looked at last: the page and the document of one run both tell it."""
+
+    def __init__(self) -> None:
+        self._known: tuple[weakref.ref[RunRecord], str] | None = None
+
+    def of(self, record: RunRecord) -> str | None:
+        """Return the digest of this very record, if it is known."""
+        return self._known[1] if self._known is not None and self._known[0]() is record else None
+
+    def keep(self, record: RunRecord, digest: str) -> str:
+        """Return `digest`, which is known from now on."""
+        self._known = weakref.ref(record), digest
+        return digest
+
+
+_DIGESTS: Final = _LastDigest()
 
 
 class _Digest:

@@ -76,8 +76,8 @@ def _names(record: RunRecord, tongue: Language, detail: Detail) -> dict[str, obj
         "say": tongue.say,
         "plural": tongue.plural,
         "date": tongue.date,
-        "duration": tongue.duration,
-        "size": tongue.bytes,
+        "duration": cache(tongue.duration),  # hosts that are alike take alike
+        "size": cache(tongue.bytes),
         "style_digest": _style_digest(),
         "severities": words.SEVERITIES,
         "outcomes": words.OUTCOMES,

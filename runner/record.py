@@ -91,7 +91,7 @@ class Delivery:
     sent_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class RunRecord:
     """One run: who asked what of whom, and how each targeted host ended."""
 
