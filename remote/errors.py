@@ -12,6 +12,7 @@ LongarmError                    (inventory/errors.py)
    |- CredentialUnusable        a reference that gives no secret: missing file, wrong passphrase, bad modes
    |- CredentialBlocked         the breaker is open: the credential was rejected too often in this run
    |- ConnectionLost            before there was a session: a session that is cut off brings its answers, the rest lost
+   |- NoTerminal                the host gives none (remote/terminal.py)
    |- TransferFailed            .path .reason .part: a file did not arrive (remote/files/transfer.py)
    `- DeadlineExceeded          .deadline_s; before there was a session, likewise
 """

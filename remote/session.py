@@ -15,6 +15,7 @@ from remote.question import Privilege, Question
 
 if TYPE_CHECKING:
     from remote.files import Destination, Part, Progress, Transfer
+    from remote.terminal import Screen, Terminal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,9 @@ class Session(Protocol):
         As many bytes as the file had when we looked; more than `max_bytes` is refused. Nothing that the host says decides
         where is written. Raises TransferFailed, as `put` does, and OSError where `to` cannot be written.
         """
+
+    async def terminal(self, screen: Screen, *, deadline_s: float) -> Terminal:
+        """Return a terminal with the user's login shell; raises NoTerminal or DeadlineExceeded. Whoever has it closes it."""
 
 
 class Connect(Protocol):

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inventory.errors import Text
 from inventory.host import Host
 from remote.answer import Answer
 from remote.command import Command, CommandResult
 from remote.question import Privilege, Question
 from remote.session import SessionFacts
+from remote.terminal import NoTerminal, Screen, Terminal
 
 if TYPE_CHECKING:
     from remote.files import Destination, Part, Progress, Transfer
@@ -75,6 +77,10 @@ class ShellSession(ABC):
             progress=progress,
             resume=resume,
         )
+
+    async def terminal(self, screen: Screen, *, deadline_s: float) -> Terminal:  # noqa: ARG002 (for those that have one)
+        """Return a terminal, as the `Session` protocol says."""
+        raise NoTerminal(self.host.name, Text("{transport} has none", transport=self.facts.transport))
 
     async def _carrier(self, steps: Steps) -> Carrier | None:  # noqa: ARG002 (for those that have one)
         """Return what carries files better than commands do; None: nothing."""

@@ -38,7 +38,8 @@ from remote.ssh_intake import Intake
 from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
 from remote.ssh_options import PORT, login_options
-from remote.ssh_wire import WINDOW, SshWire
+from remote.ssh_wire import WINDOW, SshTerminal, SshWire
+from remote.terminal import NoTerminal, Screen, Terminal
 from remote.tunnels import Tunnel
 from remote.used_codes import UsedCodes
 from remote.ways import Way
@@ -123,6 +124,20 @@ class SshSession(ShellSession):
         from remote.files.sftp import SftpCarrier
 
         return await SftpCarrier.open(self._connection, self._intake, steps)
+
+    async def terminal(self, screen: Screen, *, deadline_s: float) -> Terminal:
+        """Return a terminal with the user's login shell, as the `Session` protocol says."""
+        wire = SshTerminal(lambda: self._intake.allow(_UNASKED))
+        self._intake.allow(_UNASKED)
+        size = (screen.columns, screen.rows)
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._connection.create_session(lambda: wire, encoding=None, term_type=screen.kind, term_size=size)
+        except TimeoutError as error:
+            raise DeadlineExceeded(self.host.name, deadline_s) from error
+        except (asyncssh.Error, OSError) as error:
+            raise NoTerminal(self.host.name, reason_of(error)) from error
+        return wire
 
     async def _exec(self) -> SshWire:
         """Return a wire to a shell, which reads; a refusal is not taken for the last word."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from remote.bundle.frames import Stream
 from remote.ssh_errors import reason_of
@@ -79,3 +80,21 @@ class SshWire(asyncssh.SSHClientSession[bytes]):
         """Close both directions: the host sees the end of its stdin and leaves."""
         if self._channel is not None:
             self._channel.close()
+
+
+class SshTerminal(SshWire):
+    """The same with a terminal in front of the shell; `taken` is called with each piece that somebody wanted."""
+
+    def __init__(self, taken: Callable[[], None]) -> None:
+        super().__init__()
+        self._taken = taken
+
+    async def read(self) -> tuple[Stream, bytes] | None:
+        """Return the next piece: a person reads on for hours, and may."""
+        self._taken()
+        return await super().read()
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Tell the host that our window has changed."""
+        if self._channel is not None and not self._channel.is_closing():
+            self._channel.change_terminal_size(columns, rows)

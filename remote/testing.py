@@ -16,6 +16,7 @@ from remote.errors import RemoteError
 from remote.files import Destination, Part, Progress, Reason, Transfer, TransferFailed
 from remote.question import Privilege, Question
 from remote.session import SessionFacts
+from remote.terminal import NoTerminal, Screen, Terminal
 
 FAKE_FACTS = SessionFacts(transport="fake", user="tester", credential="fake", host_key="SHA256:fake")
 
@@ -36,6 +37,7 @@ class FakeHost:
     """What lies where on the host: `put` adds to it."""
     failing: Mapping[str, Reason] = field(default_factory=dict)
     """Why the transfer of a path fails."""
+    terminal: Terminal | None = None
     refuses: RemoteError | Exception | None = None
     """Raised instead of connecting."""
     connects_after: asyncio.Event | None = None
@@ -119,6 +121,12 @@ class FakeSession:
             raise TransferFailed(self.host.name, path, Reason.TOO_LARGE, f"{len(data)} > {max_bytes}")
         await asyncio.to_thread(to.write_bytes, data)
         return _arrived(path, data, progress)
+
+    async def terminal(self, screen: Screen, *, deadline_s: float) -> Terminal:  # noqa: ARG002 (the protocol's)
+        """Return the scripted terminal, or raise NoTerminal."""
+        if self.script.terminal is None:
+            raise NoTerminal(self.host.name, "a fake has none")
+        return self.script.terminal
 
     async def _arrives(self, path: str, deadline_s: float) -> None:
         if await self._held_back(deadline_s):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from diagnostics.probe import Probe, Redaction
@@ -17,6 +17,8 @@ from runner.outcome import Outcome, RunKind
 
 Verdict = tuple[Outcome, Text | None]
 
+TERMINAL: Final = "terminal"
+"""Under this name the recording of a terminal is kept."""
 _VALUE = rb"[^\s\"',;&]+"
 LOOKS_SECRET: Final = tuple(
     Redaction(pattern=re.compile(pattern, flags))
@@ -149,6 +151,61 @@ class ExtractTask:
             return None
         mark = b"[longarm: what came before this is left out]\n" if answer.stdout_cut else b""
         return Attached(suffix=".bin" if b"\0" in answer.stdout else ".txt", data=mark + answer.stdout)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """How a terminal ended."""
+
+    lost: str = ""
+    """Why the connection went away, in the host's or our own words; empty: somebody left, or the shell ended."""
+    late: bool = False
+    """The deadline ended it."""
+    cast: bytes = field(default=b"", repr=False)
+    """The recording, if one was wanted."""
+    took_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TerminalTask:
+    """Hold a terminal; `hold` joins it to that of the person who asked."""
+
+    hold: Callable[[Session, float], Awaitable[Held]] = field(repr=False)
+    kind: RunKind = RunKind.TERMINAL
+    subject: str = ""
+
+    @property
+    def title(self) -> Mapping[str, str]:
+        """Return what such a run is called."""
+        return {"en": "Terminal on a host", "ru": "Терминал на хосте"}
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """Return nothing: a recording is masked while it is made."""
+        return ()
+
+    async def ask(self, session: Session, left_s: float) -> Mapping[str, Answer]:
+        """Hold it until it ends."""
+        held = await self.hold(session, left_s)
+        ended = Ended.LOST if held.lost else Ended.TIMED_OUT if held.late else Ended.EXITED
+        status = 0 if ended is Ended.EXITED else None
+        return {TERMINAL: Answer(ended=ended, exit_status=status, stdout=held.cast, duration_ms=held.took_ms, why=held.lost)}
+
+    def verdict(self, answers: Mapping[str, Answer]) -> Verdict:
+        """Return ok where nothing but a person or the shell ended it."""
+        answer = answers[TERMINAL]
+        match answer.ended:
+            case Ended.EXITED:
+                return Outcome.OK, None
+            case Ended.TIMED_OUT:
+                return Outcome.TIMED_OUT, Text("the terminal was closed at its deadline")
+            case _:
+                return Outcome.FAILED, Text("the connection was lost: {reason}", reason=answer.why)
+
+    def attached(self, answers: Mapping[str, Answer]) -> Attached | None:
+        """Return the recording."""
+        cast = answers[TERMINAL].stdout
+        return Attached(suffix=".cast", data=cast) if cast else None
 
 
 def how_it_ended(answer: Answer, max_bytes: int) -> Verdict:

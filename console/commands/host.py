@@ -1,4 +1,4 @@
-"""`longarm host enrol | ping | facts | get | run`."""
+"""`longarm host enrol | ping | facts | get | run | shell`."""
 
 from __future__ import annotations
 
@@ -164,3 +164,24 @@ def run(settings: Settings, command: str, targets: str, **wishes: object) -> int
     from console.commanding import Wishes, run_command
 
     return run_command(settings, command, targets, Wishes(**wishes))  # type: ignore[arg-type]
+
+
+@host.add(
+    "shell",
+    Text("Open a terminal on a host, through the same way and by the same trust as every run; on record in the store."),
+    argument("target", metavar="HOST", shell_complete=choices.hosts),
+    option(
+        "--case",
+        text=Text("Record what the screen shows and put it on this case (asciicast)."),
+        metavar="CASE",
+        shell_complete=choices.cases,
+    ),
+    option(
+        "--deadline", text=Text("Seconds until it is closed; default: 12 hours."), metavar="S", type=_SECONDS, default=43_200.0
+    ),
+)
+def shell(settings: Settings, target: str, case: str | None, deadline: float) -> int:
+    """Open a terminal and return the run's exit code."""
+    from console.terminals import open_shell
+
+    return open_shell(settings, target, case=case, deadline_s=deadline)

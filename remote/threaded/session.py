@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from inventory.errors import Text
 from inventory.host import Host
@@ -16,15 +16,16 @@ from remote.becoming import Becoming
 from remote.bundle.elevation import Elevation
 from remote.bundle.exchange import BundleExchange
 from remote.bundle.wire import COMMAND, drive
-from remote.errors import ConnectFailed, JumpFailed, RemoteError
+from remote.errors import ConnectFailed, DeadlineExceeded, JumpFailed, RemoteError
 from remote.question import Question
 from remote.session import SessionFacts
 from remote.shell_session import ShellSession
 from remote.ssh_errors import reason_of
 from remote.ssh_options import PORT
+from remote.terminal import NoTerminal, Screen, Terminal
 from remote.threaded.library import paramiko
 from remote.threaded.transport import CountedIntake, Transport
-from remote.threaded.wire import WINDOW, ThreadedWire
+from remote.threaded.wire import WINDOW, ThreadedTerminal, ThreadedWire
 from remote.threaded.worker import Home, Worker, in_a_thread, start
 from remote.ways import SocketWay, Way
 
@@ -64,6 +65,19 @@ class Line:
         if terminal:
             channel.get_pty("dumb")
         channel.exec_command(command)
+        return channel
+
+    async def screen(self, screen: Screen, taken: Callable[[], None]) -> ThreadedTerminal:
+        """Return a terminal with a login shell; raise paramiko's or the system's error."""
+        channel = await self.worker.call(lambda: self._shell(screen))
+        self._wire = terminal = ThreadedTerminal(channel, self.worker, taken)
+        self._threads.append(terminal.thread)
+        return terminal
+
+    def _shell(self, screen: Screen) -> paramiko.Channel:
+        channel = self.transport.open_session(window_size=WINDOW)
+        channel.get_pty(screen.kind, screen.columns, screen.rows)
+        channel.invoke_shell()
         return channel
 
     def abort(self) -> None:
@@ -119,6 +133,18 @@ class ThreadedSession(ShellSession):
             return await self._line.terminal(command)
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise RemoteError(self.host.name, Text("no terminal: {reason}", reason=self._why(error))) from error
+
+    async def terminal(self, screen: Screen, *, deadline_s: float) -> Terminal:
+        """Return a terminal with the user's login shell, as the `Session` protocol says."""
+        self._line.intake.allow(_UNASKED)
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await self._line.screen(screen, lambda: self._line.intake.allow(_UNASKED))
+        except TimeoutError as error:
+            self._line.abort()
+            raise DeadlineExceeded(self.host.name, deadline_s) from error
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise NoTerminal(self.host.name, self._why(error)) from error
 
     def _why(self, error: BaseException) -> str:
         return reason_of(self._line.transport.wire.flooded or error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 from remote.bundle.frames import Stream
 from remote.threaded.library import paramiko
@@ -134,3 +135,26 @@ class ThreadedWire:
     def _end(self) -> None:
         self._ended = True
         self._news.set()
+
+
+class ThreadedTerminal(ThreadedWire):
+    """The same with a terminal in front of the shell; `taken` is called with each piece that somebody wanted."""
+
+    def __init__(self, channel: paramiko.Channel, worker: Worker, taken: Callable[[], None]) -> None:
+        super().__init__(channel, worker)
+        self._taken = taken
+
+    async def read(self) -> tuple[Stream, bytes] | None:
+        """Return the next piece: a person reads on for hours, and may."""
+        self._taken()
+        return await super().read()
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Tell the host that our window has changed."""
+        self._worker.put(lambda: self._resize(columns, rows))
+
+    def _resize(self, columns: int, rows: int) -> None:
+        try:
+            self._channel.resize_pty(columns, rows)
+        except (OSError, EOFError, paramiko.SSHException):
+            return  # told by the end of the streams
