@@ -9,12 +9,14 @@ out, once. The fourth pipe tells the bundle how the tool ended.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from inventory.host import BecomeMethod
 from remote.bundle.elevation import SU_PROMPT, Elevation, Want
+from remote.bundle.frames import Stream
 from remote.errors import RemoteError
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ Give: TypeAlias = Callable[[], Awaitable[bytes]]
 """Returns the line with the password, or the one that is sent instead of it."""
 
 _MOST_HEARD = 8192
+_START_S = 8.0
 _SETTING = (
     "PATH=/usr/bin:/bin:/usr/local/bin:/run/wrappers/bin LC_ALL=C; export PATH LC_ALL; stty -echo 2>/dev/null; "
     'trap "" HUP; exec 5<"/proc/$1/fd/0" 6>"/proc/$1/fd/1" 7>"/proc/$1/fd/2" 8>"/proc/$1/fd/4" || exit; kill -KILL "$1"; '
@@ -58,6 +61,15 @@ class TerminalTalk:
 
     def __init__(self, elevation: Elevation, give: Give) -> None:
         self._elevation, self._give = elevation, give
+        self._typed = b""
+
+    async def _next(self, terminal: Wire, heard: bytes) -> tuple[Stream, bytes] | None:
+        """Return what is said next; None also where the shell in the terminal does not come to what it is told in time."""
+        try:
+            async with asyncio.timeout(None if self._elevation.mark.encode() in heard else _START_S):
+                return await terminal.read()
+        except TimeoutError:
+            return None
 
     async def hold(self, open_terminal: OpenTerminal, pid: int) -> bool:
         """Open the terminal and give the tool what it asks for; tell whether it came as far as to start it."""
@@ -68,20 +80,26 @@ class TerminalTalk:
             return False
         heard = b""
         try:
-            while (piece := await terminal.read()) is not None:
+            while (piece := await self._next(terminal, heard)) is not None:
                 heard = (heard + piece[1])[-_MOST_HEARD:]
                 match hears(self._elevation, heard):
                     case Want.PASSWORD:
-                        terminal.write(await self._give())
+                        line = await self._give()
+                        terminal.write(line)
+                        self._typed = line.strip()
                         if self._elevation.refused is not None:
                             break
                     case Want.STOP:
                         self._elevation.stop()
                         break
         finally:
-            self._elevation.heard = _after_mark(self._elevation, heard).decode(errors="replace")
+            said = _after_mark(self._elevation, heard)
+            self._elevation.heard = (said.replace(self._typed, b"***") if self._typed else said).decode(errors="replace")
             terminal.close()
-        return self._elevation.mark.encode() in heard
+        if self._elevation.mark.encode() in heard:
+            return True
+        self._elevation.no_terminal = "what was to run in it did not begin"
+        return False
 
 
 def hears(elevation: Elevation, heard: bytes) -> Want | None:
@@ -102,7 +120,7 @@ def _is_prompt(elevation: Elevation, said: bytes) -> bool:
     match elevation.become.method:
         case BecomeMethod.DOAS:
             user = re.escape(elevation.login[:32].encode())
-            return re.fullmatch(rb"\r?(doas \(" + user + rb"@[^\s()]{0,32}\) password|Password): ?", said) is not None
+            return re.fullmatch(rb"\r?doas \(" + user + rb"@[^\s()]{0,32}\) password: ", said) is not None
         case BecomeMethod.SU:
             return said == SU_PROMPT.encode()
         case _:

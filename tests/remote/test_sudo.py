@@ -76,7 +76,7 @@ def on_sudo(tmp_path: Path) -> OnSudo:
             "set -e\nmount --make-rprivate /\n"
             f"mount --bind {tmp_path}/sudoers /etc/sudoers\nmount --bind {tmp_path}/shadow /etc/shadow\n"
             "[ ! -d /run/sudo ] || mount -t tmpfs none /run/sudo\n"
-            f"exec setpriv --reuid=65534 --regid=65534 --clear-groups {shell}\n"
+            f'exec setpriv --reuid=65534 --regid=65534 --clear-groups {shell} "$@"\n'
         )
         return LocalSession(HERE, shell=("unshare", "-m", "/bin/sh", str(script)), passwords=passwords)
 
@@ -140,7 +140,6 @@ REASONS: dict[str, tuple[str, str, str, list[Verdict]]] = {
     ),
     "password expired": (ASKS, EXPIRED, "the password is expired and has to be changed first: ", [Verdict.UNANSWERED]),
     "account expired": (ASKS, LOCKED, "the account is expired or locked: ", [Verdict.UNANSWERED]),
-    "requiretty": (f"Defaults requiretty\n{ASKS}", "", "sudo insists on a terminal: ", []),
     "one try": (f"Defaults passwd_tries=1\n{ASKS}", "wrong", "the password for sudo was rejected: ", [Verdict.REJECTED]),
 }
 
