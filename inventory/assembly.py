@@ -68,6 +68,7 @@ class Assembly:
     def __init__(self, drafts: Drafts) -> None:
         self.drafts = drafts
         self.outer: dict[str, frozenset[str]] = {}
+        self._order: dict[str, int] = {}
         self._by_groups: dict[tuple[str, ...], Layer] = {}
         self._settled: dict[tuple[tuple[str, ...], int, int], _Settled] = {}
         self._via: dict[str, Leaf] = {}
@@ -118,6 +119,7 @@ class Assembly:
         """Find out which groups are inside which; there must be no cycle. Raises InvalidFile where they nest absurdly deep."""
         inside = above(self.drafts.groups)
         self.outer = {_DEFAULTS: frozenset(), **{name: outer | {_DEFAULTS} for name, outer in inside.items()}}
+        self._order = {name: at for at, name in enumerate(self.outer)}
 
     def inventory(self) -> Inventory:
         """Return the inventory; what does not fit together is noted."""
@@ -163,7 +165,7 @@ class Assembly:
     def _settle(self, draft: HostDraft, direct: tuple[str, ...]) -> _Settled:
         layer = self.settled_layer(draft, direct)
         self.tell_disagreements(draft, layer.values)
-        names = tuple(sorted(name for name in with_outer(direct, self.outer) if name != _DEFAULTS))
+        names = tuple(sorted(name for name in with_outer(direct, self.outer, self._order) if name != _DEFAULTS))
         origins = {**dict(places(layer.values)), **{f"{key}.{item}": place for (key, item), place in layer.items.items()}}
         settings = {**self._values(layer.values), **_lists(layer.lists), "origins": MappingProxyType(origins)}
         via = layer.values.get("via")
@@ -181,7 +183,7 @@ class Assembly:
     def _merged(self, direct: tuple[str, ...]) -> Layer:
         """Return what groups (and the defaults, if among them) say together, once for all hosts of the same groups."""
         if direct not in self._by_groups:
-            names = [name for name in with_outer(direct, self.outer) if name or _DEFAULTS in direct]
+            names = [name for name in with_outer(direct, self.outer, self._order) if name or _DEFAULTS in direct]
             layers = [self.drafts.groups[name].layer if name else self.drafts.defaults for name in names]
             merged = merge([(name, layer.values) for name, layer in zip(names, layers, strict=True)], self.outer)
             self._by_groups[direct] = Layer(merged, *_joined(*layers))

@@ -84,7 +84,6 @@ def above(groups: Mapping[str, GroupDraft]) -> dict[str, frozenset[str]]:
     return found
 
 
-def with_outer(direct: Iterable[str], outer: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
-    """Return groups and all that they are inside of, outer ones first."""
-    wanted = {name for group in direct for name in (group, *outer[group])}
-    return tuple(name for name in outer if name in wanted)
+def with_outer(direct: Iterable[str], outer: Mapping[str, frozenset[str]], order: Mapping[str, int]) -> tuple[str, ...]:
+    """Return groups and all that they are inside of, in the order given: outer ones first."""
+    return tuple(sorted({name for group in direct for name in (group, *outer[group])}, key=order.__getitem__))

@@ -7,7 +7,7 @@ then lie over each other in the order in which they are declared, and our own fi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -48,9 +48,9 @@ class FoundHost:
         assert isinstance(branch, Branch)  # `put` is for settings
         branch.entries[name] = entry
 
-    def tag(self, text: str, place: Place) -> None:
-        """Add a tag."""
-        self.layer.extend("tags", {text: place})
+    def tag(self, tags: Mapping[str, Place]) -> None:
+        """Add tags, with the place of each."""
+        self.layer.extend("tags", tags)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

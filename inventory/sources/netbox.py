@@ -174,10 +174,8 @@ def _describe(host: FoundHost, thing: Mapping[str, Any], custom: Mapping[str, An
     if "windows" in (_text(thing.get("platform"), "slug") or ""):
         host.put("platform", Platform.WINDOWS.value, place)
     tags = thing.get("tags")
-    for tag in tags if isinstance(tags, list) else ():
-        slug = _text(tag, "slug")
-        if slug is not None and (right := found.checked(slug, place, group_name)) is not None:
-            host.tag(right, place)
+    slugs = [slug for tag in tags if (slug := _text(tag, "slug")) is not None] if isinstance(tags, list) else []
+    host.tag({right: place for slug in slugs if (right := found.checked(slug, place, group_name)) is not None})
     names: dict[str, str] = {}
     for key in _NAMED:
         if value := next((text for part in ("slug", "value", "name") if (text := _text(thing.get(key), part))), None):

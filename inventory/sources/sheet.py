@@ -131,12 +131,11 @@ class _Table:
             if "credential" not in host.layer.values:
                 self.found.put_access(host, "csv", Access(user=text), place)
         elif word in ("groups", "tags"):
-            for part in filter(None, _BETWEEN.split(text)):
-                if word == "tags":
-                    if (tag := self.found.checked(part, place, group_name)) is not None:
-                        host.tag(tag, place)
-                elif self.found.group(part, place) is not None and part not in host.groups:
-                    host.groups.append(part)
+            parts = dict.fromkeys(filter(None, _BETWEEN.split(text)))
+            if word == "tags":
+                host.tag({tag: place for part in parts if (tag := self.found.checked(part, place, group_name)) is not None})
+            else:
+                host.groups += [part for part in parts if self.found.group(part, place) is not None]
         elif (value := self._value(word, text, place)) is not None:
             host.put(word, value, place)
 

@@ -89,8 +89,8 @@ class SshConfig:
 
     def _apply(self, blocks: list[Block], name: str, found: Effective, final: str | None) -> None:
         index = self._indexes.get(id(blocks)) or self._indexes.setdefault(id(blocks), _Index(blocks))
-        for block in index.candidates(final or name):
-            if not self._fits(block, name, found, final):
+        for block, named in index.candidates(final or name):
+            if not (named or self._fits(block, name, found, final)):
                 continue
             for item in block.items:
                 if isinstance(item, list):
@@ -129,10 +129,10 @@ class _Index:
                 for name in dict.fromkeys(block.hosts):
                     self._named.setdefault(name, []).append(at)
 
-    def candidates(self, name: str) -> Iterator[Block]:
-        """Yield the blocks that may fit a name, in their order."""
-        named = self._named.get(name, ())
-        yield from (self._blocks[at] for at in (sorted((*self._any, *named)) if named else self._any))
+    def candidates(self, name: str) -> Iterator[tuple[Block, bool]]:
+        """Yield the blocks that may fit a name, in their order, and whether they name it."""
+        named = {*self._named.get(name, ())}
+        yield from ((self._blocks[at], at in named) for at in (sorted((*self._any, *named)) if named else self._any))
 
 
 def _take(setting: Setting, found: Effective) -> None:
