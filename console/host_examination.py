@@ -117,7 +117,7 @@ def _algorithms(facts: SessionFacts) -> Row:
     """Return what was agreed on, noted where the inventory allows what is old."""
     agreed = dict(facts.algorithms)
     names = ", ".join(agreed[kind] for kind in ("kex", "host_key_algorithm", "cipher", "mac") if agreed.get(kind))
-    value = f"{names} (strict-kex: {agreed.get('strict_kex', '?')})"
+    value = ", ".join([f"{names} (strict-kex: {agreed.get('strict_kex', '?')})", *filter(None, [agreed.get("library")])])
     if not facts.allowed:
         return row("algorithms", OK, value)
     hint = Text("update the host, then take ssh_algorithms out of the inventory: {allowed}", allowed=facts.allowed)

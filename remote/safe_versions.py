@@ -45,8 +45,8 @@ CRYPTOGRAPHY: Final = SafeVersion(
 beyond its end in ASN.1, and we read certificates of hosts (OpenSSL's advisory of 2026-06-09). 44.0.1: that of 2025-02-11."""
 
 PARAMIKO: Final = SafeVersion(name="paramiko", least="5.0.0", advisories=("CVE-2026-44405", "CVE-2023-48795"))
-"""5.0.0: SHA-1 was taken for RSA keys. 3.4.0: strict key exchange against Terrapin (GHSA-45x7-px36-x8w8). We do
-not depend on it: it counts where it is installed beside us."""
+"""5.0.0: SHA-1 was taken for RSA keys. 3.4.0: strict key exchange against Terrapin (GHSA-45x7-px36-x8w8). It speaks for
+hosts whose inventory says so (remote/threaded), and beside us it counts too."""
 
 LIBRARIES: Final = (ASYNCSSH, CRYPTOGRAPHY, PARAMIKO)
 

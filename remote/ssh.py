@@ -254,11 +254,14 @@ class SshConnector:
         from remote.threaded.connector import logged_in
 
         async with self._begun(host) as (login, way, place), self._lines:
+            options_for(login)  # raises for a user that no host can have
             try:
                 line = await logged_in(login, way, self._connect_deadline_s)
-            finally:
+            except BaseException:
                 await login.close()
+                raise
             try:
+                await login.close()
                 place.leave()
                 yield login, line
             finally:

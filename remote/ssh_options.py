@@ -130,8 +130,13 @@ def login_options(
 
 def keep_alive(connection: asyncssh.SSHClientConnection) -> None:
     """Let the kernel notice a peer that is gone, where it can be told to (Linux; elsewhere its own times hold)."""
-    opened = connection.get_extra_info("socket")
-    if opened is not None and opened.family in (socket.AF_INET, socket.AF_INET6):
+    if (opened := connection.get_extra_info("socket")) is not None:
+        watch_over(opened)
+
+
+def watch_over(opened: socket.socket) -> None:
+    """Let the kernel notice a peer that is gone on a TCP connection."""
+    if opened.family in (socket.AF_INET, socket.AF_INET6):
         for name, value in KEEPALIVE.items():
             if (option := getattr(socket, name, None)) is not None:
                 opened.setsockopt(socket.IPPROTO_TCP, option, value)

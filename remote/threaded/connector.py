@@ -11,7 +11,7 @@ from remote.errors import AuthenticationRefused, ConnectFailed, DeadlineExceeded
 from remote.session import SessionFacts
 from remote.ssh_facts import negotiated
 from remote.ssh_login import Login
-from remote.ssh_options import host_key_algorithms
+from remote.ssh_options import host_key_algorithms, watch_over
 from remote.threaded.errors import threaded_error
 from remote.threaded.library import paramiko
 from remote.threaded.login import prove
@@ -61,6 +61,7 @@ class _Opening:
         """Connect, verify the host, and log in."""
         login, intake = self._login, CountedIntake(self._way)
         wire = await self._way.socket()
+        watch_over(wire)
         login.reached = True
         types = frozenset(key.type for key in login.trust.keys)
         old, authorities = login.host.ssh.old_algorithms, bool(login.trust.authorities)

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from inventory.errors import Text
+from inventory.names import shown
 from remote.errors import ConnectFailed, RemoteError
 from remote.ssh_errors import connect_error, reason_of, without_ours
 from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
 from remote.threaded.library import paramiko
 
+_MOST_NAMED = 8
 Make = Callable[[Exception, Login], RemoteError]
 
 
 def threaded_error(error: Exception, login: Login) -> RemoteError:
     """Return what `error`, raised while connecting and logging in, means for the host; TypeError if it is no such error."""
-    if login.proof is None and isinstance(error, paramiko.SSHException) and without_ours(login):
-        return connect_error(asyncssh.KeyExchangeFailed(str(error)), login)
+    if login.proof is None and isinstance(error, paramiko.SSHException) and (offered := without_ours(login)):
+        words = "; ".join(f"{kind} {', '.join(map(shown, names[:_MOST_NAMED]))}" for kind, names in offered.items())
+        reason = Text("paramiko has nothing in common with what it offers: {offered}", offered=words)
+        return ConnectFailed(login.host.name, reason, Text("let asyncssh speak with it: {line}", line="ssh_library: asyncssh"))
     for kind, make in CONNECTING:
         if isinstance(error, kind):
             return make(error, login)

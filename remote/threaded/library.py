@@ -12,6 +12,6 @@ import paramiko  # isort: skip
 if numbers(paramiko.__version__) < numbers(PARAMIKO.least):
     raise LibraryTooOld(paramiko.__version__, PARAMIKO)
 
-logging.getLogger("paramiko").disabled = True  # words of hosts at every level, and a traceback for each that leaves
+logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # words of hosts, and a traceback for each that leaves
 
 __all__ = ["paramiko"]

@@ -8,7 +8,7 @@ from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
 from remote.threaded.library import paramiko
 from remote.threaded.peer import Peer
-from remote.threaded.proofs import Challenges, Key
+from remote.threaded.proofs import AsksAgain, Challenges, Key
 from remote.threaded.transport import Transport
 from remote.threaded.worker import Home, Worker
 
@@ -59,7 +59,7 @@ class _Attempts:
             case "password":
                 if (password := await self._login.password_auth_requested()) is None:
                     return None
-                return self.one(self._transport.auth_password, self._user, password, None, False)
+                return self.one(self._transport.auth_password, self._user, password, False)
             case _:
                 return None if self._login.kbdint_auth_requested() is None else self._interactive()
 
@@ -78,7 +78,7 @@ class _Attempts:
         except paramiko.AuthenticationException as error:
             if self._transport.is_active():
                 return []
-            if self._transport.told_to_leave is not None:
+            if self._transport.told_to_leave is not None or isinstance(error, AsksAgain):
                 raise
             raise EOFError(str(error)) from error
         return more or None

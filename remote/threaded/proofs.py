@@ -46,6 +46,10 @@ class Key(paramiko.PKey):  # type: ignore[misc]  # paramiko says nothing of its 
         return bytes(await by_agent(data) if by_agent is not None else self._pair.sign(data))
 
 
+class AsksAgain(paramiko.AuthenticationException):  # type: ignore[misc]  # paramiko says nothing of its types
+    """A host that goes on asking when it has been told that there is no answer."""
+
+
 class Challenges:
     """Answers keyboard-interactive as `Login` does."""
 
@@ -57,7 +61,7 @@ class Challenges:
     def __call__(self, name: str, instructions: str, prompts: Sequence[tuple[str, bool]]) -> list[str]:
         """Return the answers, none where we have none; a host that asks on after that is left."""
         if self.declined:
-            raise paramiko.SSHException("it asks again after no answer")
+            raise AsksAgain("it asks again after no answer")
         answers = self._home.result_of(self._login.kbdint_challenge_received(name, instructions, "", prompts))
         self.declined = answers is None
         return answers or []

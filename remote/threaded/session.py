@@ -50,7 +50,7 @@ class Line:
         if self._wire is not None:  # its channel is closed by the same worker, before
             self._wire.close()
         channel = await self.worker.call(self._opened)
-        self._wire = ThreadedWire(channel, self.worker)
+        self._wire = ThreadedWire(channel, self.worker, self.why)
         self._threads.append(self._wire.thread)
         return self._wire
 
@@ -59,6 +59,13 @@ class Line:
         wire = ThreadedWire(await self.worker.call(lambda: self._opened(command, terminal=True)), self.worker)
         self._threads.append(wire.thread)
         return wire
+
+    def why(self) -> str:
+        """Return why the connection has ended, hostile text; empty while it stands."""
+        error = self.transport.wire.flooded or self.transport.get_exception()
+        if error is None and self.transport.is_active():
+            return ""
+        return reason_of(None if isinstance(error, EOFError) else error)
 
     def _opened(self, command: str = COMMAND, *, terminal: bool = False) -> paramiko.Channel:
         channel = self.transport.open_session(window_size=WINDOW)

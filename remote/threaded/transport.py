@@ -16,6 +16,9 @@ from remote.ways import Way
 Verify = Callable[[bytes], object]
 """Raises an exception for the wire form of a host key that is not trusted."""
 
+Finish = Callable[[paramiko.Message], object]
+
+_LOOK_S = 0.1
 _PIECE = 32 * 1024
 _FOREVER_S = 10**6
 """paramiko's own limits are out of the way: ours surround it."""
@@ -74,23 +77,50 @@ class Wire:
         self._wire.close()
 
 
-class Transport(paramiko.Transport):  # type: ignore[misc]  # paramiko says nothing of its types
+class _Packets(paramiko.packet.Packetizer):  # type: ignore[misc]  # paramiko says nothing of its types
+    """Packets without a clock of their own, which would be a thread for each connection that outlives it."""
+
+    def start_handshake(self, timeout: float) -> None:
+        """Start no timer: our deadline surrounds the handshake."""
+
+
+class Transport(paramiko.ServiceRequestingTransport):  # type: ignore[misc]  # paramiko says nothing of its types
     """One SSH connection; what the host offered and why it left are kept."""
 
     def __init__(self, wire: Wire, verify: Verify, host_keys: Sequence[str], old: OldAlgorithms) -> None:
-        super().__init__(wire)
+        super().__init__(wire, packetizer_class=_Packets)
         self.wire = wire
         self.offers = (b"", b"")
         """The KEXINIT of both sides, ours first."""
         self.told_to_leave: str | None = None
         """What the host said when it hung up (hostile text)."""
-        self._verify = verify
+        self._verify, self._answered = verify, threading.Event()
         self.local_version = "SSH-2.0-longarm"
         self.banner_timeout = self.handshake_timeout = self.auth_timeout = self.channel_timeout = _FOREVER_S
         options = self.get_security_options()
         options.key_types = [name for name in host_keys if name in self._key_info]
         options.ciphers = _allowed(("aes128-gcm@openssh.com", *options.ciphers), _OLD["ciphers"], old.ciphers)
         options.digests = _allowed(options.digests, _OLD["digests"], old.macs)
+
+    def ensure_session(self) -> None:
+        """Ask for the service that logs users in, once; raise EOFError if the connection ends before it is there.
+
+        paramiko's own waits for a host that is gone without end (5.1.0), and its older transport asks again for each proof,
+        which strict servers do not allow (RFC 4252 3).
+        """
+        if not self._service_userauth_accepted:
+            message = paramiko.Message()
+            message.add_byte(bytes([paramiko.common.MSG_SERVICE_REQUEST]))
+            message.add_string("ssh-userauth")
+            self._send_message(message)
+            while not self._answered.wait(_LOOK_S):
+                if not self.is_active():
+                    raise self.get_exception() or EOFError()
+            self.auth_handler = _Proving(self)
+
+    def _parse_service_accept(self, m: paramiko.Message) -> None:
+        super()._parse_service_accept(m)
+        self._answered.set()
 
     def _verify_key(self, host_key: bytes, sig: bytes) -> None:
         """Verify the signature, then whether the key is one that we trust; called in every key exchange."""
@@ -111,6 +141,27 @@ class Transport(paramiko.Transport):  # type: ignore[misc]  # paramiko says noth
         error = super().get_exception()
         known = (paramiko.SSHException, EOFError, OSError, asyncssh.Error)
         return error if error is None or isinstance(error, known) else paramiko.SSHException(str(error) or type(error).__name__)
+
+
+class _Proving(paramiko.auth_handler.AuthOnlyHandler):  # type: ignore[misc]  # paramiko says nothing of its types
+    """Sends proofs one by one, and is ready for the answer before it can come."""
+
+    def send_auth_request(self, username: str, method: str, finish_message: Finish | None = None) -> list[str]:
+        """Return the methods that are wanted after this one, none if the host lets us in; or raise paramiko's errors.
+
+        paramiko's own begins to listen after it has sent: an answer that comes at once is missed (5.1.0).
+        """
+        self.auth_method, self.username = method, username
+        self.auth_event = threading.Event()
+        message = paramiko.Message()
+        message.add_byte(bytes([paramiko.common.MSG_USERAUTH_REQUEST]))
+        for word in (username, "ssh-connection", method):
+            message.add_string(word)
+        if finish_message is not None:
+            finish_message(message)
+        with self.transport.lock:
+            self.transport._send_message(message)  # noqa: SLF001 (as its base does)
+        return list(self.wait_for_response(self.auth_event))
 
 
 def _allowed(names: Sequence[str], weak: tuple[str, ...], old: tuple[str, ...]) -> list[str]:

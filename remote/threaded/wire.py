@@ -28,7 +28,7 @@ class _Bell:
         self._rung.set()
 
     def clear(self) -> None:
-        """Paramiko says that one stream is empty: the other one may not be."""
+        """Hear that one stream is empty: the other one may not be."""
 
     def wait(self) -> None:
         self._rung.wait(_LOOK_S)
@@ -38,10 +38,11 @@ class _Bell:
 class ThreadedWire:
     """The two streams of one exec, held back when nobody reads."""
 
-    def __init__(self, channel: paramiko.Channel, worker: Worker) -> None:
+    def __init__(self, channel: paramiko.Channel, worker: Worker, why: Callable[[], str]) -> None:
         self.why = ""
         """Why the wire ended; empty while it is open, and when the host ended it in order."""
         self._channel, self._worker, self._loop = channel, worker, asyncio.get_running_loop()
+        self._explain = why
         self._arrived: list[tuple[Stream, bytes]] = []
         self._held, self._closing, self._ended = 0, False, False
         self._room, self._news = threading.Event(), asyncio.Event()
@@ -111,6 +112,7 @@ class ThreadedWire:
                     self._bell.wait()
         except (OSError, EOFError, paramiko.SSHException) as error:
             self.why = str(error)
+        self.why = self.why or self._explain()
         to_loop(self._loop, self._end)
 
     def _take(self, stream: Stream) -> bool:

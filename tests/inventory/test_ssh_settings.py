@@ -46,6 +46,21 @@ def test_old_algorithms_merge_by_kind_and_are_read_back(tmp_path: Path) -> None:
     assert {name: host.ssh for name, host in again.hosts.items()} == {name: host.ssh for name, host in known.hosts.items()}
 
 
+def test_a_host_names_its_library(tmp_path: Path) -> None:
+    known = load(
+        tmp_path, "groups: {odd: {ssh_library: either, hosts: [a, b]}}\nhosts: {a: {ssh_library: paramiko}, b: {}, c: {}}\n"
+    )
+    assert {name: host.ssh.library.value for name, host in known.hosts.items()} == {
+        "a": "paramiko", "b": "either", "c": "asyncssh",
+    }  # fmt: skip
+    (tmp_path / "written.yaml").write_text(written(known, tuple(known.hosts.values())))
+    again = load_inventory([tmp_path / "written.yaml"])
+    assert [host.ssh.library for host in again.hosts.values()] == [host.ssh.library for host in known.hosts.values()]
+    assert told(tmp_path, "hosts: {a: {ssh_library: paramico}}\n") == [
+        "a:1:26: “ssh_library” cannot be “paramico” (did you mean paramiko?)"
+    ]
+
+
 def test_what_cannot_be_allowed_is_told_with_its_place(tmp_path: Path) -> None:
     assert told(tmp_path, "hosts:\n  a: {ssh_algorithms: {cipher: [+3des-cbc]}}\n") == [
         "a:2:24: “ssh_algorithms” has no key “cipher” (did you mean ciphers?)"

@@ -9,7 +9,9 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -23,6 +25,7 @@ from remote.local import LocalSession, open_local
 from remote.session import Session
 from remote.ssh import SshConnector
 from remote.ssh_library import asyncssh
+from tests.conftest import SOAK
 from tests.remote.hostility import open_files, threads
 from tests.remote.servers import (
     SBIN,
@@ -79,9 +82,51 @@ def reference(user_key: Keys) -> CredentialReference:
     return CredentialReference(name="test", user=getpass.getuser(), key=str(user_key.path))
 
 
+BY_BOTH = (
+    *("test_ssh_trust", "test_ssh_stages", "test_ssh_floods", "test_ssh_hostile", "test_ssh_login"),
+    *("test_sudo_hostile", "test_sudo_contract"),
+)
+"""Modules whose tests hold for both SSH libraries, save those marked `asyncssh_only`."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let what holds for both libraries be tested by both."""
+    only = metafunc.definition.get_closest_marker("asyncssh_only")
+    if metafunc.module.__name__.rpartition(".")[2] in BY_BOTH and "library" in metafunc.fixturenames and only is None:
+        metafunc.parametrize("library", ["asyncssh", "paramiko"], indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep a quarter of what is tested by paramiko, always the same; all of it in a soak."""
+    left_out = [item for item in items if _by_paramiko(item) and not SOAK and crc32(item.nodeid.encode()) % 4]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _by_paramiko(item: pytest.Item) -> bool:
+    spec = getattr(item, "callspec", None)
+    return spec is not None and spec.params.get("library") == "paramiko"
+
+
 @pytest.fixture
-def connector(tmp_path: Path, host_key: Keys) -> MakeConnector:
+def library(request: pytest.FixtureRequest) -> str:
+    """Return the SSH library that the connectors of a test use."""
+    return str(getattr(request, "param", "asyncssh"))
+
+
+class ByParamiko(SshConnector):
+    """Goes to every host by paramiko."""
+
+    @asynccontextmanager
+    async def __call__(self, host: Host) -> AsyncIterator[Session]:
+        async with super().__call__(by_paramiko(host)) as session:
+            yield session
+
+
+@pytest.fixture
+def connector(tmp_path: Path, host_key: Keys, library: str) -> MakeConnector:
     """Return a function that makes a connector trusting `known` (default: the host key) for the hosts named."""
+    kind = SshConnector if library == "asyncssh" else ByParamiko
 
     def make(*names: str, known: tuple[HostKey, ...] | None = None, **options: object) -> SshConnector:
         trusted = KnownHosts(tmp_path / "trust" / "known_hosts")
@@ -93,7 +138,7 @@ def connector(tmp_path: Path, host_key: Keys) -> MakeConnector:
             "breaker": Breaker(),
             "connect_deadline_s": 20.0,
         }
-        return SshConnector(**(given | options))  # type: ignore[arg-type]  # a test's own mixture
+        return kind(**(given | options))  # type: ignore[arg-type]  # a test's own mixture
 
     return make
 

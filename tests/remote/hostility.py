@@ -85,7 +85,7 @@ async def until_gone(reader: asyncio.StreamReader) -> None:
 def packet(kind: int, payload: bytes) -> bytes:
     """Return an unencrypted SSH packet (RFC 4253 6)."""
     body = bytes([kind]) + payload
-    padding = 8 - (len(body) + 5) % 8 + 4
+    padding = 4 + -(len(body) + 9) % 8
     return (len(body) + 1 + padding).to_bytes(4, "big") + bytes([padding]) + body + bytes(padding)
 
 

@@ -107,14 +107,14 @@ Ask = Callable[..., Awaitable[Cost]]
 
 
 @pytest.fixture
-async def ask(practice: StartPractice, user_key: Keys, host_key: Keys, tmp_path: Path) -> Ask:
+async def ask(practice: StartPractice, user_key: Keys, host_key: Keys, tmp_path: Path, library: str) -> Ask:
     known = KnownHosts(tmp_path / "known_hosts")
     known.add("node", known_key(host_key))
     calm = (await practice()).host.port
 
     async def ask(*ports: int | None, **wishes: object) -> Cost:
         where = {"calm_port": calm, "ports": [port or calm for port in ports]}
-        given = {**where, "key": str(user_key.path), "known_hosts": str(tmp_path / "known_hosts"), **wishes}
+        given = {**where, "library": library, "key": str(user_key.path), "known_hosts": str(tmp_path / "known_hosts"), **wishes}
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.remote.flooded", json.dumps(given)),
             stdout=asyncio.subprocess.PIPE,

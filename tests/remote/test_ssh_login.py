@@ -330,6 +330,7 @@ async def test_a_host_that_leaves_during_the_login_is_not_tried_again_by_itself(
     assert await outcome(connector(breaker=breaker), running.host) == "CredentialBlocked"
 
 
+@pytest.mark.asyncssh_only
 @pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="the kernel cannot be told")
 async def test_the_kernel_watches_over_a_peer_that_goes_away(practice: StartPractice, connector: MakeConnector) -> None:
     running = await practice()

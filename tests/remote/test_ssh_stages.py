@@ -115,7 +115,7 @@ async def key_exchange_begun_and_left(reader: asyncio.StreamReader, writer: asyn
 
 def name_lists(random_: random.Random) -> bytes:
     """Return the rest of a KEXINIT that agrees with us, so that the exchange itself begins."""
-    kex = random_.choice([b"curve25519-sha256", b"ecdh-sha2-nistp256", b"mlkem768x25519-sha256"])
+    kex = random_.choice([b"ecdh-sha2-nistp384", b"ecdh-sha2-nistp256", b"mlkem768x25519-sha256"])
     names = [kex, b"ssh-ed25519", *[b"aes128-gcm@openssh.com"] * 2, *[b"hmac-sha2-256"] * 2, *[b"none"] * 2, b"", b""]
     return b"".join(len(name).to_bytes(4, "big") + name for name in names) + bytes(5)
 

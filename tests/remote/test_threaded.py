@@ -1,0 +1,236 @@
+"""What is paramiko's own: its errors, hosts it goes through, when it takes over, and that nothing of it acts by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inventory.host import CredentialReference, Host, Proxy, SshLibrary, SshSettings
+from remote.answer import Ended
+from remote.breaker import Breaker
+from remote.credentials import Credential
+from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, JumpFailed, RemoteError
+from remote.known_hosts import Trust
+from remote.one_time_codes import Codes
+from remote.question import Question
+from remote.ssh import SshConnector
+from remote.ssh_intake import Flooded
+from remote.ssh_library import asyncssh
+from remote.ssh_login import Login
+from remote.ssh_options import login_options
+from remote.threaded.errors import CONNECTING, threaded_error
+from remote.threaded.library import paramiko
+from remote.threaded.session import ThreadedSession
+from remote.used_codes import UsedCodes
+from tests.remote.hostility import hostile, until_gone
+from tests.remote.servers import Keys, MakeConnector, StartPractice, by_paramiko, free_port, serving, sshd_command
+
+HELLO = Question(id="hello", script="echo hello")
+EXCEPTIONS = sorted(
+    (
+        value
+        for value in vars(paramiko.ssh_exception).values()
+        if inspect.isclass(value) and issubclass(value, Exception) and value.__module__.startswith("paramiko.")
+    ),
+    key=lambda kind: kind.__name__,
+)
+
+
+@pytest.fixture
+def login(tmp_path: Path) -> Login:
+    host = Host(name="db1", address="192.0.2.1")
+    trust = Trust(host=host)
+    return Login(host, Credential(name="web", user="anna"), trust, Breaker(), Codes(UsedCodes()))
+
+
+@pytest.mark.parametrize("kind", EXCEPTIONS, ids=lambda kind: str(kind.__name__))
+def test_every_exception_of_paramiko_has_a_row(kind: type[Exception]) -> None:
+    assert any(issubclass(kind, row) for row, _ in CONNECTING) or issubclass(kind, OSError)
+
+
+def test_the_table_goes_from_special_to_general() -> None:
+    kinds = [kind for kind, _ in CONNECTING]
+    assert [
+        (later, earlier) for at, earlier in enumerate(kinds) for later in kinds[at + 1 :] if issubclass(later, earlier)
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "before", "after"),
+    [
+        (paramiko.AuthenticationException("no"), AuthenticationRefused, AuthenticationRefused),
+        (paramiko.SSHException("Invalid packet"), ConnectFailed, ConnectionLost),
+        (EOFError(), ConnectFailed, ConnectionLost),
+        (Flooded(2**16), ConnectFailed, ConnectionLost),
+        (ConnectionResetError(104, "x"), ConnectFailed, ConnectionLost),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+def test_what_an_exception_becomes_before_and_after_a_proof(
+    login: Login, error: Exception, before: type[RemoteError], after: type[RemoteError]
+) -> None:
+    assert type(threaded_error(error, login)) is before
+    login.tried.append("password")
+    assert type(threaded_error(error, login)) is after
+
+
+def test_a_fault_of_ours_is_not_dressed_up(login: Login) -> None:
+    with pytest.raises(TypeError, match="not an error of connecting"):
+        threaded_error(ZeroDivisionError(), login)
+
+
+def test_a_library_with_known_holes_is_not_used(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "paramiko.py").write_text("__version__ = '4.0.0'\n")
+    path = os.pathsep.join([str(tmp_path), str(repository)])
+    done = subprocess.run(
+        [sys.executable, "-c", "import remote.threaded.library"],
+        env={"PYTHONPATH": path}, cwd="/", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "LibraryTooOld: paramiko 4.0.0 has known holes; at least 5.0.0 is needed" in done.stderr
+
+
+def test_paramiko_is_not_even_imported_for_other_hosts(repository: Path) -> None:
+    program = "import remote.connect, remote.ssh, sys; assert 'paramiko' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], cwd=repository, check=True)
+
+
+async def hello(connect: SshConnector, host: Host) -> str:
+    async with connect(host) as session:
+        answer = (await session.ask([HELLO], deadline_s=60))["hello"]
+        assert (answer.ended, answer.stdout) == (Ended.EXITED, b"hello\n")
+        return dict(session.facts.algorithms).get("library", "asyncssh")
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(("inner", "outer"), [("paramiko", "asyncssh"), ("asyncssh", "paramiko")])
+@pytest.mark.usefixtures("nothing_stays")
+async def test_the_two_libraries_go_through_each_other(
+    inner: str,
+    outer: str,
+    openssh_port: int,
+    practice: StartPractice,
+    connector: MakeConnector,
+    reference: CredentialReference,
+) -> None:
+    gate = Host(name="gate", address="127.0.0.1", port=openssh_port, credential=reference)
+    gate = replace(gate, ssh=SshSettings(library=SshLibrary(outer)))
+    running = await practice()
+    host = replace(running.host, via=gate, ssh=SshSettings(library=SshLibrary(inner)))
+    connect = connector("gate", "node")
+    said = await asyncio.gather(*(hello(connect, host) for _ in range(5)))
+    assert {word.partition(" ")[0] for word in said} == {inner}
+    dead = replace(host, port=free_port())
+    with pytest.raises(JumpFailed, match=r"^via gate: (Connection refused|Connect failed)"):
+        await hello(connect, dead)
+    down = replace(host, via=replace(gate, name="gate2", port=free_port()))
+    with pytest.raises(JumpFailed, match=r"^via gate2: no connection: Connection refused"):
+        await hello(connector("gate2", "node"), down)
+
+
+async def test_paramiko_goes_by_a_proxy(practice: StartPractice, connector: MakeConnector) -> None:
+    running = await practice()
+
+    async def socks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(3)
+        writer.write(b"\5\0")
+        await reader.readexactly(10)
+        writer.write(b"\5\0\0\1" + bytes(6))
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", running.host.port)
+        await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
+
+    async with hostile(socks, running.host.credential) as proxy:  # type: ignore[arg-type]
+        settings = SshSettings(
+            proxy=Proxy(scheme="socks5", host="127.0.0.1", port=proxy.port or 0), library=SshLibrary.PARAMIKO
+        )
+        async with connector()(replace(running.host, ssh=settings)) as session:
+            assert session.facts.proxy == f"socks5://127.0.0.1:{proxy.port}"
+            assert (await session.ask([HELLO], deadline_s=60))["hello"].stdout == b"hello\n"
+
+
+async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    while data := await source.read(65536):
+        sink.write(data)
+        await sink.drain()
+    sink.close()
+
+
+@pytest.mark.server
+async def test_paramiko_takes_over_where_asyncssh_cannot_speak_and_the_report_says_why(
+    tmp_path: Path,
+    host_key: Keys,
+    user_key: Keys,
+    connector: MakeConnector,
+    reference: CredentialReference,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A cipher that asyncssh is made to know no more stands for whatever it cannot speak."""
+    port, command = sshd_command(tmp_path, host_key, user_key, Ciphers="aes192-ctr")
+    host = Host(name="node", address="127.0.0.1", port=port, credential=reference)
+    either = replace(host, ssh=SshSettings(library=SshLibrary.EITHER))
+    with serving([*command, "-e"], b"Server listening", tmp_path / "log"):
+        assert await hello(connector(), either) == "asyncssh"
+
+        def without(user: str, **wishes: Any) -> asyncssh.SSHClientConnectionOptions:
+            return asyncssh.SSHClientConnectionOptions(login_options(user, **wishes), encryption_algs=["aes128-ctr"])
+
+        monkeypatch.setattr("remote.ssh.login_options", without)
+        with pytest.raises(ConnectFailed, match="ciphers aes192-ctr"):
+            await hello(connector(), host)
+        library = await hello(connector(), either)
+        assert library.startswith(f"paramiko {paramiko.__version__} (asyncssh: no connection: it offers nothing that is safe")
+
+
+async def test_a_refusal_is_not_tried_again_by_the_other_library(practice: StartPractice, connector: MakeConnector) -> None:
+    running = await practice(accepts="")
+    with pytest.raises(AuthenticationRefused):
+        await hello(connector(), replace(running.host, ssh=SshSettings(library=SshLibrary.EITHER)))
+    assert running.seen.connections == 1
+
+
+@pytest.mark.usefixtures("nothing_stays")
+async def test_what_paramiko_has_nothing_in_common_with_says_who_may(practice: StartPractice, connector: MakeConnector) -> None:
+    running = await practice(encryption_algs=["chacha20-poly1305@openssh.com"])
+    with pytest.raises(ConnectFailed, match="paramiko has nothing in common with what it offers: ciphers chacha20") as failed:
+        await hello(connector(), by_paramiko(running.host))
+    assert str(failed.value.hint).endswith("ssh_library: asyncssh") and running.seen.users == []
+
+
+@pytest.mark.usefixtures("nothing_stays")
+async def test_many_sessions_have_threads_within_bounds_and_leave_none(
+    practice: StartPractice, connector: MakeConnector
+) -> None:
+    running = await practice()
+    names = [f"node{number}" for number in range(48)]
+    connect = connector(*names)
+    hosts = [by_paramiko(replace(running.host, name=name)) for name in names]
+    assert len(await asyncio.gather(*(hello(connect, host) for host in hosts))) == 48
+
+
+async def test_neither_files_nor_agents_of_the_user_are_looked_for(
+    practice: StartPractice, connector: MakeConnector, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user_key: Keys
+) -> None:
+    """An agent that nobody named is not even connected to, and keys in ~/.ssh stay there."""
+    asked = asyncio.Event()
+
+    async def agent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await until_gone(reader)
+
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "id_ed25519").write_bytes(user_key.path.read_bytes())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    listening = await asyncio.start_unix_server(agent, path := str(tmp_path / "agent"))
+    monkeypatch.setenv("SSH_AUTH_SOCK", path)
+    running = await practice()
+    async with listening, connector()(by_paramiko(running.host)) as session:
+        assert isinstance(session, ThreadedSession)
+    assert not asked.is_set()
+    assert len(set(running.seen.keys)) == 1
