@@ -56,7 +56,8 @@ class Line:
 
     async def terminal(self, command: str) -> ThreadedWire:
         """Return a wire to a terminal in which a command runs; raise paramiko's or the system's error."""
-        wire = ThreadedWire(await self.worker.call(lambda: self._opened(command, terminal=True)), self.worker)
+        channel = await self.worker.call(lambda: self._opened(command, terminal=True))
+        wire = ThreadedWire(channel, self.worker, self.why)
         self._threads.append(wire.thread)
         return wire
 
@@ -77,7 +78,7 @@ class Line:
     async def screen(self, screen: Screen, taken: Callable[[], None]) -> ThreadedTerminal:
         """Return a terminal with a login shell; raise paramiko's or the system's error."""
         channel = await self.worker.call(lambda: self._shell(screen))
-        self._wire = terminal = ThreadedTerminal(channel, self.worker, taken)
+        self._wire = terminal = ThreadedTerminal(channel, self.worker, taken, self.why)
         self._threads.append(terminal.thread)
         return terminal
 

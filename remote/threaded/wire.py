@@ -142,8 +142,8 @@ class ThreadedWire:
 class ThreadedTerminal(ThreadedWire):
     """The same with a terminal in front of the shell; `taken` is called with each piece that somebody wanted."""
 
-    def __init__(self, channel: paramiko.Channel, worker: Worker, taken: Callable[[], None]) -> None:
-        super().__init__(channel, worker)
+    def __init__(self, channel: paramiko.Channel, worker: Worker, taken: Callable[[], None], why: Callable[[], str]) -> None:
+        super().__init__(channel, worker, why)
         self._taken = taken
 
     async def read(self) -> tuple[Stream, bytes] | None:
