@@ -31,7 +31,7 @@ from remote.proxies import Proxies
 from remote.question import Privilege, Question
 from remote.rotation import Announced, Rotation, rotation
 from remote.session import Session, SessionFacts
-from remote.shell_session import ShellSession
+from remote.shell_session import EXEC_PAUSES_S, ShellSession
 from remote.ssh_errors import connect_error, reason_of
 from remote.ssh_facts import negotiated
 from remote.ssh_intake import Intake
@@ -55,10 +55,6 @@ Open: TypeAlias = Callable[[Host], Entering[T]]
 
 _LEAVING_S = 1.0
 _QUIET = {asyncssh.PTY_ECHO: 0, asyncssh.PTY_ONLCR: 0}
-_EXEC_PAUSES_S = (0.05, 0.2, 0.8)
-"""Between attempts to start a command. dropbear 2022.83 now and then refuses an exec that comes while it closes the one
-before (5 of 8 sessions with eleven commands each: measured), and a server that counts sessions may still count that one.
-Nothing has run then: the script is sent once there is a shell."""
 _PASSED_ON = 2**50
 """Bytes that may come over a connection which others go through: each of these has an allowance of its own."""
 _MOST_LINES = 32
@@ -141,7 +137,7 @@ class SshSession(ShellSession):
 
     async def _exec(self) -> SshWire:
         """Return a wire to a shell, which reads; a refusal is not taken for the last word."""
-        for pause_s in _EXEC_PAUSES_S:
+        for pause_s in EXEC_PAUSES_S:
             try:
                 return await self._exec_once()
             except asyncssh.ChannelOpenError:

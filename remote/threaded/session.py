@@ -19,7 +19,7 @@ from remote.bundle.wire import COMMAND, drive
 from remote.errors import ConnectFailed, DeadlineExceeded, JumpFailed, RemoteError
 from remote.question import Question
 from remote.session import SessionFacts
-from remote.shell_session import ShellSession
+from remote.shell_session import EXEC_PAUSES_S, ShellSession
 from remote.ssh_errors import reason_of
 from remote.ssh_options import PORT
 from remote.terminal import NoTerminal, Screen, Terminal
@@ -49,10 +49,20 @@ class Line:
         """Return a wire to a shell on the host; raise paramiko's or the system's error."""
         if self._wire is not None:  # its channel is closed by the same worker, before
             self._wire.close()
-        channel = await self.worker.call(self._opened)
-        self._wire = ThreadedWire(channel, self.worker, self.why)
+        self._wire = ThreadedWire(await self._exec(), self.worker, self.why)
         self._threads.append(self._wire.thread)
         return self._wire
+
+    async def _exec(self) -> paramiko.Channel:
+        """Return the channel of a shell, which reads; a refusal is not taken for the last word."""
+        for pause_s in EXEC_PAUSES_S:
+            try:
+                return await self.worker.call(self._opened)
+            except paramiko.SSHException:
+                if not self.transport.is_active():
+                    raise
+                await asyncio.sleep(pause_s)
+        return await self.worker.call(self._opened)
 
     async def terminal(self, command: str) -> ThreadedWire:
         """Return a wire to a terminal in which a command runs; raise paramiko's or the system's error."""
