@@ -69,6 +69,22 @@ parents() { # of the zombies in $list, each once: into $list
   unset IFS
   return "$status"
 }
+named() { # what the processes in $list are called; their control groups, which the same program reads, into $groups
+  set --
+  for pid in $list; do set -- "$@" "/proc/$pid/status" "/proc/$pid/cgroup"; done
+  both=$(grep -HsE '^Name:|:(name=systemd)?:/' "$@")
+  status=$? told='' groups='' IFS=$nl
+  for line in $both; do
+    case ${line%%:*} in
+      */status) told=$told$line$nl ;;
+      *) groups=$groups$line$nl ;;
+    esac
+  done
+  unset IFS
+  printf %s "$told"
+  return "$status"
+}
+units() { printf %s "$groups"; return "$status"; }
 held() { # how many descriptors each process of $list has open: only those that could be near their limit
   limits=$(of_each '^Max open files' limits)
   status=$? told='' IFS=$nl
@@ -114,10 +130,10 @@ case $shown in *FDSize:*)
 esac
 case $shown in *"(zombie)"*)
   pids "$shown" '(zombie)' 500
-  if [ "$count" -ge 5 ]; then # fewer are normal: their parents are not worth three programs
+  if [ "$count" -ge 5 ]; then # fewer are normal: their parents are not worth two programs
     ask parents parents
-    ask names of_each '^Name:' status
-    ask units of_each ':(name=systemd)?:/' cgroup
+    ask names named
+    ask units units
   fi ;;
 esac
 case $shown in *"(disk sleep)"*)

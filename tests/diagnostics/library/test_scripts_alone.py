@@ -3,11 +3,13 @@
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from diagnostics.library.linux import clock, interfaces
+from diagnostics.library.linux import clock, interfaces, processes
 from diagnostics.parsing import ASKING, SHORT, read_sources
 from diagnostics.probe import NothingThere
 from tests.diagnostics.library.test_scripts import PROBES, SHELLS, run
@@ -94,6 +96,32 @@ def test_a_number_of_the_kernel_is_read_to_its_end(shell: str, file: str) -> Non
         pytest.skip(f"server: not installed: {SHELLS[shell][0]}")
     script = PROBES["kernel.taint"].question.script.replace("/proc/sys/kernel/tainted", file)
     assert read_sources("kernel.taint", run(SHELLS[shell], script))["tainted"].data == Path(file).read_bytes()
+
+
+ENDED = "import os, sys; [os.fork() or os._exit(0) for _ in range(6)]; print(flush=True); sys.stdin.read()"
+
+
+@pytest.fixture
+def careless() -> Iterator[int]:
+    """A process with six ended children that it does not reap."""
+    with subprocess.Popen([sys.executable, "-c", ENDED], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout
+        parent.stdout.readline()
+        yield parent.pid
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_who_does_not_reap_is_named_with_its_control_group(shell: str, careless: int) -> None:
+    if not shutil.which(SHELLS[shell][0]):
+        pytest.skip(f"server: not installed: {SHELLS[shell][0]}")
+    answer = run(SHELLS[shell], PROBES["proc.stat"].question.script)
+    (found,) = (one for one in processes.parse_processes(answer)["parents"] if one["pid"] == careless)
+    assert (found["zombies"], found["process"]) == (6, Path(f"/proc/{careless}/comm").read_text().strip())
+    groups = [row.data for row in read_sources("proc.stat", answer)["units"].lines]
+    own = [row for row in Path(f"/proc/{careless}/cgroup").read_text().splitlines() if re.search(":(name=systemd)?:/", row)]
+    assert [row for row in groups if row.startswith(f"/proc/{careless}/".encode())] == [
+        f"/proc/{careless}/cgroup:{row}".encode() for row in own
+    ]
 
 
 @pytest.mark.parametrize(("name", "asked"), [(None, False), (".hidden.pem", True), ("dangling", True)])
