@@ -63,6 +63,9 @@ Not for numbers under /proc/sys, which end after their first byte, nor for what 
 (/proc/vmstat, on hosts with many processors).
 """
 
+AWK = "if command -v mawk >/dev/null; then awk='mawk'; else awk='awk'; fi\n"
+"""The cheaper awk, in `$awk`: gawk takes a host 2 ms to start, mawk 0.9."""
+
 _HEAD = re.compile(rb"@longarm ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _DECIMAL = re.compile(r"-?[0-9]{1,19}(?:\.[0-9]{1,30})?")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from diagnostics.parsing import ASKING, Line, Source, Sources, decimal, integer, read_sources, text_of
+from diagnostics.parsing import ASKING, AWK, Line, Source, Sources, decimal, integer, read_sources, text_of
 from diagnostics.probe import NothingThere, ParseError, SourceFailed
 from inventory.errors import Text
 from remote.answer import Answer
@@ -30,9 +30,11 @@ OF_FILESYSTEMS = "[Rr]emounting filesystem read-only|EXT[234]-fs error|[Ff]ilesy
 _SCRIPT = (
     (
         ASKING
+        + AWK
         + r"""
 sifted() { # status 0: the log reaches back to the boot; 3: it does not; 1: there is none
-  awk '
+  # shellcheck disable=SC2016 # a program of awk
+  "$awk" '
   function keep(kind, lines) { most[kind] = lines; line[kind, n[kind]++ % lines] = $0 }
   NR == 1 { whole = /^\[    0\.000000\]/; print; next }
   !/rror|blocked for more|lockup|LOCKUP|segfault|traps:|oom-kill|illed|ead-only|shut down/ { next }

@@ -6,13 +6,14 @@ import ipaddress
 import re
 from datetime import datetime
 
-from diagnostics.parsing import ASKING, Line, Source, at, integer, read_sources, text_of
+from diagnostics.parsing import ASKING, AWK, Line, Source, at, integer, read_sources, text_of
 from diagnostics.probe import Facts, ParseError, Probe
 from remote.answer import Answer
 from remote.question import Privilege, Question
 
 _AUTH_SCRIPT = (
     ASKING
+    + AWK
     + r"""
 # Names stay on the host (people type passwords there): only addresses, hours and how often, the most frequent 400.
 # shellcheck disable=SC2016  # programs of awk
@@ -31,7 +32,7 @@ record() { # the last 2,000 records, of 384 or 400 bytes (utmp(5)); times are UT
   else dumped=$(tail -c 768000 /var/log/btmp | utmpdump) || return
   fi
   # shellcheck disable=SC2016  # as above
-  [ -z "$dumped" ] || printf '%s\n' "$dumped" | awk '
+  [ -z "$dumped" ] || printf '%s\n' "$dumped" | "$awk" '
     /^\[[67]\] / && match($0, /\[[0-9a-fA-F.:]* *\] \[....-..-..T..:[^]]*\]$/) {
       address = hour = substr($0, RSTART + 1)
       sub(/ *\] .*/, "", address)
@@ -50,7 +51,7 @@ journal() { # who may not read the system's journal is shown his own, and told n
     [ "$ended" = 1 ] || return "$ended" # 1: nothing matches (journalctl(1), systemd 237)
   }
   # shellcheck disable=SC2016  # as above
-  [ -z "$said" ] || printf '%s\n' "$said" | awk '
+  [ -z "$said" ] || printf '%s\n' "$said" | "$awk" '
     /^Failed / && match($0, / from [^ ]* port [0-9]* ssh2$/) {
       split(substr($0, RSTART + 1), word, " ")
       count["last-24-hours " word[2]]++
