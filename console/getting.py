@@ -15,7 +15,8 @@ from console.tasking import CONNECTING_S, do_task
 from console.terminal import tell
 from inventory.errors import Text, UsageError
 from inventory.host import Selection
-from remote.files.extracts import EXTRACT, Extract, moment
+from remote.command import EXTRACT
+from remote.files.extracts import Extract, moment
 from remote.question import Privilege
 from runner.desk import Desk
 from runner.request import TaskRequest

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from inventory.host import Become, BecomeMethod
 from remote.answer import Answer, Ended
 from remote.bundle.elevation import Elevation
-from remote.bundle.terminal import OpenTerminal
 from remote.bundle.wire import Passwords
 from remote.question import Question
+
+if TYPE_CHECKING:
+    from remote.bundle.terminal import OpenTerminal
 
 AskOnce: TypeAlias = Callable[[Sequence[Question], Elevation, float], Awaitable[dict[str, Answer]]]
 """Asks questions in one bundle, within seconds."""

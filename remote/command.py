@@ -18,6 +18,8 @@ MOST_STDIN = 1024 * 1024
 """Bytes; what is longer is a file, for `put`."""
 COMMAND = "command"
 """The id that a command has as a question, and its answer as evidence."""
+EXTRACT, ORIGIN = "file.extract", "file.origin"
+"""Those of the two questions that a part of a file takes (files/extracts.py)."""
 _LITERAL = {byte: chr(byte) for byte in range(32, 127)} | {10: "\n"} | {ord("%"): "%%", ord("\\"): "\\\\"}
 _PRINTF = tuple(_LITERAL.get(byte, f"\\{byte:03o}") for byte in range(256))
 

@@ -40,7 +40,6 @@ from remote.ssh_login import Login
 from remote.ssh_options import PORT, login_options
 from remote.ssh_wire import WINDOW, SshTerminal, SshWire
 from remote.terminal import NoTerminal, Screen, Terminal
-from remote.tunnels import Tunnel
 from remote.used_codes import UsedCodes
 from remote.ways import Way
 
@@ -326,6 +325,8 @@ class SshGate:
 
     def way_to(self, host: Host) -> Way:
         """Return the way through it."""
+        from remote.tunnels import Tunnel
+
         return Tunnel(host, self._connection)
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from diagnostics.context import Context, Earlier
 from diagnostics.diagnose import diagnose
@@ -30,7 +31,9 @@ from runner.store.blobs import digest_of
 from runner.store.changes import HostStates
 from runner.store.rows import HostRow, StateRow
 from runner.store.sentences import as_kept
-from runner.tasks import Attached
+
+if TYPE_CHECKING:
+    from runner.tasks import Attached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

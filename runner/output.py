@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from remote.answer import Answer, Ended
-from remote.command import COMMAND
-from remote.files.extracts import EXTRACT, ORIGIN
+from remote.command import COMMAND, EXTRACT, ORIGIN
 
 MOST_SHOWN = 16 * 1024
 """Bytes of each stream that a record holds; the answer itself is evidence."""

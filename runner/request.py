@@ -5,13 +5,16 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from diagnostics.library import Library
 from diagnostics.probe import Probe
 from inventory.errors import LongarmError, Text, UsageError
 from inventory.host import Selection
 from playbooks.model import Playbook
-from runner.tasks import Task
+
+if TYPE_CHECKING:
+    from runner.tasks import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

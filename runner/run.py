@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from inventory.host import Host
 from remote.session import Connect, Session
@@ -20,7 +20,9 @@ from runner.store.blobs import digest_of
 from runner.store.changes import BeginRun, EndHost, EndRun, HostStates, ResumeRun
 from runner.store.port import Store
 from runner.store.rows import HostRow, OutboxRow, OutboxState
-from runner.tasks import Attached
+
+if TYPE_CHECKING:
+    from runner.tasks import Attached
 
 AUDIENCE = "internal"
 """Of what a run owes its case."""

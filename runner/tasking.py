@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from diagnostics.library import Library
 from remote.session import Session
@@ -13,7 +14,9 @@ from runner.host_run import Clock, HostRun
 from runner.outcome import Outcome
 from runner.store.rows import HostRow
 from runner.store.sentences import as_kept
-from runner.tasks import Task
+
+if TYPE_CHECKING:
+    from runner.tasks import Task
 
 NO_LIBRARY = Library(probes={}, checks={})
 

@@ -10,8 +10,8 @@ from typing import Final, Protocol
 from diagnostics.probe import Probe, Redaction
 from inventory.errors import Text
 from remote.answer import Answer, Ended
-from remote.command import COMMAND, Command
-from remote.files.extracts import EXTRACT, Extract, trouble
+from remote.command import COMMAND, EXTRACT, Command
+from remote.files.extracts import Extract, trouble
 from remote.session import Session
 from runner.outcome import Outcome, RunKind
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from remote.answer import Answer
 from remote.bundle.elevation import Elevation, Verdict, Want
 from remote.bundle.exchange import BundleExchange
 from remote.bundle.frames import Stream
-from remote.bundle.terminal import OpenTerminal, TerminalTalk
 from remote.errors import RemoteError
 from remote.hearing import hearing
+
+if TYPE_CHECKING:
+    from remote.bundle.terminal import OpenTerminal
 
 COMMAND = "exec /bin/sh"
 """What to execute on the host: understood alike by sh, csh and fish login shells; the script follows on stdin."""
@@ -138,6 +140,8 @@ class _Asking:
 
     async def _talk(self, end: float) -> None:
         """Talk in a terminal beside; where it ends without the other user's shell, the offer on the host is withdrawn."""
+        from remote.bundle.terminal import TerminalTalk
+
         elevation = self._exchange.elevation
         assert self._open is not None and elevation.pid is not None  # elevation.terminal says so
 

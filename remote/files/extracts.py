@@ -11,12 +11,11 @@ from pathlib import Path
 
 from inventory.errors import Text, UsageError
 from remote.answer import Answer, Ended
+from remote.command import EXTRACT, ORIGIN
 from remote.files.steps import STATUSES, reason_said, text
 from remote.files.transfer import WORDS, check_path
 from remote.question import Privilege, Question
 
-EXTRACT, ORIGIN = "file.extract", "file.origin"
-"""The two questions of an extract."""
 BAD_PATTERN, NO_AWK = 29, 30
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}

@@ -14,22 +14,22 @@ from inventory.secrets.store import SecretStore
 from inventory.secrets.unusable import refuse
 from remote.secrets.asked import Ask, AskedStore
 from remote.secrets.in_keyring import KeyringStore
-from remote.secrets.in_sealed import SealedStore
+
+_SEALED = "secret"
+"""The kind of reference to what is sealed in the home."""
 
 
 class Secrets:
     """The secrets of one command: each is read once, however many credentials name it."""
 
     def __init__(self, ask: Ask | None = None, *, home: Path | None = None, masker: Masker = MASKER) -> None:
-        self._masker = masker
+        self._ask, self._home, self._masker = ask, home, masker
         self._stores: dict[str, SecretStore] = {
             "file": FileStore(),
             "env": EnvironmentStore(),
             "keyring": KeyringStore(),
             "prompt": AskedStore(ask),
         }
-        if home is not None:
-            self._stores["secret"] = SealedStore(home, ask, masker)
         self._declared: dict[DeclaredStore, SecretStore] = {}
         self._known: dict[SecretReference, Secret] = {}
 
@@ -47,11 +47,19 @@ class Secrets:
         if isinstance(reference.store, AskpassProgram):
             return True
         store = self.store(reference)
-        return isinstance(store, AskedStore) or (isinstance(store, SealedStore) and store.asks())
+        if reference.kind == _SEALED and reference.store is None:
+            from remote.secrets.in_sealed import SealedStore
+
+            return isinstance(store, SealedStore) and store.asks()
+        return isinstance(store, AskedStore)
 
     def store(self, reference: SecretReference) -> SecretStore:
         """Return the store that a reference names, or raise Unusable."""
         if reference.store is None:
+            if reference.kind == _SEALED and self._home is not None and _SEALED not in self._stores:
+                from remote.secrets.in_sealed import SealedStore  # most commands never need what it needs
+
+                self._stores[_SEALED] = SealedStore(self._home, self._ask, self._masker)
             if (store := self._stores.get(reference.kind)) is None:
                 refuse(Text("no such kind of secret: {kind}", kind=reference.kind))
             return store

@@ -14,7 +14,8 @@ import pytest
 
 from inventory.errors import UsageError
 from remote.answer import Answer
-from remote.files.extracts import EXTRACT, ORIGIN, Extract, Moment, moment, trouble
+from remote.command import EXTRACT, ORIGIN
+from remote.files.extracts import Extract, Moment, moment, trouble
 from remote.local import open_local
 from remote.session import Session
 from runner.output import origin_of

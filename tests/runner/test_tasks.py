@@ -15,9 +15,9 @@ from inventory.inventory import Inventory
 from inventory.secret import MASKER, Secret
 from inventory.walls import CaseOfOthers
 from remote.answer import Answer, Ended, answered
-from remote.command import Command, CommandResult
+from remote.command import EXTRACT, ORIGIN, Command, CommandResult
 from remote.errors import AuthenticationRefused, ConnectFailed, RemoteError
-from remote.files.extracts import EXTRACT, ORIGIN, Extract
+from remote.files.extracts import Extract
 from remote.testing import FakeConnect, FakeHost
 from reports.cases.builtin import BuiltinCases
 from reports.cases.delivery import deliver
