@@ -66,6 +66,7 @@ class View:
         self.record, self.tongue, self.detail = record, tongue, detail
         self.figures, self.problems = tally(record), problems(record.hosts)
         self._titles = {check: words.title(check, record.content, tongue) for check in record.checks}
+        self._endings: dict[tuple[Ended, int | None], str] = {}
 
     @property
     def shortened(self) -> bool:
@@ -318,7 +319,12 @@ class View:
 
     def ending(self, note: AnswerNote) -> str:
         """Return how a question ended."""
-        return self.tongue.say(words.ending(note))
+        if note.why or note.unkillable:
+            return self.tongue.say(words.ending(note))
+        alike = note.ended, note.exit_status
+        if alike not in self._endings:
+            self._endings[alike] = self.tongue.say(words.ending(note))
+        return self._endings[alike]
 
     def host_ms(self, host: HostRecord) -> float | None:
         """Return how long a host took."""
