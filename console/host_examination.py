@@ -59,7 +59,7 @@ _STEPS = ("name", "connection", "host key", "login", "algorithms", "shell", "sud
 async def _walk(rows: list[Row], settings: Settings, host: Host) -> None:
     """Add a row for each step that worked; the one that fails raises."""
     credentials = credential_store(settings)
-    connect = connector(settings, credentials)
+    connect = connector(settings, credentials, once_more=True)
     if host.transport is Transport.LOCAL:
         rows += [row(step, OK, say(Text("this machine"))) for step in _STEPS[:3]]
     else:

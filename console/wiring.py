@@ -15,6 +15,7 @@ from remote.connect import Connector
 from remote.credentials import CredentialStore
 from remote.known_hosts import KnownHosts
 from remote.one_time_codes import Codes
+from remote.rejections import Rejections
 from remote.secrets.resolver import Secrets
 from remote.used_codes import UsedCodes
 
@@ -48,11 +49,12 @@ def credential_store(settings: Settings) -> CredentialStore:
     return CredentialStore(secrets=secrets_of(settings))
 
 
-def connector(settings: Settings, credentials: CredentialStore) -> Connector:
+def connector(settings: Settings, credentials: CredentialStore, *, once_more: bool = False) -> Connector:
     """Return what opens sessions: strict host keys, credentials by reference, a breaker for this run."""
     known = KnownHosts(settings.home / "known_hosts")
     codes = Codes(UsedCodes(settings.home / "used-codes"))
-    return Connector(known_hosts=known, credentials=credentials, breaker=Breaker(), codes=codes)
+    breaker = Breaker(others=Rejections.of_home(settings.home, heeded=not once_more))
+    return Connector(known_hosts=known, credentials=credentials, breaker=breaker, codes=codes)
 
 
 def ask_secret(what: Text) -> str:

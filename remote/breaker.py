@@ -15,6 +15,8 @@ never more often than there are hosts at work; one that nobody accepted never mo
 
 A **one-time code** counts in the same way, by user and shared secret: a directory locks an account for wrong codes too.
 
+Other commands of the same home count in (`remote.rejections`): three of them with one wrong password must not make nine.
+
 A **key** locks nothing. It is blocked only as long as nobody has accepted it: then it is the wrong key, and
 offering it on costs time and looks like an attack. Once accepted it is right, and a host that refuses it
 is that host's matter.
@@ -23,14 +25,16 @@ is that host's matter.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from inventory.host import Host
 from inventory.secret import Secret
 from remote.credentials import Credential
 from remote.errors import CredentialBlocked
 from remote.prompts import Wanted
+from remote.rejections import Rejections
 
 
 @dataclass(slots=True)
@@ -40,12 +44,20 @@ class _Tally:
     unanswered: int = 0
     """Offers without a verdict: the first acceptance shows that they were right."""
     acceptances: int = 0
+    noted: int = 0
+    """How many of ours other commands are told of: those before the first acceptance."""
+    others: int = 0
+    """Rejections that other commands met lately; the first acceptance shows that they are over."""
+    note: Callable[[], None] | None = None
+    """Tells other commands of a rejection."""
+    forget: Callable[[], None] | None = None
+    """Tells other commands that it was accepted."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def against(self) -> int:
         """Return how many offers count as rejected."""
-        return self.rejected if self.acceptances else self.rejected + self.unanswered
+        return self.rejected if self.acceptances else self.rejected + self.unanswered + self.others
 
     def room(self, limit: int) -> int:
         """Return how many more offers may be on their way now."""
@@ -85,6 +97,11 @@ class Turn:
         if (tally := self._tally) is not None:
             self._tally = None
             tally.on_their_way -= 1
+            if tally.note and (rejected or unanswered) and not tally.acceptances:
+                tally.noted += 1
+                tally.note()
+            if tally.forget and accepted and not tally.acceptances:
+                tally.forget()
             tally.acceptances += accepted
             tally.rejected += rejected
             tally.unanswered += unanswered
@@ -92,19 +109,25 @@ class Turn:
 
 
 class Breaker:
-    """Counts, for one run, how often each credential was rejected, and stops offering it at `limit`."""
+    """Counts, for one run, how often each credential was rejected, and stops offering it at `limit`.
 
-    def __init__(self, limit: int = 3) -> None:
+    What other commands of the home met lately counts too, for what can lock an account.
+    """
+
+    def __init__(self, limit: int = 3, others: Rejections | None = None) -> None:
         self.limit = limit
-        self._passwords: dict[tuple[str, Secret], _Tally] = {}
-        self._codes: dict[tuple[str, str], _Tally] = {}
+        self._others = others or Rejections()
+        self._secrets: dict[Secret, _Tally] = {}
+        """By the kind of what is secret, the user and the secret."""
         self._keys: dict[tuple[str, str], _Tally] = {}
 
     def check(self, host: Host, credential: Credential) -> None:
         """Raise CredentialBlocked if the credential is not to be offered to `host` any more."""
         for tally, locks in self._tallies(credential):
             if tally.against >= self.limit and (locks or not tally.acceptances):
-                raise CredentialBlocked(host.name, credential.name, tally.against)
+                raise CredentialBlocked(
+                    host.name, credential.name, tally.against, earlier=not tally.acceptances and tally.others > 0
+                )
 
     def accepted(self, credential: Credential) -> None:
         """Count that a host accepted one of the credential's keys."""
@@ -118,6 +141,8 @@ class Breaker:
         """Wait until the password or a code may be offered to `host` and return the turn, or raise CredentialBlocked."""
         tally = self._of_secret(credential, what)
         while True:
+            if not tally.acceptances:
+                tally.others = max(0, self._others.count(*_proof(credential, what)) - tally.noted)
             self.check(host, credential)
             if tally.room(self.limit) > 0:
                 return Turn(tally)
@@ -133,11 +158,21 @@ class Breaker:
             yield self._of_keys(credential), False
 
     def _of_secret(self, credential: Credential, what: Wanted) -> _Tally:
-        if what is Wanted.CODE:
-            assert credential.otp is not None
-            return self._codes.setdefault((credential.user, credential.otp.identity), _Tally())
-        assert credential.password is not None
-        return self._passwords.setdefault((credential.user, credential.password), _Tally())
+        proof = _proof(credential, what)
+        known = Secret("\0".join(proof))
+        if known not in self._secrets:
+            note, forget = partial(self._others.add, *proof), partial(self._others.clear, *proof)
+            self._secrets[known] = _Tally(note=note, forget=forget, others=self._others.count(*proof))
+        return self._secrets[known]
 
     def _of_keys(self, credential: Credential) -> _Tally:
         return self._keys.setdefault((credential.name, credential.user), _Tally())
+
+
+def _proof(credential: Credential, what: Wanted) -> tuple[str, str, str]:
+    """Return by what a secret is counted: its kind, the user, the secret or what stands for it."""
+    if what is Wanted.CODE:
+        assert credential.otp is not None
+        return what.value, credential.user, credential.otp.identity
+    assert credential.password is not None
+    return what.value, credential.user, credential.password.reveal()

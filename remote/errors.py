@@ -144,18 +144,20 @@ class CredentialUnusable(RemoteError):
 
 
 class CredentialBlocked(RemoteError):
-    """A credential that was rejected too often in this run and is not offered to further hosts."""
+    """A credential that was rejected too often, in this run or to other commands lately: it is not offered further."""
 
-    def __init__(self, host: str, credential: str, rejections: int) -> None:
-        self.credential, self.rejections = credential, rejections
-        super().__init__(
-            host,
-            Text(
-                "not tried: credential {credential} was rejected {count} times in this run",
+    def __init__(self, host: str, credential: str, rejections: int, *, earlier: bool = False) -> None:
+        self.credential, self.rejections, self.earlier = credential, rejections, earlier
+        text = Text(
+            "not tried: credential {credential} was rejected {count} times in this run", credential=credential, count=rejections
+        )
+        if earlier:
+            text = Text(
+                "not tried: credential {credential} was rejected {count} times within half an hour",
                 credential=credential,
                 count=rejections,
-            ),
-        )
+            )
+        super().__init__(host, text, Text("longarm doctor --host {host}", host=host) if earlier else None)
 
 
 class ConnectionLost(RemoteError):

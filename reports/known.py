@@ -54,6 +54,7 @@ KNOWN: Final = (
     Text("{name} asks for a password: {words}"),
     Text("not tried: credential {name} was rejected {number} times in this run"),
     Text("{name} did not take the password on this host before"),
+    Text("not tried: credential {name} was rejected {number} times within half an hour"),
     Text("credential {name} is for another user than {user}"),
     Text("no verdict of other hosts on it came in time"),
     Text("closed by the host"),

@@ -20,14 +20,17 @@ from typing import Generic, TypeAlias, TypeVar
 from inventory.errors import LongarmError, Text
 from inventory.host import Host
 from remote.errors import (
+    AlgorithmsRefused,
     AuthenticationRefused,
     ConnectFailed,
     ConnectionLost,
     CredentialBlocked,
     CredentialUnusable,
     DeadlineExceeded,
+    HostCertificateRefused,
     HostKeyRefused,
     JumpFailed,
+    ProxyFailed,
     RemoteError,
     TransportUnsupported,
 )
@@ -42,7 +45,10 @@ Clock: TypeAlias = Callable[[], datetime]
 
 OUTCOMES: tuple[tuple[type[RemoteError], Outcome], ...] = (
     (JumpFailed, Outcome.UNREACHABLE),
+    (ProxyFailed, Outcome.UNREACHABLE),
+    (AlgorithmsRefused, Outcome.UNREACHABLE),
     (ConnectFailed, Outcome.UNREACHABLE),
+    (HostCertificateRefused, Outcome.REFUSED),
     (HostKeyRefused, Outcome.REFUSED),
     (AuthenticationRefused, Outcome.REFUSED),
     (CredentialUnusable, Outcome.REFUSED),
