@@ -24,6 +24,7 @@ from remote.answer import Answer
 from remote.ssh_library import asyncssh
 from reports.render import Audience, Format, render
 from runner.desk import Desk
+from tests.conftest import SOAK
 from tests.console.canary_host import CANARIES, Shell, canary_hosts, name_of
 from tests.console.canary_sudo import SAYS as SUDO_SAYS
 from tests.console.canary_sudo import TELLTALE, users_with_sudo
@@ -104,12 +105,12 @@ class Run:
     def home(self) -> Path:
         return self.folder / "home"
 
-    def prepare(self, port: int, reference: Callable[[int], str], probes: str) -> None:
+    def prepare(self, port: int, reference: Callable[[int], str], probes: str, library: str = "asyncssh") -> None:
         """Write an inventory whose credentials are told by `reference`, and the probes."""
         lines = ["credentials:"]
         lines += [f"  {name_of(n)}: {{user: {name_of(n)}, {reference(n)}}}" for n in range(len(CANARIES))]
         lines += ["hosts:"]
-        where = f"address: 127.0.0.1, port: {port}"
+        where = f"address: 127.0.0.1, port: {port}, ssh_library: {library}"
         lines += [f"  {name_of(n)}: {{{where}, credential: {name_of(n)}}}" for n in range(len(CANARIES))]
         (self.home / "inventory.yaml").write_text("\n".join(lines) + "\n")
         (self.folder / "probes.yaml").write_text(probes)
@@ -176,20 +177,26 @@ PATHS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", PATHS)
-async def test_no_canary_comes_out(run: Run, path: str) -> None:
+BY_PARAMIKO = tuple(PATHS) if SOAK else ("the host says it",)
+
+
+@pytest.mark.parametrize(
+    ("path", "library"), [*((path, "asyncssh") for path in PATHS), *((path, "paramiko") for path in BY_PARAMIKO)]
+)
+async def test_no_canary_comes_out(run: Run, path: str, library: str) -> None:
     probes, code, expected = PATHS[path]
     async with canary_hosts(run.home) as port:
-        run.prepare(port, by_environment, probes)
+        run.prepare(port, by_environment, probes, library)
         ran = await run.end(await run.start())
     sinks = assert_no_leak(ran, code)
     assert outcomes(ran) == expected
     assert ("raw answers" in sinks and b"***" in sinks["raw answers"]) == (path != "nothing is said")
 
 
-async def test_a_host_that_refuses_and_repeats_what_it_was_shown(run: Run) -> None:
+@pytest.mark.parametrize("library", ["asyncssh", "paramiko"])
+async def test_a_host_that_refuses_and_repeats_what_it_was_shown(run: Run, library: str) -> None:
     async with canary_hosts(run.home, refusing=True) as port:
-        run.prepare(port, by_environment, QUIET)
+        run.prepare(port, by_environment, QUIET, library)
         ran = await run.end(await run.start())
     assert_no_leak(ran, 4)
     assert outcomes(ran) == {"refused"}

@@ -211,7 +211,7 @@ async def asyncssh_session(practice: StartPractice, connector: MakeConnector) ->
 def openssh_port(tmp_path_factory: pytest.TempPathFactory, host_key: Keys, user_key: Keys) -> Iterator[int]:
     """Start OpenSSH's sshd on loopback and return its port."""
     folder = tmp_path_factory.mktemp("sshd")
-    settings = {"PasswordAuthentication": "no", "PrintMotd": "no", "MaxStartups": "200", "Subsystem": "sftp internal-sftp"}
+    settings = {"PasswordAuthentication": "no", "PrintMotd": "no", "MaxStartups": "600", "Subsystem": "sftp internal-sftp"}
     port, command = sshd_command(folder, host_key, user_key, **settings)
     with serving([*command, "-e"], b"Server listening", folder / "log"):
         yield port

@@ -242,7 +242,7 @@ async def test_a_question_whose_shell_is_killed_is_no_success(real_session: Sess
 
 
 async def test_the_deadline_of_the_call_loses_a_command(real_session: Session) -> None:
-    result = await real_session.run(Command(script="echo here; sleep 3600", deadline_s=3600), deadline_s=2.0)
+    result = await real_session.run(Command(script="echo here; sleep 3600", deadline_s=3600), deadline_s=4.0)
     assert (result.ended, result.exit_status, result.succeeded) == (Ended.LOST, None, False)
 
 
