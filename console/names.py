@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from inventory.cache import cached_inventory
+from inventory.cache_key import Kept, slot_of
 from inventory.copies import Copies
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 Names: TypeAlias = Mapping[str, Sequence[str]]
 """By key of the target expressions: `name`, `group`, `site`, `customer`, `tag`."""
 
-_SORTED = ("site", "customer", "tag")
-
 
 def known_names(home: Path, files: Iterable[Path | Source], wall: str | None = None) -> Names:
     """Return the names of an inventory, behind the wall of one customer only those of its hosts.
@@ -24,8 +22,15 @@ def known_names(home: Path, files: Iterable[Path | Source], wall: str | None = N
     Nothing is asked for it: a program or a server counts as far as a copy of what it said is kept. Raises what loading an
     inventory raises.
     """
-    cache = home / "cache"
-    known = cached_inventory(files, Copies(cache / "sources", offline=True), cache / "inventory")
+    asked, cache = tuple(files), home / "cache"
+    copies = Copies(cache / "sources", offline=True)
+    kept = slot_of(asked, cache / "inventory").kept(copies) if wall is None else None
+    if isinstance(kept, Kept):  # an inventory is not even made: Tab waits for nothing
+        section = kept.file.section
+        return {"name": section("names"), "group": sorted(section("group names")), **section("completed")}
+    from inventory.cache import COMPLETED, cached_inventory
+
+    known = cached_inventory(asked, copies, cache / "inventory")
     known = known if wall is None else known.of_customer(wall)
-    values = {key: sorted(known.values_of(key)) for key in _SORTED}
+    values = {key: sorted(known.values_of(key)) for key in COMPLETED}
     return {"name": list(known.hosts), "group": sorted(known.groups), **values}

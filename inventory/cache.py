@@ -13,31 +13,27 @@ encrypted is not kept. A cache that is damaged is made anew.
 
 from __future__ import annotations
 
-import getpass
-import hashlib
-import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from inventory.cache_file import CacheFile, read_cache, write_cache
+from inventory.cache_file import CacheFile, write_cache
 from inventory.cache_hosts import HostTable, host_sections
+from inventory.cache_key import Kept, Slot, slot_of
 from inventory.cache_values import NotCacheable, packed, unpacked
-from inventory.copies import Copies, CopyUsed
+from inventory.copies import Copies
 from inventory.errors import Text
 from inventory.inventory import Group, Inventory
 from inventory.secrets.unattended import Resolve, unattended
-from inventory.stamps import is_as_it_was
-from inventory.version import VERSION
 
 if TYPE_CHECKING:
     from inventory.sources.found import Reading, Source
 
+COMPLETED = ("site", "customer", "tag")
+"""Keys whose values completion knows beside the names of hosts and groups."""
 MOST_FILES = 16
 """So many inventories are kept of one home; the one that was not written for longest goes."""
 
@@ -56,62 +52,22 @@ def cached_inventory(
     `note` is told why it is read anew; `anew` is a reason too.
     """
     asked = tuple(paths)
-    wanted = _wanted(asked)
-    path = folder / f"{hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:32]}.cache"
-    reason = Text("none was kept")
-    if path.exists() and not anew:
-        found = _kept(path, wanted, copies)
-        if isinstance(found, Inventory):
-            return found
-        reason = found
+    slot = slot_of(asked, folder)
     if not anew:
-        note(Text("the inventory is read anew: {reason}", reason=reason))
+        kept = slot.kept(copies)
+        if isinstance(kept, Kept):
+            return _inventory(kept)
+        note(Text("the inventory is read anew: {reason}", reason=kept))
     from inventory.own import read_inventory  # with all that reads YAML
 
     known, reading = read_inventory(asked, copies, resolve)
     with suppress(OSError, NotCacheable):  # a home that cannot be written reads each time
-        _keep(path, wanted, known, reading)
+        _keep(slot, known, reading)
     return known
 
 
-def _wanted(paths: Iterable[Path | Source]) -> list[str]:
-    """Return what a cache is for: what was asked for, by whom, with which code."""
-    named = [f"file {one}" if isinstance(one, Path) else repr(one) for one in paths]
-    user = [str(os.geteuid()), getpass.getuser(), str(Path("~").expanduser())]
-    return [VERSION, _code(), *user, *named]
-
-
-def _code() -> str:
-    """Return what changes when the code of this package does."""
-    here, stamps = Path(__file__).parent, []
-    for folder in (here, here / "sources", here / "secrets"):
-        with os.scandir(folder) as entries:
-            modules = [(entry.name, entry.stat()) for entry in entries if entry.name.endswith(".py")]
-        stamps += [f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in sorted(modules, key=itemgetter(0))]
-    return hashlib.sha256("\n".join(stamps).encode()).hexdigest()
-
-
-def _kept(path: Path, wanted: list[str], copies: Copies) -> Inventory | Text:
-    """Return the inventory that is kept, or why it is not used."""
-    file = read_cache(path)
-    if file is None:
-        return Text("what was kept is damaged")
-    with suppress(ValueError, LookupError, TypeError, AttributeError):
-        if file.key["wanted"] != wanted:
-            return Text("what was kept is for something else")
-        for name, known in file.key["stamps"].items():
-            if not is_as_it_was(Path(name), known):
-                return Text("{path} has changed", path=name)
-        used, now = [], datetime.now(UTC)
-        for asked in unpacked(file.key["asked"]):
-            if (use := copies.serves(asked, now)) is None:
-                return Text("what {source} said is no longer fresh", source=asked.source)
-            used.append(use)
-        return _inventory(file, tuple(used))
-    return Text("what was kept is damaged")
-
-
-def _inventory(file: CacheFile, copies: tuple[CopyUsed, ...]) -> Inventory:
+def _inventory(kept: Kept) -> Inventory:
+    file = kept.file
     rest = unpacked(file.section("rest"))
     hosts = HostTable(file, rest["all_credentials"], rest["waivers"])
     return Inventory(
@@ -121,7 +77,7 @@ def _inventory(file: CacheFile, copies: tuple[CopyUsed, ...]) -> Inventory:
         secret_stores=rest["secret_stores"],
         waivers=rest["waivers"],
         notes=rest["notes"],
-        copies=copies,
+        copies=kept.copies,
         files=tuple(map(Path, file.key["stamps"])),
     )
 
@@ -150,17 +106,16 @@ class GroupTable(Mapping[str, Group]):
         return self._groups[name]
 
 
-def _keep(path: Path, wanted: list[str], known: Inventory, reading: Reading) -> None:
+def _keep(slot: Slot, known: Inventory, reading: Reading) -> None:
     """Keep an inventory, if all that it was read from is settled and will do again."""
-    folder, home = path.parent, path.parent.parent.parent
-    stamps = reading.files.settled()
-    asked = reading.copies.asked
+    folder, home = slot.path.parent, slot.path.parent.parent.parent
+    stamps, asked = reading.files.settled(), reading.copies.asked
     if stamps is None or reading.opened or not home.is_dir():
         return
     without_asking = Copies(reading.copies.folder, offline=True)
     if any(without_asking.serves(one, datetime.now(UTC)) is None for one in asked):
         return
-    if isinstance(_kept(path, wanted, without_asking), Inventory):  # a source that is asked each time said the same again
+    if isinstance(slot.kept(without_asking), Kept):  # a source that is asked each time said the same again
         return
     credentials = list({id(one): one for one in _credentials(known)}.values())
     numbers = {id(one): number for number, one in enumerate(credentials)}
@@ -178,12 +133,13 @@ def _keep(path: Path, wanted: list[str], known: Inventory, reading: Reading) -> 
     sections: dict[str, Any] = {
         **host_sections(known.hosts, credentials, known.waivers),
         "group names": list(known.groups),
+        "completed": {key: sorted(known.values_of(key)) for key in COMPLETED},
         "groups": groups,
         "rest": packed(rest),
     }
     for part in (folder.parent, folder):
         part.mkdir(mode=0o700, exist_ok=True)
-    write_cache(path, {"wanted": wanted, "stamps": stamps, "asked": packed(asked)}, sections)
+    write_cache(slot.path, slot.key(stamps, asked), sections)
     for old in sorted(folder.glob("*.cache"), key=lambda one: one.stat().st_mtime_ns, reverse=True)[MOST_FILES:]:
         old.unlink()
 

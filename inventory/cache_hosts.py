@@ -143,10 +143,16 @@ class HostTable(Mapping[str, Host], Columns):
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._position_of()
+
     def __getitem__(self, name: str) -> Host:
+        return self.at(self._position_of()[name])
+
+    def _position_of(self) -> Mapping[str, int]:
         if not self._positions:
             self._positions = {name: position for position, name in enumerate(self.names)}
-        return self.at(self._positions[name])
+        return self._positions
 
     def at(self, position: int) -> Host:
         """Return the host at a position, each time the same."""

@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import inventory.host
-from inventory.copies import Asked
 from inventory.errors import Place, Problem, Text
 from inventory.host import Value
-from inventory.secret_stores import AnsibleVaultFile, AskpassProgram, VaultServer
 
 _KIND = "\0"
 """The key that marks a mapping as a value of one of our types; no key of an inventory can be it."""
 _OF_HOSTS = tuple(one for one in vars(inventory.host).values() if is_dataclass(one) and isinstance(one, type))
-_PLAIN: tuple[type, ...] = (*_OF_HOSTS, Place, Problem, Asked, AskpassProgram, AnsibleVaultFile, VaultServer)
+_PLAIN: tuple[type, ...] = (*_OF_HOSTS, Place, Problem)
+_STORES = "inventory.secret_stores"
+_ELSEWHERE: Mapping[str, str] = {
+    "AskpassProgram": _STORES,
+    "AnsibleVaultFile": _STORES,
+    "VaultServer": _STORES,
+    "Origin": "inventory.egress",
+}
+"""Types of modules that only who declares a store of secrets pays for."""
 
 
 class NotCacheable(Exception):
@@ -43,7 +50,7 @@ def packed(value: object) -> Any:
         case Path():
             return {_KIND: "Path", "path": str(value)}
     name = type(value).__name__
-    if type(value) in _PLAIN or name == "Origin":
+    if type(value) in _PLAIN or _ELSEWHERE.get(name) == type(value).__module__:
         return {_KIND: name, **{field.name: packed(getattr(value, field.name)) for field in fields(value)}}  # type: ignore[arg-type]
     raise NotCacheable(name)
 
@@ -56,13 +63,10 @@ def unpacked(value: Any) -> Any:
         return value
     if (kind := value.get(_KIND)) is None:
         return MappingProxyType({key: unpacked(item) for key, item in value.items()})
-    return _MADE[kind]({key: unpacked(item) for key, item in value.items() if key != _KIND})
-
-
-def _origin(values: Mapping[str, Any]) -> object:
-    from inventory.egress import Origin  # a TLS library that only who declares a server pays for
-
-    return Origin(**values)
+    values = {key: unpacked(item) for key, item in value.items() if key != _KIND}
+    if kind in _ELSEWHERE:
+        return getattr(import_module(_ELSEWHERE[kind]), kind)(**values)
+    return _MADE[kind](values)
 
 
 def _plain(kind: type) -> Callable[[Mapping[str, Any]], object]:
@@ -75,7 +79,6 @@ _MADE: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
     "datetime": lambda values: datetime.fromisoformat(values["at"]),
     "timedelta": lambda values: timedelta(seconds=values["s"]),
     "Path": lambda values: Path(values["path"]),
-    "Origin": _origin,
 }
 
 

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from inventory.copies import CopyUsed
 from inventory.errors import NothingMatched, Place, Problem
 from inventory.fields import nearest
 from inventory.host import CredentialReference, Host, Selection, Waiver
 from inventory.matching import Columns, Listed
-from inventory.secret_stores import DeclaredStore
 from inventory.target import select
+
+if TYPE_CHECKING:
+    from inventory.secret_stores import DeclaredStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

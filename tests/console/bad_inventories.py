@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.inventory.test_ansible import BROKEN as ANSIBLE
 from tests.inventory.test_netbox import REFUSED_URLS
@@ -28,6 +29,19 @@ class BadInventory:
     code: int = 2
     size: int = 0
     """The size that its file `big` has, in bytes."""
+
+    def write(self, folder: Path, home: Path) -> None:
+        """Write its files into a folder and its declaration into a home."""
+        for name, data in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data if isinstance(data, bytes) else data.replace("{dir}", str(folder)).encode())
+            if name.endswith(".sh"):
+                path.chmod(0o755)
+        if self.size:
+            with (folder / "big").open("wb") as file:
+                file.truncate(self.size)
+        (home / "inventory.yaml").write_text(self.declared.replace("{dir}", str(folder)))
 
 
 NAMES = [

@@ -34,16 +34,7 @@ def test_what_nobody_meant_is_told_at_its_place(
 ) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
-    for name, data in bad.files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data if isinstance(data, bytes) else data.replace("{dir}", str(folder)).encode())
-        if name.endswith(".sh"):
-            path.chmod(0o755)
-    if bad.size:
-        with (folder / "big").open("wb") as file:
-            file.truncate(bad.size)
-    (home / "inventory.yaml").write_text(bad.declared.replace("{dir}", str(folder)))
+    bad.write(folder, home)
     code = console.main.run(["inventory", "check"])
     out, err = capsys.readouterr()
     assert (code, out) == (bad.code, ""), err

@@ -380,7 +380,7 @@ def test_another_version_user_or_home_reads_anew(home: Path, tmp_path: Path, mon
         if change.isupper() and change != "VERSION":
             monkeypatch.setenv(change, "/elsewhere" if change == "HOME" else "somebody")
         else:
-            monkeypatch.setattr(f"inventory.cache.{change}", "9.9" if change == "VERSION" else lambda: "other code")
+            monkeypatch.setattr(f"inventory.cache_key.{change}", "9.9" if change == "VERSION" else lambda: "other code")
         assert not from_cache(read(home, tmp_path / "a.yaml")), change
 
 
@@ -419,10 +419,10 @@ def test_what_has_no_form_here_is_not_kept(home: Path, tmp_path: Path, monkeypat
     (tmp_path / "a.yaml").write_text("hosts: {web1: {}}\n")
     real = inventory.cache._keep
 
-    def odd(path: Path, wanted: list[str], known: Inventory, reading: Any) -> None:
+    def odd(slot: Any, known: Inventory, reading: Any) -> None:
         (host,) = known.hosts.values()
         strange = replace(host, vars={"x": object()})  # type: ignore[dict-item]
-        real(path, wanted, replace(known, hosts={"web1": strange}), reading)
+        real(slot, replace(known, hosts={"web1": strange}), reading)
 
     monkeypatch.setattr("inventory.cache._keep", odd)
     assert list(read(home, tmp_path / "a.yaml").hosts) == ["web1"]
