@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
+NEW_TOKEN = "nbt_9d1Jw4sKq0pZ.4ldp8sGjWmWsFmUlrVvU0Y1Pb3qXo7Tn6hRcAeZ2"
+"""One of version 2 (NetBox 4.5): a key and a secret, sent as OAuth sends tokens."""
 Misbehave = Callable[[BaseHTTPRequestHandler, int], bool]
 """Answers in its own way (True), or lets the server answer (False); gets the number of the request, from 1."""
 
@@ -75,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
         netbox.headers.append(dict(self.headers))
         if netbox.misbehave is not None and netbox.misbehave(self, len(netbox.asked)):
             return
-        if self.headers.get("Authorization") != f"Token {TOKEN}":
+        if self.headers.get("Authorization") not in (f"Token {TOKEN}", f"Bearer {NEW_TOKEN}"):
             self.answer(403, {"detail": "Invalid token"})
             return
         parts = urlsplit(self.path)

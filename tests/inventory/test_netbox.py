@@ -18,7 +18,7 @@ from inventory.inventory import Inventory
 from inventory.own import load_inventory
 from inventory.sources import netbox as netbox_source
 from inventory.written import written
-from tests.inventory.netbox_server import TOKEN, Handler, NetBox, Server, at, certificate, device, dripping
+from tests.inventory.netbox_server import NEW_TOKEN, TOKEN, Handler, NetBox, Server, at, certificate, device, dripping
 
 
 @pytest.fixture(autouse=True)
@@ -421,6 +421,18 @@ def test_a_mistake_in_the_declaration_is_told(options: str, told: str, tmp_path:
     with pytest.raises(InvalidFile) as caught:
         load_inventory([tmp_path / "inventory.yaml"])
     assert told in str(caught.value).replace(f"{tmp_path}/", "")
+
+
+@pytest.mark.parametrize(("token", "sent"), [(TOKEN, f"Token {TOKEN}"), (NEW_TOKEN, f"Bearer {NEW_TOKEN}")])
+def test_each_version_of_tokens_is_sent_as_netbox_wants_it(
+    netbox: NetBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str, sent: str
+) -> None:
+    netbox.devices.append(device(1, "web1"))
+    monkeypatch.setenv("NETBOX_TOKEN", token)
+    text = f"sources:\n  - netbox: {netbox.url}\n    token: {{env: NETBOX_TOKEN}}\n"
+    (tmp_path / "inventory.yaml").write_text(text)
+    assert list(load_inventory([tmp_path / "inventory.yaml"]).hosts) == ["web1"]
+    assert {headers["Authorization"] for headers in netbox.headers} == {sent}
 
 
 def test_a_token_that_others_can_read_is_not_used(netbox: NetBox, tmp_path: Path) -> None:
