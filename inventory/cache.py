@@ -13,6 +13,7 @@ encrypted is not kept. A cache that is damaged is made anew.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 COMPLETED = ("site", "customer", "tag")
 """Keys whose values completion knows beside the names of hosts and groups."""
+_ABANDONED_S = 3600.0
 MOST_FILES = 16
 """So many inventories are kept of one home; the one that was not written for longest goes."""
 
@@ -140,6 +142,9 @@ def _keep(slot: Slot, known: Inventory, reading: Reading) -> None:
     for part in (folder.parent, folder):
         part.mkdir(mode=0o700, exist_ok=True)
     write_cache(slot.path, slot.key(stamps, asked), sections)
+    for left in folder.glob("*.new"):
+        if time.time() - left.stat().st_mtime > _ABANDONED_S:  # whoever wrote it was killed
+            left.unlink()
     for old in sorted(folder.glob("*.cache"), key=lambda one: one.stat().st_mtime_ns, reverse=True)[MOST_FILES:]:
         old.unlink()
 

@@ -64,33 +64,34 @@ def agent_keys() -> list[AgentKey]:
     return keys
 
 
-def repeatable_signature(key: AgentKey, challenge: bytes) -> bytes:
-    """Return what the key makes of a challenge, each time the same; raises Unusable for a key that cannot, or will not."""
+def refuse_unrepeatable(key: AgentKey, challenge: bytes) -> None:
+    """Raise Unusable for a key whose signatures of the same bytes differ, by its type or because this agent does it so."""
     if not key.repeats:
         hint = Text("take an ed25519 or an RSA key: ssh-add -l shows which there are")
         refuse(Text("the key {fingerprint} is of the type {type}, whose signatures differ", **_named(key)), hint)
-    first, second = _signature(key, challenge), _signature(key, challenge)
-    if first != second:
+    if signature(key, challenge) != signature(key, challenge):
         refuse(Text("the agent signs differently each time with the key {fingerprint}", fingerprint=key.fingerprint))
-    return first
 
 
 def _named(key: AgentKey) -> dict[str, str]:
     return {"fingerprint": key.fingerprint, "type": key.type}
 
 
-def _signature(key: AgentKey, challenge: bytes) -> bytes:
+def signature(key: AgentKey, challenge: bytes) -> bytes:
+    """Return what the key makes of a challenge; raises Unusable for a key that cannot be used for it, or is not there."""
+    if not key.repeats:
+        refuse(Text("the key {fingerprint} is of the type {type}, whose signatures differ", **_named(key)))
     flags, expected = _FLAGS[key.type]
     signed = b"SSHSIG" + b"".join(map(_packed, (_NAMESPACE, b"", b"sha512", hashlib.sha512(challenge).digest())))
     answer = _asked(bytes([_SIGN]) + _packed(key.blob) + _packed(signed) + struct.pack(">I", flags), _SIGNED)
     try:
         algorithm, rest = _string(_string(answer)[0])
-        signature, _ = _string(rest)
+        signed_by_it, _ = _string(rest)
     except ValueError as error:
         raise Unusable(Text("the SSH agent gave no whole answer")) from error
     if algorithm != expected:
         refuse(Text("the SSH agent cannot sign as {algorithm}", algorithm=expected.decode()))
-    return signature
+    return signed_by_it
 
 
 def _packed(data: bytes) -> bytes:

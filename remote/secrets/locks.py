@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from inventory.errors import Text
 from inventory.secret import Secret
 from inventory.secrets.unusable import Unusable, refuse
-from remote.secrets.agent import AgentKey, agent_keys, repeatable_signature
+from remote.secrets.agent import AgentKey, agent_keys, refuse_unrepeatable, signature
 
 KEY_BYTES, NONCE_BYTES, SALT_BYTES = 32, 12, 32
 COST, _BLOCK, _LANES = 1 << 17, 8, 1
@@ -80,7 +80,9 @@ class AgentLock:
         """Return a new lock for a key of the running agent; raises Unusable."""
         for key in agent_keys():
             if key.fingerprint == fingerprint:
-                return cls(agent_key=key, salt=secrets.token_bytes(SALT_BYTES))
+                salt = secrets.token_bytes(SALT_BYTES)
+                refuse_unrepeatable(key, salt)
+                return cls(agent_key=key, salt=salt)
         text = Text("the SSH agent holds no key {fingerprint}", fingerprint=fingerprint)
         raise Unusable(text, Text("ssh-add -l shows which there are"))
 
@@ -94,8 +96,8 @@ class AgentLock:
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-        signature = repeatable_signature(self.agent_key, self.salt)
-        return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=self.salt, info=_BINDS + b"agent").derive(signature)
+        proof = signature(self.agent_key, self.salt)
+        return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=self.salt, info=_BINDS + b"agent").derive(proof)
 
 
 def wrapped(lock: Lock, data_key: bytes) -> dict[str, Any]:

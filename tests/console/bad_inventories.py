@@ -275,6 +275,29 @@ def declarations() -> Iterator[BadInventory]:
     yield BadInventory("csv: too wide", "sources:\n  - csv: '{dir}/hosts.csv'\n", "more than 1000 columns", wide)
 
 
+VAULT = "$ANSIBLE_VAULT;1.1;AES256\n"
+SEALED = {
+    "of another form": ("$ANSIBLE_VAULT;3.0;AES256\n3132\n", "it has a form of ansible-vault that longarm does not know"),
+    "cut": (VAULT, "what ansible-vault wrote is not whole"),
+    "of an odd length": (VAULT + "313\n", "what ansible-vault wrote is not whole"),
+    "no hexadecimal": (VAULT + "zz\n", "what ansible-vault wrote is not whole"),
+    "not three parts": (VAULT + "3132\n", "what ansible-vault wrote is not whole"),
+    "of another password": (VAULT + b"6161\n6262\n6363".hex() + "\n", "no password that is given opens it"),
+}
+
+
+def vaults() -> Iterator[BadInventory]:
+    """Yield what ansible-vault may have encrypted and nobody can open, as an inventory and as variables of it."""
+    declared = "sources:\n  - ansible: '{dir}/hosts'\n    vault: {env: HOME}\n"
+    for why, (text, told) in SEALED.items():
+        yield BadInventory(f"ansible-vault: an inventory {why}", declared, f"hosts:1:1: {told}", {"hosts": text})
+        files = {"hosts": "web1\n", "group_vars/all.yml": text}
+        yield BadInventory(f"ansible-vault: variables {why}", declared, f"all.yml:1:1: {told}", files)
+    open_to_none = "sources:\n  - ansible: '{dir}/hosts'\n    vault: {file: '{dir}/none'}\n"
+    files = {"hosts": "web1\n", "group_vars/all.yml": VAULT + b"6161\n6262\n6363".hex() + "\n"}
+    yield BadInventory("ansible-vault: no password there", open_to_none, "none: No such file", files, code=7)
+
+
 def table() -> list[BadInventory]:
     """Return all of them."""
-    return [*names(), *formats(), *programs(), *declarations()]
+    return [*names(), *formats(), *programs(), *declarations(), *vaults()]

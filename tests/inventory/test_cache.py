@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -388,7 +389,13 @@ def test_old_caches_go(home: Path, tmp_path: Path) -> None:
     for number in range(MOST_FILES + 3):
         (tmp_path / f"{number}.yaml").write_text("hosts: {web1: {}}\n")
         read(home, tmp_path / f"{number}.yaml")
-    assert len(list((home / "cache" / "inventory").iterdir())) == MOST_FILES
+    folder = home / "cache" / "inventory"
+    assert len(list(folder.iterdir())) == MOST_FILES
+    for name, age_s in (("begun.new", 60), ("killed.new", 7200)):
+        (folder / name).write_bytes(b"half")
+        os.utime(folder / name, (time.time() - age_s,) * 2)
+    read(home, tmp_path / "0.yaml")
+    assert [path.name for path in folder.glob("*.new")] == ["begun.new"]
 
 
 def test_a_home_that_is_not_there_or_cannot_be_written_reads_as_well(tmp_path: Path, home: Path) -> None:

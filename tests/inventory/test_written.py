@@ -131,3 +131,29 @@ def as_plain(value: Value) -> str:
     if isinstance(value, Mapping):
         return repr({key: as_plain(item) for key, item in value.items()})
     return repr([as_plain(item) for item in value]) if isinstance(value, tuple) else repr(value)
+
+
+def test_stores_of_secrets_are_written_with_what_refers_to_them(tmp_path: Path) -> None:
+    """Each kind of store, with every key that it can have."""
+    (tmp_path / "a.yaml").write_text(
+        "secret_stores:\n"
+        "  desk: {askpass: /usr/bin/desk, arguments: [a, 'b c'], deadline: 5s}\n"
+        "  idle: {askpass: /usr/bin/idle}\n"
+        "  team: {ansible_vault: v.yml, password: {env: A}}\n"
+        "  both: {ansible_vault: v.yml, password: {a: {env: A}, b: {file: /b}}}\n"
+        "  corp: {vault: 'https://vault.example:8200', token: {env: T}, namespace: n, mount: kv, version: 1, ca: ca.pem}\n"
+        "  role: {vault: 'https://vault.example', role_id: r, secret_id: {keyring: a/b}, login: elsewhere}\n"
+        "credentials:\n"
+        "  one: {user: u, password: {desk: x}, become: {password: {corp: 'a/b#c'}}}\n"
+        "  two: {user: u, key: k, passphrase: {team: p/q}, become: {password: {both: r}}}\n"
+        "  three: {user: u, password: {role: 'a#b'}, become: {password: {secret: s}}}\n"
+        "hosts: {h1: {credential: one}, h2: {credential: two}, h3: {credential: three}}\n"
+    )
+    known = load_inventory([tmp_path / "a.yaml"])
+    (tmp_path / "b.yaml").write_text(written(known, list(known.hosts.values())))
+    again = load_inventory([tmp_path / "b.yaml"])
+    assert sorted(again.secret_stores) == ["both", "corp", "desk", "role", "team"]
+    assert again.secret_stores == {name: known.secret_stores[name] for name in again.secret_stores}
+    assert {name: replace(one, place=None) for name, one in again.credentials.items()} == {
+        name: replace(one, place=None) for name, one in known.credentials.items()
+    }

@@ -15,7 +15,7 @@ from inventory.errors import Text
 from inventory.secret import Masker, Secret
 from inventory.secrets.unusable import Unusable
 from remote.secrets import locks
-from remote.secrets.agent import agent_keys, repeatable_signature
+from remote.secrets.agent import agent_keys, signature
 from remote.secrets.in_sealed import FILE, SealedStore
 from tests.remote.keepers import add_to_agent, answers
 from tests.remote.servers import MakeKey
@@ -201,6 +201,15 @@ def test_keys_that_sign_differently_each_time_are_no_locks(tmp_path: Path, agent
     assert not (tmp_path / FILE).exists()
 
 
+def test_an_agent_that_signs_differently_each_time_is_no_lock(
+    tmp_path: Path, agent: Path, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fingerprint, signed = add_to_agent(make_key("ed25519").path), iter(range(9))
+    monkeypatch.setattr("remote.secrets.agent.signature", lambda *_: next(signed))
+    with pytest.raises(Unusable, match="signs differently each time"):
+        SealedStore(tmp_path).put("ops", Secret(VALUE), lambda: locks.AgentLock.new(fingerprint))
+
+
 def test_what_the_agent_signs_is_what_ssh_keygen_signs(agent: Path, make_key: MakeKey, tmp_path: Path) -> None:
     """Two programs agree on the bytes: a signature that meant to log in could never be taken for it."""
     add_to_agent(make_key("ed25519").path)
@@ -211,7 +220,7 @@ def test_what_the_agent_signs_is_what_ssh_keygen_signs(agent: Path, make_key: Ma
     command = ["ssh-keygen", "-Y", "sign", "-q", "-n", "longarm-secrets", "-f", *files]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     armoured = (tmp_path / "challenge.sig").read_text().splitlines()[1:-1]
-    assert locks.unpacked("".join(armoured)).endswith(repeatable_signature(key, b"c" * 32))
+    assert locks.unpacked("".join(armoured)).endswith(signature(key, b"c" * 32))
 
 
 def test_two_who_write_at_once_lose_nothing(home: Path) -> None:
