@@ -30,6 +30,7 @@ from remote.local_terminal import TerminalWire
 from remote.question import Question
 from remote.session import SessionFacts
 from remote.shell_session import ShellSession
+from remote.terminal import NoTerminal
 
 SHELL = ("/bin/sh",)
 QUEUE_LIMIT = 256 * 1024
@@ -114,7 +115,7 @@ class LocalSession(ShellSession):
         try:
             wire = await TerminalWire.open((*self._shell, "-c", command), env=_environment())
         except OSError as error:
-            raise RemoteError(self.host.name, Text("no terminal: {reason}", reason=str(error))) from error
+            raise NoTerminal(self.host.name, str(error)) from error
         self._wires.add(wire)
         return wire
 

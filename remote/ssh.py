@@ -106,7 +106,7 @@ class SshSession(ShellSession):
                 lambda: wire, command, encoding=None, term_type="dumb", term_modes=_QUIET, window=WINDOW
             )
         except (asyncssh.Error, OSError) as error:
-            raise RemoteError(self.host.name, Text("no terminal: {reason}", reason=reason_of(error))) from error
+            raise NoTerminal(self.host.name, reason_of(error)) from error
         except asyncio.CancelledError:
             wire.close()
             raise

@@ -39,6 +39,7 @@ KNOWN: Final = (
     Text("{name} allows the user some commands as {user}, and a shell is none of them"),
     Text("the user may not become {user} by {name}"),
     Text("{name} insists on a terminal"),
+    Text("{name} gave no verdict within {number} s"),
     Text("the password is expired and has to be changed first"),
     Text("the account is expired or locked"),
     Text("{name} asks for a password, and the credential names none"),

@@ -26,25 +26,24 @@ OWN_WORDS: Final = "{name} asks in words of its own, so nothing was sent"
 
 _REASONS: Final = (
     (
-        re.compile(r"required to change your password|password has expired|reset your password|(?i:changing password)"),
+        re.compile(r"required to change your password|password has expired|reset your password|[Cc]hanging password"),
         MUST_CHANGE,
     ),
     (re.compile(r"account has expired|validation failure|account is locked|account (is )?temporarily locked"), EXPIRED),
     (re.compile(r"incorrect password|password attempt|[Aa]uthentication fail(ure|ed)|authentication attempt"), WRONG),
+    (re.compile(r"noexec|exec: /bin/sh: Permission denied"), NOEXEC),
+    (re.compile(r"unknown user|user .* does not exist|user .* not found"), NO_USER),
+    (re.compile(r"syntax error|parse error|is .*writable|no valid sudoers|not enabled|error initializing"), BROKEN),
     (re.compile(r"not allowed to execute"), NO_SHELL),
     (
         re.compile(
-            r"not in the sudoers file|not allowed to|may not run sudo|not permitted|can't do that|Permission denied$",
-            re.MULTILINE,
+            r"not in the sudoers file|not allowed to|may not run|not permitted|can't do that|: Permission denied$", re.MULTILINE
         ),
         NOT_ALLOWED,
     ),
     (re.compile(r"must have a tty|no tty present|a terminal is required|run from a terminal|tty is required"), TERMINAL),
-    (re.compile(r"noexec|exec: /bin/sh: Permission denied"), NOEXEC),
     (re.compile(r"password is required|no password was provided|[Aa]uthentication (is )?required"), NO_PASSWORD),
     (re.compile(r"no new privileges|effective uid is not 0|owned by uid 0|[Nn]ot installed setuid|must be suid"), POWERLESS),
-    (re.compile(r"syntax error|parse error|writable|no valid sudoers|not enabled|error initializing"), BROKEN),
-    (re.compile(r"unknown user|user .* does not exist|user .* not found"), NO_USER),
     (re.compile(r"restricted shell|account is currently not available"), NO_LOGIN),
     (re.compile(r"not found"), MISSING),
 )

@@ -129,7 +129,9 @@ la_root() {
 			esac
 			[ "$la_x" = go ] || exit
 		fi
-		printf '%s\n' '{' "la_n=$la_n la_tok=$la_tok la_boss=$$ la_plain='$la_plain' la_calm='$la_calm' la_tells='$la_tells' la_wild=$la_wild la_once=$la_once" "$la_text" "$la_seldom" "$la_asks" la_begin "la_go 2 $2" 'la_leave 77' '}'
+		# sudo's noexec is a library in front of all: no program would start, so nothing is begun
+		printf '%s\n' '{' 'case ${LD_PRELOAD-} in *noexec*) echo noexec >&2; exit 126 ;; esac'
+		printf '%s\n' "la_other=$la_other la_n=$la_n la_tok=$la_tok la_boss=$$ la_plain='$la_plain' la_calm='$la_calm' la_tells='$la_tells' la_wild=$la_wild la_once=$la_once" "$la_text" "$la_seldom" "$la_asks" la_begin "la_go 2 $2" 'la_leave 77' '}'
 		while read -r la_x <&3; do :; done
 	} | {
 		exec 3<&- 7>&- 8>&-

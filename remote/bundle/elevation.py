@@ -200,5 +200,6 @@ class Elevation:
 
     def asks_else(self, said: bytes) -> bool:
         """Tell whether something else is asked for, such as a new password for one that expired."""
-        last = said.rpartition(self._prompts[-1].encode())[2].rpartition(b"\n")[2]
+        rest = said.rpartition(self._prompts[-1].encode())[2] if self.sent else said
+        last = rest.rpartition(b"\n")[2]
         return last.endswith((b": ", b"? ")) and not last.startswith(f"{self.become.method.value}: ".encode())

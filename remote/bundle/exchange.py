@@ -111,6 +111,8 @@ class BundleExchange:
         self._root_due: float | None = None
         self._unended = {(index, stream) for index in range(len(self.questions)) for stream in ("stdout", "stderr")}
         self._settled: float | None = None
+        self._slow = ""
+        """What was waited for in vain, to become another user."""
         self._denial: str | None = None
         """Why another user could not be become, in words, once that has ended."""
         self._received = 0
@@ -160,6 +162,7 @@ class BundleExchange:
             self._given_up = running
             return running.question.id
         if self._root_due is not None and now >= self._root_due:
+            self._slow = f"{self.elevation.become.method.value} gave no verdict within {ROOT_GRACE_S:g} s"
             return self.elevation.become.method.value
         return None
 
@@ -288,6 +291,8 @@ class BundleExchange:
             return f"not a shell of this transport: {question.shell}"
         if question.privilege is Privilege.ROOT and self._not_root:
             return self._not_root
+        if self._slow and question.privilege is not Privilege.USER:
+            return self._slow
         noise = " ".join(filter(None, (_words(side.noise) for side in self._sides.values() if not side.marks)))
         return f"{why}: {noise}" if why and noise else why or noise or "the host's runner ended before this question"
 

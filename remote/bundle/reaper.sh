@@ -12,7 +12,8 @@
 # comes too late now, or main would stay stopped for ever. By SIGALRM, which nobody ignores.
 la_deserted() {
 	trap '' ALRM
-	kill -STOP "$$"
+	# not that of another user than root: sudo stops itself with it, and only root can let that go on; it has one part
+	case $la_boss:$la_other in ?*:?*) ;; *) kill -STOP "$$" ;; esac
 	la_self
 	# where main was killed, its lanes are orphans without a mark: what was started in its session after us is theirs
 	la_stat "$la_me" && case " $$ ${la_boss:+$la_boss $PPID} " in *" $la_ses "*) la_sid=$la_ses la_born=${la_boss:+$la_start} ;; esac

@@ -16,7 +16,7 @@ from remote.becoming import Becoming
 from remote.bundle.elevation import Elevation
 from remote.bundle.exchange import BundleExchange
 from remote.bundle.wire import COMMAND, drive
-from remote.errors import ConnectFailed, DeadlineExceeded, JumpFailed, RemoteError
+from remote.errors import ConnectFailed, DeadlineExceeded, JumpFailed
 from remote.question import Question
 from remote.session import SessionFacts
 from remote.shell_session import EXEC_PAUSES_S, ShellSession
@@ -150,7 +150,7 @@ class ThreadedSession(ShellSession):
         try:
             return await self._line.terminal(command)
         except (paramiko.SSHException, EOFError, OSError) as error:
-            raise RemoteError(self.host.name, Text("no terminal: {reason}", reason=self._why(error))) from error
+            raise NoTerminal(self.host.name, self._why(error)) from error
 
     async def terminal(self, screen: Screen, *, deadline_s: float) -> Terminal:
         """Return a terminal with the user's login shell, as the `Session` protocol says."""
