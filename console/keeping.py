@@ -15,6 +15,7 @@ from inventory.errors import Text, UsageError
 from inventory.fields import parse_duration
 from reports.language import language
 from runner.desk import Desk
+from runner.names import customers_met
 from runner.store.changes import Belonging
 from runner.store.verified import Undone, Verification
 
@@ -136,6 +137,21 @@ def erase_from_store(settings: Settings, customer: str | None, case: str | None)
     if (customer is None) == (case is None):
         raise UsageError(Text("say whose: --customer NAME or --case CASE"), Text("longarm store erase --help"))
     belonging = Belonging(customer=customer, case=case)
+    try:
+        _erase(settings, belonging)
+    finally:
+        if customer is not None:
+            _tell_other_spellings(settings, customer)
+
+
+def _tell_other_spellings(settings: Settings, customer: str) -> None:
+    """Tell what of a customer is kept under a name that differs in upper and lower case: an inventory once said so."""
+    others = [name for name in customers_met(settings.home) if name != customer and name.casefold() == customer.casefold()]
+    if others:
+        tell(settings, Text("kept under another spelling, and not erased: {names}", names=", ".join(others)), level=-1)
+
+
+def _erase(settings: Settings, belonging: Belonging) -> None:
     with Desk.open(settings.home, write=True) as desk:
         found = desk.erasable(belonging)
         how_much = {

@@ -24,6 +24,18 @@ def used(console: Console) -> Console:
     return console
 
 
+def test_what_a_customer_has_under_another_spelling_is_told(console: Console) -> None:
+    for name in ("Acme", "ACME", "Beta"):
+        console.inventory(f"hosts: {{me: {{transport: local, address: localhost, customer: {name}}}}}\n")
+        assert console("diagnose", "me", "--check", "fs-space", "--fail-on", "never").code in (0, 3)
+    told = "kept under another spelling, and not erased: "
+    none = console("store", "erase", "--customer", "acme", "--yes")
+    assert none.code == 6 and f"{told}ACME, Acme" in none.err
+    assert f"{told}Acme\n" in console("store", "erase", "--customer", "ACME", "--yes").err
+    assert told not in console("store", "erase", "--customer", "Beta", "--yes").err
+    assert told not in console("store", "erase", "--customer", "Acme", "--yes").err
+
+
 def run_of(console: Console, case: str | None) -> str:
     return str(next(run["run"] for run in console("run", "list", "--json").json() if run["case"] == case))
 
