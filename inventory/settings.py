@@ -27,8 +27,15 @@ _LIBRARIES = tuple(library.value for library in SshLibrary)
 _TRANSPORTS = tuple(transport.value for transport in Transport)
 _SERVICE = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9:_.@\\ $-]{0,255}")
 _PORT = re.compile(r"(?:(tcp|udp)/)?([1-9][0-9]{0,4})")
-_SECRET_NAME = re.compile(r"(^|[_.-])(password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key)$", re.IGNORECASE)
-_ALWAYS_SECRET = re.compile(r"password|passwd|passphrase|private[_-]?key", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(^|[_.-])(passwords?|passwd|passphrase|(?<!proxy_)(?<!proxy-)pass|(?<=[_.-])(?:pwd|pw)|secrets?|tokens?"
+    r"|(?:api|private|secret|access|encryption)[_-]?key)$",
+    re.IGNORECASE,
+)
+"""What a name ends in; nginx's proxy_pass is an address, and pwd alone a folder."""
+_ALWAYS_SECRET = re.compile(r"passwords?|passwd|passphrase|private[_-]?key", re.IGNORECASE)
+_IN_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
+"""A password before the host of an address (RFC 3986, section 3.2.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,11 +224,17 @@ def _look_for_secrets(fields: Fields, node: Node) -> None:
 
 
 def _is_secret(name: str, node: Node) -> bool:
-    return looks_secret(name, node.value if isinstance(node, ScalarNode) else {} if isinstance(node, MapNode) else ())
+    return looks_secret(name, {} if isinstance(node, MapNode) else plain(node))
 
 
 def looks_secret(name: str, value: Value) -> bool:
-    """Tell whether the value may be a secret: behind “token” only a text, behind “password” a number or a list too."""
+    """Tell whether the value may be a secret: behind “token” only a text, behind “password” a number or a list too.
+
+    An address with a password in it is one behind any name.
+    """
+    texts = value if isinstance(value, tuple) else (value,)
+    if any(isinstance(text, str) and _IN_ADDRESS.match(text) for text in texts):
+        return True
     if not (found := _SECRET_NAME.search(name)) or isinstance(value, Mapping):
         return False
     if _ALWAYS_SECRET.fullmatch(found[2]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import TypeAlias
 
 from inventory.ansible_vault import VaultClosed
@@ -307,9 +308,18 @@ class Words:
             return None
         return self._as_entry(value, given)
 
+    def _without_secrets(self, value: Value, given: Given) -> Value:
+        """Return a value without what looks like a secret in the mappings of its lists: a list of users has their passwords."""
+        if isinstance(value, tuple):
+            return tuple(self._without_secrets(item, given) for item in value)
+        if isinstance(value, Mapping):
+            kept = {key: item for key, item in value.items() if not self.found.withhold(key, item, given.place)}
+            return MappingProxyType({key: self._without_secrets(item, given) for key, item in kept.items()})
+        return value
+
     def _as_entry(self, value: Value, given: Given) -> Leaf | Branch:
         if not isinstance(value, Mapping):
-            return Leaf(given.place, value)
+            return Leaf(given.place, self._without_secrets(value, given))
         inner: Entries = {
             key: self._as_entry(item, given) for key, item in value.items() if not self.found.withhold(key, item, given.place)
         }

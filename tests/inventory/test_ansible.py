@@ -205,6 +205,20 @@ def test_of_equal_keys_the_last_one_holds_however_many_there_are(tmp_path: Path)
     assert {host.port for host in known.hosts.values()} == {7} and len(known.hosts) == len(known.notes) == 300
 
 
+def test_secrets_in_lists_of_mappings_are_left_out_too(tmp_path: Path) -> None:
+    users = "[{name: a, password: canary1}, {name: b, more: [{api_token: canary2, x: 1}]}]"
+    text = f"all:\n  hosts:\n    web1:\n      users: {users}\n      deep: {{list: [[{{db_pass: canary3}}]]}}\n"
+    text += "      urls: ['postgres://app:canary4@db/x']\n      url: redis://:canary5@cache\n      page: http://web:80/@x\n"
+    known = load(tmp_path, {"hosts.yml": text})
+    assert known.hosts["web1"].vars == {
+        "users": ({"name": "a"}, {"name": "b", "more": ({"x": 1},)}),
+        "deep": {"list": (({},),)},
+        "page": "http://web:80/@x",
+    }
+    assert "canary" not in repr(known) and len([note for note in known.notes if "looks like a secret" in str(note)]) == 5
+    assert load_written(tmp_path, known).hosts["web1"].vars == known.hosts["web1"].vars
+
+
 def test_halves_of_characters_in_literals_become_their_escapes(tmp_path: Path) -> None:
     known = load(tmp_path, {"hosts": r"""web1 a="'\\ud800'" b="{'\\udfff': ['x\\udc00']}" """ + "\n"})
     assert known.hosts["web1"].vars == {"a": r"\ud800", "b": {r"\udfff": (r"x\udc00",)}}

@@ -279,6 +279,11 @@ MISTAKES = {
     "hosts: {h: {vars: {db_password: 20241122}}}": "a:1:20: “db_password” looks like a secret",
     "hosts: {h: {vars: {ports_password: [hunter2pw]}}}": "a:1:20: “ports_password” looks like a secret",
     "hosts: {h: {vars: {Private-Key: 1.5}}}": "a:1:20: “Private-Key” looks like a secret",
+    "hosts: {h: {vars: {mysql_root_pw: hunter2}}}": "a:1:20: “mysql_root_pw” looks like a secret",
+    "hosts: {h: {vars: {db_pass: hunter2}}}": "a:1:20: “db_pass” looks like a secret",
+    "hosts: {h: {vars: {aws_secret_key: hunter2}}}": "a:1:20: “aws_secret_key” looks like a secret",
+    "hosts: {h: {vars: {url: 'pg://u:hunter2@db'}}}": "a:1:20: “url” looks like a secret",
+    "hosts: {h: {vars: {urls: ['pg://u:hunter2@db']}}}": "a:1:20: “urls” looks like a secret",
     "hosts: {h: {vars: {api-key: hunter2}}}": "a:1:20: “api-key” looks like a secret",
     "hosts: {h: {credential: op}}\ncredentials: {ops: {user: x, agent: true}}": "a:1:25: no credential “op” is declared (did",
     "hosts: {h: {}, H: {}}": "a:1:16: the host H is declared twice, first at a:1:9 (to put a host into one",
@@ -495,8 +500,12 @@ def test_any_tree_gives_an_inventory_or_an_invalid_file(tmp_path_factory: pytest
 
 
 def test_what_only_sounds_like_a_secret_is_a_variable(load: Load) -> None:
-    host = load("hosts: {h: {vars: {ask_password: true, token: 5, secret: [a], password: {max_days: 90}}}}").hosts["h"]
-    assert host.vars == {"ask_password": True, "token": 5, "secret": ("a",), "password": {"max_days": 90}}
+    host = load(
+        "hosts: {h: {vars: {ask_password: true, token: 5, secret: [a], password: {max_days: 90},"
+        " proxy_pass: 'http://a:80/b@c', pwd: /srv, compass: n}}}"
+    ).hosts["h"]
+    known = {"ask_password": True, "token": 5, "secret": ("a",), "password": {"max_days": 90}}
+    assert host.vars == known | {"proxy_pass": "http://a:80/b@c", "pwd": "/srv", "compass": "n"}
 
 
 # --- hosts that are reached through others -------------------------------------------------------------------------
