@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from inventory.errors import InvalidFile
+from inventory.fields import MOST_SUGGESTIONS
 from inventory.own import load_inventory
 
 HOSTS = "hosts: {db1: {site: berlin, tags: [backup]}, db2: {site: berlin}, web1: {}}\ngroups: {web: {hosts: [web1]}}\n"
@@ -40,6 +41,13 @@ def test_one_without_an_end_says_so(tmp_path: Path) -> None:
     (waiver,) = load_inventory([waived(tmp_path / "i.yaml", WAIVER.replace("2027-01-31", "never"))]).waivers
     assert waiver.last_day is None
     assert waiver.holds_at(datetime(9999, 1, 1, tzinfo=UTC))
+
+
+def test_of_many_for_no_host_the_first_ones_get_a_suggestion(tmp_path: Path) -> None:
+    idle = ", ".join(WAIVER.replace("site=berlin", target) for target in ["db3", "site=bern", "role=x"] * 10)
+    notes = load_inventory([waived(tmp_path / "i.yaml", idle)]).notes
+    assert len(notes) == 30 and [note.hint is not None for note in notes[:2]] == [True, True]
+    assert all(note.hint is None for note in notes[MOST_SUGGESTIONS:]) and "“site=bern”" in str(notes[-2].text)
 
 
 def test_one_that_is_for_no_host_is_told_and_stops_nothing(tmp_path: Path) -> None:
