@@ -13,6 +13,7 @@ HOME = {
     "asyncssh": {"remote"},
     "paramiko": {"remote"},
     "fabric": {"remote"},
+    "invoke": {"remote"},
     "winrm": {"remote"},
     "pypsrp": {"remote"},
     "spnego": {"remote"},

@@ -19,7 +19,7 @@ DEADLINE_S = 60.0
 DATA = bytes(range(256)) * 2000 + b"the end"
 DIGEST = hashlib.sha256(DATA).hexdigest()
 FOLDER = Path(__file__).parent.parent.parent / "remote" / "files"
-CARRIED = {"local": "exec", "openssh": "sftp", "dropbear": "exec", "jumped": "exec"}
+CARRIED = {"local": "exec", "openssh": "sftp", "dropbear": "exec", "jumped": "exec", "paramiko": "exec"}
 
 
 @pytest.fixture(
@@ -28,6 +28,7 @@ CARRIED = {"local": "exec", "openssh": "sftp", "dropbear": "exec", "jumped": "ex
         pytest.param("openssh", marks=pytest.mark.server),
         pytest.param("dropbear", marks=pytest.mark.server),
         pytest.param("jumped", marks=pytest.mark.server),
+        pytest.param("paramiko", marks=pytest.mark.server),
     ]
 )
 def named_session(request: pytest.FixtureRequest) -> tuple[str, Session]:
