@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from inventory.errors import Text
@@ -15,6 +16,7 @@ from runner.output import Output
 from runner.record import HostRecord
 
 LONGEST_LINE: Final = 500
+_MOST_DIGITS: Final = 11
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ class Alike:
 
     def lines(self, tongue: Language, most: int) -> list[str]:
         """Return what was said, with where it is from, and a mark where it is not all; hostile text."""
-        said = [f"{name}: {value}" for name, value in self.output.origin]
+        said = [f"{name}: {_when(value, tongue) if name == 'modified' else value}" for name, value in self.output.origin]
         out, err = self.output.stdout.splitlines(), self.output.stderr.splitlines()
         said += [shortened(line, LONGEST_LINE) for line in (*out[:most], *(f"! {line}" for line in err[:most]))]
         if len(out) > most or len(err) > most or self.output.cut:
@@ -63,3 +65,10 @@ def said_alike(hosts: Iterable[HostRecord]) -> Sequence[Alike]:
             groups.setdefault(host.output, []).append(host)
     alike = [Alike(hosts=tuple(several), output=output) for output, several in groups.items()]
     return sorted(alike, key=lambda group: (not group.well, -len(group.hosts)))
+
+
+def _when(value: str, tongue: Language) -> str:
+    """Return seconds of the epoch, as a host tells the age of a file, as a date."""
+    if not (value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS):
+        return value
+    return tongue.date(datetime.fromtimestamp(int(value), UTC))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,3 +109,12 @@ def test_what_was_cut_says_so(record: RunRecord) -> None:
     assert "there is more in the evidence" in made(replace(record, hosts=(host,)), Format.TEXT)
     many = replace(record.hosts[0], output=said("line\n" * 1000))
     assert "there is more in the evidence" in made(replace(record, hosts=(many,)), Format.TEXT)
+
+
+def test_the_age_of_a_file_is_a_date_and_whatever_else_a_host_says_stays(record: RunRecord) -> None:
+    output = said("x\n", origin=(("path", "/log"), ("modified", "1795942565"), ("size", "1795942565")))
+    text = made(replace(record, hosts=(replace(record.hosts[0], output=output),)), Format.TEXT)
+    assert re.search(r"    modified: .*2026", text) and "    size: 1795942565" in text
+    for odd in ("²", "9" * 30, "never"):
+        host = replace(record.hosts[0], output=said("x\n", origin=(("modified", odd),)))
+        assert f"modified: {odd}" in made(replace(record, hosts=(host,)), Format.TEXT)
