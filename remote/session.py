@@ -45,7 +45,14 @@ class Session(Protocol):
     """One open connection to one host."""
 
     host: Host
-    facts: SessionFacts
+
+    @property
+    def facts(self) -> SessionFacts:
+        """Return what was negotiated."""
+
+    @property
+    def dropped(self) -> bool:
+        """Tell whether the connection is gone: whatever is asked from now on is not run."""
 
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
         """Return exactly one answer for each question, asked in one round trip.

@@ -32,6 +32,11 @@ class ShellSession(ABC):
     host: Host
     facts: SessionFacts
 
+    @property
+    def dropped(self) -> bool:
+        """Tell whether the connection is gone; this machine is always there."""
+        return False
+
     @abstractmethod
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
         """Return exactly one answer for each question, as the `Session` protocol says."""

@@ -112,6 +112,11 @@ class SshSession(ShellSession):
             raise
         return wire
 
+    @property
+    def dropped(self) -> bool:
+        """Tell whether the connection is gone."""
+        return self._connection.is_closed()
+
     async def _carrier(self, steps: Steps) -> Carrier | None:
         """Return SFTP for what the login user does himself, where the host has it."""
         if steps.privilege is not Privilege.USER:

@@ -38,6 +38,8 @@ class FakeHost:
     failing: Mapping[str, Reason] = field(default_factory=dict)
     """Why the transfer of a path fails."""
     terminal: Terminal | None = None
+    dropped: bool = False
+    """The connection is gone."""
     refuses: RemoteError | Exception | None = None
     """Raised instead of connecting."""
     connects_after: asyncio.Event | None = None
@@ -67,6 +69,11 @@ class FakeSession:
     def seen(self) -> list[str]:
         """Return the ids of the questions asked so far."""
         return self.script.seen
+
+    @property
+    def dropped(self) -> bool:
+        """Tell whether the script says that the connection is gone."""
+        return self.script.dropped
 
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
         """Return the scripted answers, or raise UnscriptedQuestion; lost ones if the script holds them back too long."""

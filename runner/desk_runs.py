@@ -17,6 +17,7 @@ from inventory.errors import LongarmError, Text
 from inventory.inventory import Inventory
 from inventory.walls import refuse_case_of_others
 from remote.answer import Answer
+from remote.lasting import LastingConnect
 from remote.session import Connect
 from runner.desk_base import DeskBase
 from runner.observer import Guarded, Observer
@@ -73,7 +74,7 @@ class RunDesk(DeskBase):
         Raises CaseOfOthers for a case of another customer, before any host is touched.
         """
         self._refuse_case_of_others(request)
-        return await self._drive(plan_of_task(request, self._clock), connect, Guarded(observer))
+        return await self._drive(plan_of_task(request, self._clock), LastingConnect(connect), Guarded(observer))
 
     async def resume(
         self, run: str, *, inventory: Inventory, library: Library, connect: Connect, observer: Observer

@@ -163,6 +163,11 @@ class ThreadedSession(ShellSession):
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise NoTerminal(self.host.name, self._why(error)) from error
 
+    @property
+    def dropped(self) -> bool:
+        """Tell whether the connection is gone."""
+        return not self._line.transport.is_active()
+
     async def terminal(self, screen: Screen, *, deadline_s: float) -> Terminal:
         """Return a terminal with the user's login shell, as the `Session` protocol says."""
         self._line.intake.allow(_UNASKED)
