@@ -37,7 +37,7 @@ from remote.ssh_facts import negotiated
 from remote.ssh_intake import Intake
 from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
-from remote.ssh_options import EXEC_PAUSES_S, PORT, login_options
+from remote.ssh_options import PORT, login_options
 from remote.ssh_wire import WINDOW, SshTerminal, SshWire
 from remote.terminal import NoTerminal, Screen, Terminal
 from remote.used_codes import UsedCodes

@@ -17,11 +17,6 @@ from remote.ssh_library import asyncssh
 
 PORT = 22
 
-EXEC_PAUSES_S = (0.05, 0.2, 0.8)
-"""Between attempts to start a command. dropbear 2022.83 now and then refuses an exec that comes while it closes the one
-before (5 of 8 sessions with eleven commands each: measured), and a server that counts sessions may still count that one.
-Nothing has run then: the script is sent once there is a shell."""
-
 HOST_KEY_ALGORITHMS = {
     "ssh-ed25519": ("ssh-ed25519",),
     "ecdsa-sha2-nistp256": ("ecdsa-sha2-nistp256",),

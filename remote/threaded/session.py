@@ -21,7 +21,7 @@ from remote.question import Question
 from remote.session import SessionFacts
 from remote.shell_session import EXEC_PAUSES_S, ShellSession
 from remote.ssh_errors import reason_of
-from remote.ssh_options import EXEC_PAUSES_S, PORT
+from remote.ssh_options import PORT
 from remote.terminal import NoTerminal, Screen, Terminal
 from remote.threaded.library import paramiko
 from remote.threaded.transport import CountedIntake, Transport
@@ -135,7 +135,7 @@ class ThreadedSession(ShellSession):
         self._line.intake.allow(_UNASKED + 2 * exchange.receive_limit)
         try:
             async with asyncio.timeout(deadline_s):
-                wire = await self._command()
+                wire = await self._line.command()
         except TimeoutError:
             self._line.abort()  # paramiko waits for the host's word on a command without end
             return exchange.finish(f"the host did not start a command within {deadline_s:g} s")
@@ -145,17 +145,6 @@ class ThreadedSession(ShellSession):
         return await drive(
             exchange, wire, deadline_s=left_s, passwords=self._become_password, open_terminal=self._open_terminal
         )
-
-    async def _command(self) -> ThreadedWire:
-        """Return a wire to a shell; a refusal is not taken for the last word."""
-        for pause_s in EXEC_PAUSES_S:
-            try:
-                return await self._line.command()
-            except paramiko.SSHException:
-                if not self._line.transport.is_active():
-                    raise
-                await asyncio.sleep(pause_s)
-        return await self._line.command()
 
     async def _open_terminal(self, command: str) -> ThreadedWire:
         try:
