@@ -246,9 +246,9 @@ def agent(_: Here) -> Row:
 def kerberos(_: Here) -> Row:
     """Tell whether the extra is there; without it, whether a credential needs it is told with the credentials."""
     if find_spec("gssapi") is not None:
-        return row("kerberos", OK, f"gssapi {version('gssapi')}")
+        return row("Kerberos", OK, f"gssapi {version('gssapi')}")
     hint = Text("only credentials with “kerberos” need it: {command}", command="pipx install 'longarm[kerberos]'")
-    return row("kerberos", NOTE, say(Text("the extra is not installed")), hint)
+    return row("Kerberos", NOTE, say(Text("the extra is not installed")), hint)
 
 
 def completion(_: Here) -> Row:
@@ -337,7 +337,7 @@ LOOKS: Mapping[str, Callable[[Here], Row]] = {
     "secrets": kept_secrets,
     "keyring": keyring,
     "ssh-agent": agent,
-    "kerberos": kerberos,
+    "Kerberos": kerberos,
     "completion": completion,
     "practice hosts": practice,
     "roles": roles,

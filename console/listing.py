@@ -49,7 +49,7 @@ _LOOKED_AT = {
         *(Text("shell"), Text("round trip")),
     )
 }
-"""By the doctor; what is missing here is a name in every language: SQLite, sudo, known_hosts."""
+"""By the doctor; what is missing here is a name in every language: SQLite, sudo, known_hosts, Kerberos."""
 _IDENTIFIERS: Mapping[str, Mapping[str, Text]] = {"state": _STATES, "what": _LOOKED_AT}
 
 
