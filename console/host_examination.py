@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from console.examination import NOTE, OK, PROBLEM, Row, row
 from console.faults import exit_of
 from console.inventories import known_inventory
+from console.other_user import STEP, other_user
 from console.settings import Settings
 from console.wiring import connector, credential_store
 from console.words import say, spoken
@@ -35,7 +36,7 @@ UNSEEN = 3
 _DEADLINE_S = 30.0
 _TRUE = Question(id="doctor.true", script="true", deadline_s=5, max_bytes=100)
 _SHELL = Question(id="doctor.shell", script='echo "$SHELL $(uname -srm)"', deadline_s=5, max_bytes=500)
-_SUDO = Question(id="doctor.sudo", script="id -u", deadline_s=5, max_bytes=100, privilege=Privilege.ROOT)
+_OTHER = Question(id="doctor.other", script="id -un", deadline_s=5, max_bytes=300, privilege=Privilege.PREFER_ROOT)
 
 
 def examine_host(settings: Settings, name: str) -> tuple[list[Row], int]:
@@ -53,7 +54,7 @@ def examine_host(settings: Settings, name: str) -> tuple[list[Row], int]:
     return rows, UNSEEN if any(one["state"] == PROBLEM for one in rows) else 0
 
 
-_STEPS = ("name", "connection", "host key", "login", "algorithms", "shell", "sudo", "round trip")
+_STEPS = ("name", "connection", "host key", "login", "algorithms", "shell", STEP, "round trip")
 
 
 async def _walk(rows: list[Row], settings: Settings, host: Host) -> None:
@@ -125,14 +126,14 @@ def _algorithms(facts: SessionFacts) -> Row:
 
 
 async def _inside(session: Session) -> list[Row]:
-    """Return what the host's shell, its sudo and its distance are like."""
-    answers = await session.ask([_SHELL, _SUDO], deadline_s=_DEADLINE_S)
+    """Return what the host's shell, the way to another user there and its distance are like."""
+    answers = await session.ask([_SHELL, _OTHER], deadline_s=_DEADLINE_S)
     begun = time.monotonic()
     await session.ask([_TRUE], deadline_s=_DEADLINE_S)
     took_ms = (time.monotonic() - begun) * 1000
     return [
         _shell(answers[_SHELL.id]),
-        _sudo(answers[_SUDO.id]),
+        other_user(session.host, session.facts.user, answers[_OTHER.id], _ending(answers[_OTHER.id])),
         row("round trip", OK, say(Text("{ms} ms for one question", ms=_tenths(took_ms)))),
     ]
 
@@ -141,13 +142,6 @@ def _shell(answer: Answer) -> Row:
     if answer.ended is Ended.EXITED and answer.exit_status == 0:
         return row("shell", OK, answer.stdout.decode("utf-8", "replace").strip())
     return row("shell", PROBLEM, _ending(answer), Text("the login shell must start “sh” and let it read its input"))
-
-
-def _sudo(answer: Answer) -> Row:
-    if answer.ended is Ended.EXITED and answer.stdout.strip() == b"0":
-        return row("sudo", OK, say(Text("root can be had without a password")))
-    hint = Text("allow it in sudoers (NOPASSWD), or go without what needs root")
-    return row("sudo", NOTE, _ending(answer), hint)
 
 
 def _ending(answer: Answer) -> str:

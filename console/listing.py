@@ -46,10 +46,10 @@ _LOOKED_AT = {
         ),
         *(Text("language"), Text("clock"), Text("output")),
         *(Text("name"), Text("connection"), Text("host key"), Text("login"), Text("algorithms")),
-        *(Text("shell"), Text("round trip")),
+        *(Text("shell"), Text("other user"), Text("round trip")),
     )
 }
-"""By the doctor; what is missing here is a name in every language: SQLite, sudo, known_hosts, Kerberos."""
+"""By the doctor; what is missing here is a name in every language: SQLite, known_hosts, Kerberos."""
 _IDENTIFIERS: Mapping[str, Mapping[str, Text]] = {"state": _STATES, "what": _LOOKED_AT}
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from remote.answer import Answer, Ended
 from remote.bundle.attempt import STDERR_LIMIT, Attempt
+from remote.bundle.denials import SLOW
 from remote.bundle.elevation import Elevation, Verdict, Want
 from remote.bundle.frames import FORMAT, FrameReader, Mark, Stream
 from remote.bundle.script import write_script
@@ -162,7 +163,7 @@ class BundleExchange:
             self._given_up = running
             return running.question.id
         if self._root_due is not None and now >= self._root_due:
-            self._slow = f"{self.elevation.become.method.value} gave no verdict within {ROOT_GRACE_S:g} s"
+            self._slow = SLOW.format(name=self.elevation.become.method.value, number=f"{ROOT_GRACE_S:g}")
             return self.elevation.become.method.value
         return None
 

@@ -161,7 +161,7 @@ def test_every_look_gives_its_row(tmp_path: Path) -> None:
     assert all(one["state"] != "problem" or one["next"] for one in rows)
 
 
-NAMES = {"Kerberos", "SQLite", "known_hosts", "ssh-agent", "sudo"}
+NAMES = {"Kerberos", "SQLite", "known_hosts", "ssh-agent"}
 """The same in every language."""
 
 
@@ -218,7 +218,7 @@ def test_the_way_to_this_machine(console: Console) -> None:
     console.inventory("hosts: {here: {transport: local}}\n")
     code, rows = way(console, "here")
     assert code == 0
-    assert list(rows) == ["name", "connection", "host key", "login", "shell", "sudo", "round trip"]
+    assert list(rows) == ["name", "connection", "host key", "login", "shell", "other user", "round trip"]
     assert rows["shell"]["state"] == "ok" and os.uname().release in rows["shell"]["detail"]
 
 
