@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from inventory.errors import Text
-from inventory.host import Host, SshLibrary
+from inventory.host import METHODS, Host, SshLibrary
 from inventory.ssh_settings import allowed_line
 from remote.answer import Answer
 from remote.become_password import BecomePassword
@@ -342,7 +342,7 @@ def options_for(login: Login) -> asyncssh.SSHClientConnectionOptions:
     try:
         return login_options(
             credential.user,
-            methods=credential.methods,
+            methods=tuple(dict.fromkeys((*credential.methods, *METHODS))),
             known_types=known_types,
             certificates=authorities,
             old=login.host.ssh.old_algorithms,

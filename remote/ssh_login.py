@@ -82,7 +82,7 @@ class Login(asyncssh.SSHClient):
         self.reached, self.connection = True, conn
         # asyncssh shows its client a bare key, but of a certificate only the authority; without this it trusts nobody
         conn.validate_server_host_key = self.verified  # type: ignore[method-assign]
-        if self.credential.tickets is not None:
+        if self.credential.tickets is not None and "gssapi-with-mic" in self.credential.methods:
             self.negotiation = self.credential.tickets.for_login(self.host, self._began_kerberos)
             # asyncssh would make a context of its own from the user's tickets, and keep to itself why it failed
             conn._gss, conn._gss_mic_auth = self.negotiation, True  # type: ignore[assignment]  # noqa: SLF001
@@ -127,7 +127,7 @@ class Login(asyncssh.SSHClient):
         """Return the password, once, when the breaker gives us a turn."""
         self._note_methods()
         password = self.credential.password
-        if password is None or not await self._may_offer(Wanted.PASSWORD):
+        if password is None or "password" not in self.credential.methods or not await self._may_offer(Wanted.PASSWORD):
             self._declined = True
             return None
         self.tried.append("password")
@@ -142,7 +142,7 @@ class Login(asyncssh.SSHClient):
         """Agree to keyboard-interactive if there is a password or a code that was not sent yet."""
         self._note_methods()
         left = any(map(self._has, Wanted)) and self.blocked is None
-        if left and not self._unasked:
+        if left and not self._unasked and "keyboard-interactive" in self.credential.methods:
             self._unasked = True
             return ""
         self._declined = True
