@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
@@ -20,6 +21,8 @@ Finish = Callable[[paramiko.Message], object]
 
 _LOOK_S = 0.1
 _PIECE = 32 * 1024
+_MOST_IDLE = 500
+"""Words for debugging and requests to the connection as a whole, in one second; a keepalive comes every few seconds."""
 _FOREVER_S = 10**6
 """paramiko's own limits are out of the way: ours surround it."""
 _OLD: Mapping[str, tuple[str, ...]] = {"ciphers": ("-cbc",), "digests": ("-sha1", "-sha1-96", "-md5", "-md5-96")}
@@ -94,6 +97,7 @@ class Transport(paramiko.ServiceRequestingTransport):  # type: ignore[misc]  # p
         """The KEXINIT of both sides, ours first."""
         self.told_to_leave: str | None = None
         """What the host said when it hung up (hostile text)."""
+        self._idle, self._idle_since = 0, time.monotonic()
         self._verify, self._answered = verify, threading.Event()
         self.local_version = "SSH-2.0-longarm"
         self.banner_timeout = self.handshake_timeout = self.auth_timeout = self.channel_timeout = _FOREVER_S
@@ -135,6 +139,23 @@ class Transport(paramiko.ServiceRequestingTransport):  # type: ignore[misc]  # p
     def _parse_disconnect(self, m: paramiko.Message) -> None:
         m.get_int()
         self.told_to_leave = m.get_text()
+
+    def _parse_debug(self, m: paramiko.Message) -> None:
+        self._count_idle()
+        super()._parse_debug(m)
+
+    def _parse_global_request(self, m: paramiko.Message) -> None:
+        self._count_idle()
+        super()._parse_global_request(m)
+
+    def _count_idle(self) -> None:
+        """Leave a host that goes on sending what belongs to no command: paramiko reads 0.5 MiB of it in a second of CPU."""
+        now = time.monotonic()
+        if now - self._idle_since > 1:
+            self._idle_since, self._idle = now, 0
+        self._idle += 1
+        if self._idle > _MOST_IDLE:
+            raise paramiko.SSHException("it sends without end what belongs to no command")
 
     def get_exception(self) -> Exception | None:
         """Return why the connection ended: whatever bytes of a host did to paramiko is an SSHException."""
