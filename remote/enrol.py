@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from inventory.errors import Text
-from inventory.host import METHODS, Host
+from inventory.host import METHODS, Host, SshLibrary
 from remote.errors import AlgorithmsRefused, ConnectFailed, DeadlineExceeded
 from remote.host_keys import HostKey
 from remote.host_proof import HostProof, proof_of
@@ -84,10 +84,24 @@ async def offered_keys(host: Host, *, deadline_s: float = 15.0, way: Way | None 
     """Return every key the host offers, asked by the way that leads there; or raise ConnectFailed or
     DeadlineExceeded.
 
-    A host may offer one key of each kind; kinds that it does not have are left out.
+    A host may offer one key of each kind; kinds that it does not have are left out. It is asked by the library that its
+    inventory names.
     """
+    way = way or Direct(host)
+    if host.ssh.library is not SshLibrary.PARAMIKO:
+        try:
+            return await _by_asyncssh(host, deadline_s, way)
+        except ConnectFailed as error:
+            if host.ssh.library is not SshLibrary.EITHER or not error.not_spoken:
+                raise
+    from remote.threaded.enrol import keys_of
+
+    return tuple(_offered(blob) for blob in await keys_of(host, way, deadline_s))
+
+
+async def _by_asyncssh(host: Host, deadline_s: float, way: Way) -> tuple[OfferedKey, ...]:
     kinds = host_key_kinds(host.ssh.old_algorithms).values()
-    intakes = [Intake(way or Direct(host)) for _ in kinds]
+    intakes = [Intake(way) for _ in kinds]
     try:
         async with asyncio.timeout(deadline_s):
             answers = await asyncio.gather(*(_key_of(host, *one) for one in zip(kinds, intakes, strict=True)))
@@ -184,7 +198,9 @@ async def _key_of(host: Host, algorithms: tuple[str, ...], intake: Intake) -> Of
         return None if "host key" in error.reason else error.reason
     except (asyncssh.Error, OSError, ValueError, LookupError) as error:
         return reason_of(error)
-    if key is None:
-        return None
-    offered = HostKey.of(key.public_data)
+    return None if key is None else _offered(key.public_data)
+
+
+def _offered(blob: bytes) -> OfferedKey:
+    offered = HostKey.of(blob)
     return OfferedKey(type=offered.type, fingerprint=offered.fingerprint, line=offered.line, key=offered)

@@ -17,7 +17,8 @@ from inventory.host import CredentialReference, Host, Proxy, SshLibrary, SshSett
 from remote.answer import Ended
 from remote.breaker import Breaker
 from remote.credentials import Credential
-from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, JumpFailed, RemoteError
+from remote.enrol import offered_keys
+from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, DeadlineExceeded, JumpFailed, RemoteError
 from remote.known_hosts import Trust
 from remote.one_time_codes import Codes
 from remote.question import Question
@@ -31,7 +32,17 @@ from remote.threaded.library import paramiko
 from remote.threaded.session import ThreadedSession
 from remote.used_codes import UsedCodes
 from tests.remote.hostility import hostile, until_gone
-from tests.remote.servers import Keys, MakeConnector, StartPractice, by_paramiko, free_port, serving, sshd_command
+from tests.remote.servers import (
+    Keys,
+    MakeConnector,
+    MakeKey,
+    StartPractice,
+    by_paramiko,
+    free_port,
+    known_key,
+    serving,
+    sshd_command,
+)
 
 HELLO = Question(id="hello", script="echo hello")
 EXCEPTIONS = sorted(
@@ -186,6 +197,23 @@ async def test_paramiko_takes_over_where_asyncssh_cannot_speak_and_the_report_sa
             await hello(connector(), host)
         library = await hello(connector(), either)
         assert library.startswith(f"paramiko {paramiko.__version__} (asyncssh: no connection: it offers nothing that is safe")
+
+
+@pytest.mark.usefixtures("nothing_stays")
+async def test_the_keys_of_a_host_are_seen_by_the_library_that_it_names(practice: StartPractice, make_key: MakeKey) -> None:
+    keys = {kind: make_key(kind) for kind in ("ed25519", "ecdsa", "rsa")}
+    running = await practice(keys=tuple(keys.values()))
+    seen = await offered_keys(by_paramiko(running.host))
+    assert {one.key for one in seen} == {known_key(key) for key in keys.values()} and running.seen.users == []
+    with pytest.raises(ConnectFailed, match="Connection refused"):
+        await offered_keys(replace(by_paramiko(running.host), port=free_port()))
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await until_gone(reader)
+
+    async with hostile(silent, running.host.credential) as host:  # type: ignore[arg-type]
+        with pytest.raises(DeadlineExceeded):
+            await offered_keys(by_paramiko(host), deadline_s=0.5)
 
 
 async def test_a_refusal_is_not_tried_again_by_the_other_library(practice: StartPractice, connector: MakeConnector) -> None:
