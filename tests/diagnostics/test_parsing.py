@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diagnostics.library.linux.services import SECRETS
 from diagnostics.parsing import ASKING, decimal, integer, numbered, read_sources, text_of
 from diagnostics.probe import NothingThere, ParseError, SourceFailed
 from remote.answer import Answer, answered
@@ -133,3 +134,12 @@ def test_integer_reads_all_of_int64(number: int) -> None:
 @given(st.binary())
 def test_text_is_always_utf8(data: bytes) -> None:
     text_of(data).encode()
+
+
+def test_redaction_of_addresses_follows_each_beginning_only_so_far() -> None:
+    """Each of 20,000 beginnings followed to the end of the answer would take a minute."""
+    data = b"a://b:" * 20_000
+    for rule in SECRETS:
+        assert rule.pattern.sub(b"", data) == data
+    found = SECRETS[1].pattern.search(b"see postgres://app:hunter2/x@db/x")
+    assert found and found["secret"] == b"hunter2/x"
