@@ -28,6 +28,7 @@ from inventory.cache_values import NotCacheable, packed, unpacked
 from inventory.copies import Copies
 from inventory.errors import Text
 from inventory.inventory import Group, Inventory
+from inventory.nodes import collection_paused
 from inventory.secrets.unattended import Resolve, unattended
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def cached_inventory(
     from inventory.own import read_inventory  # with all that reads YAML
 
     known, reading = read_inventory(asked, copies, resolve)
-    with suppress(OSError, NotCacheable):  # a home that cannot be written reads each time
+    with suppress(OSError, NotCacheable), collection_paused():  # a home that cannot be written reads each time
         _keep(slot, known, reading)
     return known
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any
 
 from inventory.cache_file import CacheFile
@@ -97,7 +97,11 @@ class _Packer:
         return self._numbers[id(mapping)]
 
     def _mapping(self, mapping: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: self._place(value) if isinstance(value, Place) else packed(value) for key, value in mapping.items()}
+        plain = (str, int, float, bool, NoneType)
+        return {
+            key: value if isinstance(value, plain) else self._place(value) if isinstance(value, Place) else packed(value)
+            for key, value in mapping.items()
+        }
 
     def _place(self, place: Place | None) -> list[int] | None:
         if place is None:
