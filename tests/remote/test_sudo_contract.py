@@ -13,7 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from inventory.host import CredentialReference, Host, SecretReference, Transport
+from inventory.host import (
+    Become,
+    BecomeMethod,
+    CredentialReference,
+    Host,
+    SecretReference,
+    SshLibrary,
+    SshSettings,
+    Transport,
+)
 from inventory.secret import Masker, Secret
 from remote.answer import Answer, Ended
 from remote.become_password import BecomePassword
@@ -28,6 +37,7 @@ from tests.remote.servers import SBIN, Keys, MakeConnector, StartPractice, behin
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a mount namespace with users of its own")
 USER, UID, PASSWORD = "longarm-test", 64999, "Пароль 1"
 HOME = "/mnt/home"
+FILES = ("passwd", "group", "shadow", "sudoers", "doas.conf")
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nsshd:x:105:65534::/run/sshd:/usr/sbin/nologin\n"
 SSHD = """ListenAddress 127.0.0.1:{port}
 HostKey {key}
@@ -39,12 +49,21 @@ PasswordAuthentication no
 """
 WHO = Question(id="who", script="id -u", privilege=Privilege.ROOT)
 ME = Question(id="me", script="id -u")
+ODD = bytes((0, 1, 3, 4, 10, 13, 10, 17, 19, 26, 28, 127, 255))
+"""What a terminal would do something with."""
+BINARY = Question(
+    id="binary",
+    script=f"""odd='{"".join(f"{chr(92)}{byte:03o}" for byte in ODD)}'
+i=0; while [ $i -lt 1000 ]; do printf "$odd"; i=$((i + 1)); done; printf "$odd" >&2""",
+    privilege=Privilege.ROOT,
+)
 EITHER = Question(id="either", script="id -u", privilege=Privilege.PREFER_ROOT)
 REJECTED = "the password for sudo was rejected: Sorry, try again.; sudo: no password was provided; "
 REJECTED += "sudo: 1 incorrect password attempt"
 AGAIN = "sudo asks for a password: sudo did not take the password on this host before"
-OpenWith = Callable[[str], AbstractAsyncContextManager[Session]]
-"""Opens a session to a host where USER may become root by PASSWORD, with the password that is to be sent."""
+OpenWith = Callable[..., AbstractAsyncContextManager[Session]]
+"""Opens a session to a host where USER may become root by PASSWORD, with the password that is to be sent, and by sudo unless
+a method is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +75,10 @@ class SudoHost:
     @property
     def prepare(self) -> str:
         """Return the shell commands that put them in place, in a mount namespace of their own."""
-        steps = [f"mount --bind {self.folder}/{name} /etc/{name}" for name in ("passwd", "group", "shadow", "sudoers")]
-        steps += ["mount --make-rprivate /", "mount -t tmpfs run /run", "mkdir -m 755 /run/sshd", "mount -t tmpfs home /mnt"]
+        steps = ["mount --make-rprivate /", "mount -t tmpfs run /run", "mkdir -m 755 /run/sshd", "mount -t tmpfs home /mnt"]
+        steps += ["mkdir /mnt/up /mnt/work"]
+        steps += ["mount -t overlay etc -o lowerdir=/etc,upperdir=/mnt/up,workdir=/mnt/work /etc"]
+        steps += [f"cp -p {self.folder}/{name} /etc/{name}" for name in FILES]
         steps += [f"mkdir -m 755 {HOME}", f"mkdir -m 700 {HOME}/.ssh", f"cp {self.folder}/authorized_keys {HOME}/.ssh"]
         steps += [f"chown -R {UID}:{UID} {HOME}"]
         return " && ".join(steps)
@@ -74,8 +95,9 @@ def sudo_host(tmp_path_factory: pytest.TempPathFactory, user_key: Keys) -> SudoH
     files = {
         "passwd": f"{PASSWD}{USER}:x:{UID}:{UID}::{HOME}:/bin/sh\n",
         "group": f"root:x:0:\nshadow:x:42:\nnogroup:x:65534:\n{USER}:x:{UID}:\n",
-        "shadow": f"root:*:19000:0:99999:7:::\n{USER}:{hashed.stdout.decode().strip()}:19000:0:99999:7:::\n",
+        "shadow": "".join(f"{name}:{hashed.stdout.decode().strip()}:19000:0:99999:7:::\n" for name in ("root", USER)),
         "sudoers": f"{USER} ALL=(ALL) ALL\n",
+        "doas.conf": f"permit {USER}\n",
         "authorized_keys": user_key.public + "\n",
     }
     for name, text in files.items():
@@ -96,9 +118,9 @@ def over_ssh(connector: MakeConnector, user_key: Keys, monkeypatch: pytest.Monke
     )
 
     def to(host: Host) -> OpenWith:
-        def opened(password: str) -> AbstractAsyncContextManager[Session]:
+        def opened(password: str, method: BecomeMethod = BecomeMethod.SUDO) -> AbstractAsyncContextManager[Session]:
             monkeypatch.setenv("SUDO_PASSWORD", password)
-            return connector()(replace(host, credential=reference))
+            return connector()(replace(host, credential=reference, become=Become(method=method)))
 
         return opened
 
@@ -146,6 +168,12 @@ def openssh(openssh_with_sudo: Host, over_ssh: Callable[[Host], OpenWith]) -> Op
 
 
 @pytest.fixture
+def paramiko(openssh_with_sudo: Host, over_ssh: Callable[[Host], OpenWith]) -> OpenWith:
+    """Return it by the other library."""
+    return over_ssh(replace(openssh_with_sudo, ssh=SshSettings(library=SshLibrary.PARAMIKO)))
+
+
+@pytest.fixture
 def dropbear(dropbear_with_sudo: Host, over_ssh: Callable[[Host], OpenWith]) -> OpenWith:
     return over_ssh(dropbear_with_sudo)
 
@@ -181,6 +209,7 @@ SENDING = (
     "asyncssh",
     pytest.param("openssh", marks=pytest.mark.server),
     pytest.param("dropbear", marks=pytest.mark.server),
+    pytest.param("paramiko", marks=pytest.mark.server),
 )
 """Every session that gives sudo its password: all but the fake."""
 
@@ -215,6 +244,37 @@ async def test_what_sudo_did_not_take_is_not_sent_to_this_host_again(open_with: 
         await session.ask([WHO], deadline_s=60)
         again = await session.ask([WHO], deadline_s=60)
     assert again["who"].denied == AGAIN
+
+
+METHODS = [
+    (server, method)
+    for server in ("asyncssh", "openssh", "dropbear", "paramiko")
+    for method in (BecomeMethod.SU, BecomeMethod.DOAS)
+    if (server, method) != ("asyncssh", BecomeMethod.DOAS)  # a server in this process has no terminal of the kernel's
+]
+
+
+@pytest.fixture(params=METHODS, ids=lambda pair: f"{pair[0]} {pair[1]}")
+def by_method(request: pytest.FixtureRequest) -> tuple[OpenWith, BecomeMethod]:
+    server, method = request.param
+    return request.getfixturevalue(server), method
+
+
+@pytest.mark.server
+async def test_doas_and_su_keep_the_same_contract(by_method: tuple[OpenWith, BecomeMethod]) -> None:
+    open_with, method = by_method
+    async with open_with(PASSWORD, method) as session:
+        for _ in range(2):
+            answers = await session.ask([ME, WHO, EITHER, BINARY], deadline_s=60)
+            assert {answer.denied for answer in answers.values()} == {""}
+            assert [answers[name].stdout for name in ("me", "who", "either")] == [b"%d\n" % UID, b"0\n", b"0\n"]
+            assert (answers["binary"].stdout, answers["binary"].stderr) == (ODD * 1000, ODD)
+    async with open_with("not the one", method) as session:
+        answers = await session.ask([ME, WHO, EITHER], deadline_s=60)
+        again = await session.ask([WHO], deadline_s=60)
+    assert answers["who"].denied.startswith(f"the password for {method.value} was rejected: ")
+    assert [answers[name].stdout for name in ("me", "either")] == [b"%d\n" % UID] * 2
+    assert again["who"].denied == AGAIN.replace("sudo", method.value)
 
 
 # --- whose password this machine is given -------------------------------------------------------------------------
