@@ -164,12 +164,12 @@ async def test_doas_and_sudo_without_a_password_are_given_none(on_host: OnHost) 
 # --- another user than root ---------------------------------------------------------------------------------------
 
 TO_OTHER = {
-    "sudo": (sudoers(f"{USER} ALL=({OTHER}) ALL\n"), PASSWORD),
-    "sudo without a password": (sudoers(f"{USER} ALL=({OTHER}) NOPASSWD: ALL\n"), None),
-    "sudo in a terminal": (sudoers(f"Defaults requiretty\n{USER} ALL=({OTHER}) ALL\n"), PASSWORD),
-    "doas": (doas_conf(f"permit {USER} as {OTHER}\n"), PASSWORD),
-    "su": (SU, OF_OTHER),
-    "su of busybox": (WAYS["su of busybox"], OF_OTHER),
+    "to oracle by sudo": (sudoers(f"{USER} ALL=({OTHER}) ALL\n"), PASSWORD),
+    "to oracle by sudo without a password": (sudoers(f"{USER} ALL=({OTHER}) NOPASSWD: ALL\n"), None),
+    "to oracle by sudo in a terminal": (sudoers(f"Defaults requiretty\n{USER} ALL=({OTHER}) ALL\n"), PASSWORD),
+    "to oracle by doas": (doas_conf(f"permit {USER} as {OTHER}\n"), PASSWORD),
+    "to oracle by su": (SU, OF_OTHER),
+    "to oracle by su of busybox": (WAYS["su of busybox"], OF_OTHER),
 }
 NOT_ROOT = f"the inventory says to become {OTHER}, which is not root"
 
@@ -187,10 +187,10 @@ async def test_another_user_sees_what_root_would_rather_see_and_nothing_that_onl
     assert (answers["who"].ended, answers["who"].why) == (Ended.NOT_RUN, NOT_ROOT)
 
 
-@pytest.mark.parametrize("case", TO_OTHER)
-async def test_what_another_user_started_is_ended_too(case: str, on_host: OnHost, tmp_path: Path) -> None:
-    """At its deadline, and when the session is left while it runs; sudo itself does not stay behind, stopped."""
-    way, password = TO_OTHER[case]
+@pytest.mark.parametrize("case", [*TO_OTHER, *WAYS])
+async def test_what_another_user_started_is_ended_when_the_session_is_left(case: str, on_host: OnHost, tmp_path: Path) -> None:
+    """And all that stood above it: the tool itself does not stay behind, stopped."""
+    (way, password), user = (TO_OTHER[case], OTHER) if case in TO_OTHER else ((WAYS[case], PASSWORD), "root")
     os.mkfifo(fifo := tmp_path / "fifo")
     fifo.chmod(0o666)
     for folder in (tmp_path, *tmp_path.parents):
@@ -198,7 +198,7 @@ async def test_what_another_user_started_is_ended_too(case: str, on_host: OnHost
             folder.chmod(folder.stat().st_mode | 0o011)
     script = f"setsid sh -c 'echo $$ $PPID >{fifo}; exec sleep 1000'"
     stays = Question(id="stays", script=script, deadline_s=1000, privilege=Privilege.PREFER_ROOT)
-    session = on_host(way, password and Given(password), user=OTHER)
+    session = on_host(way, password and Given(password), user=user)
     asking = asyncio.create_task(session.ask([stays], deadline_s=90))
     pids = [int(pid) for pid in (await asyncio.to_thread(fifo.read_text)).split()]
     parents = [*pids, *ancestors(pids[1], until=os.getpid())]
