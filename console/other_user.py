@@ -43,7 +43,17 @@ def _allow(become: Become, login: str) -> Text:
         case BecomeMethod.DOAS:
             return Text("allow it in /etc/doas.conf: {line}", line=f"permit nopass {login} as {become.user}")
         case _:
-            return Text("name another way in the inventory: {example}", example="become: {method: sudo}")
+            return Text("name another way in the inventory: {example}", example=_another(become))
+
+
+def _another(become: Become) -> str:
+    return f"become: {{method: {'doas' if become.method is BecomeMethod.SUDO else 'sudo'}}}"
+
+
+def _without_terminal(become: Become, login: str) -> Text:
+    if become.method is BecomeMethod.SUDO:
+        return Text("allow it without one: {line}", line=f"Defaults:{login} !requiretty")
+    return _allow(become, login)
 
 
 def _name_password(become: Become, login: str) -> Text:
@@ -63,7 +73,7 @@ def _whose(become: Become, login: str) -> str:
 
 
 _ADVICE: dict[str, _Advice] = {
-    denials.MISSING: lambda *_: Text("name another way in the inventory: {example}", example="become: {method: doas}"),
+    denials.MISSING: lambda become, _: Text("name another way in the inventory: {example}", example=_another(become)),
     denials.NOT_ALLOWED: _allow,
     denials.NO_SHELL: _allow,
     denials.NO_PASSWORD: _name_password,
@@ -72,7 +82,7 @@ _ADVICE: dict[str, _Advice] = {
     ),
     denials.MUST_CHANGE: lambda become, login: Text("log in as {user} and change it: passwd", user=_whose(become, login)),
     denials.EXPIRED: lambda become, login: Text("look on the host: {command}", command=f"chage -l {_whose(become, login)}"),
-    denials.TERMINAL: lambda _, login: Text("allow it without one: {line}", line=f"Defaults:{login} !requiretty"),
+    denials.TERMINAL: _without_terminal,
     denials.NOEXEC: lambda become, login: Text(
         "exempt the shell by visudo: {line}", line=f"{login} ALL=({become.user}) EXEC: NOPASSWD: /bin/sh"
     ),
@@ -81,7 +91,7 @@ _ADVICE: dict[str, _Advice] = {
     ),
     denials.BROKEN: _check_rules,
     denials.NO_USER: lambda *_: Text("correct the inventory: {example}", example="become: {user: …}"),
-    denials.NO_LOGIN: lambda *_: Text("name another way in the inventory: {example}", example="become: {method: sudo}"),
+    denials.NO_LOGIN: lambda become, _: Text("name another way in the inventory: {example}", example=_another(become)),
     denials.OWN_WORDS: _allow,
     denials.SLOW: lambda *_: Text("look at what it asks on the host: LDAP, sssd, DNS"),
 }
