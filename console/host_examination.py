@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from console.examination import NOTE, OK, PROBLEM, Row, row
 from console.faults import exit_of
 from console.inventories import known_inventory
-from console.other_user import STEP, other_user
+from console.other_user import RULES, STEP, allowed_by, other_user, wants_rules
 from console.settings import Settings
 from console.wiring import connector, credential_store
 from console.words import say, spoken
@@ -128,12 +128,17 @@ def _algorithms(facts: SessionFacts) -> Row:
 async def _inside(session: Session) -> list[Row]:
     """Return what the host's shell, the way to another user there and its distance are like."""
     answers = await session.ask([_SHELL, _OTHER], deadline_s=_DEADLINE_S)
+    other = answers[_OTHER.id]
+    ending = _ending(other)
+    if wants_rules(session.host, other):
+        rules = (await session.ask([RULES], deadline_s=_DEADLINE_S))[RULES.id]
+        ending = "; ".join(filter(None, (ending, allowed_by(rules))))
     begun = time.monotonic()
     await session.ask([_TRUE], deadline_s=_DEADLINE_S)
     took_ms = (time.monotonic() - begun) * 1000
     return [
         _shell(answers[_SHELL.id]),
-        other_user(session.host, session.facts.user, answers[_OTHER.id], _ending(answers[_OTHER.id])),
+        other_user(session.host, session.facts.user, other, ending),
         row("round trip", OK, say(Text("{ms} ms for one question", ms=_tenths(took_ms)))),
     ]
 

@@ -11,9 +11,13 @@ from inventory.errors import Text
 from inventory.host import Become, BecomeMethod, Host
 from remote.answer import Answer, Ended
 from remote.bundle import denials
+from remote.question import Question
 from reports.known import known
+from reports.visible import shortened
 
 STEP = "other user"
+RULES = Question(id="doctor.rules", script="sudo -n -l", deadline_s=5, max_bytes=4000)
+"""What sudo allows the user; asked where root is refused for want of a password, since `sudo -n` does not tell why."""
 _Advice: TypeAlias = Callable[[Become, str], Text | None]
 """Says what to do, given who is to be become and who logs in."""
 
@@ -26,6 +30,24 @@ def other_user(host: Host, login: str, answer: Answer, ending: str) -> Row:
     if became == host.become.user:
         return row(STEP, OK, say(Text("{user} by {name}", user=became, name=host.become.method.value)))
     return row(STEP, NOTE, ending, advice(answer.denied or answer.why, host.become, login))
+
+
+def wants_rules(host: Host, answer: Answer) -> bool:
+    """Tell whether RULES may say more about a refusal."""
+    told = denials.told(denials.NO_PASSWORD, host.become)
+    return host.become.method is BecomeMethod.SUDO and answer.denied.startswith(told)
+
+
+def allowed_by(rules: Answer) -> str:
+    """Return a sentence with what sudo allows without a password, empty where it tells none; hostile text in it.
+
+    >>> listed = b"User ops may run the following commands on node:\\n    (ALL) NOPASSWD: /bin/ls, /usr/bin/id\\n"
+    >>> allowed_by(Answer(ended=Ended.EXITED, exit_status=0, stdout=listed))
+    'without one it allows: (ALL) NOPASSWD: /bin/ls, /usr/bin/id'
+    """
+    lines = (line.strip() for line in rules.stdout.decode("utf-8", "replace").splitlines())
+    found = "; ".join(line for line in lines if "NOPASSWD:" in line)
+    return say(Text("without one it allows: {words}", words=shortened(found, 200))) if found else ""
 
 
 def advice(why: str, become: Become, login: str) -> Text | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from inventory.host import BecomeMethod
+from console.other_user import RULES, allowed_by, wants_rules
+from inventory.host import BecomeMethod, Host
 from remote.answer import Ended
 from remote.bundle.elevation import Verdict
 from tests.remote.becoming import (
@@ -154,3 +155,10 @@ async def test_each_refusal_is_told_in_words_of_its_own(case: str, on_host: OnHo
     assert [*(given.verdicts if given else ())] == [*refusal.verdicts]
     assert (answers["me"].ended, asked.as_root) == (Ended.EXITED, False)
     assert asked.ended is (Ended.NOT_RUN if root else Ended.EXITED)
+
+
+async def test_the_doctor_learns_what_sudo_allows_without_a_password(on_host: OnHost) -> None:
+    """`sudo -n` says the same to whom it allows nothing and to whom it allows other commands."""
+    answers = await ask(on_host(sudoers(LS_ONLY), None), RULES, WHO)
+    assert wants_rules(Host(name="h", address="h"), answers["who"])
+    assert allowed_by(answers[RULES.id]) == "without one it allows: (ALL) NOPASSWD: /bin/ls"
