@@ -36,6 +36,7 @@ class Wishes:
     max_bytes: int = 2**23
     no_root: bool = False
     deadline: float = 60.0
+    across_customers: bool = False
 
 
 def get_file(settings: Settings, target: str, path: str, wishes: Wishes) -> int:
@@ -71,6 +72,7 @@ def request_of(settings: Settings, target: str, path: str, wishes: Wishes) -> Ta
         selection=one_host(known_inventory(settings).select(target)),
         task=ExtractTask(extract=extract),
         case=case_named(wishes.case),
+        across_customers=wishes.across_customers,
         actor=getpass.getuser(),
         concurrency=1,
         host_deadline_s=wishes.deadline + CONNECTING_S,

@@ -120,6 +120,7 @@ def facts(settings: Settings, target: str, probe: tuple[str, ...], deadline: flo
     ),
     option("--no-root", text=Text("Read it as the login user; else as root where root can be had."), is_flag=True),
     option("--deadline", text=Text("Seconds for reading it; default: 60."), metavar="S", type=_SECONDS, default=60.0),
+    option("--across-customers", text=Text("Put it on a case even if that is of another customer."), is_flag=True),
 )
 def get(settings: Settings, target: str, path: str, **wishes: object) -> int:
     """Get a file and return the run's exit code."""

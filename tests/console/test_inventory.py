@@ -154,6 +154,10 @@ def test_the_case_of_one_customer_gets_no_report_about_another(run: Run, tmp_pat
     assert (code, out) == (5, "")
     assert "the case C-1 is of another customer: ACME" in err and "say --across-customers" in err
     assert run("diagnose", "b1", *words, "--across-customers")[0] in (0, 3)
+    getting = ("host", "get", "b1", "/etc/hostname", "--inventory", str(tmp_path / "local.yaml"), "--case", "C-1")
+    code, out, err = run(*getting)
+    assert (code, out) == (5, "") and "say --across-customers" in err
+    assert run(*getting, "--across-customers")[0] == 0
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
