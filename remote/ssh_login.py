@@ -1,8 +1,8 @@
 # ruff: noqa: ARG002 (the signatures are asyncssh's)
 """One login to one host: whether its key is trusted, which proofs are offered in which order, and what became of them.
 
-A host may want several proofs, one after the other (sshd's AuthenticationMethods): each change of the methods that it takes
-is a new stage, and what was offered last before it was accepted.
+A host may want several proofs, one after the other (sshd's AuthenticationMethods): it says of each whether it was good
+(RFC 4252 5.1, partial success). That its methods change says nothing: a host may leave one out after a wrong password.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ from remote.ssh_quirks import adapt
 if TYPE_CHECKING:
     from asyncssh.auth import PasswordChangeResponse
     from asyncssh.misc import MaybeAwait
+    from asyncssh.packet import SSHPacket
     from asyncssh.public_key import KeyPairListArg
 
     from remote.kerberos import Negotiation
 
 _MOST_CHALLENGES = 8
+_MSG_USERAUTH_FAILURE = 51
 
 
 class Login(asyncssh.SSHClient):
@@ -45,8 +47,6 @@ class Login(asyncssh.SSHClient):
     def __init__(self, host: Host, credential: Credential, trust: Trust, breaker: Breaker, codes: Codes) -> None:
         self.host, self.credential, self.trust = host, credential, trust
         self.tried: list[str] = []
-        self.accepted_so_far = 0
-        """How many proofs the host took and was not content with."""
         self.unanswered: str = ""
         """What the host asked for and we have nothing for."""
         self.proof: HostProof | None = None
@@ -61,9 +61,9 @@ class Login(asyncssh.SSHClient):
         self.negotiation: Negotiation | None = None
         self._breaker, self._codes, self._patience = breaker, codes, patience()
         self._stages: list[tuple[str, ...]] = []
-        self._left: tuple[str, ...] = ()
-        """The methods of this stage that are left, as asyncssh counts them."""
-        self._offered_key = self._key_accepted = self._declined = False
+        self._next_stage = True
+        """What the host takes is still to be seen."""
+        self._offered_key = self._key_accepted = False
         self._challenges, self._unasked = 0, False
         """The second: keyboard-interactive was agreed to, and the host asked nothing: it would refuse it again and again."""
 
@@ -86,13 +86,19 @@ class Login(asyncssh.SSHClient):
             self.negotiation = self.credential.tickets.for_login(self.host, self._began_kerberos)
             # asyncssh would make a context of its own from the user's tickets, and keep to itself why it failed
             conn._gss, conn._gss_mic_auth = self.negotiation, True  # type: ignore[assignment]  # noqa: SLF001
+        # asyncssh keeps to itself whether a proof was good, where the host wants another one
+        conn._packet_handlers = {**conn._packet_handlers, _MSG_USERAUTH_FAILURE: self._heard_failure}  # noqa: SLF001
         keep_alive(conn)
+
+    def _heard_failure(self, connection: asyncssh.SSHClientConnection, kind: int, number: int, packet: SSHPacket) -> None:
+        if packet.get_full_payload()[-1:] not in (b"", b"\0"):
+            self.stage_passed()
+        asyncssh.SSHClientConnection._packet_handlers[kind](connection, kind, number, packet)  # noqa: SLF001
 
     def _began_kerberos(self) -> None:
         self._note_methods()
         assert self.credential.tickets is not None
         self.tried.append(f"kerberos {self.credential.tickets.principal}")
-        self._declined = True  # asyncssh tries it once, and leaves it out of the methods then
 
     def verified(self, key_data: bytes) -> asyncssh.SSHKey:
         """Return the host's key if it proves what the inventory says of it, or raise HostKeyNotVerifiable.
@@ -116,7 +122,6 @@ class Login(asyncssh.SSHClient):
         self._note_methods()
         found = await self.proofs.next() if "publickey" in self.credential.methods else None
         if found is None:
-            self._declined = True
             return None
         word, proof = found
         self.tried.append(word)
@@ -128,7 +133,6 @@ class Login(asyncssh.SSHClient):
         self._note_methods()
         password = self.credential.password
         if password is None or "password" not in self.credential.methods or not await self._may_offer(Wanted.PASSWORD):
-            self._declined = True
             return None
         self.tried.append("password")
         return password.reveal()
@@ -145,7 +149,6 @@ class Login(asyncssh.SSHClient):
         if left and not self._unasked and "keyboard-interactive" in self.credential.methods:
             self._unasked = True
             return ""
-        self._declined = True
         return None
 
     async def kbdint_challenge_received(
@@ -162,7 +165,6 @@ class Login(asyncssh.SSHClient):
                 return [answer for answer in answers if answer is not None]
         elif prompts:
             self.unanswered = shown(prompts)
-        self._declined = True
         return None
 
     def _has(self, one: Wanted | None) -> bool:
@@ -230,18 +232,15 @@ class Login(asyncssh.SSHClient):
         await self.proofs.close()
 
     def _note_methods(self) -> None:
-        """See whether the host has begun a new stage: it takes other methods than those that were left of this one."""
+        """Keep what the host takes at the beginning of a stage: asyncssh drops from it what we have nothing for."""
         assert self.connection is not None
-        now = tuple(self.connection.get_server_auth_methods())
-        gone_on = now == self._left[1:] and self._declined
-        if self._stages and not gone_on and now not in (self._left, self._stages[-1]):
-            self._stage_passed()
-        if not gone_on and (not self._stages or now not in (self._left, self._stages[-1])):
-            self._stages.append(now)
-        self._left, self._declined = now, False
+        if self._next_stage:
+            self._next_stage = False
+            self._stages.append(tuple(self.connection.get_server_auth_methods()))
 
-    def _stage_passed(self) -> None:
-        self.accepted_so_far += 1
+    def stage_passed(self) -> None:
+        """Take the host's word that what was offered last was good, and that it wants more."""
+        self._next_stage = True
         if self.tried:
             self.tried[-1] += " (accepted, but more is wanted)"
         self.accepted()

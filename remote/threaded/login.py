@@ -81,4 +81,7 @@ class _Attempts:
             if self._transport.told_to_leave is not None or isinstance(error, AsksAgain):
                 raise
             raise EOFError(str(error)) from error
-        return more or None
+        if self._transport.is_authenticated():
+            return None
+        self._login.stage_passed()
+        return more

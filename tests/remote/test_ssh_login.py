@@ -339,3 +339,19 @@ async def test_the_kernel_watches_over_a_peer_that_goes_away(practice: StartPrac
         opened = session._connection.get_extra_info("socket")
         assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 15
+
+
+async def test_a_host_that_takes_no_more_passwords_after_a_wrong_one_has_not_accepted_it(
+    practice: StartPractice, connector: MakeConnector, bad: CredentialReference, make_key: MakeKey
+) -> None:
+    """RFC 4252 5.1: methods that cannot help any more are left out; taken for accepted, one of them locks an account."""
+
+    class TakesOne(PracticeServer):
+        def password_auth_supported(self) -> bool:
+            return not self.seen.passwords
+
+    running = await practice(accepts=make_key("ed25519").public, password=GOOD, credential=bad, server=TakesOne)
+    breaker = Breaker()
+    assert await outcome(connector(breaker=breaker), running.host) == "AuthenticationRefused"
+    (tally,) = breaker._secrets.values()
+    assert (tally.acceptances, tally.rejected) == (0, 1)
