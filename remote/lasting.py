@@ -121,12 +121,16 @@ class LastingSession:
         return await self._session.terminal(screen, deadline_s=max(0.0, end - time.monotonic()))
 
     async def _renewed(self, end: float) -> bool:
-        """Connect anew where the connection is gone, as long as there is time and hope; tell whether that was done."""
+        """Connect anew where the connection is gone, as long as there is time and hope; tell whether that was done.
+
+        What the old one held is let go first: many that drop together would wait for each other's places.
+        """
         if not self._session.dropped or not self._left or time.monotonic() >= end:
             return False
         self._left -= 1
         try:
             async with asyncio.timeout(end - time.monotonic()):
+                await self._stack.aclose()
                 self._session = await self._stack.enter_async_context(self._connect(self.host))
         except (RemoteError, TimeoutError):
             return False  # what is asked now is lost, with the words of the connection that went

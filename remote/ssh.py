@@ -57,7 +57,7 @@ _QUIET = {asyncssh.PTY_ECHO: 0, asyncssh.PTY_ONLCR: 0}
 _PASSED_ON = 2**50
 """Bytes that may come over a connection which others go through: each of these has an allowance of its own."""
 _MOST_LINES = 32
-"""How many connections by paramiko there are at once: each has threads."""
+"""How many sessions by paramiko there are at once: each has threads. Gates are not counted: hosts wait for them."""
 _UNASKED = 1024 * 1024
 """Bytes beside the answers that a host may send while it is asked; the answers count twice, for what SSH wraps them in."""
 
@@ -205,7 +205,7 @@ class SshConnector:
         from remote.threaded.connector import facts_of as threaded_facts
         from remote.threaded.session import ThreadedSession
 
-        async with self._line(host) as (login, line):
+        async with self._line(host, Place(self._lines)) as (login, line):
             become_password = BecomePassword.of(host, login.credential, self._breaker)
             yield ThreadedSession(host, line, threaded_facts(login, line, instead_of), become_password)
 
@@ -235,7 +235,7 @@ class SshConnector:
     async def _threaded_gate(self, host: Host, _: str) -> AsyncIterator[Gate]:
         from remote.threaded.session import ThreadedGate
 
-        async with self._line(host) as (_login, line):
+        async with self._line(host, Place(None)) as (_login, line):
             line.intake.allow(_PASSED_ON)
             yield ThreadedGate(line)
 
@@ -249,23 +249,24 @@ class SshConnector:
             yield Login(host, credential, trust, self._breaker, self._codes), way, place
 
     @asynccontextmanager
-    async def _line(self, host: Host) -> AsyncIterator[tuple[Login, Line]]:
-        """Yield a connection by paramiko that is logged in."""
+    async def _line(self, host: Host, room: Place) -> AsyncIterator[tuple[Login, Line]]:
+        """Yield a connection by paramiko that is logged in, made once there is room for it."""
         from remote.threaded.connector import logged_in
 
-        async with self._begun(host) as (login, way, place), self._lines:
+        async with self._begun(host) as (login, way, place):
             options_for(login)  # raises for a user that no host can have
+            await room.take()
             try:
                 line = await logged_in(login, way, self._connect_deadline_s)
-            except BaseException:
-                await login.close()
-                raise
-            try:
-                await login.close()
-                place.leave()
-                yield login, line
+                try:
+                    await login.close()
+                    place.leave()
+                    yield login, line
+                finally:
+                    await line.close()
             finally:
-                await line.close()
+                await login.close()
+                room.leave()
 
     @asynccontextmanager
     async def _logged_in(

@@ -18,6 +18,7 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._leaving = False
         self.thread = start(name, self._work)
 
     def _work(self) -> None:
@@ -29,13 +30,19 @@ class Worker:
         self._jobs.put(job)
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Return what a function returns, called in the thread; whoever is cancelled leaves it to itself."""
+        """Return what a function returns, called in the thread; whoever is cancelled leaves it to itself.
+
+        Raises EOFError where the thread has been told to leave: nobody would ever call it.
+        """
+        if self._leaving:
+            raise EOFError("the connection was closed")
         outcome = _Outcome(function, arguments)
         self._jobs.put(outcome)
         return await outcome.future  # type: ignore[no-any-return]
 
     def leave(self) -> None:
         """End the thread after the jobs that are left."""
+        self._leaving = True
         self._jobs.put(None)
 
 

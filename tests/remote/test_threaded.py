@@ -7,6 +7,8 @@ import inspect
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,11 @@ from remote.credentials import Credential
 from remote.enrol import offered_keys
 from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, DeadlineExceeded, JumpFailed, RemoteError
 from remote.known_hosts import Trust
+from remote.lasting import LastingConnect
 from remote.one_time_codes import Codes
+from remote.patience import PATIENCE, Patience
 from remote.question import Question
+from remote.session import Session
 from remote.ssh import SshConnector
 from remote.ssh_intake import Flooded
 from remote.ssh_library import asyncssh
@@ -111,6 +116,18 @@ def test_a_library_with_known_holes_is_not_used(repository: Path, tmp_path: Path
 def test_paramiko_is_not_even_imported_for_other_hosts(repository: Path) -> None:
     program = "import remote.connect, remote.ssh, sys; assert 'paramiko' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], cwd=repository, check=True)
+
+
+class Kept:
+    """A connector that remembers its last session."""
+
+    def __init__(self, connector: SshConnector) -> None:
+        self._connector = connector
+
+    @asynccontextmanager
+    async def __call__(self, host: Host) -> AsyncIterator[Session]:
+        async with self._connector(host) as self.session:
+            yield self.session
 
 
 async def hello(connect: SshConnector, host: Host) -> str:
@@ -240,6 +257,62 @@ async def test_many_sessions_have_threads_within_bounds_and_leave_none(
     connect = connector(*names)
     hosts = [by_paramiko(replace(running.host, name=name)) for name in names]
     assert len(await asyncio.gather(*(hello(connect, host) for host in hosts))) == 48
+
+
+async def test_a_session_that_was_cut_says_so_at_once(practice: StartPractice, connector: MakeConnector) -> None:
+    running = await practice()
+    async with connector()(by_paramiko(running.host)) as session, asyncio.timeout(60):
+        assert isinstance(session, ThreadedSession)
+        session._line.abort()
+        answer = (await session.ask([HELLO], deadline_s=3600))["hello"]
+    assert (answer.ended, answer.exit_status) == (Ended.NOT_RUN, None)
+
+
+@pytest.mark.server
+async def test_gates_take_no_places_from_the_hosts_behind_them(
+    openssh_port: int,
+    practice: StartPractice,
+    connector: MakeConnector,
+    reference: CredentialReference,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("remote.ssh._MOST_LINES", 2)
+    running = await practice()
+    names = [f"gate{number}" for number in range(3)]
+    gates = [Host(name=name, address="127.0.0.1", port=openssh_port, credential=reference) for name in names]
+    hosts = [by_paramiko(replace(running.host, via=gate)) for gate in gates]
+    connect = connector("node", *names)
+    async with asyncio.timeout(60):
+        assert len(await asyncio.gather(*(hello(connect, host) for host in hosts))) == 3
+
+
+async def test_connections_that_drop_together_do_not_wait_for_each_others_places(
+    practice: StartPractice, connector: MakeConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("remote.ssh._MOST_LINES", 1)
+    running = await practice()
+    connect = Kept(connector())
+    async with asyncio.timeout(60), LastingConnect(connect)(by_paramiko(running.host)) as session:
+        assert isinstance(connect.session, ThreadedSession)
+        connect.session._line.transport.close()
+        answer = (await session.ask([HELLO], deadline_s=50))["hello"]
+    assert (answer.ended, answer.stdout) == (Ended.EXITED, b"hello\n")
+
+
+async def test_a_host_that_waits_for_a_place_has_its_clock_stopped(
+    practice: StartPractice, connector: MakeConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("remote.ssh._MOST_LINES", 1)
+    running = await practice()
+    connect, host = connector(), by_paramiko(running.host)
+    async with asyncio.timeout(60) as limit:
+        kept = PATIENCE.set(Patience(limit))
+        async with connect(host):
+            second = asyncio.ensure_future(hello(connect, host))
+            while limit.when() is not None:  # noqa: ASYNC110 (a clock that stops is no event)
+                await asyncio.sleep(0.01)
+        await second
+        PATIENCE.reset(kept)
 
 
 async def test_neither_files_nor_agents_of_the_user_are_looked_for(
