@@ -50,7 +50,7 @@ class KnownHosts:
 
     def trust(self, host: Host) -> Trust:
         """Return what a host may prove itself with; InvalidFile if a line is broken."""
-        keys, marked = self._known.by_name.get(host.name, ()), tuple(self._known.marked_for(host.name, host.groups))
+        keys, marked = self._known.of(host.name), tuple(self._known.marked_for(host.name, host.groups))
         return Trust(
             host=host,
             keys=tuple(key for key in keys if not key.revoked and not key.authority),
@@ -60,7 +60,7 @@ class KnownHosts:
 
     def keys(self, host_name: str) -> tuple[HostKey, ...]:
         """Return the keys known for a name, those revoked for it included; InvalidFile if a line is broken."""
-        found = (*self._known.by_name.get(host_name, ()), *self._known.marked_for(host_name, ()))
+        found = (*self._known.of(host_name), *self._known.marked_for(host_name, ()))
         return tuple(key for key in found if not key.authority)
 
     def names(self) -> tuple[str, ...]:

@@ -25,6 +25,13 @@ class Known:
 
     by_name: dict[str, tuple[HostKey, ...]]
     marked: list[tuple[tuple[str, ...], HostKey]]
+    revoked: dict[str, list[HostKey]]
+    """By name in lower case: a revoked key is refused however the name is written."""
+
+    def of(self, name: str) -> tuple[HostKey, ...]:
+        """Return what stands on the plain lines of a name, with what is revoked for it written in another case."""
+        keys = self.by_name.get(name, ())
+        return (*keys, *(key for key in self.revoked.get(name.lower(), ()) if key not in keys))
 
     def marked_for(self, host_name: str, groups: tuple[str, ...]) -> Iterator[HostKey]:
         """Yield the keys of lines whose patterns are for a host."""
@@ -32,7 +39,7 @@ class Known:
 
     def on_lines_of(self, name: str) -> tuple[HostKey, ...]:
         """Return what stands on the lines of a name, of a pattern written in the same way, and of every host."""
-        return (*self.by_name.get(name, ()), *(key for patterns, key in self.marked if {name, EVERY} & set(patterns)))
+        return (*self.of(name), *(key for patterns, key in self.marked if {name, EVERY} & set(patterns)))
 
 
 def _fits(patterns: tuple[str, ...], host_name: str, groups: tuple[str, ...]) -> bool:
@@ -50,6 +57,7 @@ def _fits(patterns: tuple[str, ...], host_name: str, groups: tuple[str, ...]) ->
 def known_in(lines: list[str], file: str) -> Known:
     """Return what the lines of a store hold; InvalidFile with every line that cannot be used."""
     known: dict[str, list[HostKey]] = {}
+    revoked: dict[str, list[HostKey]] = {}
     marked = []
     problems = []
     for number, line in enumerate(lines, 1):
@@ -63,11 +71,13 @@ def known_in(lines: list[str], file: str) -> Known:
         if all(map(PATTERN.isdisjoint, names)):
             for name in names:
                 known.setdefault(name, []).append(key)
+                if key.revoked:
+                    revoked.setdefault(name.lower(), []).append(key)
         else:
             marked.append((tuple(names), key))
     if problems:
         raise InvalidFile(problems)
-    return Known({name: tuple(keys) for name, keys in known.items()}, marked)
+    return Known({name: tuple(keys) for name, keys in known.items()}, marked, revoked)
 
 
 class UnusableLine(Exception):

@@ -17,6 +17,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -84,10 +85,7 @@ class Rejections:
             data = file.read(_MOST_BYTES)
             key, kept = data[:_KEY] if len(data) >= _KEY else secrets.token_bytes(_KEY), data[_KEY:]
             lines = [line for line in kept.decode("ascii", "replace").splitlines() if self._counts(line)]
-            yield (
-                lambda proof: hmac.digest(key, "\0".join(proof).encode("utf-8", "surrogateescape"), "sha256").hex()[:32],
-                lines,
-            )
+            yield partial(_digest, key), lines
             file.seek(0)
             file.truncate()
             file.write(key + "".join(f"{line}\n" for line in lines).encode("ascii", "replace"))

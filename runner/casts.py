@@ -11,6 +11,8 @@ from inventory.secret import MASKER, Masker
 
 MOST_BYTES: Final = 16 * 1024 * 1024
 """Of the screen that one recording holds; past it only a mark is added."""
+_EVENT_BYTES: Final = 128
+"""What a piece takes beside its text: a host may send single bytes."""
 _FULL: Final = "\r\n[longarm: the recording ends here, the terminal went on]\r\n"
 
 
@@ -29,7 +31,7 @@ class Cast:
         """Note what the screen was told, `at_s` seconds after the beginning."""
         if self._room <= 0:
             return
-        self._room -= len(data)
+        self._room -= len(data) + _EVENT_BYTES
         self._waiting += data
         self._event(at_s, "o", self._decoder.decode(self._certain()))
         if self._room <= 0:

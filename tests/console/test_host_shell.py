@@ -197,3 +197,12 @@ def test_an_endless_screen_ends_its_recording() -> None:
     data = cast.data(50.0)
     assert len(data) < 1.2 * MOST_BYTES
     assert "the recording ends here" in "".join(screen_of(data))
+
+
+def test_a_screen_told_byte_by_byte_takes_no_more_room() -> None:
+    cast = Cast(80, 24, "xterm", began_s=0, masker=Masker())
+    for number in range(MOST_BYTES // 120):
+        cast.shown(float(number), b"x")
+    data = cast.data(50.0)
+    assert len(data) < MOST_BYTES
+    assert "the recording ends here" in "".join(screen_of(data))

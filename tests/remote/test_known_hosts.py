@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory.errors import InvalidFile, UsageError
+from inventory.host import Host
 from remote.host_keys import HostKey, fingerprint
+from remote.host_proof import proof_of
 from remote.known_hosts import KnownHosts
 
 
@@ -89,7 +91,15 @@ def test_revoked_keys_are_told_for_their_host_and_for_every_host(tmp_path: Path)
     assert known.names() == ("db1",)
 
 
-@pytest.mark.parametrize("mark", ["@revoked db1", "@revoked *"])
+def test_a_key_is_revoked_however_the_name_is_written(tmp_path: Path) -> None:
+    """As patterns are; a key that is known counts for the name as it stands only."""
+    known = store(tmp_path / "known_hosts", f"db1 {FIRST.line}\n@revoked DB1 {FIRST.line}\n")
+    trust = known.trust(Host(name="db1", address="192.0.2.1"))
+    assert trust.revoked == {FIRST.blob} and not proof_of(FIRST.blob, trust).trusted
+    assert [key.revoked for key in known.keys("db1")] == [False, True]
+
+
+@pytest.mark.parametrize("mark", ["@revoked db1", "@revoked DB1", "@revoked *"])
 def test_a_revoked_key_is_not_enrolled(tmp_path: Path, mark: str) -> None:
     known = store(tmp_path / "known_hosts", f"{mark} {FIRST.line}\n")
     with pytest.raises(UsageError, match="is revoked"):
