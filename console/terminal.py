@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
 from typing import TextIO
 
@@ -58,6 +60,10 @@ def _send(stream: TextIO | None, text: str) -> None:
         stream.flush()
     except BrokenPipeError:
         _ignore(stream)
+    except OSError as error:
+        if error.errno != errno.EIO or not stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):
+            raise
+        _ignore(stream)  # a terminal whose window has been closed
 
 
 def _ignore(stream: TextIO) -> None:

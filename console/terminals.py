@@ -93,7 +93,8 @@ def raw_terminal() -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # it is gone
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 @dataclass(slots=True)
@@ -128,9 +129,15 @@ class _Joined:
             data = piece[1]
             if self.cast is not None:
                 self.cast.shown(time.monotonic() - self.began, data)
-            view = memoryview(data)
+            self._show(data)
+
+    def _show(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
             while view:
                 view = view[os.write(sys.stdout.fileno(), view) :]
+        except OSError:  # somebody has closed the window
+            self._leave()
 
     def _typed(self, fd: int) -> None:
         try:

@@ -150,6 +150,21 @@ def test_a_killed_connection_and_a_term_signal_put_the_terminal_back(typist: Typ
 
 
 @pytest.mark.server
+def test_who_closes_the_window_has_left_and_the_recording_is_kept(typist: Typist, home: Console) -> None:
+    typist.waits_for("to leave a host that hangs(.|\n)*[#$] ")
+    typist.types("echo begun-$((40 + 2)); yes\r")
+    typist.waits_for("begun-42\r\ny\r\ny")
+    os.close(typist.ours)
+    typist.ours = os.open(os.devnull, os.O_RDONLY)
+    assert typist.process.wait(timeout=DEADLINE_S) == 0
+    (row,) = home("run", "list", "--json").json()
+    document = home("run", "show", row["run"], "--json").json()
+    assert (document["kind"], document["hosts"][0]["outcome"]) == ("terminal", "ok")
+    (line,) = home("run", "export", row["run"], "--format", "answers").out.splitlines()
+    assert "begun-42" in "".join(screen_of(json.loads(line)["stdout"].encode()))
+
+
+@pytest.mark.server
 def test_a_lost_connection_is_a_failure(typist: Typist) -> None:
     typist.waits_for("to leave a host that hangs(.|\n)*[#$] ")
     typist.types("echo pid-$PPID-\r")
