@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pytest
@@ -200,6 +201,26 @@ async def test_a_link_where_our_part_lies_is_not_followed(session: Session, far:
     await session.get(str(far / "log"), here / "mine", max_bytes=10**7, deadline_s=DEADLINE_S)
     assert (here / "precious").read_text() == "precious"
     assert (here / "mine").read_bytes() == DATA
+
+
+def test_a_link_in_place_of_our_part_while_it_is_handed_over_is_not_followed(tmp_path: Path, far: Path) -> None:
+    """Whose folder it is swaps the part as soon as it was compared: else root would give him a file of its own choice."""
+    part, other, tools = far / ".longarm-x.part", tmp_path / "shadow", tmp_path / "tools"
+    part.write_bytes(DATA)
+    other.write_text("root's own")
+    other.chmod(0o600)
+    tools.mkdir()
+    swap = f"#!/bin/sh\n{shutil.which('sha256sum')}\nln -sf {quote(str(other))} {quote(str(part))}\n"
+    (tools / "sha256sum").write_text(swap)
+    (tools / "sha256sum").chmod(0o755)
+    given = {"path": str(far / "file"), "part": str(part), "wanted": DIGEST, "owner": "", "mode": "0666"}
+    subprocess.run(
+        ["/bin/sh", "-c", text("finish")],
+        env={"PATH": f"{tools}:{os.environ['PATH']}", **given},
+        check=True,
+        capture_output=True,
+    )
+    assert other.stat().st_mode & 0o777 == 0o600
 
 
 def test_only_absolute_paths_of_files_and_real_owners_are_taken() -> None:
