@@ -239,7 +239,9 @@ class Login(asyncssh.SSHClient):
             self._stages.append(tuple(self.connection.get_server_auth_methods()))
 
     def stage_passed(self) -> None:
-        """Take the host's word that what was offered last was good, and that it wants more."""
+        """Take the host's word, once for each offer, that what was offered last was good, and that it wants more."""
+        if self._next_stage:
+            return
         self._next_stage = True
         if self.tried:
             self.tried[-1] += " (accepted, but more is wanted)"

@@ -50,7 +50,7 @@ class Line:
         if self._wire is not None:  # its channel is closed by the same worker, before
             self._wire.close()
         self._wire = ThreadedWire(await self._exec(), self.worker, self.why)
-        self._threads.append(self._wire.thread)
+        self._threads = [*(thread for thread in self._threads if thread.is_alive()), self._wire.thread]
         return self._wire
 
     async def _exec(self) -> paramiko.Channel:

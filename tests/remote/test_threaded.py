@@ -118,6 +118,13 @@ def test_paramiko_is_not_even_imported_for_other_hosts(repository: Path) -> None
     subprocess.run([sys.executable, "-c", program], cwd=repository, check=True)
 
 
+class Offers:
+    """A connection in the middle of a login."""
+
+    def get_server_auth_methods(self) -> list[str]:
+        return ["password"]
+
+
 class Kept:
     """A connector that remembers its last session."""
 
@@ -257,6 +264,24 @@ async def test_many_sessions_have_threads_within_bounds_and_leave_none(
     connect = connector(*names)
     hosts = [by_paramiko(replace(running.host, name=name)) for name in names]
     assert len(await asyncio.gather(*(hello(connect, host) for host in hosts))) == 48
+
+
+async def test_a_host_passes_a_stage_once_for_each_proof(login: Login) -> None:
+    login.connection = Offers()  # type: ignore[assignment]  # all that is asked of it
+    assert await login.password_auth_requested() is None
+    login.tried.append("key web")
+    for _ in range(1000):
+        login.stage_passed()
+    assert login.tried == ["key web (accepted, but more is wanted)"]
+
+
+async def test_threads_of_commands_that_are_over_are_not_kept(practice: StartPractice, connector: MakeConnector) -> None:
+    running = await practice()
+    async with connector()(by_paramiko(running.host)) as session:
+        assert isinstance(session, ThreadedSession)
+        for _ in range(12):
+            await session.ask([HELLO], deadline_s=60)
+        assert len(session._line._threads) < 6
 
 
 async def test_a_session_that_was_cut_says_so_at_once(practice: StartPractice, connector: MakeConnector) -> None:
