@@ -49,8 +49,6 @@ class Becoming:
             return answers
         self.insists = True
         denied = [one for one in questions if answers[one.id].denied and (one.repeatable or _not_run(answers[one.id]))]
-        if not denied:
-            return answers
         return answers | await ask_once(denied, self.elevation(), max(0.0, end - time.monotonic()))
 
 

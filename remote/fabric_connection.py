@@ -73,7 +73,7 @@ async def with_fabric(
         async with asyncio.timeout(deadline_s) as limit, turns:
             left_s = max(0.001, (limit.when() or 0.0) - asyncio.get_running_loop().time())
             bridge = Bridge(session, left_s, max_bytes)
-            work = asyncio.ensure_future(in_a_thread("fabric", function, Connection(bridge)))
+            work = asyncio.ensure_future(in_a_thread("fabric", _called, function, Connection(bridge)))
             try:
                 return await asyncio.shield(work)
             except asyncio.CancelledError:
@@ -88,6 +88,14 @@ async def with_fabric(
     finally:
         if bridge is not None:
             bridge.close()
+
+
+def _called(function: Callable[[fabric.Connection], T], connection: fabric.Connection) -> T:
+    """Return what `function` returns; one that would end the program (`sys.exit`) fails instead: other hosts are at work."""
+    try:
+        return function(connection)
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"the function would end the program: {error!r}") from error
 
 
 def fabric_connection(session: Session, *, deadline_s: float, max_bytes: int = 16 * 1024 * 1024) -> fabric.Connection:

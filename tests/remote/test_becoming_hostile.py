@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import pytest
 
 from inventory.host import Become, BecomeMethod, CredentialReference, Host, SecretReference
-from remote.answer import Answer, Ended
-from remote.becoming import Becoming
+from remote.answer import Ended
 from remote.breaker import Breaker
-from remote.bundle.denials import TERMINAL, told
-from remote.bundle.elevation import Elevation
 from remote.bundle.frames import FORMAT, Mark
-from remote.bundle.wire import Wire
 from remote.question import Privilege, Question
 from remote.ssh_library import asyncssh
 from tests.remote.servers import MakeConnector, StartPractice
@@ -272,22 +268,3 @@ async def test_a_bad_password_for_su_goes_out_three_times_to_twenty_hosts(
     whys = await asyncio.gather(*(one() for _ in range(20)))
     assert sum(fisher.got.count(CANARY.encode()) for fisher in fishers) == 3
     assert any("no verdict of other hosts" in why or "not tried" in why or why == "" for why in whys)
-
-
-async def test_nothing_is_asked_again_where_nothing_may_be() -> None:
-    """A command that ran as the login user, where root was to be had in a terminal only, has run."""
-    question = Question(id="once", script="true", privilege=Privilege.PREFER_ROOT, repeatable=False)
-    denied = told(TERMINAL, Become())
-    ran = Answer(ended=Ended.EXITED, exit_status=0, stdout=b"", stderr=b"", duration_ms=1, denied=denied)
-    asked = list[list[str]]()
-
-    async def ask_once(questions: Sequence[Question], elevation: Elevation, deadline_s: float) -> dict[str, Answer]:
-        asked.append([one.id for one in questions])
-        return {"once": ran}
-
-    async def no_terminal(command: str) -> Wire:
-        raise AssertionError(command)
-
-    becoming = Becoming(become=Become(), login="anna", open_terminal=no_terminal)
-    assert await becoming.ask([question], ask_once, 9.0) == {"once": ran}
-    assert asked == [["once"]]

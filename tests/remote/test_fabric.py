@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -278,3 +279,9 @@ async def test_a_hostile_command_gets_no_password_by_printing_a_prompt(prompt: s
 @pytest.mark.skipif(os.geteuid() != 0, reason="sudo as root needs nobody's word")
 async def test_root_is_the_sessions_root(local_session: Session) -> None:
     assert (await used(local_session, lambda c: c.sudo("id -u"))).stdout == "0\n"
+
+
+async def test_a_function_that_would_end_the_program_fails_alone(local_session: Session) -> None:
+    """An event loop stops at SystemExit, and with it the run on all other hosts."""
+    with pytest.raises(RuntimeError, match=r"the function would end the program: SystemExit\(7\)"):
+        await used(local_session, lambda _: sys.exit(7))
