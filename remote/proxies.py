@@ -223,7 +223,7 @@ async def _http(wire: _Wire, host: Host, login: _Login) -> None:
         raise _Refused(Text("it does not speak {protocol}", protocol="HTTP"))
     if match[1] in (b"407", b"401"):  # tinyproxy says 401 of a wrong password
         raise login.refusal()
-    login.ended(accepted=True)
+    login.ended(accepted=None if match[1] == b"403" else True)  # which may mean the user or the goal (RFC 9110 15.5.4)
     if not match[1].startswith(b"2"):
         said = (match[1] + (match[2] or b"")).decode("utf-8", "replace")
         raise _Refused(Text("it answers {status}", status=shown(said)))

@@ -155,6 +155,22 @@ async def test_a_wrong_password_of_a_proxy_is_counted(
     assert running.seen.connections == 0
 
 
+@pytest.mark.parametrize(("status", "accepted"), [(b"403 Forbidden", 0), (b"502 Bad Gateway", 1)])
+async def test_a_proxy_that_forbids_has_not_accepted_the_password(
+    status: bytes, accepted: int, monkeypatch: pytest.MonkeyPatch, connector: MakeConnector, reference: CredentialReference
+) -> None:
+    """A wrong password that counts as accepted goes out for every host."""
+    monkeypatch.setenv("WRONG_PASSWORD", "hunter23")
+    wrong = CredentialReference(name="wrong", user="anna", password=SecretReference(kind="env", value="WRONG_PASSWORD"))
+    breaker = Breaker()
+    async with hostile(answers(b"HTTP/1.1 " + status + b"\r\n\r\n"), reference) as place:
+        proxy = Proxy(scheme="http", host=place.address, port=place.port or 0, credential=wrong)
+        with pytest.raises(ProxyFailed):
+            await hello(connector(breaker=breaker), by(proxy, place))
+    (tally,) = breaker._secrets.values()
+    assert (tally.acceptances, tally.unanswered) == (accepted, 1 - accepted)
+
+
 # --- proxies that nobody meant ---------------------------------------------------------------------------------------
 
 
