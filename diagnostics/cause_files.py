@@ -42,7 +42,7 @@ def read_causes(node: Node, checks: Mapping[str, Check], probes: Mapping[str, Pr
 class _RuleReader:
     def __init__(self, node: Node, problems: list[Problem], checks: Mapping[str, Check], probes: Mapping[str, Probe]) -> None:
         self.node, self.problems, self.checks, self.probes = node, problems, checks, probes
-        self.fields = Fields(node, problems, "a cause rule")
+        self.fields = Fields(node, problems, Text("a cause rule"))
 
     def read(self) -> CauseRule:
         fields = self.fields

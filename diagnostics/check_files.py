@@ -60,7 +60,7 @@ class _CheckReader:
     def __init__(self, node: Node, probes: Mapping[str, Probe]) -> None:
         self.problems: list[Problem] = []
         self.node, self.probes = node, probes
-        self.fields = Fields(node, self.problems, "a check")
+        self.fields = Fields(node, self.problems, Text("a check"))
         self.shapes: dict[str, Shape] = {}
         self.declared: dict[str, dict[str, Shape]] = {"subject": {}, "params": {}}
         """Every name of `subject` and `params`, with a mistake in its expression too: one mistake is told once."""
@@ -234,7 +234,7 @@ class _CheckReader:
 
     def tests(self) -> Iterator[CheckTest]:
         for node in self.fields.items("tests"):
-            fields = Fields(node, self.problems, "a test")
+            fields = Fields(node, self.problems, Text("a test"))
             evidence = fields.text("evidence", required=True)
             verdict, findings = self.expected(fields)
             yield CheckTest(
@@ -259,7 +259,7 @@ class _CheckReader:
         return Verdict(word), ()
 
     def expected_finding(self, node: Node) -> ExpectedFinding:
-        fields = Fields(node, self.problems, "an expected finding")
+        fields = Fields(node, self.problems, Text("an expected finding"))
         severity = fields.one_of("severity", [one.value for one in Severity])
         expected = ExpectedFinding(
             severity=Severity(severity) if severity else None,

@@ -53,7 +53,7 @@ def read_probes(node: Node) -> tuple[Probe, ...]:
 
 def _read_probe(node: Node, problems: list[Problem]) -> Probe | None:
     before = len(problems)
-    fields = Fields(node, problems, "a probe")
+    fields = Fields(node, problems, Text("a probe"))
     name = fields.text("probe", required=True)
     script = fields.text("script", required=True)
     deadline = fields.duration("deadline")

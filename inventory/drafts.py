@@ -64,9 +64,9 @@ class Drafts:
 
     def read(self, document: Node) -> None:
         """Take up what one file says; raises InvalidFile only where going on makes no sense."""
-        fields = Fields(document, self.problems, "the inventory")
-        defaults = fields.fields("defaults", "“defaults”")
-        self._add_layer(self.defaults, read_layer(defaults), "“defaults”")
+        fields = Fields(document, self.problems, Text("the inventory"))
+        defaults = fields.fields("defaults")
+        self._add_layer(self.defaults, read_layer(defaults), Text("“{key}”", key="defaults"))
         defaults.done()
         for name, credential in read_credentials(fields.mapping("credentials"), self.problems).items():
             first = self.credentials.setdefault(name, credential)
@@ -125,7 +125,7 @@ class Drafts:
     def _note_error(self, place: Place, error: LongarmError) -> None:
         self._note(place, error.text, error.hint)
 
-    def _add_layer(self, layer: Layer, other: Layer, what: str) -> None:
+    def _add_layer(self, layer: Layer, other: Layer, what: Text) -> None:
         add(layer.values, other.values, self.problems, what)
         for key, items in other.lists.items():
             layer.extend(key, {item: other.items[key, item] for item in items})
@@ -144,8 +144,8 @@ class Drafts:
     def _read_group(self, name: str, place: Place, node: Node) -> None:
         """Take up a group; one that is declared in several places is the sum of them."""
         group = self.groups.setdefault(name, GroupDraft(name, place))
-        fields = Fields(node, self.problems, f"the group {name}")
-        self._add_layer(group.layer, read_layer(fields), f"the group {name}")
+        fields = Fields(node, self.problems, Text("the group {name}", name=name))
+        self._add_layer(group.layer, read_layer(fields), Text("the group {name}", name=name))
         hosts = fields.node("hosts")
         if isinstance(hosts, ListNode):
             self._read_members(hosts, group)
@@ -185,7 +185,7 @@ class Drafts:
 
     def _read_hosts(self, node: MapNode | None, group: GroupDraft | None) -> None:
         for key, value in node.entries if node else ():
-            fields = Fields(value, self.problems, f"the host {shown(key.text)}")
+            fields = Fields(value, self.problems, Text("the host {name}", name=shown(key.text)))
             address, layer = fields.text("address"), read_layer(fields)
             fields.done()
             try:

@@ -2,7 +2,7 @@
 
 >>> from inventory.documents import parse_document
 >>> problems: list[Problem] = []
->>> fields = Fields(parse_document(b"titel: x\\nkeep: 200 MiB\\n", "example.yaml"), problems, "the playbook")
+>>> fields = Fields(parse_document(b"titel: x\\nkeep: 200 MiB\\n", "example.yaml"), problems, Text("a playbook"))
 >>> fields.text("title"), fields.size("keep")
 (None, 209715200)
 >>> fields.done()
@@ -68,7 +68,7 @@ class Fields:
     noting in `problems` what is wrong. `done()` notes the keys that nobody asked for.
     """
 
-    def __init__(self, node: Node, problems: list[Problem], what: str) -> None:
+    def __init__(self, node: Node, problems: list[Problem], what: Text) -> None:
         self.problems, self.what, self._place = problems, what, node.place
         self._quiet = False  # True: a mistake above explains all that is missing here
         self._known: dict[str, None] = {}
@@ -216,10 +216,10 @@ class Fields:
         expected = Text("“{key}” must be a mapping, that is lines of “key: value”", key=key)
         return self._read(key, required, MapNode(self._place, ()), _as_mapping, expected, empty=True)
 
-    def fields(self, key: str, what: str | None = None, *, required: bool = False) -> Fields:
+    def fields(self, key: str, what: Text | None = None, *, required: bool = False) -> Fields:
         """Return a reader for the mapping of a key, empty where the key is not there; it notes into the same list."""
         node = self.node(key)
-        fields = Fields(node or MapNode(self._place, ()), self.problems, what or f"“{key}”")
+        fields = Fields(node or MapNode(self._place, ()), self.problems, what or Text("“{key}”", key=key))
         if required and (node is None or is_empty(node)):
             self._missing(key)
             fields._quiet = True

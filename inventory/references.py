@@ -22,7 +22,7 @@ def read_credentials(node: MapNode | None, problems: list[Problem]) -> dict[str,
             group_name(key.text)
         except BadName as error:
             problems.append(Problem(place=key.place, text=error.text, hint=error.hint))
-        credentials[key.text] = _credential(key, Fields(value, problems, f"the credential {shown(key.text)}"))
+        credentials[key.text] = _credential(key, Fields(value, problems, Text("the credential {name}", name=shown(key.text))))
     return credentials
 
 

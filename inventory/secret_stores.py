@@ -84,7 +84,7 @@ def read_stores(node: MapNode | None, problems: list[Problem]) -> dict[str, Decl
             group_name(key.text)
         except BadName as error:
             problems.append(Problem(place=key.place, text=error.text, hint=error.hint))
-        fields = Fields(value, problems, f"the store {shown(key.text)}")
+        fields = Fields(value, problems, Text("the store {name}", name=shown(key.text)))
         if (store := _store(key, fields)) is not None:
             stores[key.text] = store
     return stores

@@ -252,7 +252,7 @@ def _entries(node: MapNode) -> Entries:
     return entries
 
 
-def add(entries: Entries, others: Entries, problems: list[Problem], what: str) -> None:
+def add(entries: Entries, others: Entries, problems: list[Problem], what: Text) -> None:
     """Put the values of a second declaration of the same thing beside those of the first; one given twice is a mistake."""
     for key, other in others.items():
         known = entries.setdefault(key, other)

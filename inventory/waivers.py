@@ -25,7 +25,7 @@ def read_waivers(nodes: Iterable[Node], problems: list[Problem]) -> list[Waiver]
 
 
 def _read(node: Node, problems: list[Problem]) -> Waiver | None:
-    before, fields = len(problems), Fields(node, problems, "the waiver")
+    before, fields = len(problems), Fields(node, problems, Text("the waiver"))
     check, targets = fields.text("check", required=True), fields.text("targets", required=True)
     reason, owner = fields.text("reason", required=True), fields.text("owner", required=True)
     subject, expires_at = _subject(fields), _expiry(fields)

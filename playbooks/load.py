@@ -52,7 +52,7 @@ def load_playbook(path: Path, library: Library | None = None) -> Playbook:
 def read_playbook(node: Node, digest: str, library: Library | None = None) -> Playbook:
     """Return the playbook of a document."""
     problems: list[Problem] = []
-    fields = Fields(node, problems, "a playbook")
+    fields = Fields(node, problems, Text("a playbook"))
     name = fields.text("playbook", required=True)
     if name and not _ID.fullmatch(name):
         fields.problem(fields.place("playbook"), Text("a playbook's name is lower case: words and hyphens"))
@@ -101,7 +101,7 @@ def _checks(fields: Fields, library: Library | None) -> dict[str, Mapping[str, P
 
 def _check(node: Node, problems: list[Problem], library: Library | None) -> tuple[str, Mapping[str, Param]]:
     if isinstance(node, MapNode):
-        fields = Fields(node, problems, "a check of a playbook")
+        fields = Fields(node, problems, Text("a check of a playbook"))
         name = fields.text("check", required=True)
         thresholds = _thresholds(name, fields.fields("thresholds"), library)
         fields.done()

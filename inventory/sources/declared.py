@@ -40,7 +40,7 @@ def read_sources(items: Iterable[Node], problems: list[Problem]) -> list[Source]
 
 
 def _source(node: Node, problems: list[Problem], folder: Path) -> Source | None:
-    fields = Fields(node, problems, "the source")
+    fields = Fields(node, problems, Text("the source"))
     kinds = [kind for kind in KINDS if kind in (*fields.keys(),)]
     if len(kinds) != 1:
         if isinstance(node, MapNode):

@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 
 from inventory.documents import parse_document
-from inventory.errors import InvalidFile, Problem
+from inventory.errors import InvalidFile, Problem, Text
 from inventory.fields import Fields
 from remote.answer import Answer
 from remote.lab.captures import read_captures
@@ -69,7 +69,7 @@ def scenarios() -> Mapping[str, Scenario]:
 def read_scenario(data: bytes, file: str) -> Scenario:
     """Return the scenario that a file describes, or raise InvalidFile with every mistake."""
     problems: list[Problem] = []
-    fields = Fields(parse_document(data, file), problems, "scenario")
+    fields = Fields(parse_document(data, file), problems, Text("a scenario"))
     scenario = Scenario(
         name=fields.text("scenario", required=True),
         title=fields.languages("title"),

@@ -3,12 +3,12 @@
 import pytest
 
 from inventory.documents import parse_document
-from inventory.errors import Problem
+from inventory.errors import Problem, Text
 from inventory.fields import Fields, nearest, parse_duration, parse_size
 
 
 def fields(text: str, what: str = "the thing") -> Fields:
-    return Fields(parse_document(text.encode(), "f.yaml"), [], what)
+    return Fields(parse_document(text.encode(), "f.yaml"), [], Text(what))
 
 
 def told(read: Fields) -> list[str]:
@@ -103,8 +103,8 @@ def test_unknown_keys_are_told_with_the_nearest_known_one() -> None:
 
 def test_readers_of_inner_mappings_note_into_the_same_list() -> None:
     problems: list[Problem] = []
-    outer = Fields(parse_document(b"a: {b: [1]}", "f.yaml"), problems, "the thing")
-    outer.fields("a", "the inner thing").text("b")
+    outer = Fields(parse_document(b"a: {b: [1]}", "f.yaml"), problems, Text("the thing"))
+    outer.fields("a", Text("the inner thing")).text("b")
     assert [str(problem) for problem in problems] == ["f.yaml:1:8: “b” must be a text"]
 
 
