@@ -8,8 +8,8 @@ import os
 import secrets
 import shutil
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from zlib import crc32
 
@@ -26,7 +26,9 @@ from remote.session import Session
 from remote.ssh import SshConnector
 from remote.ssh_library import asyncssh
 from tests.conftest import SOAK
+from tests.remote.bastion import practice_bastion
 from tests.remote.hostility import open_files, threads
+from tests.remote.reaching import REACHES, Reach, Reaching, the_bastion
 from tests.remote.servers import (
     SBIN,
     Keys,
@@ -82,63 +84,81 @@ def reference(user_key: Keys) -> CredentialReference:
     return CredentialReference(name="test", user=getpass.getuser(), key=str(user_key.path))
 
 
-BY_BOTH = (
-    *("test_ssh_trust", "test_ssh_stages", "test_ssh_floods", "test_ssh_hostile", "test_ssh_login"),
-    *("test_sudo_hostile", "test_sudo_contract"),
-)
-"""Modules whose tests hold for both SSH libraries, save those marked `asyncssh_only`."""
+CORPORA = ("test_ssh_trust", "test_ssh_stages", "test_ssh_floods", "test_ssh_hostile", "test_sudo_hostile")
+"""Modules whose tests hold whichever way a host is reached, save those marked `asyncssh_only`."""
+BY_BOTH = (*CORPORA, "test_ssh_login", "test_sudo_contract")
+"""Modules whose tests hold for both SSH libraries."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Let what holds for both libraries be tested by both."""
+    """Let what holds for every way of reaching a host be tested by each."""
+    module = metafunc.module.__name__.rpartition(".")[2]
     only = metafunc.definition.get_closest_marker("asyncssh_only")
-    if metafunc.module.__name__.rpartition(".")[2] in BY_BOTH and "library" in metafunc.fixturenames and only is None:
-        metafunc.parametrize("library", ["asyncssh", "paramiko"], indirect=True)
+    if module in BY_BOTH and "reach" in metafunc.fixturenames and only is None:
+        in_fabric = metafunc.definition.get_closest_marker("fabric_too") is not None
+        ways = [name for name, reach in REACHES.items() if (in_fabric or not reach.fabric)]
+        names = ways if module in CORPORA else ["asyncssh", "paramiko"]
+        metafunc.parametrize("reach", [_reached(name) for name in names], indirect=True)
+
+
+def _reached(name: str) -> object:
+    marks = [pytest.mark.server] if REACHES[name].bastion == "sshd" else []
+    return pytest.param(name, marks=marks, id=name)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep a quarter of what is tested by paramiko, always the same; all of it in a soak."""
-    left_out = [item for item in items if _by_paramiko(item) and not SOAK and crc32(item.nodeid.encode()) % 4]
-    config.hook.pytest_deselected(items=left_out)
+    """Keep a share of what is reached in other ways than the usual one, always the same; all of it in a soak."""
+    left_out = {item for item in items if not SOAK and crc32(item.nodeid.encode()) % _one_in(item)}
+    config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
 
 
-def _by_paramiko(item: pytest.Item) -> bool:
+def _one_in(item: pytest.Item) -> int:
     spec = getattr(item, "callspec", None)
-    return spec is not None and spec.params.get("library") == "paramiko"
+    name = None if spec is None else spec.params.get("reach")
+    return REACHES[name].one_in if name in REACHES else 1
 
 
 @pytest.fixture
-def library(request: pytest.FixtureRequest) -> str:
-    """Return the SSH library that the connectors of a test use."""
-    return str(getattr(request, "param", "asyncssh"))
-
-
-class ByParamiko(SshConnector):
-    """Goes to every host by paramiko."""
-
-    @asynccontextmanager
-    async def __call__(self, host: Host) -> AsyncIterator[Session]:
-        async with super().__call__(by_paramiko(host)) as session:
-            yield session
+def reach(request: pytest.FixtureRequest) -> Reach:
+    """Return how the connectors of a test come to hosts."""
+    return REACHES[getattr(request, "param", "asyncssh")]
 
 
 @pytest.fixture
-def connector(tmp_path: Path, host_key: Keys, library: str) -> MakeConnector:
+def bastion(reach: Reach, request: pytest.FixtureRequest, reference: CredentialReference) -> Host | None:
+    """Return the host in front of all others, None where there is none."""
+    if not reach.bastion:
+        return None
+    stock = reach.bastion == "sshd"
+    port = request.getfixturevalue("stock_sshd")[0] if stock else request.getfixturevalue("practice_port")
+    return the_bastion(reach, port, reference)
+
+
+@pytest.fixture(scope="session")
+def practice_port(tmp_path_factory: pytest.TempPathFactory, host_key: Keys, user_key: Keys) -> Iterator[int]:
+    """Start asyncssh's server as a host that others are reached through; return its port."""
+    with practice_bastion(tmp_path_factory.mktemp("bastion"), host_key, user_key) as port:
+        yield port
+
+
+@pytest.fixture
+def connector(tmp_path: Path, host_key: Keys, reach: Reach, bastion: Host | None) -> MakeConnector:
     """Return a function that makes a connector trusting `known` (default: the host key) for the hosts named."""
-    kind = SshConnector if library == "asyncssh" else ByParamiko
 
     def make(*names: str, known: tuple[HostKey, ...] | None = None, **options: object) -> SshConnector:
         trusted = KnownHosts(tmp_path / "trust" / "known_hosts")
         for name in names or ("node",):
             trusted.add(name, *((known_key(host_key),) if known is None else known))
+        if bastion is not None:
+            trusted.add(bastion.name, known_key(host_key))
         given: dict[str, object] = {
             "known_hosts": trusted,
             "credentials": CredentialStore(masker=Masker()),
             "breaker": Breaker(),
             "connect_deadline_s": 20.0,
         }
-        return kind(**(given | options))  # type: ignore[arg-type]  # a test's own mixture
+        return Reaching(reach, bastion, **(given | options))
 
     return make
 
@@ -224,6 +244,23 @@ async def openssh_session(
     """Return a session to OpenSSH."""
     async with connector()(Host(name="node", address="127.0.0.1", port=openssh_port, credential=reference)) as session:
         yield session
+
+
+@pytest.fixture(scope="session")
+def stock_sshd(tmp_path_factory: pytest.TempPathFactory, host_key: Keys, user_key: Keys) -> Iterator[tuple[int, Path]]:
+    """Start an sshd with the limits that it comes with: MaxStartups 10:30:100, MaxSessions 10. Its port and its log."""
+    folder = tmp_path_factory.mktemp("bastion")
+    port, command = sshd_command(folder, host_key, user_key)
+    log = folder / "log"
+    with subprocess.Popen([*command, "-E", str(log)]) as process:
+        try:
+            end = time.monotonic() + 30
+            while not (log.exists() and b"Server listening" in log.read_bytes()):
+                assert process.poll() is None and time.monotonic() < end
+                time.sleep(0.02)
+            yield port, log
+        finally:
+            process.terminate()
 
 
 # --- dropbear, with busybox as /bin/sh -----------------------------------------------------------------------------
@@ -326,8 +363,8 @@ async def local_session() -> AsyncIterator[Session]:
 
 
 @pytest.fixture
-def nothing_stays() -> Iterator[None]:
-    """Compare open files and threads before and after everything a test started has ended."""
+def nothing_stays(bastion: Host | None) -> Iterator[None]:
+    """Compare open files and threads before and after everything a test started has ended, save the bastion."""
     gc.collect()  # what earlier tests left to the collector would be missing afterwards
     before = open_files(), threads()
     yield

@@ -6,18 +6,20 @@ The first host is asked once beforehand, so that what is measured is the flood a
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from inventory.host import CredentialReference, Host, SshLibrary, SshSettings
+from inventory.host import CredentialReference, Host
 from remote.breaker import Breaker
 from remote.credentials import CredentialStore
 from remote.known_hosts import KnownHosts
 from remote.question import Question
-from remote.ssh import SshConnector, SshSession
+from remote.ssh import SshSession
 from remote.threaded.session import ThreadedSession
+from tests.remote.reaching import REACHES, InsideFabric, Reaching, the_bastion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,8 @@ class Task:
     scripts: tuple[str, ...] = ("echo here",)
     deadline_s: float = 20.0
     until_bytes: int = 1
-    library: str = "asyncssh"
+    reach: str = "asyncssh"
+    bastion_port: int = 0
 
 
 def status_kib(field: str) -> int:
@@ -47,21 +50,25 @@ def resident_kib() -> int:
 
 
 async def ask(task: Task) -> dict[str, object]:
-    received = 0
-    connect = SshConnector(
-        known_hosts=KnownHosts(Path(task.known_hosts)), credentials=CredentialStore(), breaker=Breaker(), connect_deadline_s=20
+    received, reach = 0, REACHES[task.reach]
+    reference = CredentialReference(name="test", user=getpass.getuser(), key=task.key)
+    connect = Reaching(
+        reach,
+        the_bastion(reach, task.bastion_port, reference) if task.bastion_port else None,
+        known_hosts=KnownHosts(Path(task.known_hosts)),
+        credentials=CredentialStore(),
+        breaker=Breaker(),
+        connect_deadline_s=20,
     )
-    reference = CredentialReference(name="test", user="anna", key=task.key)
     questions = [Question(id=f"q{index}", script=script) for index, script in enumerate(task.scripts)]
 
     async def one(port: int, deadline_s: float) -> list[list[object]]:
         nonlocal received
-        ssh = SshSettings(library=SshLibrary(task.library))
-        host = Host(name="node", address="127.0.0.1", port=port, credential=reference, ssh=ssh)
-        async with connect(host) as session:
-            assert isinstance(session, SshSession | ThreadedSession)
+        async with connect(Host(name="node", address="127.0.0.1", port=port, credential=reference)) as session:
             answers = await session.ask(questions, deadline_s=deadline_s)
-            received += (session._line.intake if isinstance(session, ThreadedSession) else session._intake).received
+            below = session.session if isinstance(session, InsideFabric) else session
+            assert isinstance(below, SshSession | ThreadedSession)
+            received += (below._line.intake if isinstance(below, ThreadedSession) else below._intake).received
         return [[str(answer.ended), len(answer.stdout), len(answer.stderr), answer.why] for answer in answers.values()]
 
     await one(task.calm_port, 60)

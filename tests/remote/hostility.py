@@ -55,8 +55,10 @@ async def over_by(deadline_s: float) -> AsyncIterator[None]:
 async def hostile(stage: Stage, reference: CredentialReference) -> AsyncIterator[Host]:
     """Serve one stage of hostility on loopback; every connection is gone at the end."""
     handlers: set[asyncio.Task[None]] = set()
+    writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         handlers.add(asyncio.current_task())  # type: ignore[arg-type]  # always in a task
         try:
             await stage(reader, writer)
@@ -72,6 +74,8 @@ async def hostile(stage: Stage, reference: CredentialReference) -> AsyncIterator
         server.close()
         for handler in handlers:
             handler.cancel()
+        for writer in writers:
+            writer.transport.abort()  # what nobody reads any more would keep it open
         await server.wait_closed()
         await no_more_tasks()
 

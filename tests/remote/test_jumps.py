@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,30 +23,13 @@ from remote.reach import greeting
 from remote.ssh import SshConnector
 from remote.tunnels import Tunnel
 from tests.conftest import SOAK
-from tests.remote.servers import Keys, MakeConnector, StartPractice, free_port, known_key, sshd_command
+from tests.remote.servers import Keys, MakeConnector, StartPractice, free_port, known_key
 
 pytestmark = pytest.mark.server
 HELLO = Question(id="hello", script="echo hello")
 BEHIND = 300 if SOAK else 40
 DEADLINE_S = 600.0 if SOAK else 60.0  # this machine is all of the 300 hosts
 Gate = tuple[Host, Callable[[], int]]
-
-
-@pytest.fixture(scope="module")
-def stock_sshd(tmp_path_factory: pytest.TempPathFactory, host_key: Keys, user_key: Keys) -> Iterator[tuple[int, Path]]:
-    """Start an sshd with the limits that it comes with: MaxStartups 10:30:100, MaxSessions 10. Its port and its log."""
-    folder = tmp_path_factory.mktemp("bastion")
-    port, command = sshd_command(folder, host_key, user_key)
-    log = folder / "log"
-    with subprocess.Popen([*command, "-E", str(log)]) as process:
-        try:
-            end = time.monotonic() + 30
-            while not (log.exists() and b"Server listening" in log.read_bytes()):
-                assert process.poll() is None and time.monotonic() < end
-                time.sleep(0.02)
-            yield port, log
-        finally:
-            process.terminate()
 
 
 @pytest.fixture

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from inventory.host import Host
 from remote.bundle.frames import FORMAT, Mark
 from remote.bundle.manifest import NotABundle, read_manifest
 from remote.known_hosts import KnownHosts
 from remote.ssh_library import asyncssh
 from tests.conftest import SOAK
+from tests.remote.reaching import BASTION, Reach
 from tests.remote.servers import Keys, StartPractice, known_key
 
 GROWTH_KIB = 32 * 1024
@@ -107,14 +109,24 @@ Ask = Callable[..., Awaitable[Cost]]
 
 
 @pytest.fixture
-async def ask(practice: StartPractice, user_key: Keys, host_key: Keys, tmp_path: Path, library: str) -> Ask:
+async def ask(
+    practice: StartPractice,
+    user_key: Keys,
+    host_key: Keys,
+    tmp_path: Path,
+    reach: Reach,
+    bastion: Host | None,
+) -> Ask:
     known = KnownHosts(tmp_path / "known_hosts")
-    known.add("node", known_key(host_key))
+    for name in ("node", BASTION):
+        known.add(name, known_key(host_key))
     calm = (await practice()).host.port
 
     async def ask(*ports: int | None, **wishes: object) -> Cost:
         where = {"calm_port": calm, "ports": [port or calm for port in ports]}
-        given = {**where, "library": library, "key": str(user_key.path), "known_hosts": str(tmp_path / "known_hosts"), **wishes}
+        through = 0 if bastion is None else bastion.port
+        way = {"reach": reach.name, "bastion_port": through}
+        given = {**where, **way, "key": str(user_key.path), "known_hosts": str(tmp_path / "known_hosts"), **wishes}
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.remote.flooded", json.dumps(given)),
             stdout=asyncio.subprocess.PIPE,
@@ -127,6 +139,7 @@ async def ask(practice: StartPractice, user_key: Keys, host_key: Keys, tmp_path:
     return ask
 
 
+@pytest.mark.fabric_too
 @pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: str(flood.__name__))
 async def test_a_host_that_floods_is_left_and_costs_no_memory(
     flood: Callable[[Process], Awaitable[None]], ask: Ask, practice: StartPractice
@@ -140,6 +153,7 @@ async def test_a_host_that_floods_is_left_and_costs_no_memory(
     assert ended in {"not_run", "lost", "capped"}
 
 
+@pytest.mark.fabric_too
 async def test_one_byte_now_and_then_ends_at_the_deadline(ask: Ask, practice: StartPractice) -> None:
     async def drip(process: Process) -> None:
         while not process.is_closing():
@@ -152,6 +166,7 @@ async def test_one_byte_now_and_then_ends_at_the_deadline(ask: Ask, practice: St
     assert why.startswith("no end after ")
 
 
+@pytest.mark.fabric_too
 async def test_questions_that_flood_lose_their_own_rest_and_cost_no_memory(ask: Ask) -> None:
     size = "10G" if SOAK else "64M"
     scripts = [
@@ -170,6 +185,7 @@ async def test_questions_that_flood_lose_their_own_rest_and_cost_no_memory(ask: 
     assert last == ["exited", 5, 0, ""]
 
 
+@pytest.mark.fabric_too
 async def test_other_hosts_are_answered_while_some_flood(ask: Ask, practice: StartPractice) -> None:
     floods = [(await practice(process=flood)).host.port for flood in FLOODS]
     cost = await ask(*floods, *[None] * 16)

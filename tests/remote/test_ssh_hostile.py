@@ -17,24 +17,27 @@ from remote.errors import ConnectFailed
 from remote.question import Question
 from remote.ssh_library import asyncssh
 from tests.remote.hostility import ENOUGH_S, Forwarder
+from tests.remote.reaching import Reach
 from tests.remote.servers import MakeConnector, StartPractice
 
 pytestmark = pytest.mark.usefixtures("nothing_stays")
 ECHO = Question(id="echo", script="echo here")
+THE_BASTIONS_WORDS = "^via bastion: .*(refused|known|[Cc]onnect)"
+"""It is the bastion that looks up and connects there: what went wrong is said in its words, under its name."""
 
 
-async def test_nobody_listens(connector: MakeConnector, reference: CredentialReference, practice: StartPractice) -> None:
+async def test_nobody_listens(connector: MakeConnector, practice: StartPractice, reach: Reach) -> None:
     running = await practice()
     running.server.close()
     await running.server.wait_closed()
-    with pytest.raises(ConnectFailed, match="Connection refused"):
+    with pytest.raises(ConnectFailed, match=THE_BASTIONS_WORDS if reach.bastion else "Connection refused"):
         async with connector()(running.host):
             pass
 
 
-async def test_a_name_that_does_not_resolve(connector: MakeConnector, reference: CredentialReference) -> None:
+async def test_a_name_that_does_not_resolve(connector: MakeConnector, reference: CredentialReference, reach: Reach) -> None:
     host = Host(name="node", address="no-such-host.invalid", credential=reference)
-    with pytest.raises(ConnectFailed, match="the address is not known"):
+    with pytest.raises(ConnectFailed, match=THE_BASTIONS_WORDS if reach.bastion else "the address is not known"):
         async with connector()(host):
             pass
 
@@ -63,6 +66,7 @@ async def floods(process: asyncssh.SSHServerProcess[bytes]) -> None:
             await process.stdout.drain()
 
 
+@pytest.mark.fabric_too
 @pytest.mark.parametrize(
     "process", [closes_without_status, says_success_and_nothing_else, is_silent, cuts_the_connection, floods]
 )
@@ -110,12 +114,14 @@ async def cut_in_the_middle(connector: MakeConnector, host: Host, folder: Path) 
         assert (answers["third"].exit_status, bool(answers["third"].why)) == (None, True)
 
 
+@pytest.mark.fabric_too
 async def test_a_cut_connection_keeps_the_complete_answers(
     practice: StartPractice, connector: MakeConnector, tmp_path: Path
 ) -> None:
     await cut_in_the_middle(connector, (await practice()).host, tmp_path)
 
 
+@pytest.mark.fabric_too
 @pytest.mark.server
 async def test_a_cut_connection_to_openssh_keeps_the_complete_answers(
     openssh_port: int, connector: MakeConnector, reference: CredentialReference, tmp_path: Path
@@ -124,6 +130,7 @@ async def test_a_cut_connection_to_openssh_keeps_the_complete_answers(
     await cut_in_the_middle(connector, host, tmp_path)
 
 
+@pytest.mark.fabric_too
 async def test_leaving_a_host_that_does_not_let_go_is_quick(
     practice: StartPractice, connector: MakeConnector, reference: CredentialReference
 ) -> None:
@@ -137,6 +144,7 @@ async def test_leaving_a_host_that_does_not_let_go_is_quick(
         wire.frozen.set()
 
 
+@pytest.mark.fabric_too
 async def test_leaving_never_raises_when_the_connection_is_gone(practice: StartPractice, connector: MakeConnector) -> None:
     running = await practice()
     async with (
@@ -156,6 +164,7 @@ async def test_a_fault_of_the_callers_passes_through_and_the_connection_is_close
             raise ZeroDivisionError
 
 
+@pytest.mark.fabric_too
 async def test_a_run_that_is_cancelled_leaves_nothing(
     practice: StartPractice, connector: MakeConnector, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ from remote.ssh import SshConnector
 from remote.ssh_library import asyncssh
 from tests.conftest import SOAK
 from tests.remote.hostility import Forwarder, Stage, hostile, over_by, packet, until_gone
+from tests.remote.reaching import Reach
 from tests.remote.servers import Keys, MakeConnector, PracticeServer, StartPractice
 
 pytestmark = pytest.mark.usefixtures("nothing_stays")
@@ -38,8 +39,9 @@ async def log_in(connect: SshConnector, host: Host) -> None:
         pass
 
 
-async def enrol(_: SshConnector, host: Host) -> None:
-    await offered_keys(host, deadline_s=CONNECT_S)
+async def enrol(connect: SshConnector, host: Host) -> None:
+    async with connect.way_to(host) as way:
+        await offered_keys(host, deadline_s=CONNECT_S, way=way)
 
 
 async def accept_and_say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -289,15 +291,16 @@ class RefusesChannels(PracticeServer):
         return False
 
 
+@pytest.mark.fabric_too
 @pytest.mark.parametrize("server", [NeverOpens, OpensButNeverStarts, RefusesExec, RefusesChannels])
 async def test_a_command_that_never_starts_leaves_every_question_not_run(
-    server: type[PracticeServer], practice: StartPractice, connector: MakeConnector
+    server: type[PracticeServer], practice: StartPractice, connector: MakeConnector, reach: Reach
 ) -> None:
     running = await practice(server=server, process=None)
     async with over_by(ASK_S), connector()(running.host) as session:
         answer = (await session.ask([ECHO], deadline_s=ASK_S))["echo"]
     assert (answer.ended, answer.exit_status) == (Ended.NOT_RUN, None)
-    assert "did not start a command" in answer.why
+    assert "did not start a command" in answer.why or (reach.fabric and answer.why == f"no end after {ASK_S:g} s")
 
 
 async def is_silent(process: asyncssh.SSHServerProcess[bytes]) -> None:
@@ -320,6 +323,7 @@ async def ends_its_streams_and_stays(process: asyncssh.SSHServerProcess[bytes]) 
     await process.wait_closed()
 
 
+@pytest.mark.fabric_too
 @pytest.mark.parametrize("process", [is_silent, takes_nothing, drips, ends_its_streams_and_stays])
 async def test_a_command_that_hangs_ends_in_time(
     process: Callable[..., object], practice: StartPractice, connector: MakeConnector

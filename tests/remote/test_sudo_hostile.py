@@ -10,12 +10,13 @@ from typing import TypeAlias
 
 import pytest
 
-from inventory.host import CredentialReference, SecretReference
+from inventory.host import CredentialReference, SecretReference, SshLibrary
 from remote.answer import Ended
 from remote.breaker import Breaker
 from remote.bundle.frames import FORMAT, Mark
 from remote.question import Privilege, Question
 from remote.ssh_library import asyncssh
+from tests.remote.reaching import Reach
 from tests.remote.servers import MakeConnector, Practice, StartPractice
 
 CANARY = "canary-of-sudo"
@@ -147,20 +148,22 @@ def test_there_are_twenty_fakes_and_more() -> None:
     assert len(FAKES) >= 20
 
 
+@pytest.mark.fabric_too
 @pytest.mark.parametrize("fake", FAKES)
 async def test_a_fake_prompt_gets_nothing(
-    fake: str, practice: StartPractice, connector: MakeConnector, with_sudo_password: CredentialReference, library: str
+    fake: str, practice: StartPractice, connector: MakeConnector, with_sudo_password: CredentialReference, reach: Reach
 ) -> None:
     fisher = Fisher(FAKES[fake])
     running = await practice(process=fisher, credential=with_sudo_password)
     async with connector()(running.host) as session:
         for _ in range(2):  # the second command knows the first one's prompt
-            answers = await session.ask([USER, ROOT], deadline_s=0.5 if library == "asyncssh" else 1.5)
+            answers = await session.ask([USER, ROOT], deadline_s=1.5 if reach.library is SshLibrary.PARAMIKO else 0.5)
             assert answers["root"].ended is not Ended.EXITED
     assert fisher.sent.is_set()
     assert CANARY.encode() not in fisher.got
 
 
+@pytest.mark.fabric_too
 async def test_the_prompt_of_sudo_itself_gets_it_and_nothing_follows_until_it_was_taken(
     practice: StartPractice, connector: MakeConnector, with_sudo_password: CredentialReference
 ) -> None:
@@ -180,6 +183,7 @@ async def test_the_prompt_of_sudo_itself_gets_it_and_nothing_follows_until_it_wa
     assert fisher.got.count(CANARY.encode()) == 1
 
 
+@pytest.mark.fabric_too
 async def test_a_host_that_refused_it_is_not_given_it_again(
     practice: StartPractice, connector: MakeConnector, with_sudo_password: CredentialReference
 ) -> None:
@@ -199,6 +203,7 @@ async def test_a_host_that_refused_it_is_not_given_it_again(
     assert offered == 1
 
 
+@pytest.mark.fabric_too
 async def test_a_bad_password_for_sudo_goes_out_three_times_to_forty_hosts(
     practice: StartPractice, connector: MakeConnector, with_sudo_password: CredentialReference
 ) -> None:
@@ -260,6 +265,7 @@ def whole(script: Script, nonce: str = "", skip: int = 0) -> bytes:
     return b"".join(marks)
 
 
+@pytest.mark.fabric_too
 @pytest.mark.parametrize("pretence", PRETENCES)
 async def test_what_a_host_says_about_success_decides_nothing(
     pretence: str, practice: StartPractice, connector: MakeConnector, with_sudo_password: CredentialReference
