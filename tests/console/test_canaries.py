@@ -21,6 +21,7 @@ from unicodedata import normalize
 import pytest
 
 from remote.answer import Answer
+from remote.known_hosts import KnownHosts
 from remote.ssh_library import asyncssh
 from reports.render import Audience, Format, render
 from runner.desk import Desk
@@ -29,6 +30,9 @@ from tests.console.canary_host import CANARIES, Shell, canary_hosts, name_of
 from tests.console.canary_sudo import SAYS as SUDO_SAYS
 from tests.console.canary_sudo import TELLTALE, users_with_sudo
 from tests.console.conftest import LONGARM
+from tests.remote.bastion import practice_bastion
+from tests.remote.reaching import BASTION
+from tests.remote.servers import Keys, known_key
 from tests.wires import WIRES
 
 SAYS = '- {probe: q, script: "%s", deadline: 5s, max_bytes: 64 KiB, parse: lines}\n'
@@ -94,6 +98,14 @@ class Ran:
         return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """A bastion: its port on loopback, and the key that it lets in."""
+
+    port: int
+    key: Path
+
+
 @dataclass(slots=True)
 class Run:
     """One longarm over the canary hosts, from a home of its own."""
@@ -105,20 +117,26 @@ class Run:
     def home(self) -> Path:
         return self.folder / "home"
 
-    def prepare(self, port: int, reference: Callable[[int], str], probes: str, library: str = "asyncssh") -> None:
-        """Write an inventory whose credentials are told by `reference`, and the probes."""
+    def prepare(
+        self, port: int, reference: Callable[[int], str], probes: str, library: str = "asyncssh", bastion: Gate | None = None
+    ) -> None:
+        """Write an inventory whose credentials are told by `reference`, and the probes; `bastion` is the host in front."""
         lines = ["credentials:"]
         lines += [f"  {name_of(n)}: {{user: {name_of(n)}, {reference(n)}}}" for n in range(len(CANARIES))]
+        if bastion is not None:
+            lines += [f"  {BASTION}: {{user: anna, key: {bastion.key}}}"]
         lines += ["hosts:"]
-        where = f"address: 127.0.0.1, port: {port}, ssh_library: {library}"
+        where = f"address: 127.0.0.1, port: {port}, ssh_library: {library}" + (f", via: {BASTION}" if bastion else "")
         lines += [f"  {name_of(n)}: {{{where}, credential: {name_of(n)}}}" for n in range(len(CANARIES))]
+        if bastion is not None:
+            lines += [f"  {BASTION}: {{address: 127.0.0.1, port: {bastion.port}, credential: {BASTION}}}"]
         (self.home / "inventory.yaml").write_text("\n".join(lines) + "\n")
         (self.folder / "probes.yaml").write_text(probes)
 
     async def start(self, code: str = "", terminal: int | None = None) -> asyncio.subprocess.Process:
         """Start a diagnosis of all hosts as a document; `code` in place of the console script, `terminal` as its own."""
         program = (sys.executable, "-c", code) if code else (LONGARM,)
-        words = ("-vv", "--json", "diagnose", "all", "--probes", str(self.folder / "probes.yaml"), "--case", "CANARY-1")
+        words = ("-vv", "--json", "diagnose", "canary-*", "--probes", str(self.folder / "probes.yaml"), "--case", "CANARY-1")
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8", "LONGARM_HOME": str(self.home)}
         return await asyncio.create_subprocess_exec(
             *program,
@@ -191,6 +209,32 @@ async def test_no_canary_comes_out(run: Run, path: str, library: str) -> None:
     sinks = assert_no_leak(ran, code)
     assert outcomes(ran) == expected
     assert ("raw answers" in sinks and b"***" in sinks["raw answers"]) == (path != "nothing is said")
+
+
+@pytest.fixture
+def bastion(run: Run, tmp_path: Path) -> Iterator[Gate]:
+    """Return a host that the others can be reached through, by a login of its own."""
+    made = {}
+    for name in ("host", "user"):
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        (path := tmp_path / f"bastion-{name}").touch(mode=0o600)
+        key.write_private_key(path)
+        made[name] = Keys(path=path, public=key.export_public_key().decode().strip())
+    with practice_bastion(tmp_path, made["host"], made["user"]) as port:
+        KnownHosts(run.home / "known_hosts").add(BASTION, known_key(made["host"]))
+        yield Gate(port=port, key=made["user"].path)
+
+
+@pytest.mark.parametrize(
+    ("path", "library"), product(PATHS, ["asyncssh", "paramiko"]) if SOAK else [("a question fails with it", "asyncssh")]
+)
+async def test_no_canary_comes_out_behind_a_bastion(run: Run, path: str, library: str, bastion: Gate) -> None:
+    probes, code, expected = PATHS[path]
+    async with canary_hosts(run.home) as port:
+        run.prepare(port, by_environment, probes, library, bastion)
+        ran = await run.end(await run.start())
+    assert_no_leak(ran, code)
+    assert outcomes(ran) == expected
 
 
 @pytest.mark.parametrize("library", ["asyncssh", "paramiko"])
