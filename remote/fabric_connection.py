@@ -15,11 +15,13 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError as Given
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 from weakref import WeakKeyDictionary
 
 from inventory.errors import Text
+from inventory.secret import MASKER
 from remote.answer import Ended
 from remote.bundle.script import quote
 from remote.command import Command, CommandResult
@@ -171,6 +173,7 @@ class _Runner(fabric.runners.Remote):  # type: ignore[misc]  # fabric says nothi
         )
 
     def _judged(self, result: CommandResult, host: str, limit_s: float) -> fabric.Result:
+        result = masked(result)
         if result.ended not in (Ended.EXITED, Ended.TIMED_OUT) or (result.ended is Ended.EXITED and result.exit_status is None):
             raise Unfinished(host, result)
         out, err = (data.decode(self.encoding, "replace") for data in (result.stdout, result.stderr))
@@ -262,6 +265,12 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # likewise
 
     def _refuse(self, what: str) -> NoReturn:
         raise NotOffered(self.bridge.session.host.name, what)
+
+
+def masked(result: CommandResult) -> CommandResult:
+    """Return the result as a function may print it: a host can repeat the password that it was given."""
+    out, err = MASKER.data(result.stdout), MASKER.data(result.stderr)
+    return replace(result, stdout=out, stderr=err, why=MASKER.text(result.why), denied=MASKER.text(result.denied))
 
 
 def _bytes(data: str | bytes) -> bytes:

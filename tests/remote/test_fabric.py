@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import sys
@@ -17,12 +18,14 @@ from typing import Any
 import pytest
 
 from inventory.host import CredentialReference
+from inventory.secret import MASKER, Secret
+from remote.credentials import CredentialStore
 from remote.errors import DeadlineExceeded
 from remote.fabric_connection import NotOffered, Unfinished, fabric_connection, with_fabric
 from remote.files import Reason, TransferFailed
 from remote.session import Session
 from tests.remote.servers import MakeConnector, StartPractice, as_nobody
-from tests.remote.test_sudo_hostile import CANARY, FAKES, Fisher, with_sudo_password  # noqa: F401 (a fixture)
+from tests.remote.test_sudo_hostile import CANARY, FAKES, Fisher, Process, Script, honest, with_sudo_password  # noqa: F401 (a fixture)
 
 import fabric  # isort: skip
 import invoke  # isort: skip
@@ -266,6 +269,41 @@ async def test_a_host_that_plays_sudo_falsely_gets_no_password_through_fabric(
         with contextlib.suppress(DeadlineExceeded):
             await used(session, function, deadline_s=0.7)
     assert CANARY.encode() not in fisher.got
+
+
+async def repeats_it(process: Process, script: Script) -> None:
+    """Take the password as sudo would, and tell it in sudo's words."""
+    got = (await process.stdin.readline()).decode().strip().removeprefix("=")
+    marks = script.mark(4, "sudone", "1") + script.mark(5, "done", "5")
+    process.stderr.write(f"\nsudo: incorrect password attempt with {got}\n".encode() + marks)
+    process.stdout.write(marks)
+
+
+async def test_a_host_that_repeats_the_password_does_not_tell_it_to_the_function(
+    practice: StartPractice,
+    connector: MakeConnector,
+    with_sudo_password: CredentialReference,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fisher = Fisher(honest, repeats_it)
+    running = await practice(process=fisher, credential=with_sudo_password)
+
+    def function(connection: fabric.Connection) -> str:
+        with pytest.raises(Unfinished) as refused:
+            connection.sudo("id -u", warn=True)
+        return f"{refused.value} {refused.value.result!r}"
+
+    with caplog.at_level(logging.DEBUG):
+        async with connector(credentials=CredentialStore())(running.host) as session:
+            said = await used(session, function)
+    assert "incorrect password attempt with ***" in said
+    assert CANARY not in said + caplog.text
+
+
+async def test_what_a_command_prints_of_a_secret_does_not_come_out(local_session: Session) -> None:
+    MASKER.learn(Secret(CANARY))
+    done = await used(local_session, lambda c: c.run(f"echo a {CANARY}; echo b {CANARY} >&2"))
+    assert (done.stdout, done.stderr) == ("a ***\n", "b ***\n")
 
 
 @pytest.mark.parametrize("prompt", ["[sudo] password: ", "longarm-00000000: ", "Password:"])
