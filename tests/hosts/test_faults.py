@@ -127,7 +127,8 @@ def nothing_unseen_is_green(row: dict[str, Any], ended: dict[str, str]) -> None:
     judged = [check["check"] for check in row["checks"]]
     assert sorted(judged) == (sorted(find_playbook("standard").checks) if ended else []), row["host"]
     for check in row["checks"]:
-        needs = {need: ended.get(need, "not asked") for need in LIBRARY.checks[check["check"]].needs}
+        asked = [LIBRARY.probes[need].question.id for need in LIBRARY.checks[check["check"]].needs]  # probes may share one
+        needs = {question: ended.get(question, "not asked") for question in asked}
         unseen = {need: how for need, how in needs.items() if how != "exited"}
         match check["verdict"]:
             case "clear" | "finding":
