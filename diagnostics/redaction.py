@@ -10,7 +10,7 @@ from diagnostics.probe import Probe, Redaction
 from inventory.secret import MASK, MASKER, Masker
 from remote.answer import Answer, Ended
 from remote.bundle.attempt import STDERR_LIMIT
-from remote.bundle.kept import TAIL_BYTES
+from remote.bundle.kept import joint_at, masked_part
 
 
 def redact(answers: Mapping[str, Answer], probes: Mapping[str, Probe], *, masker: Masker = MASKER) -> dict[str, Answer]:
@@ -33,9 +33,7 @@ def redacted(answer: Answer, probe: Probe | None, masker: Masker = MASKER) -> An
             return masker.data(_ruled(rules, data))
         if rules:
             return masker.data(_ruled(rules, whole_lines(data, most, cut)))
-        at = _joint(most) if cut and len(data) >= most else len(data)
-        head, tail = masker.torn(masker.data(data[:at])), masker.torn(masker.data(data[at:]), at_start=True)
-        return head + masker.torn(tail)
+        return masked_part(data, most, cut, masker)
 
     stdout = clean(answer.stdout, limit, answer.stdout_cut)
     stderr = clean(answer.stderr, STDERR_LIMIT, answer.stderr_cut)
@@ -43,11 +41,6 @@ def redacted(answer: Answer, probe: Probe | None, masker: Masker = MASKER) -> An
     if kept == (answer.stdout, answer.stderr, answer.why, answer.denied):
         return answer
     return replace(answer, stdout=kept[0], stderr=kept[1], why=kept[2], denied=kept[3])
-
-
-def _joint(limit: int) -> int:
-    """Return where the tail of an answer begins that was kept up to `limit` bytes."""
-    return limit - min(TAIL_BYTES, limit // 2)
 
 
 def whole_lines(data: bytes, limit: int, cut: int) -> bytes:
@@ -59,7 +52,7 @@ def whole_lines(data: bytes, limit: int, cut: int) -> bytes:
     b'a\n'
     """
     if cut and len(data) >= limit:
-        joint = _joint(limit)
+        joint = joint_at(limit)
         after = data.find(b"\n", joint)
         data = data[: data.rfind(b"\n", 0, joint) + 1] + (data[after + 1 :] if after >= 0 else b"")
     return data[: data.rfind(b"\n") + 1]

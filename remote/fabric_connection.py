@@ -23,6 +23,8 @@ from weakref import WeakKeyDictionary
 from inventory.errors import Text
 from inventory.secret import MASKER
 from remote.answer import Ended
+from remote.bundle.attempt import STDERR_LIMIT
+from remote.bundle.kept import masked_part
 from remote.bundle.script import quote
 from remote.command import Command, CommandResult
 from remote.errors import DeadlineExceeded, RemoteError
@@ -173,7 +175,7 @@ class _Runner(fabric.runners.Remote):  # type: ignore[misc]  # fabric says nothi
         )
 
     def _judged(self, result: CommandResult, host: str, limit_s: float) -> fabric.Result:
-        result = masked(result)
+        result = masked(result, self.context.bridge.max_bytes)
         if result.ended not in (Ended.EXITED, Ended.TIMED_OUT) or (result.ended is Ended.EXITED and result.exit_status is None):
             raise Unfinished(host, result)
         out, err = (data.decode(self.encoding, "replace") for data in (result.stdout, result.stderr))
@@ -267,10 +269,15 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # likewise
         raise NotOffered(self.bridge.session.host.name, what)
 
 
-def masked(result: CommandResult) -> CommandResult:
+def masked(result: CommandResult, max_bytes: int) -> CommandResult:
     """Return the result as a function may print it: a host can repeat the password that it was given."""
-    out, err = MASKER.data(result.stdout), MASKER.data(result.stderr)
-    return replace(result, stdout=out, stderr=err, why=MASKER.text(result.why), denied=MASKER.text(result.denied))
+
+    def clean(data: bytes, most: int, cut: int) -> bytes:
+        return MASKER.data(data) if result.ended is Ended.EXITED else masked_part(data, most, cut, MASKER)
+
+    stdout = clean(result.stdout, max_bytes, result.stdout_cut)
+    stderr = clean(result.stderr, STDERR_LIMIT, result.stderr_cut)
+    return replace(result, stdout=stdout, stderr=stderr, why=MASKER.text(result.why), denied=MASKER.text(result.denied))
 
 
 def _bytes(data: str | bytes) -> bytes:

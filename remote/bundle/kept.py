@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inventory.secret import Masker
+
 TAIL_BYTES = 64 * 1024
 SLACK_BYTES = 128
 """How much a host that keeps its promise may send over a cap: it stops at the cap plus the room of one mark."""
@@ -42,3 +44,15 @@ class Kept:
             return bytes(self._head[: self._limit])
         last = (self._head[-self._tail :] + self._ring)[-self._tail :] if self._tail else b""
         return bytes(self._head[: self._limit - self._tail] + last)
+
+
+def joint_at(limit: int) -> int:
+    """Return where the tail of an answer begins that was kept up to `limit` bytes."""
+    return limit - min(TAIL_BYTES, limit // 2)
+
+
+def masked_part(data: bytes, limit: int, cut: int, masker: Masker) -> bytes:
+    """Return an unfinished answer with every known secret masked, and what a cut left of one."""
+    at = joint_at(limit) if cut and len(data) >= limit else len(data)
+    head, tail = masker.torn(masker.data(data[:at])), masker.torn(masker.data(data[at:]), at_start=True)
+    return head + masker.torn(tail)

@@ -306,6 +306,18 @@ async def test_what_a_command_prints_of_a_secret_does_not_come_out(local_session
     assert (done.stdout, done.stderr) == ("a ***\n", "b ***\n")
 
 
+async def test_a_secret_that_the_cap_cut_does_not_come_out_in_part(local_session: Session) -> None:
+    MASKER.learn(Secret(CANARY))
+
+    def function(connection: fabric.Connection) -> str:
+        with pytest.raises(Unfinished) as capped:
+            connection.run(f"printf %0490d 0; printf {CANARY}; printf %02000d 0")
+        return repr(capped.value.result.stdout)
+
+    said = await used(local_session, function, max_bytes=1000)  # the head ends after ten bytes of it
+    assert CANARY[:10] not in said and "***" in said
+
+
 @pytest.mark.parametrize("prompt", ["[sudo] password: ", "longarm-00000000: ", "Password:"])
 async def test_a_hostile_command_gets_no_password_by_printing_a_prompt(prompt: str, openssh_session: Session) -> None:
     def function(connection: fabric.Connection) -> fabric.Result:
