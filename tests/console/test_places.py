@@ -132,15 +132,18 @@ def quoted(text: str) -> str:
 
 
 def test_hostile_inventories_are_refused_in_harmless_words(console: Console) -> None:
-    folder = console.home.parent / "many"
-    folder.mkdir()
     said = [payload for payload in PAYLOADS if "Traceback" not in payload.text]  # for which each command's stderr is searched
-    for n, payload in enumerate(said):
-        (folder / f"{n:03}.yaml").write_text(INVENTORY.format(n=n, text=quoted(payload.text)))
-    done = console("--inventory", str(folder), "inventory", "check")
-    assert done.code == 2
-    assert not hidden_in(done.err) and not hidden_in(done.out)
-    assert len(re.findall(r"^.*/\d{3}\.yaml:\d+:\d+: ", done.err, re.MULTILINE)) > 3 * len(PAYLOADS)
+    told = 0
+    for first in range(0, len(said), 100):  # of very many mistakes only the first thousand are told
+        folder = console.home.parent / f"from {first}"
+        folder.mkdir()
+        for n, payload in enumerate(said[first : first + 100]):
+            (folder / f"{n:03}.yaml").write_text(INVENTORY.format(n=n, text=quoted(payload.text)))
+        done = console("--inventory", str(folder), "inventory", "check")
+        assert done.code == 2
+        assert not hidden_in(done.err) and not hidden_in(done.out)
+        told += len(re.findall(r"^.*/\d{3}\.yaml:\d+:\d+: ", done.err, re.MULTILINE))
+    assert told > 3 * len(PAYLOADS)
     assert not RAN.exists()
 
 
