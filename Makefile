@@ -32,7 +32,7 @@ docs: setup ## run every example in README.md and docs/
 	@$(V)/python -m pytest -q tests/docs
 
 soak: setup ## the long forms: thousands of kills, cuts, random answers
-	@LONGARM_SOAK=1 $(V)/python -m pytest -q -n auto --dist loadgroup
+	@LONGARM_SOAK=1 $(V)/python -m pytest -q -n auto --dist loadgroup --timeout=7200
 
 wheel: setup ## build the wheel into dist/
 	@$(V)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
