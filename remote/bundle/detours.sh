@@ -113,6 +113,14 @@ la_sudo() {
 	[ "$la_y" = 77 ]
 }
 
+# What we are told next. bash leaves the last line of the script, a comment, to the guard, which may be gone before it read it.
+la_hear() {
+	while IFS= read -r la_x <&3; do
+		case $la_x in '#'*) ;; *) return ;; esac
+	done
+	la_x=''
+}
+
 # The script goes through one pipe that stays open as long as our own stdin does. Where a password may be asked for
 # (elevation.py) it follows once the other shell is there: it would be taken for further attempts. la_y: how it ended.
 la_root() {
@@ -121,10 +129,10 @@ la_root() {
 		la_self
 		printf '%s\n' "$la_me"
 		if [ "$1" ]; then
-			IFS= read -r la_x <&3
+			la_hear
 			case $la_x in =*)
 				printf '%s\n' "${la_x#=}"
-				read -r la_x <&3
+				la_hear
 				;;
 			esac
 			[ "$la_x" = go ] || exit
