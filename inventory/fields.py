@@ -7,7 +7,7 @@
 (None, 209715200)
 >>> fields.done()
 >>> print(problems[0])
-example.yaml:1:1: the playbook has no key “titel” (did you mean title?)
+example.yaml:1:1: a playbook has no key “titel” (did you mean title?)
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,7 +76,7 @@ class Realm:
         assert found is not None
         with (self.folder / "kdc.log").open("wb") as log:
             command = ["env", *(f"{key}={value}" for key, value in self.environ.items()), *before, found, "-n"]
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         try:
             for _ in range(200):  # it says nothing that could be waited for: its port answers
                 tried = subprocess.run(
@@ -87,7 +88,7 @@ class Realm:
                 raise AssertionError((self.folder / "kdc.log").read_text())
             yield
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)  # faketime waits for what it has started, and would leave it behind
             process.wait(timeout=10)
 
     @property
