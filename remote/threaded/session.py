@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from inventory.errors import Text
 from inventory.host import Host
@@ -32,6 +33,8 @@ from remote.ways import SocketWay, Way
 _UNASKED = 1024 * 1024
 """Bytes beside the answers that a host may send while it is asked, as for asyncssh."""
 _LEAVING_S = 2.0
+_OPENING_S = 60.0
+"""After which a thread gives up that waits for a gate's channel: whoever wanted it has its own, shorter deadline."""
 _TICK_S = 0.01
 _PIECE = 32 * 1024
 
@@ -201,7 +204,8 @@ class ThreadedTunnel(SocketWay):
         """Return a channel as a socket; raise JumpFailed if the host in between cannot or would not make one."""
         goal = (self._host.address, self._host.port or PORT)
         try:
-            channel = await in_a_thread("channel", self._through.open_channel, "direct-tcpip", goal, ("127.0.0.1", 0))
+            opening = partial(self._through.open_channel, timeout=_OPENING_S)
+            channel = await in_a_thread("channel", opening, "direct-tcpip", goal, ("127.0.0.1", 0))
         except (paramiko.SSHException, EOFError, OSError) as error:
             assert self._host.via is not None
             raise JumpFailed(self._host.name, self._host.via.name, Text("{reason}", reason=_reason(error))) from error
