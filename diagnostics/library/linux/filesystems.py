@@ -1,4 +1,4 @@
-"""Filesystems: how full the local ones are, and which of them the kernel no longer writes to.
+"""Filesystems: how full the local ones are.
 
 Network, pseudo and image types (NFS, squashfs, a container's layers …) are never touched: a dead NFS server hangs
 whoever asks for its space, and a squashfs is always 100 % full.
@@ -6,27 +6,20 @@ whoever asks for its space, and a squashfs is always 100 % full.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from diagnostics.parsing import ASKING, SHORT, Line, Source, Sources, at, decimal, integer, read_sources, text_of
+from diagnostics.library.linux.mountinfo import FIXED_INODES_ON_DISK, ON_DISK, STOPPED, Mount, read_mountinfo
+from diagnostics.parsing import ASKING, Source, at, integer, read_sources, text_of
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe
 from remote.answer import Answer
 from remote.question import Privilege, Question
 
-_FIXED_INODES_ON_DISK = frozenset({"ext2", "ext3", "ext4", "xfs", "f2fs", "jfs", "nilfs2", "ufs"})
-_ON_DISK = _FIXED_INODES_ON_DISK | {"btrfs", "vfat", "exfat", "ntfs3", "reiserfs", "bcachefs"}
-_ASKED = _ON_DISK | {"zfs", "tmpfs"}
+_ASKED = ON_DISK | {"zfs", "tmpfs"}
 """Types that are asked for their space, as in the script."""
-_FIXED_INODES = _FIXED_INODES_ON_DISK | {"tmpfs", "overlay"}
+_FIXED_INODES = FIXED_INODES_ON_DISK | {"tmpfs", "overlay"}
 """Types with a limit on inodes; btrfs, zfs, vfat and reiserfs make them as they go."""
-_STOPPED = frozenset({"emergency_ro", "shutdown"})
-"""What ext4 says of itself after an error behind an `rw` (seen on Linux 6.18); older kernels say `ro`."""
-_EFI = frozenset({"/boot/efi", "/efi"})
-"""Read-only by many a policy, and vfat turns read-only at the first odd sector."""
-_ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 _STAT_SCRIPT = (
     ASKING
@@ -88,69 +81,6 @@ each_mount choose
 space
 """
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
-    """One line of /proc/self/mountinfo (proc_pid_mountinfo(5)); texts without the kernel's octal escapes."""
-
-    id: int
-    parent: int
-    device: str
-    """`major:minor`: the same for every mount of one filesystem."""
-    point: bytes
-    options: frozenset[str]
-    type: str
-    source: str
-    super_options: frozenset[str]
-    line: int
-
-
-def read_mountinfo(source: Source) -> tuple[Mount, ...]:
-    """Return the mounts of a source that printed /proc/self/mountinfo, in its order; there is always one."""
-    mounts = tuple(_mount(source.question, line) for line in source.usable().lines)
-    if not mounts:
-        raise ParseError(source.question, b"mountinfo is empty")
-    return mounts
-
-
-def mount_point_of(path: str, mounts: Iterable[Mount]) -> str:
-    """Return the mount point that `path` (absolute, no links) lies under: the longest that is a part of it.
-
-    >>> mount_point_of("/var/lib/mysql", [])
-    '/'
-    """
-    points = (text_of(mount.point) for mount in mounts)
-    return max((point for point in points if path == point or path.startswith(point.rstrip("/") + "/")), key=len, default="/")
-
-
-def _mount(question: str, line: Line) -> Mount:
-    fields = line.data.split(b" ")
-    if len(fields) < 10 or b"-" not in fields[6:-3]:
-        raise ParseError(question, line.data)
-    dash = fields.index(b"-", 6)
-    if len(fields) != dash + 4 or not re.fullmatch(rb"\d{1,8}:\d{1,8}", fields[2]):
-        raise ParseError(question, line.data)
-    return Mount(
-        id=integer(question, fields[0]),
-        parent=integer(question, fields[1]),
-        device=text_of(fields[2]),
-        point=unescaped(fields[4]),
-        options=frozenset(text_of(fields[5]).split(",")),
-        type=text_of(fields[dash + 1]),
-        source=text_of(unescaped(fields[dash + 2])),
-        super_options=frozenset(text_of(fields[dash + 3]).split(",")),
-        line=line.number,
-    )
-
-
-def unescaped(field: bytes) -> bytes:
-    r"""Return a field of mountinfo or fstab without its octal escapes (getmntent(3)).
-
-    >>> unescaped(rb"/mnt/my\040disk")
-    b'/mnt/my disk'
-    """
-    return _ESCAPE.sub(lambda match: bytes([int(match[1], 8) & 0xFF]), field)
 
 
 def parse_stat(answer: Answer) -> Facts:
@@ -258,7 +188,7 @@ def _space_fact(mount: Mount, row: _Space | None) -> dict[str, Any]:
         "mount": text_of(mount.point),
         "device": mount.source,
         "type": mount.type,
-        "read_only": bool({"ro", *_STOPPED} & (mount.options | mount.super_options)),
+        "read_only": bool({"ro", *STOPPED} & (mount.options | mount.super_options)),
         "at": at("fs.stat", mount.line if row is None else row.line),
     }
     if row is None:
@@ -275,127 +205,12 @@ def _inode_fact(mount: Mount, row: _Space | None) -> dict[str, Any]:
     fact: dict[str, Any] = {
         "mount": text_of(mount.point),
         "type": mount.type,
-        "read_only": bool({"ro", *_STOPPED} & (mount.options | mount.super_options)),
+        "read_only": bool({"ro", *STOPPED} & (mount.options | mount.super_options)),
         "at": at("fs.stat", mount.line if row is None else row.line),
     }
     if row is None:
         return fact
     return fact | {"total": row.inodes, "free": row.inodes_free, "free_percent": round(100 * row.inodes_free / row.inodes, 2)}
-
-
-_MOUNTS_SCRIPT = (
-    ASKING
-    + "nl='\n'\n"
-    + SHORT
-    + r"""
-seen=''
-ext4_errors() { # device, errors since the last fsck, time of the last one; without a process
-  for state in /sys/fs/ext4/*; do
-    block=/sys/class/block/${state##*/}/dev
-    [ -r "$state/last_error_time" ] || continue # a kernel before 4.20, or a folder of features
-    [ -r "$block" ] || continue
-    read -r errors <"$state/errors_count" || return
-    case $errors in 0) continue ;; esac
-    read -r last <"$state/last_error_time" || return
-    read -r device <"$block" || return
-    seen="$seen$device $errors $last$nl"
-  done
-  printf %s "$seen"
-}
-uptime() { read -r up _idle </proc/uptime && printf '%s\n' "$up"; }
-ask_file mountinfo /proc/self/mountinfo
-if [ -e /etc/fstab ]; then ask fstab short /etc/fstab; else absent fstab /etc/fstab; fi
-ask errors ext4_errors
-if [ -n "$seen" ]; then ask uptime uptime; ask clock date +%s; fi
-"""
-)
-
-
-def parse_mounts(answer: Answer) -> Facts:
-    r"""Return which filesystems on disks take no writes, and whether they were meant to.
-
-    `stopped`: the kernel gave up after an error: it says `emergency_ro` or `shutdown`, or ext4 met an error since the
-    boot and has errors=remount-ro (Linux 6.1.192 of Debian then says `rw` everywhere, and every write fails). `read_only`:
-    the filesystem's own options say `ro` (proc_pid_mountinfo(5) field 11). `meant_writable`: a mount of it is `rw`, as
-    errors=remount-ro left it before, or fstab asks for it without `ro`. Raises NothingThere where nothing is on a disk.
-
-    >>> from remote.answer import answered
-    >>> mark = "@0b7e9c52-60c5-4d54-9c58-6f0c1c6f1f5e"
-    >>> facts = parse_mounts(answered(f'''@longarm {mark[1:]}
-    ... {mark} source mountinfo
-    ... 103 81 7:2 / /srv/data rw,relatime - ext4 /dev/loop2 rw,errors=remount-ro,emergency_ro
-    ...
-    ... {mark} end 0
-    ... {mark} absent fstab /etc/fstab
-    ... {mark} source errors
-    ...
-    ... {mark} end 0
-    ... '''.encode()))
-    >>> [(item["mount"], item["stopped"], item["meant_writable"]) for item in facts["mounts"]]
-    [('/srv/data', True, True)]
-    """
-    sources = read_sources("fs.mounts", answer)
-    wanted, broken = _fstab(sources["fstab"]), _broken_since_boot(sources)
-    by_device: dict[str, list[Mount]] = {}
-    for mount in read_mountinfo(sources["mountinfo"]):
-        if mount.type in _ON_DISK and not mount.point.startswith((b"/proc/", b"/sys/")) and text_of(mount.point) not in _EFI:
-            by_device.setdefault(mount.device, []).append(mount)
-    if not by_device:
-        raise NothingThere("fs.mounts", "a filesystem on a disk")
-    return {"mounts": [_mount_fact(mounts, wanted, broken) for mounts in by_device.values()]}
-
-
-def _mount_fact(mounts: list[Mount], wanted: dict[bytes, frozenset[str]], broken: dict[str, int]) -> dict[str, Any]:
-    first = mounts[0]
-    gave_up = first.device in broken and "errors=remount-ro" in first.super_options
-    asked_for = [wanted[mount.point] for mount in mounts if mount.point in wanted]
-    refused = any("ro" in options for options in asked_for)
-    return {
-        "mount": text_of(first.point),
-        "device": first.source,
-        "type": first.type,
-        "read_only": "ro" in first.super_options,
-        "stopped": gave_up or bool(_STOPPED & first.super_options),
-        "meant_writable": not refused and (bool(asked_for) or any("rw" in mount.options for mount in mounts)),
-        "proof_at": at("fs.mounts", broken[first.device] if gave_up else first.line),
-        "at": at("fs.mounts", first.line),
-    }
-
-
-def _broken_since_boot(sources: Sources) -> dict[str, int]:
-    """Return the line of each ext4 device that met an error since the boot; older ones only wait for fsck."""
-    errors = sources["errors"].usable()
-    if not errors.lines:
-        return {}
-    booted_s = integer(errors.question, _only(sources["clock"])) - decimal(errors.question, _only(sources["uptime"]))
-    found = {}
-    for line in errors.lines:
-        if not (match := re.fullmatch(rb"(\d+:\d+) (\d+) (\d+)", line.data)):
-            raise ParseError(errors.question, line.data)
-        if integer(errors.question, match[3]) >= booted_s:
-            found[text_of(match[1])] = line.number
-    return found
-
-
-def _only(source: Source) -> bytes:
-    if len(lines := source.usable().lines) != 1:
-        raise ParseError(source.question, source.data)
-    return lines[0].data
-
-
-def _fstab(source: Source) -> dict[bytes, frozenset[str]]:
-    """Return the options that fstab(5) wants for each mount point; none where there is no fstab (a container)."""
-    if source.status is None:
-        return {}
-    wanted = {}
-    for line in source.usable().lines:
-        fields = line.data.split()
-        if fields and not fields[0].startswith(b"#"):
-            if len(fields) < 3:
-                raise ParseError(source.question, line.data)
-            options = text_of(fields[3]) if len(fields) > 3 else "defaults"
-            wanted[unescaped(fields[1])] = frozenset(options.split(","))
-    return wanted
 
 
 PROBES: tuple[Probe, ...] = (
@@ -427,25 +242,6 @@ PROBES: tuple[Probe, ...] = (
                     "at": "at",
                 }
             ],
-        },
-    ),
-    Probe(
-        question=Question(id="fs.mounts", script=_MOUNTS_SCRIPT, deadline_s=5, calm=True),
-        parse=parse_mounts,
-        summary="Which filesystems are mounted how, and what fstab asks for",
-        shape={
-            "mounts": [
-                {
-                    "mount": "str",
-                    "device": "str",
-                    "type": "str",
-                    "read_only": "bool",
-                    "stopped": "bool",
-                    "meant_writable": "bool",
-                    "proof_at": "at",
-                    "at": "at",
-                }
-            ]
         },
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from diagnostics.library.linux.filesystems import mount_point_of, read_mountinfo
+from diagnostics.library.linux.mountinfo import mount_point_of, read_mountinfo
 from diagnostics.parsing import ASKING, Line, at, integer, read_sources
 from diagnostics.probe import Facts, ParseError, Probe
 from remote.answer import Answer

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from diagnostics.library.linux.filesystems import mount_point_of, read_mountinfo
+from diagnostics.library.linux.mountinfo import mount_point_of, read_mountinfo
 from diagnostics.parsing import ASKING, Line, Source, Sources, at, integer, read_sources, text_of
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe
 from remote.answer import Answer

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from diagnostics.library.linux.filesystems import read_mountinfo
+from diagnostics.library.linux.mountinfo import read_mountinfo
 from diagnostics.library.linux.services import SECRETS, UNIT_SHAPE, UnitBlock, unit_blocks, unit_fact, uptime_of
 from diagnostics.parsing import ASKING, Source, at, integer, read_sources
 from diagnostics.probe import Facts, ParseError, Probe

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from diagnostics.library.linux.filesystems import Mount, mount_point_of, read_mountinfo
+from diagnostics.library.linux.mountinfo import Mount, mount_point_of, read_mountinfo
 from diagnostics.parsing import ASKING, Line, Source, Sources, at, decimal, integer, read_sources
 from diagnostics.probe import Facts, ParseError, Probe, Redaction
 from remote.answer import Answer

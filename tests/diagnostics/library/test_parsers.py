@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from diagnostics.check_tests import load_capture
 from diagnostics.library import shipped_probes
-from diagnostics.library.linux import clock, filesystems, kernel_log, memory, names, packages, services, sockets
+from diagnostics.library.linux import clock, filesystems, kernel_log, memory, mounts, names, packages, services, sockets
 from diagnostics.parsing import Source, numbered, read_sources
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe, SourceFailed
 from diagnostics.shapes import misfits
@@ -216,9 +216,9 @@ def test_read_only_and_meant_so(vfs: str, own: str, fstab: str, errors: str | No
     }
     if found is None:
         with pytest.raises(ParseError):
-            filesystems.parse_mounts(asked(**sources))
+            mounts.parse_mounts(asked(**sources))
         return
-    (item,) = filesystems.parse_mounts(asked(**sources))["mounts"]
+    (item,) = mounts.parse_mounts(asked(**sources))["mounts"]
     assert (item["read_only"], item["stopped"], item["meant_writable"]) == found
 
 
