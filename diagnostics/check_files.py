@@ -75,7 +75,7 @@ class _CheckReader:
             "facts": {id_.replace(".", "_").replace("-", "_"): self.probes[id_].shape for id_ in needs},
             "thresholds": {name: type(value).__name__ for name, value in thresholds.items()},
             "expected": {kind: ["str"] for kind in EXPECTATIONS},
-            "context": {"now_s": "int"},
+            "context": {"now_s": "int", "asked_at_s": "int"},
         }
         expects = fields.one_of("expects", EXPECTATIONS)
         applies = self.expression(fields, "applies", ("bool",))

@@ -70,5 +70,11 @@ def variables_of(thresholds: Mapping[str, int | float], context: Context) -> dic
     return {
         "thresholds": thresholds,
         "expected": {"services": list(context.services), "ports": list(context.ports), "names": list(context.names)},
-        "context": {"now_s": int(context.now.timestamp())},
+        "context": {"now_s": int(context.now.timestamp()), "asked_at_s": _asked_at_s(context)},
     }
+
+
+def _asked_at_s(context: Context) -> int:
+    """Return when the host began to be asked, by our clock; the time of the diagnosis where nobody noted that."""
+    seen = context.observations.get("asked_at_s")
+    return int(seen if isinstance(seen, int | float) else context.now.timestamp())

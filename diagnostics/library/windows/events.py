@@ -1,0 +1,223 @@
+"""What the event log says: errors by what they are, failed logons and lockouts."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from diagnostics.library.windows.asking import Item, probe, question, read, strings
+from diagnostics.probe import Facts, Probe, Redaction
+from remote.answer import Answer
+from remote.question import Privilege
+
+_EVENTS = r"""
+Ask clock { @{ Now = ConvertTo-Utc (Get-Date) } }
+Ask events {
+    Get-WinEvent -FilterHashtable @{ LogName = 'System', 'Application'; Level = 1, 2
+        StartTime = (Get-Date).AddHours(-24) } -MaxEvents 2000 |
+    Group-Object LogName, ProviderName, Id | Sort-Object Count -Descending | Select-Object -First 40 |
+    ForEach-Object {
+        $e = $_.Group[0]
+        @{ Log = $e.LogName; Provider = $e.ProviderName; Id = $e.Id; Level = [int]$e.Level; Count = $_.Count
+            Last = ConvertTo-Utc $e.TimeCreated
+            Data = @($e.Properties | Select-Object -First 4 | ForEach-Object { $t = [string]$_.Value
+                    $t.Substring(0, [Math]::Min(120, $t.Length)) }) } }
+}
+"""
+_TOLD = frozenset(
+    {
+        "atapi",
+        "disk",
+        "eventlog",
+        "microsoft-windows-grouppolicy",
+        "microsoft-windows-kernel-power",
+        "microsoft-windows-ntfs",
+        "microsoft-windows-wer-systemerrorreporting",
+        "microsoft-windows-windowsupdateclient",
+        "netlogon",
+        "ntfs",
+        "storahci",
+        "stornvme",
+    }
+)
+"""Providers whose errors other checks tell, with what they mean."""
+_HARMLESS = frozenset(
+    {
+        ("microsoft-windows-distributedcom", 10016),
+        ("microsoft-windows-perflib", 1008),
+        ("microsoft-windows-security-spp", 8198),
+        ("schannel", 36874),
+        ("schannel", 36887),
+        ("schannel", 36888),
+        ("tpm", 14),
+        ("vss", 8193),
+    }
+)
+"""Errors of healthy machines: a program that asks COM for more than it may, a scanner that offers old ciphers."""
+
+
+def parse_events(answer: Answer) -> Facts:
+    """Return the errors of the System and Application logs in the last 24 hours, by log, provider and number.
+
+    No message is asked for: it would be in the machine's language. `data` are the newest event's first values.
+    `told` marks what other checks tell, `harmless` what healthy machines log too.
+    """
+    sources = read("win.events", answer)
+    now = sources["clock"].one().moment("Now")
+    return {"errors": [_error(one, now) for one in sources["events"].events()], "at": sources["events"].at}
+
+
+def _error(one: Item, now: int) -> dict[str, Any]:
+    provider, number = one.text("Provider"), one.integer("Id")
+    return {
+        "log": one.text("Log"),
+        "provider": provider,
+        "event": number,
+        "critical": one.integer("Level") == 1,
+        "count": one.integer("Count"),
+        "last_age_s": max(0, now - one.moment("Last")),
+        "data": strings([text for text in one.texts("Data") if text], most=3),
+        "told": provider.lower() in _TOLD,
+        "harmless": (provider.lower(), number) in _HARMLESS,
+        "at": one.at,
+    }
+
+
+_LOGONS = r"""
+Ask clock { @{ Now = ConvertTo-Utc (Get-Date) } }
+Ask-Admin failures {
+    Get-WinEvent -FilterHashtable @{ LogName = 'Security'; Id = 4625
+        StartTime = (Get-Date).AddHours(-24) } -MaxEvents 5000 | ForEach-Object {
+        $p = @($_.Properties | ForEach-Object { $_.Value })
+        $w = if ([int64]$p[9]) { $p[9] } else { $p[7] }
+        @{ Key = '{0}|{1}|0x{2:X8}' -f $p[19], $p[10], $w; Time = $_.TimeCreated }
+    } | Group-Object { $_.Key } | Sort-Object Count -Descending | Select-Object -First 60 | ForEach-Object {
+        @{ Key = $_.Name; Count = $_.Count; Last = ConvertTo-Utc @($_.Group)[0].Time } }
+}
+Ask-Admin lockouts {
+    Get-WinEvent -FilterHashtable @{ LogName = 'Security'; Id = 4740
+        StartTime = (Get-Date).AddHours(-24) } -MaxEvents 500 | ForEach-Object {
+        @{ User = [string]@($_.Properties)[0].Value; From = [string]@($_.Properties)[1].Value
+            Time = ConvertTo-Utc $_.TimeCreated } }
+}
+"""
+_KEY = re.compile(r"(?P<address>.*)\|(?P<kind>\d{1,3})\|(?P<code>0x[0-9A-Fa-f]{8})")
+_WHY = {
+    "0xc0000064": "no_such_user",
+    "0xc000006a": "wrong_password",
+    "0xc000006d": "wrong_name_or_password",
+    "0xc000006e": "restricted",
+    "0xc000006f": "not_at_this_hour",
+    "0xc0000070": "not_from_this_machine",
+    "0xc0000071": "password_expired",
+    "0xc0000072": "account_disabled",
+    "0xc000005e": "no_domain_controller",
+    "0xc0000133": "clock_differs",
+    "0xc000015b": "not_allowed_this_way",
+    "0xc000018c": "trust_broken",
+    "0xc000018d": "trust_broken",
+    "0xc0000192": "netlogon_stopped",
+    "0xc0000193": "account_expired",
+    "0xc0000224": "password_must_change",
+    "0xc0000234": "account_locked",
+}
+"""NTSTATUS of a refused logon (SubStatus of event 4625, Status where that is 0)."""
+
+
+def parse_logons(answer: Answer) -> Facts:
+    """Return the refused logons of the last 24 hours by address and reason, and the accounts that were locked out.
+
+    The names of refused users stay on the host: people type passwords there. A locked account is a real one.
+    """
+    sources = read("win.logons", answer)
+    now = sources["clock"].one().moment("Now")
+    failures = [_failure(one, now) for one in sources["failures"].events()]
+    addresses = dict.fromkeys(one["address"] for one in failures)
+    codes = dict.fromkeys(one["why"] for one in failures)
+    return {
+        "failed": sum(one["count"] for one in failures),
+        "by_address": [_together(address, failures) for address in addresses],
+        "by_reason": [{"why": why, "count": sum(one["count"] for one in failures if one["why"] == why)} for why in codes],
+        "lockouts": [
+            {
+                "account": one.text("User"),
+                "from": one.text("From"),
+                "age_s": max(0, now - one.moment("Time")),
+                "at": one.at,
+            }
+            for one in sources["lockouts"].events()
+        ],
+        "at": sources["failures"].at,
+    }
+
+
+def _failure(one: Item, now: int) -> dict[str, Any]:
+    match = _KEY.fullmatch(one.text("Key"))
+    if match is None:
+        raise one.odd("Key")
+    code = match["code"].lower()
+    return {
+        "address": match["address"].strip(" -") or "this machine",
+        "why": _WHY.get(code, code),
+        "count": one.integer("Count"),
+        "age_s": max(0, now - one.moment("Last")),
+        "at": one.at,
+    }
+
+
+def _together(address: str, failures: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what came from one address, with its most frequent reason."""
+    own = [one for one in failures if one["address"] == address]
+    most = max(own, key=lambda one: int(one["count"]))
+    return {
+        "address": address,
+        "count": sum(one["count"] for one in own),
+        "why": most["why"],
+        "age_s": min(one["age_s"] for one in own),
+        "at": most["at"],
+    }
+
+
+_SECRETS = (
+    Redaction(
+        pattern=re.compile(rb"(?i)(?:password|passwd|pwd|secret|token|api[_-]?key)[\"']?\s*[=:]\s*(?P<secret>[^\s,;\"\\]+)")
+    ),
+)
+
+PROBES: tuple[Probe, ...] = (
+    probe(
+        question("win.events", _EVENTS, deadline_s=25, max_bytes=96 * 1024),
+        parse_events,
+        "Errors in the System and Application logs of the last day",
+        {
+            "errors": [
+                {
+                    "log": "str",
+                    "provider": "str",
+                    "event": "int",
+                    "critical": "bool",
+                    "count": "int",
+                    "last_age_s": "int seconds",
+                    "data": "str",
+                    "told": "bool",
+                    "harmless": "bool",
+                    "at": "at",
+                }
+            ],
+            "at": "at",
+        },
+        redact=_SECRETS,
+    ),
+    probe(
+        question("win.logons", _LOGONS, deadline_s=40, privilege=Privilege.ROOT),
+        parse_logons,
+        "Refused logons and locked accounts of the last day",
+        {
+            "failed": "int",
+            "by_address": [{"address": "str", "count": "int", "why": "str", "age_s": "int seconds", "at": "at"}],
+            "by_reason": [{"why": "str", "count": "int"}],
+            "lockouts": [{"account": "str", "from": "str", "age_s": "int seconds", "at": "at"}],
+            "at": "at",
+        },
+    ),
+)
