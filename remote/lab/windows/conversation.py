@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from email.message import Message
 from email.parser import BytesParser
 from email.policy import HTTP
+from email.utils import format_datetime
 from http import HTTPStatus
 from typing import TypeAlias
 
@@ -39,12 +41,15 @@ class Reply:
     content_type: str = ""
     challenges: Sequence[str] = ()
     """Values of WWW-Authenticate."""
+    clock_ahead_s: float = 0.0
+    """How far the host's clock, which `Date` tells, is ahead of ours."""
 
     def raw(self) -> bytes:
         """Return the bytes on the wire, with the headers that http.sys writes."""
         lines = [f"HTTP/1.1 {self.status.value} {self.status.phrase}"]
         lines += [f"Content-Type: {self.content_type}"] if self.content_type else []
-        lines += [f"Server: {_SERVER}", *(f"WWW-Authenticate: {one}" for one in self.challenges)]
+        date = format_datetime(datetime.now(UTC) + timedelta(seconds=self.clock_ahead_s), usegmt=True)
+        lines += [f"Server: {_SERVER}", f"Date: {date}", *(f"WWW-Authenticate: {one}" for one in self.challenges)]
         lines += [f"Content-Length: {len(self.body)}", "", ""]
         return "\r\n".join(lines).encode() + self.body
 

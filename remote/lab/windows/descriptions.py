@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from xml.etree import ElementTree as ET
 
 from remote.lab.windows import wsman
@@ -12,46 +13,92 @@ from remote.lab.windows.wsman import element
 
 def described(shell: Shell) -> ET.Element:
     """Return a shell as Windows describes it."""
+    psrp = shell.runspace is not None
     words = {
         "ShellId": shell.id,
         "ResourceUri": shell.resource_uri,
         "Owner": shell.owner,
         "ClientIP": "127.0.0.1",
+        **({"ProcessId": "2912"} if psrp else {}),
         "IdleTimeOut": "PT7200.000S",
-        "InputStreams": "stdin",
-        "OutputStreams": "stdout stderr",
+        "InputStreams": "stdin pr" if psrp else "stdin",
+        "OutputStreams": "stdout" if psrp else "stdout stderr",
+        **(_OF_POWERSHELL if psrp else {}),
         "ShellRunTime": "P0DT0H0M0S",
         "ShellInactivity": "P0DT0H0M0S",
     }
     return element("rsp:Shell", children=[element(f"rsp:{name}", text) for name, text in words.items()])
 
 
+_OF_POWERSHELL: Final = {
+    "MaxIdleTimeOut": "PT2147483.647S",
+    "Locale": "en-US",
+    "DataLocale": "en-US",
+    "CompressionMode": "NoCompression",
+    "ProfileLoaded": "Yes",
+    "Encoding": "UTF8",
+    "BufferMode": "Block",
+    "State": "Connected",
+}
+
+
 def configuration(limits: Limits, doors: Doors) -> ET.Element:
-    """Return winrm/config, as far as clients read it."""
-    service = _config(
-        "Service",
-        _config("AllowUnencrypted", str(doors.allow_unencrypted).lower()),
-        _config("Auth", *(_config(name.capitalize(), str(name in doors.schemes).lower()) for name in _AUTH)),
-        _config("MaxConcurrentOperationsPerUser", "1500"),
-        _config("MaxConnections", "300"),
+    """Return winrm/config, with every row and in the order in which Windows gives it (Server 2016, as pypsrp recorded it)."""
+    on = ("basic", "kerberos", "negotiate", "certificate")
+    auth = [_config(name.capitalize(), _word(name in doors.schemes)) for name in on]
+    hardening = _config("CbtHardeningLevel", doors.hardening.value)
+    quota = {"MaxEnvelopeSizekb": limits.max_envelope_bytes // 1024, "MaxTimeoutms": int(limits.max_timeout_s * 1000)}
+    client = {
+        "Basic": "true",
+        "Digest": "true",
+        "Kerberos": "true",
+        "Negotiate": "true",
+        "Certificate": "true",
+        "CredSSP": "false",
+    }
+    return _config(
+        "Config",
+        *_rows(**quota, MaxBatchItems=32000, MaxProviderRequests=_UNLIMITED),
+        _config(
+            "Client",
+            *_rows(NetworkDelayms=5000, URLPrefix="wsman", AllowUnencrypted="false"),
+            _config("Auth", *_rows(**client)),
+            _ports(),
+            _config("TrustedHosts"),
+        ),
+        _config(
+            "Service",
+            *_rows(RootSDDL="O:NSG:BAD:P(A;;GA;;;BA)(A;;GR;;;IU)S:P(AU;FA;GA;;;WD)(AU;SA;GXGW;;;WD)"),
+            *_rows(MaxConcurrentOperations=_UNLIMITED, MaxConcurrentOperationsPerUser=1500, EnumerationTimeoutms=240000),
+            *_rows(MaxConnections=300, MaxPacketRetrievalTimeSeconds=120, AllowUnencrypted=_word(doors.allow_unencrypted)),
+            _config("Auth", *auth, *_rows(CredSSP="false"), hardening),
+            _ports(),
+            *_rows(IPv4Filter="*", IPv6Filter="*"),
+            *_rows(EnableCompatibilityHttpListener="false", EnableCompatibilityHttpsListener="false"),
+            *_rows(CertificateThumbprint="", AllowRemoteAccess="true"),
+        ),
+        _config(
+            "Winrs",
+            *_rows(AllowRemoteShellAccess="true", IdleTimeout=7200000, MaxConcurrentUsers=2147483647),
+            *_rows(MaxShellRunTime=2147483647, MaxProcessesPerShell=2147483647, MaxMemoryPerShellMB=2147483647),
+            *_rows(MaxShellsPerUser=limits.max_shells_per_user),
+        ),
     )
-    winrs = _config(
-        "Winrs",
-        _config("AllowRemoteShellAccess", "true"),
-        _config("IdleTimeout", "7200000"),
-        _config("MaxShellsPerUser", str(limits.max_shells_per_user)),
-        _config("MaxProcessesPerShell", "25"),
-        _config("MaxMemoryPerShellMB", "1024"),
-    )
-    first = (
-        _config("MaxEnvelopeSizekb", str(limits.max_envelope_bytes // 1024)),
-        _config("MaxTimeoutms", "60000"),
-        _config("MaxBatchItems", "32000"),
-    )
-    return _config("Config", *first, service, winrs)
 
 
-_AUTH = ("basic", "kerberos", "negotiate", "certificate")
+_UNLIMITED: Final = 2**32 - 1
+
+
+def _ports() -> ET.Element:
+    return _config("DefaultPorts", *_rows(HTTP=5985, HTTPS=5986))
+
+
+def _word(yes: bool) -> str:
+    return str(yes).lower()
+
+
+def _rows(**rows: str | int) -> list[ET.Element]:
+    return [_config(name, str(value)) for name, value in rows.items()]
 
 
 def _config(name: str, *content: ET.Element | str) -> ET.Element:

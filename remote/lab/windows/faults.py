@@ -13,28 +13,50 @@ from xml.etree import ElementTree as ET
 from remote.lab.windows.wsman import ADDRESSING, WSMAN, element, envelope
 
 FAULT_ACTION: Final = f"{WSMAN.rsplit('/', 1)[0]}/wsman/fault"
+MACHINE: Final = "127.0.0.1"
+"""What a fault calls the machine that it comes from: the name that it was asked by."""
+_DETAILS: Final = f"{FAULT_ACTION}Detail/"
 _WSMAN_FAULT: Final = "http://schemas.microsoft.com/wbem/wsman/1/wsmanfault"
 _WMI_ERROR: Final = "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/MSFT_WmiError"
 
 
+class Provider(Enum):
+    """A part of Windows that names itself in the faults which it gives: its name and its file."""
+
+    CMD = ("Shell cmd plugin", r"%systemroot%\system32\winrscmd.dll")
+    SHELL = ("Shell provider", r"%systemroot%\system32\WsmSvc.dll")
+
+
 class Kind(Enum):
-    """A fault that Windows knows: its number, who is to blame, the subcode, whether it comes as an error of WMI."""
+    """A fault that Windows knows: its number, who is to blame, the subcode, and the detail of DSP0226 where there is one."""
 
-    OPERATION_TIMEOUT = (0x80338029, "Receiver", "w:TimedOut", False)
-    SHELL_NOT_FOUND = (0x8033805B, "Sender", "w:InvalidSelectors", False)
-    ACCESS_DENIED = (5, "Sender", "w:AccessDenied", False)
-    INVALID_RESOURCE = (0x80338000, "Sender", "w:InvalidResourceURI", False)
-    ACTION_NOT_SUPPORTED = (0x80338046, "Sender", "a:ActionNotSupported", False)
-    SCHEMA = (0x80338041, "Sender", "w:SchemaValidationError", False)
-    TOO_LARGE = (0x80338047, "Sender", "w:EncodingLimit", False)
-    BUSY = (170, "Receiver", "w:InternalError", False)
-    PIPE_CLOSED = (109, "Receiver", "w:InternalError", False)
-    COMMAND_TERMINATED = (995, "Receiver", "w:InternalError", False)
-    MAX_SHELLS = (0x803381A5, "Sender", "w:QuotaLimit", True)
-    MAX_OPERATIONS = (0x803381A6, "Receiver", "w:InternalError", True)
+    OPERATION_TIMEOUT = (0x80338029, "Receiver", "w:TimedOut", "")
+    SHELL_NOT_FOUND = (0x8033805B, "Sender", "w:InvalidSelectors", "UnexpectedSelectors")
+    ACCESS_DENIED = (5, "Sender", "w:AccessDenied", "")
+    INVALID_PARAMETER = (87, "Sender", "w:InvalidParameter", "InvalidValue")
+    INVALID_RESOURCE = (0x80338000, "Sender", "a:DestinationUnreachable", "InvalidResourceURI")
+    ACTION_NOT_SUPPORTED = (0x80338046, "Sender", "a:ActionNotSupported", "")
+    SCHEMA = (0x80338041, "Sender", "w:SchemaValidationError", "")
+    TOO_LARGE = (0x80338047, "Sender", "w:EncodingLimit", "MaxEnvelopeSizeExceeded")
+    NO_FILE = (0x80070002, "Receiver", "w:InternalError", "")
+    BUSY = (170, "Receiver", "w:InternalError", "")
+    PIPE_CLOSED = (109, "Receiver", "w:InternalError", "")
+    COMMAND_TERMINATED = (995, "Receiver", "w:InternalError", "")
+    MAX_SHELLS = (0x803381A5, "Sender", "w:QuotaLimit", "")
+    MAX_OPERATIONS = (0x803381A6, "Receiver", "w:InternalError", "")
+    MAX_USER_OPERATIONS = (0x803381A7, "Sender", "w:QuotaLimit", "")
+    MAX_SHELL_USERS = (0x803381AB, "Sender", "w:QuotaLimit", "")
 
-    def __init__(self, number: int, blame: str, subcode: str, of_wmi: bool) -> None:
-        self.number, self.blame, self.subcode, self.of_wmi = number, blame, subcode, of_wmi
+    def __init__(self, number: int, blame: str, subcode: str, detail: str) -> None:
+        self.number, self.blame, self.subcode, self.detail = number, blame, subcode, detail
+
+    @property
+    def of_wmi(self) -> bool:
+        """Whether it comes as an error of WMI, as quotas do."""
+        return self.number >> 8 == _QUOTAS
+
+
+_QUOTAS: Final = 0x803381
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +65,10 @@ class Fault(Exception):
 
     kind: Kind
     words: str
-    machine: str = "win.example"
+    """What happened."""
+    reason: str = ""
+    """In more general words, if Windows has those for it."""
+    provider: Provider | None = None
 
     def envelope(self, relates_to: str) -> bytes:
         """Return the fault as an answer to a message."""
@@ -54,19 +79,23 @@ class Fault(Exception):
                 element("s:Subcode", children=[element("s:Value", self.kind.subcode)]),
             ],
         )
-        text = element("s:Text", self.words)
+        text = element("s:Text", self.reason or self.words)
         text.set("{http://www.w3.org/XML/1998/namespace}lang", "en-US")
-        detail = self._wmi_error() if self.kind.of_wmi else self._wsman_fault()
-        fault = element("s:Fault", children=[code, element("s:Reason", children=[text]), detail])
+        detail = [self._wmi_error()] if self.kind.of_wmi else self._wsman_fault()
+        fault = element("s:Fault", children=[code, element("s:Reason", children=[text]), element("s:Detail", children=detail)])
         action = f"{ADDRESSING}/fault" if self.kind.subcode.startswith("a:") else FAULT_ACTION
         return envelope(action, relates_to, fault)
 
-    def _wsman_fault(self) -> ET.Element:
+    def _wsman_fault(self) -> list[ET.Element]:
         message = ET.Element(f"{{{_WSMAN_FAULT}}}Message")
-        message.text = f"{self.words} "
-        told = ET.Element(f"{{{_WSMAN_FAULT}}}WSManFault", {"Code": str(self.kind.number), "Machine": self.machine})
+        said = message
+        if self.provider is not None:
+            name, path = self.provider.value
+            said = ET.SubElement(message, f"{{{_WSMAN_FAULT}}}ProviderFault", {"provider": name, "path": path})
+        said.text = self.words
+        told = ET.Element(f"{{{_WSMAN_FAULT}}}WSManFault", {"Code": str(self.kind.number), "Machine": MACHINE})
         told.append(message)
-        return element("s:Detail", children=[told])
+        return [*([element("w:FaultDetail", _DETAILS + self.kind.detail)] if self.kind.detail else []), told]
 
     def _wmi_error(self) -> ET.Element:
         error = ET.Element(
@@ -77,7 +106,7 @@ class Fault(Exception):
             row.text = text.format(number=self.kind.number, words=self.words) or None
             if not row.text:
                 row.set(_NIL, "true")
-        return element("s:Detail", children=[error])
+        return error
 
 
 _BINDING: Final = "http://schemas.dmtf.org/wbem/wsman/1/cimbinding.xsd"
@@ -89,7 +118,7 @@ _ROWS: Final = (
     ("ErrorSource", "cimString", ""),
     ("ErrorSourceFormat", "cimUnsignedShort", "0"),
     ("ErrorType", "cimUnsignedShort", "0"),
-    ("Message", "cimString", "{words} "),
+    ("Message", "cimString", "{words}"),
     ("MessageID", "cimString", "HRESULT 0x{number:08x}"),
     ("OtherErrorSourceFormat", "cimString", ""),
     ("OtherErrorType", "cimString", ""),
@@ -100,5 +129,5 @@ _ROWS: Final = (
     ("error_Category", "cimUnsignedInt", "30"),
     ("error_Code", "cimUnsignedInt", "{number}"),
     ("error_Type", "cimString", "HRESULT"),
-    ("error_WindowsErrorMessage", "cimString", "{words} "),
+    ("error_WindowsErrorMessage", "cimString", "{words}"),
 )

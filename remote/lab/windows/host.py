@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from remote.lab.windows.actions import Service
 from remote.lab.windows.conversation import LARGEST_HEADERS, converse
 from remote.lab.windows.login import Doors
 from remote.lab.windows.mishaps import Mishaps
+from remote.lab.windows.runspaces import Endpoint
 from remote.lab.windows.shells import Limits, Program
 from remote.lab.windows.talk import Seen, Talk
 
@@ -20,8 +21,16 @@ LOOPBACK = "127.0.0.1"
 class WindowsHost:
     """A host as it is seen through WS-Management; `seen` counts what came."""
 
-    def __init__(self, program: Program, *, doors: Doors, limits: Limits | None = None, mishaps: Mishaps | None = None) -> None:
-        self.service = Service(program, doors, limits or Limits())
+    def __init__(
+        self,
+        program: Program,
+        *,
+        doors: Doors,
+        endpoints: Mapping[str, Endpoint] | None = None,
+        limits: Limits | None = None,
+        mishaps: Mishaps | None = None,
+    ) -> None:
+        self.service = Service(program, doors, limits or Limits(), endpoints or {})
         self.mishaps, self.seen = mishaps or Mishaps(), Seen()
 
     @asynccontextmanager

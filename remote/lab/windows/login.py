@@ -12,16 +12,24 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message
+from enum import Enum
 from typing import Final
 
 import spnego
+from spnego.channel_bindings import GssChannelBindings
 from spnego.exceptions import SpnegoError
+
+from remote.lab.windows.bindings import Hardening, bindings_for
 
 BOUNDARY: Final = b"--Encrypted Boundary"
 SEALED: Final = 'multipart/encrypted;protocol="application/HTTP-SPNEGO-session-encrypted";boundary="Encrypted Boundary"'
 MUTUAL: Final = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
 _OCTETS: Final = b"\tContent-Type: application/octet-stream\r\n"
-_SCHEMES: Final = ("negotiate", "kerberos", "ntlm")
+_DOOR_OF: Final = {"negotiate": "negotiate", "ntlm": "negotiate", "kerberos": "kerberos"}
+"""The switch of winrm/config/service/auth that stands for a word of the Authorization header."""
+_KERBEROS: Final = bytes.fromhex("06092a864886f712010202")
+"""The mechanism 1.2.840.113554.1.2.2 in DER: with it at its head, a token is Kerberos' own and no SPNEGO (RFC 2743 3.1)."""
+_HEAD: Final = 20
 
 
 class Unauthorized(Exception):
@@ -36,16 +44,39 @@ class BadMessage(Exception):
     """A sealed message that does not open: another context, or tampered with. Windows answers 400 without a body."""
 
 
+class Rights(Enum):
+    """What a user may do who has logged in."""
+
+    ADMIN = "admin"  # both kinds of shells, with the rights of an administrator
+    REMOTE = "remote"  # of Remote Management Users: endpoints of PowerShell only, cmd is denied (pywinrm #338)
+    FILTERED = "filtered"  # an administrator whose token UAC has filtered: WinRM answers 401 to the right password
+    NONE = "none"  # logged in, and denied everything
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
-    """How one may log in to a host."""
+    """How one may log in to a host. Accounts of NTLM are in the file NTLM_USER_FILE, keys of Kerberos in KRB5_KTNAME."""
 
     passwords: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Of local users, for Basic."""
     schemes: tuple[str, ...] = ("negotiate", "kerberos")
-    """Of `basic`, `ntlm`, `negotiate`, `kerberos`, `certificate`."""
+    """Of `basic`, `negotiate`, `kerberos`, `certificate`: the switches of winrm/config/service/auth."""
     allow_unencrypted: bool = False
     """AllowUnencrypted of winrm/config/service: whether Basic and plain bodies are taken over HTTP."""
+    rights: Mapping[str, Rights] = field(default_factory=dict, hash=False)
+    """Of users by name, without domain or realm; who is not in it is an administrator."""
+    certificate: bytes = b""
+    """The host's own, DER: what a login over TLS is to be bound to (RFC 5929); empty: bindings are not looked at."""
+    hardening: Hardening = Hardening.RELAXED
+
+    def rights_of(self, user: str) -> Rights:
+        """Return what a user may do, by his name with or without domain or realm.
+
+        >>> Doors(rights={"anna": Rights.REMOTE}).rights_of("LAB\\\\anna")
+        <Rights.REMOTE: 'remote'>
+        """
+        name = user.rpartition("\\")[2].partition("@")[0].lower()
+        return self.rights.get(name, Rights.ADMIN)
 
 
 class Login:
@@ -63,12 +94,12 @@ class Login:
         """
         scheme, _, token = str(headers.get("Authorization", "")).partition(" ")
         if scheme.lower() == "basic" and "basic" in self.doors.schemes:
-            self.user = self._basic(token)
+            self._let_in(self._basic(token))
             return None
-        if scheme.lower() in _SCHEMES and token:
+        if _DOOR_OF.get(scheme.lower()) in self.doors.schemes and token:
             return self._negotiated(scheme, token)
         if scheme == MUTUAL and "certificate" in self.doors.schemes and self._certificate_user:
-            self.user = self._certificate_user
+            self._let_in(self._certificate_user)
             return None
         if self.user is None:
             raise Unauthorized(*self._offered())
@@ -118,26 +149,41 @@ class Login:
             raise Unauthorized(*self._offered())
         return user
 
-    def _negotiated(self, scheme: str, token: str) -> str | None:
-        if self.context is None or self.context.complete:
-            options = spnego.NegotiateOptions.wrapping_winrm | spnego.NegotiateOptions.use_negotiate
-            protocol = "ntlm" if token.startswith("TlRMTVNTUA") else "kerberos" if scheme.lower() == "kerberos" else "negotiate"
-            self.context = spnego.server(protocol=protocol, options=options if protocol == "negotiate" else _WRAPPING)
-            self.user = None
+    def _negotiated(self, scheme: str, text: str) -> str | None:
         try:
-            answer = self.context.step(base64.b64decode(token, validate=True))
-        except (SpnegoError, binascii.Error, ValueError) as error:
+            token = base64.b64decode(text, validate=True)
+            if self.context is None or self.context.complete:
+                self.context, self.user = _acceptor(token, scheme.lower()), None
+            answer = self.context.step(token, channel_bindings=self._bindings(token))
+        except (SpnegoError, ValueError) as error:
             self.context = None
             raise Unauthorized(*self._offered()) from error
         challenge = f"{scheme} {base64.b64encode(answer).decode()}" if answer else scheme
         if not self.context.complete:
             raise Unauthorized(challenge)
-        self.user = str(self.context.client_principal)
+        self._let_in(str(self.context.client_principal))
         return challenge if answer else None
 
+    def _bindings(self, token: bytes) -> GssChannelBindings | None:
+        if not self.tls or not self.doors.certificate:
+            return None
+        return bindings_for(token, self.doors.certificate, self.doors.hardening)
+
+    def _let_in(self, user: str) -> None:
+        if self.doors.rights_of(user) is Rights.FILTERED:
+            raise Unauthorized(*self._offered())
+        self.user = user
+
     def _offered(self) -> tuple[str, ...]:
-        words = {"negotiate": "Negotiate", "kerberos": "Kerberos", "ntlm": "Negotiate", "basic": 'Basic realm="WSMAN"'}
-        return tuple(dict.fromkeys(words[scheme] for scheme in self.doors.schemes if scheme in words))
+        words = {"negotiate": "Negotiate", "kerberos": "Kerberos", "basic": 'Basic realm="WSMAN"'}
+        return tuple(words[scheme] for scheme in self.doors.schemes if scheme in words)
 
 
-_WRAPPING: Final = spnego.NegotiateOptions.wrapping_winrm
+def _acceptor(token: bytes, scheme: str) -> spnego.ContextProxy:
+    """Return what takes a first token: NTLM and Kerberos by themselves, or whichever of them is in SPNEGO."""
+    wrapping = spnego.NegotiateOptions.wrapping_winrm
+    if token.startswith(b"NTLMSSP\0"):
+        return spnego.server(protocol="ntlm", options=wrapping)
+    if scheme == "kerberos" or _KERBEROS in token[:_HEAD]:
+        return spnego.server(protocol="kerberos", options=wrapping)
+    return spnego.server(protocol="negotiate", options=wrapping | spnego.NegotiateOptions.use_negotiate)

@@ -20,5 +20,11 @@ class Mishaps:
     reboot: set[int] = field(default_factory=set)
     """All shells vanish before it."""
     faults: dict[int, Kind] = field(default_factory=dict)
+    hang: set[int] = field(default_factory=set)
+    """It is never answered; the connection stays."""
+    messages_per_connection: int | None = None
+    """The connection breaks when so many have been answered on it, as behind a proxy or a balancer; None: it stays."""
     delay_s: float = 0.0
     """Before each answer."""
+    clock_ahead_s: float = 0.0
+    """How far the host's clock is ahead of ours (`Date` in each answer)."""

@@ -6,9 +6,17 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from remote.lab.windows.faults import Fault, Kind
+
+if TYPE_CHECKING:
+    from remote.lab.windows.runspaces import Runspace
+
+
+_NO_SUCH: Final = (
+    "The WS-Management service cannot process the request because the request contained invalid selectors for the resource. "
+)
 
 
 def new_id() -> str:
@@ -32,6 +40,7 @@ class Asked:
     line: str
     environment: Mapping[str, str] = field(hash=False)
     code_page: int
+    user: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +65,10 @@ class Running:
         """End with this exit status, and refuse further input."""
         self.exit_status = exit_status % 2**32
         self._something.set()
+
+    def close(self) -> None:
+        """Stop the program."""
+        self.task.cancel()
 
     async def received(self, most: int) -> tuple[bytes, bytes, int | None]:
         """Wait for output or the end, and return what there is, at most so many bytes, and the status behind the last of it."""
@@ -82,11 +95,20 @@ class Shell:
 
     owner: str
     resource_uri: str
-    environment: Mapping[str, str]
-    code_page: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    code_page: int = 437
     id: str = field(default_factory=new_id)
     commands: dict[str, Running] = field(default_factory=dict)
+    runspace: Runspace | None = None
+    """What an endpoint of PowerShell has in the place of commands."""
     operations: int = 0
+
+    def close(self) -> None:
+        """End all that runs in it."""
+        for running in self.commands.values():
+            running.close()
+        if self.runspace is not None:
+            self.runspace.close()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,74 +119,75 @@ class Limits:
     max_operations_per_shell: int = 1500
     """Commands of one shell in all: the count never goes down, so a client makes a new shell."""
     max_envelope_bytes: int = 500 * 1024
+    max_timeout_s: float = 60.0
 
 
 class Shells:
-    """What Create, Command, Send, Receive, Signal and Delete act on."""
+    """All shells of a host."""
 
-    def __init__(self, program: Program, limits: Limits) -> None:
-        self.program, self.limits = program, limits
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
         self.open: dict[str, Shell] = {}
+        self.opened = 0
+        """How many there ever were."""
         self.started: list[str] = []
-        """Every command line that was ever started, in order: a test counts that none came twice."""
+        """Every command line and script that was ever started, in order: a test counts that none came twice."""
 
-    def create(self, shell: Shell) -> Shell:
+    def keep(self, shell: Shell) -> Shell:
         """Keep a new shell, or raise the fault of too many."""
         if sum(one.owner == shell.owner for one in self.open.values()) >= self.limits.max_shells_per_user:
             words = (
                 "The WS-Management service cannot process the request. This user is allowed a maximum number of "
-                f"{self.limits.max_shells_per_user} concurrent shells, which has been exceeded."
+                f"{self.limits.max_shells_per_user} concurrent shells, which has been exceeded. Close existing shells or raise "
+                "the quota for this user. "
             )
             raise Fault(Kind.MAX_SHELLS, words)
         self.open[shell.id] = shell
+        self.opened += 1
         return shell
 
     def find(self, shell_id: str | None, owner: str) -> Shell:
         """Return a shell of this user, or raise the fault that Windows has for one that it does not know."""
         shell = self.open.get((shell_id or "").upper())
         if shell is None or shell.owner != owner:
-            words = (
-                "The request for the Windows Remote Shell with ShellId "
-                f"{shell_id} failed because the shell was not found on the server."
+            raise Fault(
+                Kind.SHELL_NOT_FOUND,
+                f"The request for the Windows Remote Shell with ShellId {shell_id} failed because the shell was not found on "
+                "the server. Possible causes are: the specified ShellId is incorrect or the shell no longer exists on the "
+                "server. Provide the correct ShellId or create a new shell and retry the operation. ",
+                _NO_SUCH,
             )
-            raise Fault(Kind.SHELL_NOT_FOUND, words)
         return shell
 
-    def command(self, shell: Shell, line: str) -> Running:
-        """Start a command in a shell."""
+    def count_operation(self, shell: Shell) -> None:
+        """Count what is started in a shell, or raise the fault of too much."""
         shell.operations += 1
         if shell.operations > self.limits.max_operations_per_shell:
-            words = "The WS-Management service cannot process the request. The maximum number of operations was exceeded."
+            words = "The WS-Management service cannot process the request. The maximum number of operations was exceeded. "
             raise Fault(Kind.MAX_OPERATIONS, words)
-        running = Running(Asked(line=line, environment=shell.environment, code_page=shell.code_page))
-        shell.commands[running.id] = running
-        self.started.append(line)
-        running.task = asyncio.create_task(self._run(running))
-        return running
-
-    def running(self, shell: Shell, command_id: str) -> Running:
-        """Return a command of a shell, or raise the fault of one that it does not know."""
-        if (running := shell.commands.get(command_id.upper())) is None:
-            raise Fault(Kind.SCHEMA, "The parameter is incorrect: there is no command with this id.")
-        return running
 
     def delete(self, shell: Shell) -> None:
         """End a shell with all that runs in it."""
         del self.open[shell.id]
-        for running in shell.commands.values():
-            running.task.cancel()
+        shell.close()
 
     def lose_all(self) -> None:
         """Forget every shell, as a reboot does."""
         for shell in list(self.open.values()):
             self.delete(shell)
 
-    async def _run(self, running: Running) -> None:
-        said = await self.program(running)
-        if said is None:
-            name = running.asked.line.split(" ", 1)[0].strip('"')
-            text = f"'{name}' is not recognized as an internal or external command,\r\noperable program or batch file.\r\n"
-            said = Said(stderr=text.encode(), exit_status=1)
-        running.write("stdout", said.stdout)
-        running.write("stderr", said.stderr)
-        running.end(said.exit_status)
+
+def no_command() -> Fault:
+    """Return the fault of a command, or a pipeline, that a shell does not have."""
+    return Fault(
+        Kind.SHELL_NOT_FOUND,
+        "The Windows Remote Shell received a request to perform an operation on a command identifier that does not exist. "
+        "Either the command has completed execution or the client specified an invalid command identifier. ",
+        _NO_SUCH,
+    )
+
+
+def too_slow() -> Fault:
+    """Return the fault of an operation that took longer than its message allows."""
+    words = "The WS-Management service cannot complete the operation within the time specified in OperationTimeout.  "
+    return Fault(Kind.OPERATION_TIMEOUT, words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from remote.lab.windows.wsman import Request
 
 _PATH: Final = "/wsman"
 _SOAP: Final = "application/soap+xml;charset=UTF-8"
+_FOREVER_S: Final = 3600.0
 _VERSION: Final = "10.0.20348"
 """Of Windows Server 2022."""
 
@@ -40,9 +41,15 @@ class Talk:
     ) -> None:
         self._service, self._mishaps, self._seen = service, mishaps, seen
         self._login = Login(service.doors, tls=tls, certificate_user=common_name(peer or {}))
+        self._answered = 0
 
     async def answer(self, call: Call) -> Reply:
         """Return the answer to one request, or raise HangUp."""
+        if self._answered == self._mishaps.messages_per_connection:
+            raise HangUp
+        return replace(await self._answer(call), clock_ahead_s=self._mishaps.clock_ahead_s)
+
+    async def _answer(self, call: Call) -> Reply:
         self._seen.calls += 1
         if call.method != "POST" or call.target.partition("?")[0].rstrip("/") != _PATH:
             return Reply(status=HTTPStatus.NOT_FOUND)
@@ -64,6 +71,7 @@ class Talk:
         if number in self._mishaps.bad_mic:
             return Reply(status=HTTPStatus.BAD_REQUEST)
         status, text = await self._acted(number, data)
+        self._answered += 1
         content_type, body = self._login.seal(text, like=sealed_as)
         return Reply(status=status, body=body, content_type=content_type, challenges=challenges)
 
@@ -74,7 +82,7 @@ class Talk:
             raise HangUp
         if number in mishaps.reboot:
             self._service.shells.lose_all()
-        await asyncio.sleep(mishaps.delay_s)
+        await asyncio.sleep(_FOREVER_S if number in mishaps.hang else mishaps.delay_s)
         try:
             request = wsman.read_request(data)
         except wsman.NotWsman as error:

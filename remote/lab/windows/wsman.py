@@ -7,7 +7,7 @@ import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 SOAP: Final = "http://www.w3.org/2003/05/soap-envelope"
 ADDRESSING: Final = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
@@ -18,7 +18,8 @@ SHELL: Final = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
 CONFIG: Final = "http://schemas.microsoft.com/wbem/wsman/1/config"
 IDENTITY: Final = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd"
 CMD: Final = f"{SHELL}/cmd"
-POWERSHELL: Final = "http://schemas.microsoft.com/powershell/Microsoft.PowerShell"
+POWERSHELLS: Final = "http://schemas.microsoft.com/powershell/"
+"""What the endpoints of PowerShell begin with; the rest is the name of their configuration."""
 ANONYMOUS: Final = f"{ADDRESSING}/role/anonymous"
 
 CREATE, DELETE, GET, PUT = (f"{TRANSFER}/{verb}" for verb in ("Create", "Delete", "Get", "Put"))
@@ -28,10 +29,14 @@ CTRL_C: Final = f"{SHELL}/signal/ctrl_c"
 DONE: Final = f"{SHELL}/CommandState/Done"
 RUNNING: Final = f"{SHELL}/CommandState/Running"
 
+Element: TypeAlias = ET.Element
+
 PREFIXES: Final = {"s": SOAP, "a": ADDRESSING, "x": TRANSFER, "w": WSMAN, "p": MICROSOFT, "rsp": SHELL}
 """The prefixes that Windows writes (seen in what clients' test suites recorded of it)."""
 LARGEST_REQUEST: Final = 500 * 1024
 """MaxEnvelopeSizekb of a machine as it is installed (winrm get winrm/config)."""
+_ENVELOPE_ROOM: Final = 2048
+"""What is left of an answer for everything but the output in it."""
 _DURATION: Final = re.compile(r"P(?:\d+D)?T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
 _DEFAULT_TIMEOUT_S: Final = 60.0
 
@@ -56,6 +61,11 @@ class Request:
     max_envelope_bytes: int
     """How long an answer may be that the client takes."""
     body: ET.Element = field(hash=False)
+
+    @property
+    def room_bytes(self) -> int:
+        """How much output fits into an answer, which carries it in base64."""
+        return max(1, (self.max_envelope_bytes - _ENVELOPE_ROOM) * 3 // 4)
 
     def text(self, path: str) -> str:
         """Return the text of an element of the body, empty where there is none."""
