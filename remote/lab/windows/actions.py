@@ -7,10 +7,10 @@ from typing import Final
 
 from remote.lab.windows import wsman
 from remote.lab.windows.descriptions import configuration, described
-from remote.lab.windows.faults import Fault, Kind, Provider
+from remote.lab.windows.faults import Fault, Kind
 from remote.lab.windows.login import Doors, Rights
 from remote.lab.windows.runspaces import Endpoint, Runspaces
-from remote.lab.windows.shells import Limits, Program, Shell, Shells
+from remote.lab.windows.shells import Limits, Program, Shell, Shells, no_shell
 from remote.lab.windows.winrs import Winrs
 from remote.lab.windows.wsman import Request, element, envelope
 
@@ -33,7 +33,7 @@ class Service:
         if request.action == wsman.GET and request.resource_uri == wsman.CONFIG:
             return envelope(f"{wsman.TRANSFER}/GetResponse", request.message_id, configuration(self.limits, self.doors))
         kind = self._runspaces if request.resource_uri.startswith(wsman.POWERSHELLS) else self._winrs
-        shell = self.shells.find(request.shell_id, user)
+        shell = self._found(request, user)
         match request.action:
             case wsman.COMMAND:
                 return kind.command(request, shell)
@@ -47,9 +47,15 @@ class Service:
                 self.shells.delete(shell)
                 return envelope(f"{wsman.TRANSFER}/DeleteResponse", request.message_id)
             case wsman.GET:
-                return envelope(f"{wsman.TRANSFER}/GetResponse", request.message_id, described(shell))
+                return envelope(f"{wsman.TRANSFER}/GetResponse", request.message_id, described(shell, running=True))
             case action:
                 raise Fault(Kind.ACTION_NOT_SUPPORTED, f"The action is not supported: {action}")
+
+    def _found(self, request: Request, user: str) -> Shell:
+        try:
+            return self.shells.find(request.shell_id, user)
+        except Fault as fault:
+            raise no_shell() if request.action == wsman.GET else fault from None
 
     def _permit(self, request: Request, user: str) -> None:
         rights = self.doors.rights_of(user)
@@ -67,8 +73,6 @@ class Service:
                 f"The WS-Management service cannot process the request. The resource URI ({request.resource_uri}) was not "
                 "found in the WS-Management catalog. The catalog contains the metadata that describes resources, or logical "
                 "endpoints. ",
-                "The WS-Management service cannot process the request. The resource URI is not correct. ",
-                Provider.SHELL,
             )
         return envelope(f"{wsman.TRANSFER}/CreateResponse", request.message_id, _created(shell), described(shell))
 

@@ -11,8 +11,8 @@ from remote.lab.windows.shells import Limits, Shell
 from remote.lab.windows.wsman import element
 
 
-def described(shell: Shell) -> ET.Element:
-    """Return a shell as Windows describes it."""
+def described(shell: Shell, *, running: bool = False) -> ET.Element:
+    """Return a shell as Windows describes it; `running`: some while after it was made."""
     psrp = shell.runspace is not None
     words = {
         "ShellId": shell.id,
@@ -20,12 +20,13 @@ def described(shell: Shell) -> ET.Element:
         "Owner": shell.owner,
         "ClientIP": "127.0.0.1",
         **({"ProcessId": "2912"} if psrp else {}),
-        "IdleTimeOut": "PT7200.000S",
+        "IdleTimeOut": f"PT{shell.idle_timeout_s:.3f}S",
         "InputStreams": "stdin pr" if psrp else "stdin",
         "OutputStreams": "stdout" if psrp else "stdout stderr",
         **(_OF_POWERSHELL if psrp else {}),
         "ShellRunTime": "P0DT0H0M0S",
         "ShellInactivity": "P0DT0H0M0S",
+        **({"MemoryUsed": "58MB", "ChildProcesses": "0"} if psrp and running else {}),
     }
     return element("rsp:Shell", children=[element(f"rsp:{name}", text) for name, text in words.items()])
 

@@ -24,7 +24,7 @@ class Provider(Enum):
     """A part of Windows that names itself in the faults which it gives: its name and its file."""
 
     CMD = ("Shell cmd plugin", r"%systemroot%\system32\winrscmd.dll")
-    SHELL = ("Shell provider", r"%systemroot%\system32\WsmSvc.dll")
+    SHELL = ("Shell provider", r"%systemroot%\system32\WsmSvc.dll")  # its part is a fault of its own within the fault
 
 
 class Kind(Enum):
@@ -92,10 +92,15 @@ class Fault(Exception):
         if self.provider is not None:
             name, path = self.provider.value
             said = ET.SubElement(message, f"{{{_WSMAN_FAULT}}}ProviderFault", {"provider": name, "path": path})
+        if self.provider is Provider.SHELL:
+            said = ET.SubElement(ET.SubElement(said, *self._numbered()), f"{{{_WSMAN_FAULT}}}Message")
         said.text = self.words
-        told = ET.Element(f"{{{_WSMAN_FAULT}}}WSManFault", {"Code": str(self.kind.number), "Machine": MACHINE})
+        told = ET.Element(*self._numbered())
         told.append(message)
         return [*([element("w:FaultDetail", _DETAILS + self.kind.detail)] if self.kind.detail else []), told]
+
+    def _numbered(self) -> tuple[str, dict[str, str]]:
+        return f"{{{_WSMAN_FAULT}}}WSManFault", {"Code": str(self.kind.number), "Machine": MACHINE}
 
     def _wmi_error(self) -> ET.Element:
         error = ET.Element(

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -45,6 +45,11 @@ from remote.lab.windows.wsman import PREFIXES, Request, element, envelope
 _CREATION: Final = f"{{{wsman.POWERSHELLS.rstrip('/')}}}creationXml"
 _LARGEST_FRAGMENT: Final = 32 * 1024
 """Bytes of an object that leave in one piece, as Windows sends them (MS-PSRP 2.2.4 leaves it to the implementation)."""
+_HEAD: Final = 21
+"""Bytes before a fragment; the last four are its length (MS-PSRP 2.2.4)."""
+_PID_AT: Final = _HEAD + 24
+"""Where the first fragment of a pipeline has its id: behind the heads of fragment and message (MS-PSRP 2.2.4, 2.2.1). pypsrp
+writes it with its bytes in another order than the id of the command, and Windows does not mind (recorded)."""
 _NO_END: Final = object()
 
 
@@ -111,9 +116,9 @@ class Endpoint:
 class Pipeline:
     """A pipeline in a runspace, and what waits to be received of it."""
 
-    def __init__(self, runspace: Runspace, pipeline_id: str) -> None:
-        self.id = pipeline_id
-        self.server = ServerPipeline(runspace.pool, uuid.UUID(pipeline_id))
+    def __init__(self, runspace: Runspace, command_id: str, first: bytes) -> None:
+        self.id = command_id
+        self.server = ServerPipeline(runspace.pool, uuid.UUID(bytes_le=first[_PID_AT : _PID_AT + 16]))
         self.asked: Piped | None = None
         self.waiting = Waiting()
         self.task: asyncio.Task[None] | None = None
@@ -163,6 +168,14 @@ class Runspace:
         self.endpoint, self._user, self._started = endpoint, user, started
         self.waiting = Waiting()
         self.pipelines: dict[str, Pipeline] = {}
+        """By the id of their command."""
+        self._by_pid: dict[uuid.UUID, Pipeline] = {}
+
+    def add(self, command_id: str, first: bytes) -> Pipeline:
+        """Keep a new pipeline; `first` is its first fragment. Raises ValueError for what is none."""
+        pipeline = Pipeline(self, command_id, first)
+        self.pipelines[command_id] = self._by_pid[pipeline.server.pipeline_id] = pipeline
+        return pipeline
 
     def close(self) -> None:
         """Stop all pipelines."""
@@ -177,7 +190,7 @@ class Runspace:
             while (event := self.pool.next_event()) is not None:
                 match event:
                     case CreatePipelineEvent():
-                        self._start(self.pipelines[str(event.pipeline_id).upper()])
+                        self._start(self._by_pid[event.pipeline_id])
                     case PipelineInputEvent():
                         self._input(event.pipeline_id, event.data)
                     case EndOfPipelineInputEvent():
@@ -194,13 +207,12 @@ class Runspace:
     def drain(self) -> None:
         """Let what the pool wants to say wait for whoever receives it, one fragment for each object that fits into one."""
         while (payload := self.pool.data_to_send(_LARGEST_FRAGMENT)) is not None:
-            if payload.pipeline_id is None:
-                self.waiting.put(payload.data)
-            elif (pipeline := self.pipelines.get(str(payload.pipeline_id).upper())) is not None:
-                pipeline.waiting.put(payload.data)
+            target = self if payload.pipeline_id is None else self._by_pid[payload.pipeline_id]
+            for fragment in _fragments(payload.data):
+                target.waiting.put(fragment)
 
     def _input(self, pipeline_id: uuid.UUID, value: Any) -> None:
-        asked = self.pipelines[str(pipeline_id).upper()].asked
+        asked = self._by_pid[pipeline_id].asked
         if asked is not None:
             asked.input.put_nowait(value)
 
@@ -213,7 +225,7 @@ class Runspace:
         if metadata.no_input:
             pipeline.asked.input.put_nowait(_NO_END)
         self._started.append("; ".join(call.text for call in calls))
-        pipeline.server.start()
+        pipeline.server.state = PSInvocationState.Running  # `start` would say so to the client, and Windows does not (recorded)
         pipeline.task = asyncio.create_task(self._run(pipeline, pipeline.asked))
 
     async def _run(self, pipeline: Pipeline, asked: Piped) -> None:
@@ -281,6 +293,7 @@ class Runspaces:
         runspace = Runspace(endpoint, user, self._shells.started)
         runspace.heard(decoded(creation))
         shell = Shell(owner=user, resource_uri=request.resource_uri, runspace=runspace)
+        shell.idle_timeout_s = wsman.seconds(request.text("rsp:Shell/rsp:IdleTimeOut"), default=shell.idle_timeout_s)
         if wanted := asked.get("ShellId"):
             shell.id = wanted.upper()
         return self._shells.keep(shell)
@@ -291,12 +304,12 @@ class Runspaces:
         self._shells.count_operation(shell)
         line = request.body.find("rsp:CommandLine", PREFIXES)
         wanted = "" if line is None else line.get("CommandId", "")
+        fragments = decoded(request.text("rsp:CommandLine/rsp:Arguments"))
         try:
-            pipeline = Pipeline(runspace, str(uuid.UUID(wanted) if wanted else uuid.uuid4()).upper())
+            pipeline = runspace.add(str(uuid.UUID(wanted) if wanted else uuid.uuid4()).upper(), fragments)
         except ValueError as error:
             raise Fault(Kind.INVALID_PARAMETER, "The parameter is incorrect. ") from error
-        runspace.pipelines[pipeline.id] = pipeline
-        runspace.heard(decoded(request.text("rsp:CommandLine/rsp:Arguments")))
+        runspace.heard(fragments)
         answer = element("rsp:CommandResponse", children=[element("rsp:CommandId", pipeline.id)])
         return envelope(f"{wsman.SHELL}/CommandResponse", request.message_id, answer)
 
@@ -340,6 +353,15 @@ class Runspaces:
         if not request.text("rsp:Signal/rsp:Code").endswith("/crtl_c"):
             del _runspace(shell).pipelines[pipeline.id]
         return envelope(f"{wsman.SHELL}/SignalResponse", request.message_id, element("rsp:SignalResponse"))
+
+
+def _fragments(data: bytes) -> Iterator[bytes]:
+    """Yield the fragments in a payload one by one, as Windows sends each in a stream of its own."""
+    at = 0
+    while at < len(data):
+        end = at + _HEAD + int.from_bytes(data[at + _HEAD - 4 : at + _HEAD], "big")
+        yield data[at:end]
+        at = end
 
 
 def _runspace(shell: Shell) -> Runspace:

@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from remote.lab.windows.faults import Fault, Kind
+from remote.lab.windows.faults import Fault, Kind, Provider
 
 if TYPE_CHECKING:
     from remote.lab.windows.runspaces import Runspace
 
 
+IDLE_TIMEOUT_S: Final = 7200.0
+"""IdleTimeout of winrm/config/winrs as a machine is installed."""
 _NO_SUCH: Final = (
     "The WS-Management service cannot process the request because the request contained invalid selectors for the resource. "
 )
@@ -97,6 +99,7 @@ class Shell:
     resource_uri: str
     environment: Mapping[str, str] = field(default_factory=dict)
     code_page: int = 437
+    idle_timeout_s: float = IDLE_TIMEOUT_S
     id: str = field(default_factory=new_id)
     commands: dict[str, Running] = field(default_factory=dict)
     runspace: Runspace | None = None
@@ -175,6 +178,11 @@ class Shells:
         """Forget every shell, as a reboot does."""
         for shell in list(self.open.values()):
             self.delete(shell)
+
+
+def no_shell() -> Fault:
+    """Return the fault of asking what a shell is like that is not there."""
+    return Fault(Kind.SHELL_NOT_FOUND, _NO_SUCH, provider=Provider.SHELL)
 
 
 def no_command() -> Fault:

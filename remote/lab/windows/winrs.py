@@ -8,7 +8,7 @@ import binascii
 
 from remote.lab.windows import wsman
 from remote.lab.windows.faults import Fault, Kind, Provider
-from remote.lab.windows.shells import Asked, Program, Running, Said, Shell, Shells, no_command, too_slow
+from remote.lab.windows.shells import IDLE_TIMEOUT_S, Asked, Program, Running, Said, Shell, Shells, no_command, too_slow
 from remote.lab.windows.wsman import PREFIXES, Request, element, envelope
 
 
@@ -27,6 +27,7 @@ class Winrs:
                 resource_uri=request.resource_uri,
                 environment={one.get("Name", ""): one.text or "" for one in variables},
                 code_page=int(request.options.get("WINRS_CODEPAGE", "437")),
+                idle_timeout_s=wsman.seconds(request.text("rsp:Shell/rsp:IdleTimeOut"), default=IDLE_TIMEOUT_S),
             )
         )
 

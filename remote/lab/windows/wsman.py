@@ -98,14 +98,14 @@ def read_request(data: bytes) -> Request:
     )
 
 
-def seconds(duration: str) -> float:
-    """Return a duration of XML Schema in seconds; 60, as Windows takes it, where there is none.
+def seconds(duration: str, default: float = _DEFAULT_TIMEOUT_S) -> float:
+    """Return a duration of XML Schema in seconds; the default (60 s for an operation) where there is none.
 
     >>> seconds("PT20S"), seconds("PT1M30.500S"), seconds("")
     (20.0, 90.5, 60.0)
     """
     if not (match := _DURATION.fullmatch(duration)):
-        return _DEFAULT_TIMEOUT_S
+        return default
     hours, minutes, rest = (float(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + rest
 
