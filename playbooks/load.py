@@ -1,22 +1,31 @@
-"""Reading playbooks of the diagnostic kind: a named selection of checks, with the thresholds that it sets for them."""
+"""Finding and reading playbooks: by name among the shipped ones, the given files, and what lies beside them."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Final
 
-from diagnostics.finding import Param
+from diagnostics.facts import in_expressions as probe_name
 from diagnostics.library import Library
-from inventory.documents import ListNode, MapNode, Node, ScalarNode, parse_document, read_guarded
+from diagnostics.shapes import ANY, Shape
+from inventory.documents import Node, parse_document, read_guarded
 from inventory.errors import InvalidFile, Problem, Text, UsageError
 from inventory.fields import Fields, did_you_mean
 from inventory.host import Platform
-from playbooks.model import Kind, Maintenance, Playbook, Tier
+from playbooks.beside import Beside
+from playbooks.check_selection import read_checks
+from playbooks.declared import PLAYBOOK
+from playbooks.model import Durations, Kind, Maintenance, Playbook, Risk, Step, Tier, Verify
+from playbooks.param_files import read_params
+from playbooks.params import Param, ParamType, shapes_of
+from playbooks.reading import KeyReader, Names, is_id
+from playbooks.step_files import HOST, StepReader
 
 SHIPPED = Path(__file__).parent / "library"
-_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+MOST_INCLUDED: Final = 8
+"""Playbooks inside each other."""
 
 
 class UnknownPlaybook(UsageError):
@@ -43,90 +52,176 @@ def shipped_playbooks(library: Library | None = None) -> tuple[Playbook, ...]:
     return tuple(load_playbook(path, library) for path in sorted(SHIPPED.glob("*.yaml")))
 
 
-def load_playbook(path: Path, library: Library | None = None) -> Playbook:
-    """Return the playbook of a file, or raise InvalidFile with every mistake; with a library, its checks must exist there."""
+def load_playbook(path: Path, library: Library | None = None, *, within: tuple[Path, ...] = ()) -> Playbook:
+    """Return the playbook of a file, or raise InvalidFile with every mistake; with a library, its checks must exist there.
+
+    `within` are the files that it is included by.
+    """
     data = read_guarded(path)
-    return read_playbook(parse_document(data, str(path)), hashlib.sha256(data).hexdigest(), library)
+    node = parse_document(data, str(path))
+    return read_playbook(node, hashlib.sha256(data).hexdigest(), library, folder=path.parent, within=(*within, path.resolve()))
 
 
-def read_playbook(node: Node, digest: str, library: Library | None = None) -> Playbook:
-    """Return the playbook of a document."""
-    problems: list[Problem] = []
-    fields = Fields(node, problems, Text("a playbook"))
-    name = fields.text("playbook", required=True)
-    if name and not _ID.fullmatch(name):
-        fields.problem(fields.place("playbook"), Text("a playbook's name is lower case: words and hyphens"))
-    title = fields.languages("title", required=True)
-    kind = fields.one_of("kind", list(Kind), required=True)
-    maintenance = fields.one_of("maintenance", list(Maintenance), required=True)
-    tier = fields.one_of("tier", list(Tier), required=True)
-    platforms = fields.texts("platforms", required=True)
-    for wrong in [name for name in platforms if name not in list(Platform)]:
-        fields.problem(
-            fields.place("platforms"), Text("there is no platform “{name}”", name=wrong), did_you_mean(wrong, Platform)
-        )
-    checks = _checks(fields, library)
-    fields.done()
-    if problems:
-        raise InvalidFile(problems)
-    return Playbook(
-        id=name,
-        title=title,
-        kind=Kind(kind),
-        maintenance=Maintenance(maintenance),
-        platforms=platforms,
-        tier=Tier(tier),
-        checks=tuple(checks),
-        thresholds={check: values for check, values in checks.items() if values},
-        digest=digest,
-        place=node.place,
-    )
+def read_playbook(
+    node: Node, digest: str, library: Library | None = None, *, folder: Path | None = None, within: tuple[Path, ...] = ()
+) -> Playbook:
+    """Return the playbook of a document; `folder` is where what belongs to it lies, None: nothing does."""
+    reader = _PlaybookReader(node, library, folder, within)
+    playbook = reader.read(digest)
+    if reader.problems:
+        raise InvalidFile(reader.problems)
+    return playbook
 
 
-def _checks(fields: Fields, library: Library | None) -> dict[str, Mapping[str, Param]]:
-    """Return the checks in their order, each with the thresholds that the playbook sets for it."""
-    found: dict[str, Mapping[str, Param]] = {}
-    node = fields.node("checks")
-    if not isinstance(node, ListNode) or not node.items:
-        hint = Text("checks: [fs-space, mem-low]")
-        fields.problem(fields.place("checks"), Text("“checks” lists at least one check"), hint)
-        return found
-    for item in node.items:
-        name, thresholds = _check(item, fields.problems, library)
-        if name in found:
-            fields.problem(item.place, Text("the check “{name}” is there twice", name=name))
-        found[name] = thresholds
-    return found
+class _PlaybookReader:
+    def __init__(self, node: Node, library: Library | None, folder: Path | None, within: tuple[Path, ...]) -> None:
+        self.problems: list[Problem] = []
+        self.node, self.library, self.within = node, library, within
+        self.beside = Beside(folder)
+        self.fields = Fields(node, self.problems, Text("a playbook"))
+        self.included: dict[str, Playbook] = {}
 
-
-def _check(node: Node, problems: list[Problem], library: Library | None) -> tuple[str, Mapping[str, Param]]:
-    if isinstance(node, MapNode):
-        fields = Fields(node, problems, Text("a check of a playbook"))
-        name = fields.text("check", required=True)
-        thresholds = _thresholds(name, fields.fields("thresholds"), library)
+    def read(self, digest: str) -> Playbook:
+        fields = self.fields
+        read = KeyReader(self.problems).read_all(PLAYBOOK, fields, Names())
+        name = read.get("playbook", "")
+        if name and not is_id(name):
+            fields.problem(fields.place("playbook"), Text("a playbook's name is lower case: words and hyphens"))
+        kind = Kind(read.get("kind", Kind.DIAGNOSTIC))
+        platforms = read.get("platforms", ())
+        self.known("platforms", platforms, list(Platform), Text("platform"))
+        needs, fixes = read.get("needs", ()), read.get("fixes", ())
+        if self.library:
+            self.known("needs", needs, self.library.probes, Text("probe"))
+            self.known("fixes", fixes, self.library.checks, Text("check"))
+        checks = read_checks(fields, self.library, required=kind is Kind.DIAGNOSTIC)
+        params = read_params(fields.fields("params"), self.problems)
+        steps = self.steps(platforms, needs, params) if kind is not Kind.DIAGNOSTIC else ()
+        self.of_its_kind(kind)
+        verify = self.verify(read.get("verify"))
         fields.done()
-        place = fields.place("check")
-    else:
-        name, thresholds, place = node.text if isinstance(node, ScalarNode) else "", {}, node.place
-    if library and name not in library.checks:
-        hint = did_you_mean(name, library.checks)
-        problems.append(Problem(place=place, text=Text("there is no check “{name}”", name=name), hint=hint))
-    return name, thresholds
+        return Playbook(
+            id=name,
+            title=read.get("title", {}),
+            kind=kind,
+            maintenance=Maintenance(read.get("maintenance", Maintenance.PREVENTIVE)),
+            tier=Tier(read.get("tier", Tier.L1)),
+            risk=Risk(read.get("risk", Risk.READ)),
+            platforms=platforms,
+            checks=tuple(checks),
+            thresholds={check: values for check, values in checks.items() if values},
+            says=read.get("says", {}),
+            fixes=fixes,
+            needs=needs,
+            conflicts=read.get("conflicts", ()),
+            durations=self.durations(read.get("durations", {})),
+            params=params,
+            steps=steps,
+            verify=verify,
+            digest=self.beside.digest(digest, *(f"{one.id} {one.digest}" for one in self.included.values())),
+            place=self.node.place,
+        )
 
+    def known(self, key: str, names: Sequence[str], known: Mapping[str, object] | Sequence[str], what: Text) -> None:
+        """Note each name of a list that is not known."""
+        for node in self.fields.text_nodes(key):
+            if node.text in names and node.text not in known:
+                hint = did_you_mean(node.text, known)
+                text = Text("there is no {what} “{name}”", what=what, name=node.text)
+                self.fields.problem(self.fields.place(key), text, hint)
 
-def _thresholds(check: str, fields: Fields, library: Library | None) -> dict[str, Param]:
-    found: dict[str, Param] = {}
-    for name in fields.keys():  # noqa: SIM118 Fields is no mapping
-        node = fields.node(name)
-        value = node.value if isinstance(node, ScalarNode) else None
-        if isinstance(value, str):
-            value = fields.size(name)
-        if value is None:
-            continue
-        rule = library.checks.get(check) if library else None
-        accepted = rule.threshold(name, value) if rule else value
-        if isinstance(accepted, Text):
-            fields.problem(fields.place(name), accepted)
-        else:
-            found[name] = accepted
-    return found
+    def of_its_kind(self, kind: Kind) -> None:
+        """Note what a kind of playbook lacks, or has and cannot mean."""
+        fields = self.fields
+        if kind is Kind.DIAGNOSTIC:
+            for key in ("steps", "params", "fixes", "verify", "risk", "conflicts", "needs"):
+                if fields.has(key):
+                    text = Text("a {kind} playbook has no “{key}”", kind=kind.value, key=key)
+                    fields.problem(fields.key_place(key), text, Text("kind: repair"))
+            return
+        for key in ("steps", "risk"):
+            if not fields.has(key):
+                fields.problem(fields.place(), Text("{what} needs the key “{key}”", what=fields.what, key=key))
+        if fields.has("steps") and not fields.items("steps"):
+            fields.problem(fields.place("steps"), Text("“{key}” has no value", key="steps"))
+        if fields.has("checks"):
+            text = Text("a {kind} playbook has no “{key}”", kind=kind.value, key="checks")
+            fields.problem(fields.key_place("checks"), text, Text("verify: [fs-space]"))
+
+    def steps(self, platforms: Sequence[str], needs: Sequence[str], params: Mapping[str, Param]) -> tuple[Step, ...]:
+        """Return the steps."""
+        secrets = frozenset(name for name, param in params.items() if param.type is ParamType.SECRET)
+        names = Names(shapes={"params": shapes_of(params), "facts": self.facts(needs), "host": HOST}, secrets=secrets)
+        reader = StepReader(
+            problems=self.problems,
+            platforms=platforms,
+            needs=needs,
+            library=self.library,
+            beside=self.beside,
+            find=self.include,
+        )
+        return reader.read_steps(self.fields, "steps", names)
+
+    def facts(self, needs: Sequence[str]) -> Shape:
+        """Return the shape of `facts`: that of each probe that is needed; anything where no library says."""
+        if self.library is None:
+            return {"*": ANY}
+        return {probe_name(one): self.library.probes[one].shape for one in needs if one in self.library.probes}
+
+    def include(self, name: str, node: Node) -> Playbook | None:
+        """Return the playbook that a step includes, None with a note where that cannot be."""
+        if name in self.included:
+            return self.included[name]
+        beside = self.beside.folder / f"{name}.yaml" if self.beside.folder and is_id(name) else None
+        path = beside if beside is not None and beside.is_file() else SHIPPED / f"{name}.yaml"
+        if not is_id(name) or not path.is_file():
+            known = [one.stem for folder in (self.beside.folder, SHIPPED) if folder for one in folder.glob("*.yaml")]
+            self.problems.append(
+                Problem(place=node.place, text=Text("there is no playbook “{name}”", name=name), hint=did_you_mean(name, known))
+            )
+            return None
+        if path.resolve() in self.within:
+            chain = " → ".join([*(one.stem for one in self.within), name])
+            self.problems.append(Problem(place=node.place, text=Text("playbooks include each other: {chain}", chain=chain)))
+            return None
+        if len(self.within) >= MOST_INCLUDED:
+            text = Text("more than {limit} playbooks inside each other", limit=MOST_INCLUDED)
+            self.problems.append(Problem(place=node.place, text=text))
+            return None
+        try:
+            playbook = load_playbook(path, self.library, within=self.within)
+        except InvalidFile as error:
+            self.problems += error.problems
+            return None
+        if playbook.kind is Kind.DIAGNOSTIC:
+            self.problems.append(Problem(place=node.place, text=Text("“{name}” has no steps to include", name=name)))
+            return None
+        self.included[name] = playbook
+        return playbook
+
+    def verify(self, read: Mapping[str, Any] | None) -> Verify | None:
+        """Return what proves the repair."""
+        if not read or "checks" not in read:
+            return None
+        checks = read["checks"]
+        node = self.fields.node("verify")
+        if self.library:
+            for name in checks:
+                if name not in self.library.checks:
+                    place = node.place if node is not None else self.fields.place()
+                    text = Text("there is no {what} “{name}”", what=Text("check"), name=name)
+                    self.problems.append(Problem(place=place, text=text, hint=did_you_mean(name, self.library.checks)))
+        return Verify(
+            checks=checks,
+            settle_s=read.get("settle", 0.0),
+            samples=read.get("samples", 1),
+            every_s=read.get("every", 10.0),
+        )
+
+    def durations(self, read: Mapping[str, float]) -> Durations:
+        """Return how long it takes, in order."""
+        typical, at_most = read.get("typical"), read.get("at_most")
+        if typical is not None and at_most is not None and typical > at_most:
+            place = self.fields.fields("durations").place("typical")
+            self.problems.append(Problem(place=place, text=Text("“typical” is not longer than “at_most”")))
+        return Durations(typical_s=typical, at_most_s=at_most)

@@ -78,7 +78,7 @@ def test_an_unknown_playbook_is_named_with_the_nearest() -> None:
     [
         ("playbook: disks", "playbook: My Disks", "p.yaml:1:11: a playbook's name is lower case"),
         (", ru: Диски}", "}", "“title” needs the key “ru”"),
-        ("diagnostic", "repair", "p.yaml:3:7"),
+        ("diagnostic", "diagnostik", "p.yaml:3:7"),
         ("corrective", "correctiv", "p.yaml:4:14"),
         ("[linux]", "[linus]", "p.yaml:5:12: there is no platform “linus”"),
         ("L2", "L4", "p.yaml:6:7"),
