@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 
 from console.words import speak
+from tests.console.forked import Forked, forking
 
 LONGARM = str(Path(sys.executable).with_name("longarm"))
+_OF_THE_START = ("PYTHON", "LANG", "LC_")
+"""What Python looks at when it starts."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,16 @@ class Done:
         return json.loads(self.out)
 
 
+def _done(code: int, out: bytes, err: bytes) -> Done:
+    assert b"Traceback" not in err, err.decode()
+    return Done(code, out.decode(), err.decode())
+
+
 class Console:
     """Runs longarm as a user would, without a terminal."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, home: Path, forked: Forked) -> None:
+        self.home, self._forked = home, forked
         self.environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(home.parent),
@@ -44,21 +52,29 @@ class Console:
             "COLUMNS": "200",
         }
 
-    def __call__(self, *arguments: str, **more: Any) -> Done:
+    def __call__(self, *arguments: str, environ: dict[str, str] | None = None) -> Done:
         """Run one command line to its end."""
+        environ = self.environ | (environ or {})
+        if any(name.startswith(_OF_THE_START) and environ[name] != self.environ.get(name) for name in environ):
+            return self.afresh(*arguments, environ=environ)
+        return _done(*self._forked.run(arguments, environ, self.home.parent, timeout_s=300))
+
+    def afresh(self, *arguments: str, environ: dict[str, str] | None = None) -> Done:
+        """Run one command line to its end in a Python that starts for it."""
         done = subprocess.run(
             [LONGARM, *arguments],
-            env=self.environ | more.pop("environ", {}),
+            env=self.environ | (environ or {}),
             cwd=self.home.parent,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=300,
             check=False,
-            **more,
         )
-        out, err = done.stdout.decode(), done.stderr.decode()
-        assert "Traceback" not in err, err
-        return Done(done.returncode, out, err)
+        return _done(done.returncode, done.stdout, done.stderr)
+
+    def elsewhere(self, home: Path) -> Console:
+        """Return a longarm with another home."""
+        return Console(home, self._forked)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a command line and return its process; whoever starts it ends it."""
@@ -85,10 +101,17 @@ def in_english() -> None:
     speak("en")
 
 
+@pytest.fixture(scope="session")
+def forked() -> Iterator[Forked]:
+    """Start what command lines are forked from."""
+    with forking() as forked:
+        yield forked
+
+
 @pytest.fixture
-def console(tmp_path: Path) -> Console:
+def console(tmp_path: Path, forked: Forked) -> Console:
     """Return a longarm with a home that does not exist yet."""
-    return Console(tmp_path / "home")
+    return Console(tmp_path / "home", forked)
 
 
 @pytest.fixture

@@ -305,5 +305,5 @@ def test_no_module_is_imported_from_the_current_directory(console: Console, tmp_
     for name in ("click", "yaml", "asyncssh", "inventory", "console", "sitecustomize", "usercustomize", "conftest"):
         (tmp_path / f"{name}.py").write_text(f"from pathlib import Path\nPath({str(planted)!r}).touch()\n")
     assert console.home.parent == tmp_path, "that is where longarm is started"
-    assert console("doctor").code == 0
+    assert console.afresh("doctor").code == 0
     assert not planted.exists()

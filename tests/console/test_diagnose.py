@@ -16,6 +16,7 @@ import pytest
 
 from runner.desk import Desk
 from tests.console.conftest import LONGARM, Console, Done
+from tests.console.forked import Forked
 
 HOSTS = 9
 PROBES = "- probe: os.name\n  script: uname -s\n"
@@ -24,9 +25,9 @@ pytestmark = pytest.mark.xdist_group("console_diagnose")  # one lab for the modu
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+def lab(tmp_path_factory: pytest.TempPathFactory, forked: Forked) -> Iterator[Console]:
     """Return a longarm whose home has one practice host of each kind."""
-    console = Console(tmp_path_factory.mktemp("lab") / "home")
+    console = Console(tmp_path_factory.mktemp("lab") / "home", forked)
     assert console("lab", "up").code == 0
     yield console
     assert console("lab", "down").code == 0

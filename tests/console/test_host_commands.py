@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.console.conftest import Console
+from tests.console.forked import Forked
 
 HOSTS = 9
 WELL = "lab-web-01,lab-db-01,lab-app-01"
@@ -16,8 +17,8 @@ pytestmark = pytest.mark.xdist_group("console_host_commands")  # one lab for the
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    console = Console(tmp_path_factory.mktemp("lab") / "home")
+def lab(tmp_path_factory: pytest.TempPathFactory, forked: Forked) -> Iterator[Console]:
+    console = Console(tmp_path_factory.mktemp("lab") / "home", forked)
     assert console("lab", "up").code == 0
     yield console
     assert console("lab", "down").code == 0

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import SOAK
 from tests.console.conftest import Console
+from tests.console.forked import Forked
 
 HOSTS = 24
 MOMENTS = 100 if SOAK else 10
@@ -19,8 +20,8 @@ pytestmark = pytest.mark.xdist_group("console_kill")  # one lab for the module
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    console = Console(tmp_path_factory.mktemp("kill") / "home")
+def lab(tmp_path_factory: pytest.TempPathFactory, forked: Forked) -> Iterator[Console]:
+    console = Console(tmp_path_factory.mktemp("kill") / "home", forked)
     assert console("lab", "up", "--hosts", str(HOSTS)).code == 0
     yield console
     assert console("lab", "down").code == 0

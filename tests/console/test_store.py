@@ -76,7 +76,7 @@ def test_a_store_is_backed_up_verified_restored_pruned_and_erased(used: Console,
     assert [(one["case"], one["customer"]) for one in looked["undoes"]] == [("CASE-1", None)]
     assert "восстановление отменило бы удаление" in used("store", "verify", kept, "--lang", "ru").err
 
-    other = Console(tmp_path / "other")
+    other = used.elsewhere(tmp_path / "other")
     refused = other("store", "restore", kept, *ours)
     assert (refused.code, "case:CASE-1" in refused.err, "--undo-erasures" in refused.err) == (7, True, True)
     undone = other("store", "restore", kept, *ours, "--undo-erasures")
