@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from console.words import speak
-from tests.console.forked import Forked, forking
+from tests import forked as forks
 
 LONGARM = str(Path(sys.executable).with_name("longarm"))
 _OF_THE_START = ("PYTHON", "LANG", "LC_")
@@ -42,7 +42,7 @@ def _done(code: int, out: bytes, err: bytes) -> Done:
 class Console:
     """Runs longarm as a user would, without a terminal."""
 
-    def __init__(self, home: Path, forked: Forked) -> None:
+    def __init__(self, home: Path, forked: forks.Forked) -> None:
         self.home, self._forked = home, forked
         self.environ = {
             "PATH": os.environ["PATH"],
@@ -102,14 +102,14 @@ def in_english() -> None:
 
 
 @pytest.fixture(scope="session")
-def forked() -> Iterator[Forked]:
+def forked() -> Iterator[forks.Forked]:
     """Start what command lines are forked from."""
-    with forking() as forked:
+    with forks.forking(forks.LONGARM) as forked:
         yield forked
 
 
 @pytest.fixture
-def console(tmp_path: Path, forked: Forked) -> Console:
+def console(tmp_path: Path, forked: forks.Forked) -> Console:
     """Return a longarm with a home that does not exist yet."""
     return Console(tmp_path / "home", forked)
 

@@ -16,7 +16,7 @@ import pytest
 
 from runner.desk import Desk
 from tests.console.conftest import LONGARM, Console, Done
-from tests.console.forked import Forked
+from tests.forked import Forked
 
 HOSTS = 9
 PROBES = "- probe: os.name\n  script: uname -s\n"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.console.conftest import Console
-from tests.console.forked import Forked
+from tests.forked import Forked
 
 HOSTS = 9
 WELL = "lab-web-01,lab-db-01,lab-app-01"

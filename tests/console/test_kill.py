@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import SOAK
 from tests.console.conftest import Console
-from tests.console.forked import Forked
+from tests.forked import Forked
 
 HOSTS = 24
 MOMENTS = 100 if SOAK else 10

@@ -1,6 +1,6 @@
-"""Command lines without loading Python and longarm for each: a process that has all of it forks, a child is one command.
+"""Programs in Python without starting Python for each: a process that has loaded one forks, and a child is one command line.
 
-The child has the environment, folder and streams of its order and runs what the console script runs, to the same end. What
+The child has the environment, folder and streams of its order and runs what the program's script runs, to the same end. What
 a start of its own decides (the interpreter's settings, what is imported when) is seen by nobody here.
 """
 
@@ -16,14 +16,33 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("inventory", "remote", "diagnostics", "playbooks", "runner", "reports", "console")
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent
 _ORDER_BYTES = 1 << 17
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A program: the module and the function that its script calls, and the packages of which every module is loaded before."""
+
+    name: str
+    module: str
+    function: str = "main"
+    packages: tuple[str, ...] = ()
+
+
+LONGARM = Program(
+    name="longarm",
+    module="console.main",
+    packages=("inventory", "remote", "diagnostics", "playbooks", "runner", "reports", "console"),
+)
+ANSIBLE_INVENTORY = Program(name="ansible-inventory", module="ansible.cli.inventory")
+_PROGRAMS = {program.name: program for program in (LONGARM, ANSIBLE_INVENTORY)}
 
 
 class Forked:
@@ -35,7 +54,7 @@ class Forked:
     def run(
         self, arguments: Sequence[str], environ: Mapping[str, str], cwd: Path, timeout_s: float
     ) -> tuple[int, bytes, bytes]:
-        """Return exit code (negative: the signal), stdout and stderr of `longarm ARGUMENTS`, whose stdin is empty."""
+        """Return exit code (negative: the signal), stdout and stderr of the program, whose stdin is empty."""
         with _pipe() as (out, to_out), _pipe() as (err, to_err):
             order = json.dumps({"arguments": arguments, "environ": dict(environ), "cwd": os.fspath(cwd)}).encode()
             assert len(order) < _ORDER_BYTES
@@ -64,6 +83,7 @@ def _pipe() -> Iterator[tuple[int, int]]:
 
 
 def _read_all(*pipes: int, until: float) -> dict[int, bytes]:
+    """Return what came out of each pipe until it was closed; TimeoutError if that was too late."""
     said = {pipe: bytearray() for pipe in pipes}
     with selectors.DefaultSelector() as selector:
         for pipe in pipes:
@@ -81,15 +101,15 @@ def _read_all(*pipes: int, until: float) -> dict[int, bytes]:
 
 
 @contextmanager
-def forking() -> Iterator[Forked]:
-    """Start the process that forks; end it."""
+def forking(program: Program, **environ: str) -> Iterator[Forked]:
+    """Start the process that forks, with this environment while it loads; end it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.console.forked", str(theirs.fileno())],
+            [sys.executable, "-m", "tests.forked", program.name, str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             cwd=ROOT,
-            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8"},
+            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", **environ},
             pass_fds=(theirs.fileno(),),
         )
         theirs.close()
@@ -99,26 +119,36 @@ def forking() -> Iterator[Forked]:
             assert process.wait(60) == 0
 
 
-def serve(orders: socket.socket) -> None:
+def serve(program: Program, orders: socket.socket) -> None:
     """Carry out orders until there are no more."""
+    main = _load(program)
     while True:
         data, fds, _, _ = socket.recv_fds(orders, _ORDER_BYTES, 2)
         if not data:
             return
         if (pid := os.fork()) == 0:
-            become(orders, json.loads(data), fds)
+            orders.close()
+            _become(program.name, json.loads(data), *fds)
+            main()
+            sys.exit()
         for fd in fds:
             os.close(fd)
         orders.send(str(pid).encode())
         orders.send(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
 
 
-def become(orders: socket.socket, order: dict[str, Any], fds: list[int]) -> None:
-    """Be `longarm` with the words, the environment, the folder and the streams of the order."""
-    from console.main import main
+def _load(program: Program) -> Callable[[], object]:
+    for package in program.packages:
+        for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+            if ".migrations." not in module.name:  # those are run by alembic
+                importlib.import_module(module.name)
+    main: Callable[[], object] = getattr(importlib.import_module(program.module), program.function)
+    return main
 
-    orders.close()
-    for fd, place in zip(fds, (1, 2), strict=True):
+
+def _become(name: str, order: Mapping[str, Any], out: int, err: int) -> None:
+    """Take over the words, the environment, the folder and the streams of an order."""
+    for fd, place in ((out, 1), (err, 2)):
         os.dup2(fd, place)
         os.close(fd)
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - the old ones remember the old files
@@ -126,18 +156,8 @@ def become(orders: socket.socket, order: dict[str, Any], fds: list[int]) -> None
     os.environ.clear()
     os.environ.update(order["environ"])
     os.chdir(order["cwd"])
-    sys.argv = ["longarm", *order["arguments"]]
-    main()
-
-
-def load() -> None:
-    """Import every module of longarm, and what they import."""
-    for package in PACKAGES:
-        for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
-            if ".migrations." not in module.name:
-                importlib.import_module(module.name)
+    sys.argv = [name, *order["arguments"]]
 
 
 if __name__ == "__main__":
-    load()
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(_PROGRAMS[sys.argv[1]], socket.socket(fileno=int(sys.argv[2])))
