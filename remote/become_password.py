@@ -27,6 +27,11 @@ class BecomePassword:
         user = host.become.user if host.become.method is BecomeMethod.SU else credential.user
         return cls(host, replace(credential, user=user, password=credential.become_password), breaker)
 
+    @property
+    def refused(self) -> bool:
+        """Tell whether it went out and was not taken, as far as anybody knows."""
+        return not self._taken
+
     async def offer(self) -> Offer:
         """Return the password once the breaker gives it a turn.
 

@@ -6,13 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inventory.host import Host
 from remote.answer import Answer, Ended
 from remote.command import Command, CommandResult
-from remote.errors import RemoteError
+from remote.errors import ConnectFailed, RemoteError
 from remote.question import Privilege, Question
 from remote.session import Connect, Session, SessionFacts
 
@@ -22,48 +23,72 @@ if TYPE_CHECKING:
 
 MOST_NEW = 3
 """How often one session is connected anew: a host that drops every connection is left at that."""
+ONCE = 1
+"""How often for a run over a fleet, where a network that fails drops hundreds."""
+
+
+NO_TIME = "no time was left"
+DROPS_ALL = "it dropped the one before too"
+NOT_OFFERED_TWICE = "a password or code that may not go out twice, or a host that sent too much"
 
 
 class LastingConnect:
     """Opens sessions that last, over those of another `Connect`."""
 
-    def __init__(self, connect: Connect) -> None:
-        self._connect = connect
+    def __init__(self, connect: Connect, *, most_new: int = MOST_NEW) -> None:
+        self._connect, self._most_new = connect, most_new
 
     @asynccontextmanager
     async def __call__(self, host: Host) -> AsyncIterator[Session]:
         """Connect, or raise a RemoteError; leaving closes whichever connection is open by then."""
         async with AsyncExitStack() as stack:
-            yield LastingSession(await stack.enter_async_context(self._connect(host)), self._connect, stack)
+            session = await stack.enter_async_context(self._connect(host))
+            yield LastingSession(session, self._connect, stack, self._most_new)
 
 
 class LastingSession:
     """A session over one connection at a time."""
 
-    def __init__(self, session: Session, connect: Connect, stack: AsyncExitStack) -> None:
+    def __init__(self, session: Session, connect: Connect, stack: AsyncExitStack, most_new: int) -> None:
         self.host = session.host
         self._session, self._connect, self._stack = session, connect, stack
-        self._left = MOST_NEW
+        self._left = most_new
+        self._dropped = self._not_renewed = ""
+        self._asked_again: tuple[str, ...] = ()
 
     @property
     def facts(self) -> SessionFacts:
-        """Return what was negotiated, lately."""
-        return self._session.facts
+        """Return what was negotiated, lately, and what became of questions that went with a connection."""
+        return replace(self._session.facts, dropped=self._dropped, asked_again=self._asked_again, not_renewed=self._not_renewed)
 
     @property
     def dropped(self) -> bool:
         """Tell whether the connection is gone and there will be no other."""
-        return self._session.dropped and not self._left
+        return self._session.dropped and not self.renewable
+
+    @property
+    def renewable(self) -> bool:
+        """Tell whether there is to be another one, once this is gone."""
+        return self._left > 0 and self._session.renewable
 
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
-        """Return exactly one answer for each question; those that went with the connection are asked again over another."""
+        """Return exactly one answer for each question; those that went with the connection are asked again over another.
+
+        What had arrived is kept: only an answer that is none yet gives way to what comes over the other one.
+        """
         end = time.monotonic() + deadline_s
         await self._renewed(end)
         answers = dict(await self._session.ask(questions, deadline_s=max(0.0, end - time.monotonic())))
         missing = [question for question in questions if question.repeatable and _went(answers[question.id])]
-        if missing and await self._renewed(end):
+        if not missing or not self._session.dropped:
+            return answers
+        self._dropped = self._dropped or answers[missing[0].id].why or "closed by the host"
+        if await self._renewed(end):
+            self._asked_again += tuple(question.id for question in missing)
             again = await self._session.ask(missing, deadline_s=max(0.0, end - time.monotonic()))
-            answers |= {name: answer for name, answer in again.items() if answer.ended is not Ended.NOT_RUN}
+            answers |= {name: answer for name, answer in again.items() if not _went(answer)}
+            if self._session.dropped and any(_went(answer) for answer in again.values()):
+                self._not_renewed = self._why_not()
         return answers
 
     async def run(self, command: Command, *, deadline_s: float) -> CommandResult:
@@ -110,7 +135,7 @@ class LastingSession:
                     path, to, max_bytes=max_bytes, deadline_s=left_s, privilege=privilege, progress=progress, resume=resume
                 )
             except TransferFailed as failed:
-                if failed.part is None or not self._session.dropped or not self._left or time.monotonic() >= end:
+                if failed.part is None or not self._session.dropped or self.dropped or time.monotonic() >= end:
                     raise
                 resume = failed.part
 
@@ -125,16 +150,28 @@ class LastingSession:
 
         What the old one held is let go first: many that drop together would wait for each other's places.
         """
-        if not self._session.dropped or not self._left or time.monotonic() >= end:
+        if not self._session.dropped:
+            return False
+        if not self.renewable or time.monotonic() >= end:
+            self._not_renewed = self._not_renewed or self._why_not()
             return False
         self._left -= 1
         try:
             async with asyncio.timeout(end - time.monotonic()):
                 await self._stack.aclose()
                 self._session = await self._stack.enter_async_context(self._connect(self.host))
-        except (RemoteError, TimeoutError):
-            return False  # what is asked now is lost, with the words of the connection that went
+        except (RemoteError, TimeoutError) as error:  # what is asked now is lost, with the words of the connection that went
+            self._not_renewed = str(error) or NO_TIME
+            if not isinstance(error, (ConnectFailed, TimeoutError)):  # nothing is offered again to a host that refused it
+                self._left = 0
+            return False
+        self._not_renewed = ""
         return True
+
+    def _why_not(self) -> str:
+        if not self._session.renewable:
+            return NOT_OFFERED_TWICE
+        return NO_TIME if self._left else DROPS_ALL
 
 
 def _went(answer: Answer) -> bool:

@@ -39,6 +39,14 @@ class SessionFacts:
     """Pairs such as ("kex", "curve25519-sha256"), ("cipher", …), ("strict_kex", "yes")."""
     allowed: str = ""
     """Old algorithms that the inventory allows for this host, `kex +diffie-hellman-group14-sha1`; empty: none."""
+    once: bool = False
+    """A code that somebody typed went into the login: there is no second one."""
+    dropped: str = ""
+    """Why the connection went away while questions were on their way (hostile text); empty: it did not."""
+    asked_again: tuple[str, ...] = ()
+    """Questions that went with it and were asked over another connection."""
+    not_renewed: str = ""
+    """Why there was no other connection to ask them over; empty: there was, or none was needed."""
 
 
 class Session(Protocol):
@@ -53,6 +61,14 @@ class Session(Protocol):
     @property
     def dropped(self) -> bool:
         """Tell whether the connection is gone: whatever is asked from now on is not run."""
+
+    @property
+    def renewable(self) -> bool:
+        """Tell whether another connection may take the place of one that is gone.
+
+        No where a password of ours was not taken over it, where a code that was typed is spent, and where we left the host
+        for what it sent.
+        """
 
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
         """Return exactly one answer for each question, asked in one round trip.

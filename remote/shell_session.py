@@ -37,6 +37,11 @@ class ShellSession(ABC):
         """Tell whether the connection is gone; this machine is always there."""
         return False
 
+    @property
+    def renewable(self) -> bool:
+        """Tell whether another connection may take its place, as the `Session` protocol says."""
+        return False
+
     @abstractmethod
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
         """Return exactly one answer for each question, as the `Session` protocol says."""

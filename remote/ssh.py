@@ -117,6 +117,12 @@ class SshSession(ShellSession):
         """Tell whether the connection is gone."""
         return self._connection.is_closed()
 
+    @property
+    def renewable(self) -> bool:
+        """Tell whether another connection may take its place, as the `Session` protocol says."""
+        refused = self._become_password is not None and self._become_password.refused
+        return not (refused or self.facts.once or self._intake.flooded)
+
     async def _carrier(self, steps: Steps) -> Carrier | None:
         """Return SFTP for what the login user does himself, where the host has it."""
         if steps.privilege is not Privilege.USER:
@@ -366,6 +372,7 @@ def facts_of(login: Login, connection: asyncssh.SSHClientConnection, intake: Int
         host_certificate=login.proof.told if login.proof is not None else "",
         algorithms=negotiated(connection),
         allowed=allowed_line(login.host.ssh.old_algorithms),
+        once=login.once,
     )
 
 

@@ -48,6 +48,11 @@ class Intake:
         """Return how many bytes the host may still send."""
         return self._left
 
+    @property
+    def flooded(self) -> bool:
+        """Tell whether the host sent more than it might, and was left for that."""
+        return self._left < 0
+
     def allow(self, bytes_: int) -> None:
         """Let the host send `bytes_` from now on, whatever it was allowed before."""
         self._limit = self._left = bytes_

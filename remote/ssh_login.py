@@ -73,6 +73,11 @@ class Login(asyncssh.SSHClient):
         return self.connection is not None and bool(self.connection.get_extra_info("server_version"))
 
     @property
+    def once(self) -> bool:
+        """Tell whether a code that somebody typed went out: it is good for no other login."""
+        return Wanted.CODE in self.turns and self.credential.otp is not None and self.credential.otp.typed is not None
+
+    @property
     def offered_methods(self) -> tuple[str, ...]:
         """Return the methods that the host takes, in the stage that the login got to."""
         return self._stages[-1] if self._stages else ()

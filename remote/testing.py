@@ -38,8 +38,10 @@ class FakeHost:
     failing: Mapping[str, Reason] = field(default_factory=dict)
     """Why the transfer of a path fails."""
     terminal: Terminal | None = None
-    dropped: bool = False
-    """The connection is gone."""
+    drops: bool = False
+    """The connection goes away with the first questions."""
+    renewable: bool = True
+    """Another one may take its place."""
     refuses: RemoteError | Exception | None = None
     """Raised instead of connecting."""
     connects_after: asyncio.Event | None = None
@@ -64,6 +66,7 @@ class FakeSession:
         self.host = host
         self.script = script if isinstance(script, FakeHost) else FakeHost(answers=script)
         self.facts = self.script.facts
+        self._asked = False
 
     @property
     def seen(self) -> list[str]:
@@ -72,8 +75,13 @@ class FakeSession:
 
     @property
     def dropped(self) -> bool:
-        """Tell whether the script says that the connection is gone."""
-        return self.script.dropped
+        """Tell whether the connection is gone, as the script says."""
+        return self.script.drops and self._asked
+
+    @property
+    def renewable(self) -> bool:
+        """Tell whether the script lets another connection take its place."""
+        return self.script.renewable
 
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
         """Return the scripted answers, or raise UnscriptedQuestion; lost ones if the script holds them back too long."""
@@ -81,6 +89,7 @@ class FakeSession:
         if unscripted := [id_ for id_ in ids if id_ not in self.script.answers]:
             raise UnscriptedQuestion(self.host.name, unscripted)
         self.script.seen += ids
+        self._asked = True
         if await self._held_back(deadline_s):
             return dict.fromkeys(ids, Answer(ended=Ended.LOST, exit_status=None, why=f"no end after {deadline_s:g} s"))
         return {id_: self.script.answers[id_] for id_ in ids}

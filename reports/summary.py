@@ -13,7 +13,7 @@ from inventory.errors import Text
 from playbooks.model import DEFAULT_PLAYBOOK
 from reports.explain import by_severity, problems
 from reports.language import Language
-from reports.words import OUTCOMES, reason, root_denied
+from reports.words import OUTCOMES, connection_dropped, reason, root_denied
 from runner.outcome import Outcome, RunKind, RunState
 from runner.record import HostRecord, RunRecord
 
@@ -207,6 +207,8 @@ def why_unseen(host: HostRecord, tongue: Language) -> tuple[str, ...]:
     reasons = [tongue.say(host.error)] if host.error else []
     if host.denied_root:
         reasons.append(tongue.say(root_denied(host.denied_root)))
+    if dropped := connection_dropped(host.session, tongue):
+        reasons.append(dropped)
     for (kind, detail), (checks, questions) in _unseen(host).items():
         about = ", ".join(questions)
         said = reason(Why(reason=kind, question=about, detail=detail)) if about or detail else Text("needs root")

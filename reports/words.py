@@ -101,6 +101,24 @@ def root_denied(words: str) -> Text:
     return Text("root was denied: {why}", why=known(words))
 
 
+def connection_dropped(session: Mapping[str, str], tongue: Language) -> str:
+    """Return what became of a host whose connection dropped while it was asked; empty where none did."""
+    if (why := session.get("dropped")) is None:
+        return ""
+    said = [tongue.say("the connection dropped while it was asked ({why})", why=known(why))]
+    if again := session.get("asked_again", "").split():
+        said.append(
+            tongue.plural(
+                "{n} question was asked once more, over another connection",
+                "{n} questions were asked once more, over another connection",
+                len(again),
+            )
+        )
+    if not_renewed := session.get("not_renewed"):
+        said.append(tongue.say("no other connection was made: {why}", why=known(not_renewed)))
+    return "; ".join(said)
+
+
 def ending(note: AnswerNote) -> Text:
     """Return how a question ended, with what is known of why."""
     said = Text(ENDINGS[note.ended].template, status="?" if note.exit_status is None else note.exit_status)

@@ -17,7 +17,7 @@ from inventory.errors import LongarmError, Text
 from inventory.inventory import Inventory
 from inventory.walls import refuse_case_of_others
 from remote.answer import Answer
-from remote.lasting import LastingConnect
+from remote.lasting import ONCE, LastingConnect
 from remote.session import Connect
 from runner.desk_base import DeskBase
 from runner.observer import Guarded, Observer
@@ -66,7 +66,8 @@ class RunDesk(DeskBase):
         case of another customer, before any host is asked.
         """
         self._refuse_case_of_others(request)
-        return await self._drive(plan_of(request, self._store, self._clock), connect, Guarded(observer))
+        plan = plan_of(request, self._store, self._clock)
+        return await self._drive(plan, LastingConnect(connect, most_new=ONCE), Guarded(observer))
 
     async def carry_out(self, request: TaskRequest, *, connect: Connect, observer: Observer) -> RunRecord:
         """Do a task on hosts and return the record, which is on disk, as is what its case is to get.
@@ -85,7 +86,7 @@ class RunDesk(DeskBase):
         """
         whole = self._whole(run)
         plan = plan_of_rest(whole, inventory, library, self._store, self._clock, self.actor)
-        return await self._drive(plan, connect, Guarded(observer))
+        return await self._drive(plan, LastingConnect(connect, most_new=ONCE), Guarded(observer))
 
     def stop(self) -> None:
         """Stop the run that is on its way: no further host is begun, those in flight are interrupted.

@@ -20,6 +20,7 @@ from diagnostics.redaction import redact
 from diagnostics.thresholds import Thresholds, merged
 from inventory.errors import Text
 from inventory.host import Expectations, Host
+from inventory.secret import MASKER
 from remote.answer import Answer, Ended
 from remote.question import Question
 from remote.session import Session, SessionFacts
@@ -230,7 +231,7 @@ def _denied_root(evidence: Evidence) -> str:
 
 
 def session_named(facts: SessionFacts) -> dict[str, str]:
-    """Return what was negotiated, by name, as evidence keeps it."""
+    """Return what was negotiated, and what became of a connection that dropped, by name, as evidence keeps it."""
     named = {"transport": facts.transport, "user": facts.user, "credential": facts.credential, "host_key": facts.host_key}
     algorithms = {name: sys.intern(value) for name, value in facts.algorithms}  # hosts of a fleet share them
     told = {
@@ -238,6 +239,9 @@ def session_named(facts: SessionFacts) -> dict[str, str]:
         "proxy": facts.proxy,
         "host_certificate": facts.host_certificate,
         "old_algorithms_allowed": facts.allowed,
+        "dropped": MASKER.text(facts.dropped),
+        "asked_again": " ".join(facts.asked_again),
+        "not_renewed": MASKER.text(facts.not_renewed),
     }
     return {**named, **{name: value for name, value in told.items() if value}, **algorithms}
 

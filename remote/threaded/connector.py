@@ -94,4 +94,5 @@ def facts_of(login: Login, line: Line, instead_of: str) -> SessionFacts:
         host_certificate=login.proof.told if login.proof is not None else "",
         algorithms=(*negotiated(login.connection), ("library", library)) if login.connection is not None else (),
         allowed=allowed_line(login.host.ssh.old_algorithms),
+        once=login.once,
     )

@@ -160,6 +160,12 @@ class ThreadedSession(ShellSession):
         """Tell whether the connection is gone."""
         return not self._line.transport.is_active()
 
+    @property
+    def renewable(self) -> bool:
+        """Tell whether another connection may take its place, as the `Session` protocol says."""
+        refused = self._become_password is not None and self._become_password.refused
+        return not (refused or self.facts.once or self._line.intake.flooded)
+
     async def terminal(self, screen: Screen, *, deadline_s: float) -> Terminal:
         """Return a terminal with the user's login shell, as the `Session` protocol says."""
         self._line.intake.allow(_UNASKED)

@@ -191,11 +191,13 @@ def test_a_host_that_goes_away_is_accounted_for(
 ) -> None:
     probes, out = tmp_path / "probes.yaml", tmp_path / "out.jsonl"
     probes.write_text(
-        "- {probe: first, script: echo first}\n- {probe: slow, script: 'touch /tmp/asked; sleep 4322', deadline: 60s}\n"
+        "- {probe: first, script: echo first}\n- {probe: slow, deadline: 60s, "
+        "script: '[ ! -e /tmp/asked ] || exec echo again; touch /tmp/asked; sleep 4322'}\n"
     )
     desk.add_to_inventory(lab.inventory(names=(spare,)).split("hosts:\n")[1])
     desk.enrol(spare)
-    words = ["--json", "diagnose", f"{spare},db1", "--probes", str(probes), "--answers", str(out), "--deadline", "8"]
+    deadline = "12" if fault == "session killed" else "8"
+    words = ["--json", "diagnose", f"{spare},db1", "--probes", str(probes), "--answers", str(out), "--deadline", deadline]
     with subprocess.Popen(desk.command(*words), env=desk.env(), stdout=subprocess.PIPE, text=True) as running:
         lab.enter(spare, "for i in $(seq 600); do [ -e /tmp/asked ] && exit; sleep 0.05; done; exit 1")
         if fault == "power off":
@@ -208,10 +210,17 @@ def test_a_host_that_goes_away_is_accounted_for(
     document = json.loads(text)
     assert running.returncode == 3
     row = host(document, spare)
-    assert row["outcome"] in {"incomplete", "timed_out"}, row
-    assert answers(out)[spare, "slow"]["rc"] is None
     assert answers(out)[spare, "first"]["stdout"] == "first\n", "what had arrived is kept"
-    if fault == "session killed":
+    if fault != "session killed":
+        assert row["outcome"] in {"incomplete", "timed_out"}, row
+        assert answers(out)[spare, "slow"]["rc"] is None
+        assert not row["session"].get("asked_again")
+    else:
+        assert row["outcome"] in {"ok", "findings"}, row
+        assert row["session"]["dropped"] and "not_renewed" not in row["session"]
+        asked_again = row["session"]["asked_again"].split()
+        assert "slow" in asked_again and "first" not in asked_again, "over another connection, and only what was lost"
+        assert answers(out)[spare, "slow"]["stdout"] == "again\n"
         gone = "for i in $(seq 100); do pgrep -f '[s]leep 4322' >/dev/null || exit 0; sleep 0.1; done; exit 1"
         lab.enter(spare, gone)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import socket
+import struct
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -133,6 +135,18 @@ class Forwarder:
         """Drop both ends, as a cable does that is pulled."""
         for writer in self.writers:
             writer.transport.abort()
+
+    def reset(self) -> None:
+        """Drop both ends at once, as a firewall does that has forgotten them: each gets a RST."""
+        for writer in self.writers:
+            opened = writer.get_extra_info("socket")
+            if opened.fileno() >= 0:
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.cut()
+
+    def take_no_more(self) -> None:
+        """Refuse connections from now on."""
+        self._server.close()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.port)

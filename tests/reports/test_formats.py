@@ -21,6 +21,7 @@ from diagnostics.library import load_library
 from diagnostics.verdict import Reason, Severity, Verdict
 from remote.answer import Ended
 from remote.errors import HostKeyRefused
+from remote.lasting import DROPS_ALL
 from reports import render as module
 from reports import words
 from reports.document import content_digest
@@ -30,6 +31,7 @@ from reports.render import FORMATS, Audience, AudienceRefused, Format, render
 from reports.summary import next_commands, tally
 from reports.view import _short_digest
 from reports.visible import json_escaped
+from reports.words import connection_dropped
 from runner.outcome import Outcome, RunState
 from runner.record import Delivery, Quote, RunRecord
 from tests.reports.conftest import broken_database, diagnosis, run, seen, unseen
@@ -222,6 +224,38 @@ def test_a_run_without_checks_judges_nothing(clean: RunRecord) -> None:
         assert made(asked, kind)
     assert "nothing was judged" in made(asked, Format.TEXT).decode()
     assert 'class="verdict unseen"' in made(asked, Format.HTML).decode()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            "en",
+            [
+                "the connection dropped while it was asked (closed by the host)",
+                "2 questions were asked once more, over another connection",
+                "no other connection was made: it dropped the one before too",
+            ],
+        ),
+        (
+            "ru",
+            [
+                "соединение оборвалось во время опроса (соединение закрыл хост)",
+                "2 вопроса заданы ещё раз по другому соединению",
+                "другого соединения не было: предыдущее он тоже оборвал",
+            ],
+        ),
+    ],
+)
+def test_a_host_whose_connection_dropped_says_so(small: RunRecord, code: str, said: list[str]) -> None:
+    told = {"dropped": "closed by the host", "asked_again": "fs.stat kernel.messages", "not_renewed": DROPS_ALL}
+    hosts = tuple(replace(host, session=told) for host in small.hosts)
+    assert any(not host.outcome.seen for host in hosts)
+    for kind in (Format.HTML, Format.TEXT):
+        rendered = render(replace(small, hosts=hosts), audience=Audience.INTERNAL, language=code, format=kind)
+        assert said[0] in rendered.decode()
+    assert connection_dropped(told, language(code)) == "; ".join(said)
+    assert connection_dropped({"user": "ops"}, language(code)) == ""
 
 
 def test_both_sides_of_a_link_are_quoted(small: RunRecord) -> None:

@@ -149,6 +149,8 @@ class Act:
     hangs: bool = False
     silent: bool = False
     forgets: bool = False
+    drops: bool = False
+    """Each of its connections goes away with the first questions."""
 
 
 class ActingConnect:
@@ -164,6 +166,7 @@ class ActingConnect:
                     refuses=act.refuses,
                     connects_after=never if act.hangs else None,
                     answers_after=never if act.silent else None,
+                    drops=act.drops,
                 )
                 for name, act in acts.items()
             }

@@ -23,6 +23,7 @@ from inventory.secret import MASKER, Secret
 from inventory.walls import CaseOfOthers
 from remote.answer import Answer, Ended, answered
 from remote.errors import ConnectFailed, ConnectionLost
+from remote.lasting import DROPS_ALL
 from remote.question import Question
 from remote.session import Session
 from remote.shell_session import ShellSession
@@ -380,6 +381,17 @@ async def test_partial_evidence_is_kept_and_judged(desk: Desk, library: Library)
     assert [result.verdict for result in partly.diagnosis.results] == [Verdict.UNKNOWN, Verdict.FINDING]
     assert {note.ended for note in late.answers} == {Ended.LOST}
     assert late.session["user"] == "tester"
+
+
+async def test_a_connection_that_dropped_is_on_record(desk: Desk, library: Library) -> None:
+    MASKER.learn(Secret("hunter2 of the host"))
+    gone = replace(LOST, why="closed by the host: hunter2 of the host")
+    record = await diagnose(desk, library, {"drops": Act({**OK, "clock": gone}, drops=True), "well": Act()})
+    drops, well = record.hosts
+    assert drops.session["dropped"] == "closed by the host: ***"
+    assert drops.session["asked_again"] == "clock" and drops.session["not_renewed"] == DROPS_ALL
+    assert drops.outcome is Outcome.INCOMPLETE
+    assert not {"dropped", "asked_again", "not_renewed"} & well.session.keys()
 
 
 NOT_RUN = Answer(ended=Ended.NOT_RUN, exit_status=None, why="the host closed the streams early")
