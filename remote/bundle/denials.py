@@ -58,7 +58,7 @@ def reasons_of(words: str) -> list[str]:
 
 
 def why_denied(words: str, become: Become) -> str:
-    """Return why another user could not be become: what the words mean, and the words themselves; hostile text.
+    """Return why another user could not be become: what the words mean, and the words themselves; hostile text, or none.
 
     >>> why_denied("sudo: a password is required", Become())
     'sudo asks for a password, and the credential names none: sudo: a password is required'

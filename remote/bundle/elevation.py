@@ -74,7 +74,9 @@ class Elevation:
     no_terminal: str = ""
     """Why there was no terminal, when the tool was to get one."""
     heard: str = ""
-    """What was said in the terminal; hostile text."""
+    """What was said in the terminal, once that is over; hostile text."""
+    talking: bool = False
+    """There is a terminal that is not over."""
     pid: int | None = None
     """Who offers the pipes to the terminal."""
     _went: bool = False
@@ -131,7 +133,7 @@ class Elevation:
 
     def verdict(self, words: str | None) -> Verdict | None:
         """Return what became of the password; `words` are those of the tool, once it has ended."""
-        if not self.sent or (words is None and not (self._went or self._stopped)):
+        if not self.sent or (not self._went and (self.talking or (words is None and not self._stopped))):
             return None
         reasons = reasons_of(words or "")
         if self._went or ({NO_SHELL, NOT_ALLOWED} & {*reasons} and self.become.method is BecomeMethod.SUDO):
@@ -154,7 +156,7 @@ class Elevation:
             return f"{told(OWN_WORDS, self.become)}: {words}"
         if self.has_password and not self.terminal and tool == BecomeMethod.DOAS and NO_PASSWORD in reasons_of(words):
             return f"{told(TERMINAL, self.become)}: {words}"
-        return why_denied(words, self.become) if words else f"{tool} ended with status {status}"
+        return why_denied(words, self.become) or f"{tool} ended with status {status}"
 
     def insists_on_terminal(self, denial: str) -> bool:
         """Tell whether a terminal would help: the tool said that it wants one, and had none."""

@@ -114,8 +114,8 @@ class BundleExchange:
         self._settled: float | None = None
         self._slow = ""
         """What was waited for in vain, to become another user."""
-        self._denial: str | None = None
-        """Why another user could not be become, in words, once that has ended."""
+        self._denied: tuple[str, str] | None = None
+        """What the tool said beside the bundle, and its status, once it has ended without another user's shell."""
         self._received = 0
         self._talk_limit = TALK_LIMIT + TALK_EACH * len(self.questions)
         self.receive_limit: Final = 16 * 2**20 + 2 * sum(question.max_bytes + STDERR_LIMIT for question in self.questions)
@@ -184,6 +184,16 @@ class BundleExchange:
         self._root_due = self._clock() + ROOT_GRACE_S
 
     @property
+    def denied(self) -> bool:
+        """Whether the tool has ended without another user's shell; its words may still be on their way, in a terminal."""
+        return self._denied is not None
+
+    @property
+    def _denial(self) -> str | None:
+        """Return why another user could not be become, in words, once that has ended."""
+        return None if self._denied is None else self.elevation.denial(*self._denied)
+
+    @property
     def password_verdict(self) -> Verdict | None:
         """Return what became of a password that was sent; None while that is open."""
         return self.elevation.verdict(self._denial)
@@ -237,7 +247,7 @@ class BundleExchange:
         if mark.kind != "sudone":
             side.noise.clear()
         elif stream == "stderr" and ROOT_PART not in side.marks:
-            self._denial = self.elevation.denial(_words(side.noise), " ".join(mark.fields))
+            self._denied = _words(side.noise), " ".join(mark.fields)
         if stream == "stdout":  # the stream that the first root question begins on
             self._root_due = None if mark.kind == "sudone" else self._clock() + ROOT_GRACE_S
 

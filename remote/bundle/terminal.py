@@ -78,7 +78,7 @@ class TerminalTalk:
         except RemoteError as error:
             self._elevation.no_terminal = str(error.text)
             return False
-        heard = b""
+        heard, self._elevation.talking = b"", True
         try:
             while (piece := await self._next(terminal, heard)) is not None:
                 heard = (heard + piece[1])[-_MOST_HEARD:]
@@ -95,6 +95,7 @@ class TerminalTalk:
         finally:
             said = _after_mark(self._elevation, heard)
             self._elevation.heard = (said.replace(self._typed, b"***") if self._typed else said).decode(errors="replace")
+            self._elevation.talking = False
             terminal.close()
         if self._elevation.mark.encode() in heard:
             return True

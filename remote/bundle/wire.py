@@ -16,6 +16,7 @@ from remote.hearing import hearing
 if TYPE_CHECKING:
     from remote.bundle.terminal import OpenTerminal
 
+_LAST_WORDS_S = 2.0
 COMMAND = "exec /bin/sh"
 """What to execute on the host: understood alike by sh, csh and fish login shells; the script follows on stdin."""
 
@@ -75,7 +76,9 @@ async def drive(
     sudo = _Asking(exchange, wire, passwords, open_terminal)
     try:
         wire.write(exchange.script)
-        return exchange.finish(await _carry(exchange, wire, time.monotonic() + deadline_s, deadline_s, sudo))
+        why = await _carry(exchange, wire, time.monotonic() + deadline_s, deadline_s, sudo)
+        await sudo.hear_out()
+        return exchange.finish(why)
     finally:
         wire.close()
         await sudo.leave()
@@ -153,12 +156,17 @@ class _Asking:
         if not await TerminalTalk(elevation, give).hold(self._open, elevation.pid):
             self._wire.write(elevation.stop())
 
+    async def hear_out(self) -> None:
+        """Wait for the end of a terminal whose tool has ended: how may be known on the host before its words are here."""
+        if self._terminal is not None and self._exchange.denied:
+            await asyncio.wait([self._terminal], timeout=_LAST_WORDS_S)
+
     async def leave(self) -> None:
-        """Close the terminal, if there is one, and say of a password that nothing was said of it."""
+        """Close the terminal, if there is one, and say of a password what is known of it, be it nothing."""
         if self._terminal is not None:
             self._terminal.cancel()
             await asyncio.wait([self._terminal])
-        self.tell(Verdict.UNANSWERED)
+        self.tell(self._exchange.password_verdict or Verdict.UNANSWERED)
 
     async def _password(self, elevation: Elevation, end: float) -> bytes:
         if self._passwords is None:

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -360,6 +361,14 @@ async def local_session() -> AsyncIterator[Session]:
         yield session
 
 
+@pytest.fixture
+def everybodys() -> Iterator[Path]:
+    """Return a folder that every user may enter; pytest's own is closed to others whenever another run of it begins."""
+    with tempfile.TemporaryDirectory(prefix="longarm-test-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 # --- what is left behind -------------------------------------------------------------------------------------------
 
 
@@ -370,7 +379,7 @@ def nothing_stays(bastion: Host | None) -> Iterator[None]:
     before = open_files(), threads()
     yield
     for thread in threading.enumerate():
-        if thread.name == "longarm channel":
+        if thread.name.startswith("longarm channel"):
             thread.join(2)  # paramiko looks every 0.1 s whether the connection is gone through which it opens a channel
     assert (open_files(), threads()) == before
 

@@ -197,13 +197,6 @@ def as_nobody(*command: str) -> tuple[str, ...]:
     return ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command)
 
 
-def open_to_all(folder: Path) -> None:
-    """Let other users into a folder of pytest's."""
-    for path in (folder, *folder.parents):
-        if path.stat().st_uid == os.geteuid() and not path.stat().st_mode & 0o001:
-            path.chmod(path.stat().st_mode | 0o011)
-
-
 def command_of(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 
@@ -216,12 +209,11 @@ async def test_root_asks_everything_as_root(shell: str) -> None:
 
 
 @needs_root
-async def test_without_sudo_root_questions_are_not_run(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_sudo_root_questions_are_not_run(shell: str, everybodys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for tool in ("sleep", "dd", "head", "id"):
-        (tmp_path / tool).symlink_to(shutil.which(tool) or tool)
-    open_to_all(tmp_path)
+        (everybodys / tool).symlink_to(shutil.which(tool) or tool)
     programs = [shutil.which(word) or word for word in as_nobody(*shell.split())]
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(everybodys))
     monkeypatch.setattr("remote.bundle.script.runner", lambda: runner().replace(":/usr/local/sbin:/usr/sbin:/sbin", ""))
     check_denied(await ask(LocalSession(HERE, shell=programs), *BY_PRIVILEGE), "sudo")
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+
 import pytest
 
 from inventory.host import Become, BecomeMethod
 from remote.bundle.denials import why_denied
 from remote.bundle.elevation import Elevation, Verdict, Want
+from remote.bundle.exchange import BundleExchange
+from remote.bundle.frames import FORMAT, Mark, Stream
+from remote.bundle.wire import drive
+from remote.question import Privilege, Question
+from tests.remote.test_sudo import Given
 
 SU = Become(method=BecomeMethod.SU)
 DOAS = Become(method=BecomeMethod.DOAS)
@@ -67,3 +75,60 @@ def test_without_a_terminal_doas_says_that_it_wants_one() -> None:
     denial = elevation.denial("doas: Authentication required", "1")
     assert denial == "doas insists on a terminal: doas: Authentication required"
     assert elevation.insists_on_terminal(denial)
+
+
+def test_a_tool_that_said_nothing_of_use_is_told_by_its_status() -> None:
+    elevation = Elevation(become=SU, has_password=True)
+    assert [elevation.denial(words, "1") for words in ("", "Killed")] == ["su ended with status 1"] * 2
+
+
+class Spoken:
+    """A wire that says what a test has it say."""
+
+    why = ""
+
+    def __init__(self, pieces: AsyncIterator[tuple[Stream, bytes]], written: asyncio.Event) -> None:
+        self._pieces, self._written = pieces, written
+
+    def write(self, _: bytes) -> None:
+        self._written.set()
+
+    async def read(self) -> tuple[Stream, bytes] | None:
+        return await anext(self._pieces, None)
+
+    def close(self) -> None:
+        pass
+
+
+async def test_what_a_tool_says_last_in_its_terminal_is_waited_for() -> None:
+    """The bundle's own streams may be over before it is here: the host seemed to end early, the password to get no verdict."""
+    elevation, given = Elevation(become=SU, has_password=True, terminal=True), Given("wrong")
+    exchange = BundleExchange([Question(id="who", script="id", privilege=Privilege.ROOT)], elevation=elevation)
+    typed, over = asyncio.Event(), asyncio.Event()
+
+    def marks(first: int, *told: tuple[str, ...]) -> bytes:
+        return b"".join(
+            Mark(0, at, kind, None, tuple(fields)).encode(exchange.nonce) for at, (kind, *fields) in enumerate(told, first)
+        )
+
+    async def bundle() -> AsyncIterator[tuple[Stream, bytes]]:
+        asks, ends = marks(1, ("open", FORMAT, "user"), ("sudo",), ("sudoask",)), marks(4, ("sudone", "1"), ("done", "5"))
+        yield "stderr", asks
+        yield "stdout", asks + b"4711\n"
+        await typed.wait()
+        yield "stdout", ends
+        asyncio.get_running_loop().call_soon(over.set)
+        yield "stderr", ends
+
+    async def terminal() -> AsyncIterator[tuple[Stream, bytes]]:
+        yield "stdout", f"{elevation.mark}\r\nPassword: ".encode()
+        await over.wait()
+        yield "stdout", b"\r\nsu: Authentication failure\r\n"
+
+    async def open_terminal(_: str) -> Spoken:
+        return Spoken(terminal(), typed)
+
+    wire = Spoken(bundle(), asyncio.Event())
+    answers = await drive(exchange, wire, deadline_s=60, passwords=given, open_terminal=open_terminal)
+    assert answers["who"].denied == "the password for su was rejected: su: Authentication failure"
+    assert given.verdicts[0] is Verdict.REJECTED

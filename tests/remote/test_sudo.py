@@ -196,14 +196,11 @@ async def test_what_root_had_begun_ends_with_its_shell_and_before_others_are_ask
 
 @pytest.mark.parametrize("password", [RIGHT, "wrong"], ids=["as root", "as the user"])
 async def test_a_session_that_is_left_ends_everything_after_a_password_too(
-    password: str, shell: str, on_sudo: OnSudo, tmp_path: Path
+    password: str, shell: str, on_sudo: OnSudo, everybodys: Path
 ) -> None:
     """The guard is another one by then (reaper.sh): it must notice as the first one did."""
-    os.mkfifo(fifo := tmp_path / "fifo")
+    os.mkfifo(fifo := everybodys / "fifo")
     fifo.chmod(0o666)
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid():
-            folder.chmod(folder.stat().st_mode | 0o011)
     script = f"setsid sh -c 'echo $$ >{fifo}; exec sleep 1000'"
     stays = Question(id="stays", script=script, deadline_s=1000, privilege=Privilege.PREFER_ROOT)
     session = on_sudo(ASKS, Given(password), shell)
