@@ -226,7 +226,7 @@ def bastion(run: Run, tmp_path: Path) -> Iterator[Gate]:
 
 
 @pytest.mark.parametrize(
-    ("path", "library"), product(PATHS, ["asyncssh", "paramiko"]) if SOAK else [("a question fails with it", "asyncssh")]
+    ("path", "library"), [*product(PATHS, ["asyncssh", "paramiko"])] if SOAK else [("a question fails with it", "asyncssh")]
 )
 async def test_no_canary_comes_out_behind_a_bastion(run: Run, path: str, library: str, bastion: Gate) -> None:
     probes, code, expected = PATHS[path]
