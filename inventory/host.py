@@ -222,6 +222,30 @@ class SshSettings:
     library: SshLibrary = SshLibrary.ASYNCSSH
 
 
+class WinrmAuth(StrEnum):
+    """How one logs in by WinRM."""
+
+    NTLM = "ntlm"
+    KERBEROS = "kerberos"
+    CERTIFICATE = "certificate"  # of the user, over HTTPS
+    BASIC = "basic"  # over HTTPS
+    CREDSSP = "credssp"  # gives the host the password itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WinrmSettings:
+    """What the inventory says of the WinRM connection to one host."""
+
+    scheme: str | None = None
+    """`http` or `https`; None: https, unless the port is 5985."""
+    auth: WinrmAuth | None = None
+    """None: what the credential has: tickets, a certificate, or a password (which is NTLM's)."""
+    ca: str | None = None
+    """Path of the certificates of the authorities that the host's is checked against; None: those of this system."""
+    allow_credssp: bool = False
+    """Whether the host may be given the password itself."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """One managed machine, with everything that groups gave it merged in."""
@@ -245,6 +269,7 @@ class Host:
     host_key_alias: str | None = None
     """One more name that a certificate of this host may be for, beside its name and its address."""
     ssh: SshSettings = SshSettings()
+    winrm: WinrmSettings = WinrmSettings()
     expect: Expectations = Expectations()
     places: Mapping[str, Place] = field(default_factory=dict, hash=False, compare=False, repr=False)
     """Where the thresholds of its variables are set, by `check` and `check.name`."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from remote.rotation import Rotation
     from remote.ssh import SshConnector
     from remote.ways import Way
+    from remote.windows.winrm import WinrmConnector
 
 
 class Connector:
@@ -38,6 +39,7 @@ class Connector:
         self._known_hosts, self._credentials, self._breaker = known_hosts, credentials, breaker
         self._codes, self._connect_deadline_s = codes, connect_deadline_s
         self._ssh: SshConnector | None = None
+        self._winrm: WinrmConnector | None = None
 
     def __call__(self, host: Host) -> AbstractAsyncContextManager[Session]:
         """Return the context that opens a session to `host`, or raise TransportUnsupported."""
@@ -48,11 +50,13 @@ class Connector:
                 from remote.local import LocalConnector
 
                 return LocalConnector(credentials=self._credentials, breaker=self._breaker)(host)
+            case Transport.WINRM:
+                return self._winrm_connector()(host)
             case _:
                 raise TransportUnsupported(host.name, host.transport)
 
     def way_to(self, host: Host) -> AbstractAsyncContextManager[Way]:
-        """Return the context of the way to an SSH host: directly, by a proxy, or through another host.
+        """Return the context of the way to a host: directly, by a proxy, or through another host.
 
         Entering raises JumpFailed where the host that it goes through does not let us in.
         """
@@ -61,6 +65,19 @@ class Connector:
     async def rotation(self, host: Host) -> Rotation:
         """Return which keys an SSH host has beside those that are known: it proves itself, we log in, and it tells them."""
         return await self._ssh_connector().rotation(host)
+
+    def _winrm_connector(self) -> WinrmConnector:
+        if self._winrm is None:
+            from remote.windows.winrm import WinrmConnector
+
+            self._winrm = WinrmConnector(
+                known_hosts=self._known_hosts,
+                credentials=self._credentials,
+                breaker=self._breaker,
+                way_to=self.way_to,
+                connect_deadline_s=self._connect_deadline_s,
+            )
+        return self._winrm
 
     def _ssh_connector(self) -> SshConnector:
         if self._ssh is None:

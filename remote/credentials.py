@@ -33,6 +33,15 @@ if TYPE_CHECKING:
 DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsKey:
+    """The files of a certificate that proves a user by TLS, and of its key."""
+
+    certificate: Path
+    key: Path
+    passphrase: Secret | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Credential:
     """Who to be on a host and the proofs to offer: the keys that are named, then the agent's (`agent_first`: before them)."""
@@ -51,6 +60,8 @@ class Credential:
     tickets: Tickets | None = None
     no_tickets: str = ""
     """Why there are none, where the credential can do without."""
+    tls_key: TlsKey | None = None
+    """For WinRM, where `keys` are of no use."""
     methods: tuple[str, ...] = METHODS
     """The ways to log in that may be used, in this order."""
     become_password: Secret | None = None
@@ -58,14 +69,15 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What has to be resolved for a host: its reference, and whether nobody logs in there."""
+    """What has to be resolved for a host: its reference, whether nobody logs in there, and whether it is by WS-Management."""
 
     reference: CredentialReference | None
     here: bool
+    windows: bool = False
 
     @classmethod
     def by(cls, host: Host) -> _Wanted:
-        return cls(host.credential, host.transport is Transport.LOCAL)
+        return cls(host.credential, host.transport is Transport.LOCAL, host.transport in (Transport.WINRM, Transport.PSRP))
 
     @classmethod
     def on_the_way(cls, host: Host) -> Iterator[_Wanted]:
@@ -108,6 +120,8 @@ class CredentialStore:
 
     def _read(self, wanted: _Wanted) -> Credential | Unusable:
         try:
+            if wanted.windows:
+                return self._for_windows(wanted.reference)
             return self._for_here(wanted.reference) if wanted.here else self._credential(wanted.reference)
         except Unusable as unusable:
             return unusable
@@ -117,6 +131,31 @@ class CredentialStore:
             return Credential(name="default", user=_login_user())
         become_password = self._secrets.line(reference.become_password) if reference.become_password else None
         return Credential(name=reference.name, user=reference.user, become_password=become_password)
+
+    def _for_windows(self, reference: CredentialReference | None) -> Credential:
+        """Return a password, tickets or a certificate: WS-Management takes nothing else."""
+        if reference is None:
+            refuse(Text("a Windows host needs a credential"), Text("give it one with a password, a certificate or tickets"))
+        tickets, no_tickets = self._tickets(reference.kerberos) if reference.kerberos else (None, "")
+        found = Credential(
+            name=reference.name,
+            user=reference.user,
+            password=self._secrets.get(reference.password) if reference.password else None,
+            tickets=tickets,
+            no_tickets=no_tickets,
+            tls_key=self._tls_key(reference) if reference.key and reference.certificate else None,
+        )
+        if found.password is None and found.tickets is None and found.tls_key is None:
+            refuse(Text("it has neither password nor tickets nor a certificate with its key {why}", why=no_tickets))
+        return found
+
+    def _tls_key(self, reference: CredentialReference) -> TlsKey:
+        passphrase = self._secrets.get(reference.passphrase) if reference.passphrase else None
+        key, certificate = Path(reference.key or "").expanduser(), Path(reference.certificate or "").expanduser()
+        for path in (key, certificate):
+            if not path.is_file():
+                refuse(Text("{path}: {reason}", path=str(path), reason="No such file or directory"))
+        return TlsKey(certificate=certificate, key=key, passphrase=passphrase)
 
     def _credential(self, reference: CredentialReference | None) -> Credential:
         if reference is None:

@@ -7,7 +7,8 @@ LongarmError                    (inventory/errors.py)
    |  `- JumpFailed             .via: the host that it is reached through was not reached, or did not let us in
    |- TransportUnsupported      the inventory names a transport that is not spoken yet
    |- HostKeyRefused            .offered .known (fingerprints)
-   |  `- HostCertificateRefused .certificate (its name) .foreign (no authority of ours)
+   |  |- HostCertificateRefused .certificate (its name) .foreign (no authority of ours)
+   |  `- TlsRefused            the certificate of a Windows host is neither enrolled nor of an authority that counts
    |- AuthenticationRefused     .tried .offered_methods
    |- CredentialUnusable        a reference that gives no secret: missing file, wrong passphrase, bad modes
    |- CredentialBlocked         the breaker is open: the credential was rejected too often in this run
@@ -112,6 +113,21 @@ class HostCertificateRefused(HostKeyRefused):
         text = Text("the host certificate “{certificate}” does not count: {reason}", certificate=certificate, reason=reason)
         hint = Text("have whoever signs them sign a new certificate for {host}", host=host)
         RemoteError.__init__(self, host, text, Text("longarm host enrol --ca FILE {host}", host=host) if foreign else hint)
+
+
+class TlsRefused(HostKeyRefused):
+    """The host showed a certificate that does not count: another one than was enrolled, or of no authority that counts."""
+
+    def __init__(self, host: str, reason: Text | str, *, offered: str = "", known: tuple[str, ...] = ()) -> None:
+        self.offered, self.known, self.revoked = (offered,) if offered else (), known, False
+        if known:
+            words = {"offered": offered, "known": ", ".join(known)}
+            text = Text("the certificate changed: offered {offered}, known {known}", **words)
+            hint = Text("find out who changed it, then: longarm host enrol --replace {host}", host=host)
+        else:
+            text = Text("the certificate does not count: {reason}", reason=reason)
+            hint = Text("longarm host enrol {host}", host=host)
+        RemoteError.__init__(self, host, text, hint)
 
 
 class AuthenticationRefused(RemoteError):

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 REVOKED, AUTHORITY = "@revoked", "@cert-authority"
 """What stands before the names of lines in known_hosts that are not for the key of a host (sshd(8))."""
+CERTIFICATE = "x509-certificate"
+"""The kind of what stands there for a host that proves itself by TLS: the SHA-256 of its certificate."""
+_SHA256_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +26,8 @@ class HostKey:
 
     @property
     def fingerprint(self) -> str:
-        """Return the key's fingerprint as OpenSSH prints it, `SHA256:` and unpadded base64."""
-        return fingerprint(self.blob)
+        """Return the key's fingerprint as OpenSSH prints it (`SHA256:`, unpadded base64), or a certificate's own."""
+        return shown_digest(self.blob[-_SHA256_BYTES:]) if self.type == CERTIFICATE else fingerprint(self.blob)
 
     @property
     def line(self) -> str:
@@ -52,4 +55,9 @@ def fingerprint(blob: bytes) -> str:
     >>> fingerprint(b"")
     'SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU'
     """
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+    return shown_digest(hashlib.sha256(blob).digest())
+
+
+def shown_digest(digest: bytes) -> str:
+    """Return a digest as a fingerprint."""
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")

@@ -67,8 +67,23 @@ class Tickets:
         """Return the negotiation of one login to a host; `began` is called when it goes out."""
         return Negotiation(self._held, service_of(host), began)
 
+    def context_for(self, service: str, bound_to: bytes | None) -> gssapi.SecurityContext:
+        """Return a context with a service that seals and proves both sides, bound to a TLS connection if there is one."""
+        import gssapi
+        from gssapi.raw import ChannelBindings
 
-def service_of(host: Host) -> str:
+        flag = gssapi.RequirementFlag
+        return gssapi.SecurityContext(
+            name=gssapi.Name(service, gssapi.NameType.hostbased_service),
+            creds=self._held,
+            flags=flag.mutual_authentication | flag.integrity | flag.confidentiality | flag.out_of_sequence_detection,
+            mech=gssapi.MechType.kerberos,
+            usage="initiate",
+            channel_bindings=ChannelBindings(application_data=bound_to) if bound_to else None,
+        )
+
+
+def service_of(host: Host, kind: str = "host") -> str:
     """Return the name that a host has in its realm: that of its address, or, where this is a number, its alias or its name.
 
     >>> service_of(Host(name="db1", address="db1.example.net")), service_of(Host(name="db1", address="192.0.2.1"))
@@ -77,8 +92,8 @@ def service_of(host: Host) -> str:
     try:
         ipaddress.ip_address(host.address.partition("%")[0])
     except ValueError:
-        return f"host@{host.address}"
-    return f"host@{host.host_key_alias or host.name}"
+        return f"{kind}@{host.address}"
+    return f"{kind}@{host.host_key_alias or host.name}"
 
 
 def tickets_of(reference: KerberosReference, password: Secret | None) -> Tickets:

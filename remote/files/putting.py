@@ -15,7 +15,7 @@ from remote.command import CommandResult
 from remote.files.carriers import Carrier, CarrierGaveUp, ExecCarrier
 from remote.files.local_files import opened
 from remote.files.steps import NO_DIGEST, Runs, Steps
-from remote.files.transfer import Destination, Part, Progress, Reason, Transfer, TransferFailed
+from remote.files.transfer import Destination, Part, Progress, Reason, Transfer, TransferFailed, check_path
 
 OpenCarrier = Callable[[Steps], Awaitable[Carrier | None]]
 """Returns a better carrier than commands, None where the host has none."""
@@ -91,6 +91,7 @@ async def put_file(
     resume: Part | None = None,
 ) -> Transfer:
     """Return how the file arrived, or raise TransferFailed; OSError where `source` cannot be read."""
+    check_path(to.path)
     steps = Steps(session, to.path, to.privilege, deadline_s)
     async with opened(source) as (file, size, digest), _tidied(steps, to, size, digest, resume) as (part, arrived):
         putting = _Putting(steps, file, part, await open_carrier(steps) or ExecCarrier(steps), progress)

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 from inventory.errors import Text
 from remote.errors import RemoteError
 from remote.question import Privilege
+from remote.windows.paths import on_drive
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes that have arrived and those that there are; what it raises ends the transfer."""
@@ -75,7 +76,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """Where a file goes on the host, and whose it is then."""
+    """Where a file goes on the host, and whose it is then; on Windows it has the rights of its folder."""
 
     path: str
     mode: int = 0o644
@@ -84,7 +85,8 @@ class Destination:
     privilege: Privilege = Privilege.USER
 
     def __post_init__(self) -> None:
-        check_path(self.path)
+        if not on_drive(self.path):
+            check_path(self.path)
         if self.path.endswith(("/", "/.", "/..")):
             raise ValueError(f"not the path of a file: {self.path!r}")
         if not 0 <= self.mode <= 0o7777:

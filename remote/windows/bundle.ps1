@@ -1,51 +1,36 @@
-# The fixed part of a bundle for Windows PowerShell 5.1 and PowerShell 7; bundle.py writes $LaNonce and $LaAsked before it.
+# The fixed part of a bundle for Windows PowerShell 5.1 and PowerShell 7; bundle.py writes $LaAsked and $LaDeadline before it.
 # Each question runs in a runspace of its own, so that its deadline holds: what hangs, a call to CIM too, is left behind,
-# and the process ends under it. Each answer leaves as one line of ASCII that proves its own completeness (lines.py).
-$ErrorActionPreference = 'Stop'
-$ProgressPreference = 'SilentlyContinue'
-$WarningPreference = 'SilentlyContinue'
+# and the process ends under it. What it says is taken while it runs, so that a flood never fills the memory of the host.
+$LaClock = [Diagnostics.Stopwatch]::StartNew()
 
-$LaSaid = [Console]::OpenStandardOutput()
-$LaLines = 0
-
-function Write-LaLine([string]$Text) {
-    $script:LaLines++
-    $line = [Text.Encoding]::ASCII.GetBytes("`nLA1 $LaNonce $($script:LaLines) $Text`n")
-    $LaSaid.Write($line, 0, $line.Length)
-    $LaSaid.Flush()
-}
-
-# Returns the first bytes of a text as UTF-8, and how many were left out.
-function Get-LaHead([string]$Text, [int]$Most) {
+# Adds a line to what is kept of a stream, and counts what is left out.
+function Add-LaText($Kept, [string]$Text) {
+    if ($Kept.Some) { $Text = "`n" + $Text }
+    $Kept.Some = $true
     $bytes = [Text.Encoding]::UTF8.GetBytes($Text)
-    $kept = [Math]::Min($bytes.Length, $Most)
-    $head = New-Object byte[] $kept
-    [Array]::Copy($bytes, $head, $kept)
-    return @{ Bytes = $head; Cut = $bytes.Length - $kept }
+    $room = [int][Math]::Max(0, [Math]::Min($bytes.Length, $Kept.Most - $Kept.Bytes.Length))
+    $Kept.Bytes.Write($bytes, 0, $room)
+    $Kept.Cut += $bytes.Length - $room
 }
 
-# Returns both streams behind each other, each with its length before it, compressed, with a digest of what is sent.
-function Get-LaPacked([byte[]]$Said, [byte[]]$Wrong) {
+# Returns an answer: how it ended, then both streams behind each other, compressed, with a digest of all of this.
+function Get-LaAnswer([string]$Head, $Said, $Wrong) {
     $memory = New-Object IO.MemoryStream
     $packing = New-Object IO.Compression.GZipStream($memory, [IO.Compression.CompressionMode]::Compress)
-    $packing.Write($Said, 0, $Said.Length)
-    $packing.Write($Wrong, 0, $Wrong.Length)
+    $Said.Bytes.WriteTo($packing)
+    $Wrong.Bytes.WriteTo($packing)
     $packing.Close()
     $packed = $memory.ToArray()
-    $hash = [Security.Cryptography.SHA256]::Create().ComputeHash($packed)
-    $digest = [BitConverter]::ToString($hash).Replace('-', '').ToLowerInvariant()
-    return "$($Said.Length) $($Wrong.Length) $($packed.Length) $digest $([Convert]::ToBase64String($packed))"
+    $head = "$Head $($Said.Bytes.Length) $($Wrong.Bytes.Length) $($packed.Length)"
+    $first = [Text.Encoding]::ASCII.GetBytes($head)
+    $hash = [Security.Cryptography.SHA256]::Create()
+    $null = $hash.TransformBlock($first, 0, $first.Length, $null, 0)
+    $null = $hash.TransformFinalBlock($packed, 0, $packed.Length)
+    $digest = [BitConverter]::ToString($hash.Hash).Replace('-', '').ToLowerInvariant()
+    return "$head $digest $([Convert]::ToBase64String($packed))"
 }
 
-# Returns what one question wrote to its error stream: identifiers first, since the words are in the machine's language.
-function Get-LaErrors($Records) {
-    $rows = foreach ($record in $Records) {
-        $number = '0x{0:X8}' -f $record.Exception.HResult
-        "$($record.FullyQualifiedErrorId) $number $($record.CategoryInfo.Category): $($record.Exception.Message)"
-    }
-    return [string]($rows -join "`n")
-}
-
+# In front of each question, in the same script: another one would run in another thread, with the culture of the machine.
 $LaPrologue = @'
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
@@ -56,40 +41,71 @@ function ConvertTo-Utc($Moment) { if ($Moment) { ([DateTime]$Moment).ToUniversal
 function Write-Json($Value) { ConvertTo-Json -InputObject $Value -Depth 8 -Compress }
 '@
 
-function Invoke-LaQuestion($Question) {
-    $clock = [Diagnostics.Stopwatch]::StartNew()
-    $running = [PowerShell]::Create()
-    $null = $running.AddScript($LaPrologue).AddStatement().AddScript($Question.Text)
-    $ended = 'exited'
-    $status = 0
-    $said = ''
-    $wrong = ''
-    $async = $running.BeginInvoke()
-    if ($async.AsyncWaitHandle.WaitOne([int]$Question.Deadline * 1000)) {
-        try {
-            $said = [string](@($running.EndInvoke($async) | ForEach-Object { [string]$_ }) -join "`n")
-            $wrong = Get-LaErrors $running.Streams.Error
-        } catch {
-            $status = 1
-            $wrong = Get-LaErrors @($_.Exception.InnerException.ErrorRecord, $_ | Where-Object { $_ } | Select-Object -First 1)
-        }
-    } else {
-        $ended = 'timed_out'
-        $status = '-'
-        $null = $running.BeginStop($null, $null)
-    }
-    $head = Get-LaHead $said $Question.Most
-    $errors = Get-LaHead $wrong $Question.Most
-    if ($head.Cut -or $errors.Cut) { $ended = 'capped' }
-    $packed = Get-LaPacked $head.Bytes $errors.Bytes
-    Write-LaLine "answer $($Question.Index) $ended $status $($clock.ElapsedMilliseconds) $($head.Cut) $($errors.Cut) $packed"
+# Takes what a question has said since we looked last.
+function Read-LaQuestion($Running, $Output, $Said, $Wrong) {
+    foreach ($one in $Output.ReadAll()) { Add-LaText $Said ([string]$one) }
+    foreach ($record in $Running.Streams.Error.ReadAll()) { Add-LaText $Wrong (Get-LaError $record) }
+    if ($null -ne $Running.Streams.Information) { $Running.Streams.Information.Clear() }
 }
 
-$LaWho = [Security.Principal.WindowsPrincipal][Security.Principal.WindowsIdentity]::GetCurrent()
-$LaAdmin = $LaWho.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)
-Write-LaLine "open longarm-windows/1 $($PSVersionTable.PSVersion) $(if ($LaAdmin) { 'admin' } else { 'user' })"
-foreach ($LaQuestion in $LaAsked) {
-    try { Invoke-LaQuestion $LaQuestion } catch { Write-LaLine "broken $($LaQuestion.Index) $($_.FullyQualifiedErrorId -replace '[^!-~]', '_')" }
+function Invoke-LaQuestion($Question) {
+    $clock = [Diagnostics.Stopwatch]::StartNew()
+    $deadline = [Math]::Min([long]$Question.Deadline * 1000, $LaDeadline * 1000 - $LaClock.ElapsedMilliseconds)
+    if ($deadline -lt 1) { return Write-LaLine "skipped $($Question.Index)" }
+    if ($Question.Admin -and -not $LaAdmin) { return Write-LaLine "denied $($Question.Index)" }
+    $said = @{ Bytes = (New-Object IO.MemoryStream); Most = $Question.Most; Cut = 0; Some = $false }
+    $wrong = @{ Bytes = (New-Object IO.MemoryStream); Most = $Question.Most; Cut = 0; Some = $false }
+    $output = New-Object 'Management.Automation.PSDataCollection[psobject]'
+    $nothing = New-Object 'Management.Automation.PSDataCollection[psobject]'
+    $nothing.Complete()
+    $running = [PowerShell]::Create()
+    $null = $running.AddScript($LaPrologue + "`n" + $Question.Text)
+    $async = $running.BeginInvoke($nothing, $output)
+    $ended = ''
+    while ($ended -eq '') {
+        $left = $deadline - $clock.ElapsedMilliseconds
+        if ($left -le 0) {
+            $ended = 'timed_out'
+        } elseif ($async.AsyncWaitHandle.WaitOne([int][Math]::Min($left, 250))) {
+            $ended = 'exited'
+        } elseif ($clock.ElapsedMilliseconds -gt 1000) {
+            Send-LaLines
+        }
+        Read-LaQuestion $running $output $said $wrong
+        if ($ended -eq '' -and $said.Cut + $wrong.Cut -gt 0) { $ended = 'capped' }
+    }
+    $status = '-'
+    if ($ended -eq 'exited') {
+        $status = '0'
+        try {
+            $null = $running.EndInvoke($async)
+        } catch {
+            $status = '1'
+            $record = $_.Exception.InnerException.ErrorRecord
+            if ($null -eq $record) { $record = $_ }
+            Add-LaText $wrong (Get-LaError $record)
+        }
+        Read-LaQuestion $running $output $said $wrong
+        if ($said.Cut + $wrong.Cut -gt 0) { $ended = 'capped'; $status = '-' }
+    } else {
+        $LaState.Hung = $true
+        $null = $running.BeginStop($null, $null)
+    }
+    $ms = [Math]::Min($clock.ElapsedMilliseconds, 999999999)
+    $head = "answer $($Question.Index) $ended $status $ms $($said.Cut) $($wrong.Cut)"
+    Write-LaLine (Get-LaAnswer $head $said $wrong)
 }
-Write-LaLine "done $($script:LaLines + 1)"
-[Environment]::Exit(0)
+
+foreach ($LaQuestion in $LaAsked) {
+    try {
+        Invoke-LaQuestion $LaQuestion
+    } catch {
+        Write-LaLine "broken $($LaQuestion.Index) $(Get-LaWord $_.FullyQualifiedErrorId)"
+    }
+}
+Write-LaLine "done $($LaState.Lines + 1)"
+Send-LaLines
+if (-not $LaPiped) {
+    if ($LaState.Hung) { [Diagnostics.Process]::GetCurrentProcess().Kill() }
+    [Environment]::Exit(0)
+}

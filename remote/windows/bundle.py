@@ -1,19 +1,23 @@
-"""The bundle for Windows: all questions of a host as one script of PowerShell, packed so that one command line starts it.
+"""Scripts for Windows: all questions of a host as one script of PowerShell, packed so that one command line starts it.
 
 A command line of cmd.exe holds 8,191 characters, so the script travels compressed in an environment variable of the shell
-(32,767 characters at the most), or on stdin where it is longer; the command line only unpacks and starts it.
+(32,767 characters at the most), or on stdin where it is longer or holds secrets; the command line only unpacks and starts it.
 """
 
 from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from remote.question import Question
+from inventory.secret import Secret
+from remote.command import Command, Value
+from remote.question import Privilege, Question
+from remote.windows.launch import Launch
 
 FORMAT: Final = "longarm-windows/1"
 SHELL: Final = "powershell"
@@ -21,29 +25,79 @@ SHELL: Final = "powershell"
 VARIABLE: Final = "LA"
 LARGEST_IN_VARIABLE: Final = 24 * 1024
 """Characters of a packed script that go into the variable; Windows allows 32,767 for one, with its name."""
+LONGEST_LINE: Final = 3900
+"""Characters of a line of a script on stdin: 8,186 are the most that some readers of Windows take."""
+SEND_BYTES: Final = 96 * 1024
+"""Of stdin in one message: with base64, the seal and the envelope below the 150 KiB of old hosts (MaxEnvelopeSizekb)."""
 _QUOTES: Final = "'\u2018\u2019\u201a\u201b"
 """What ends a single-quoted string of PowerShell (about_Quoting_Rules; the tokenizer's IsSingleQuote)."""
+_FROM_STDIN: Final = "$b='';while(($l=[Console]::In.ReadLine()) -and $l -ne '.'){{$b+=$l}}"
 _UNPACK: Final = (
     "$m=New-Object IO.MemoryStream(,[Convert]::FromBase64String({source}));"
     "$g=New-Object IO.Compression.GZipStream($m,[IO.Compression.CompressionMode]::Decompress);"
-    "$r=New-Object IO.StreamReader($g,[Text.Encoding]::UTF8);$s=$r.ReadToEnd();{forget}& ([ScriptBlock]::Create($s))"
+    "$r=New-Object IO.StreamReader($g,[Text.Encoding]::UTF8);$s=$r.ReadToEnd();{forget}. ([ScriptBlock]::Create($s))"
 )
 _POWERSHELL: Final = "powershell.exe -NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -EncodedCommand "
+_LITERAL: Final = re.compile(r"^\$(La[A-Za-z]+) = (?:(-?\d+)|\$(true|false)|'((?:[^']|'')*)')$", re.MULTILINE)
 
 
-def write_script(questions: Sequence[Question], nonce: str) -> str:
-    """Return the script that asks `questions`; its head names the format, the nonce and each question."""
+def write_script(questions: Sequence[Question], nonce: str, *, deadline_s: float = 3600.0, piped: bool = False) -> str:
+    """Return the script that asks `questions`; its head names the format, the nonce and each question.
+
+    `piped`: it is run where there is no console, and what it says are strings in its pipeline.
+    """
     rows = (_row(index, question) for index, question in enumerate(questions) if question.shell == SHELL)
     lines = [
-        f"# {FORMAT}",
-        f"# nonce {nonce}",
         *(f"# question {index} {question.id}" for index, question in enumerate(questions)),
-        f"$LaNonce = {quote(nonce)}",
+        f"$LaDeadline = {max(1, int(deadline_s))}",
         f"$LaAsked = @({', '.join(rows)})",
-        runner(),
-        f"# end {nonce}",
+        fixed("bundle"),
     ]
-    return "\n".join(lines) + "\n"
+    return _script(nonce, lines, piped=piped)
+
+
+def write_command(command: Command, nonce: str, *, piped: bool = False) -> str:
+    """Return the script that runs a command, which is text of PowerShell with its variables assigned before it.
+
+    What it reads is in `$stdin`, as bytes.
+    """
+    assigned = [f"${name} = {literal(value)}" for name, value in command.variables.items()]
+    if command.stdin is not None:
+        assigned.append(f"$stdin = [Convert]::FromBase64String('{base64.b64encode(command.stdin).decode()}')")
+    values: dict[str, Value] = {
+        "LaScript": "".join(f"{line}\n" for line in assigned) + command.script,
+        "LaDeadline": command.deadline_s,
+        "LaNeedsAdmin": command.privilege is Privilege.ROOT,
+    }
+    return write_work("command", values, nonce, piped=piped)
+
+
+def write_work(name: str, values: Mapping[str, Value], nonce: str, *, piped: bool = False) -> str:
+    """Return the script that does one kind of work (`command`, `put`, `get`) with these values."""
+    lines = [f"# does {name}", *(f"${key} = {literal(value)}" for key, value in values.items()), fixed(name)]
+    return _script(nonce, lines, piped=piped)
+
+
+def _script(nonce: str, lines: Sequence[str], *, piped: bool) -> str:
+    head = [f"# {FORMAT}", f"# nonce {nonce}", f"$LaNonce = {quote(nonce)}", f"$LaPiped = {literal(piped)}"]
+    return "\n".join([*head, fixed("lines"), *lines, f"# end {nonce}"]) + "\n"
+
+
+def literal(value: Value) -> str:
+    """Return a value as PowerShell writes it.
+
+    >>> literal(True), literal(-5), literal("it's")
+    ('$true', '-5', "'it''s'")
+    """
+    match value:
+        case Secret():
+            return quote(value.reveal())
+        case bool():
+            return "$true" if value else "$false"
+        case int():
+            return str(value)
+        case _:
+            return quote(value)
 
 
 def quote(text: str) -> str:
@@ -70,32 +124,77 @@ def unpack(packed: str) -> str:
         raise ValueError("not a packed script") from error
 
 
+def launch(script: str, *, variables: bool, secret: bool = False, more: Iterator[bytes] | None = None) -> Launch:
+    """Return how a script is started: in a variable where the transport has them, it fits and is no secret; else on stdin.
+
+    `more` is what it reads itself, behind it.
+    """
+    packed = pack(script)
+    if variables and not secret and more is None and len(packed) <= LARGEST_IN_VARIABLE:
+        return Launch(line=command_line(on_stdin=False), variables={VARIABLE: packed})
+    return Launch(line=command_line(on_stdin=True), stdin=_on_stdin(packed, more))
+
+
+def _on_stdin(packed: str, more: Iterator[bytes] | None) -> Iterator[bytes]:
+    lines = [packed[at : at + LONGEST_LINE] for at in range(0, len(packed), LONGEST_LINE)]
+    data = "".join(f"{line}\n" for line in [*lines, "."]).encode()
+    for at in range(0, len(data), SEND_BYTES):
+        yield data[at : at + SEND_BYTES]
+    yield from more or ()
+
+
 def command_line(*, on_stdin: bool) -> str:
-    """Return the command that unpacks and starts the script in the variable, or on stdin, and nothing else."""
-    source = "[Console]::In.ReadToEnd()" if on_stdin else f"$env:{VARIABLE}"
+    """Return the command that unpacks and starts the script in the variable, or on stdin, and nothing else.
+
+    It means the same to cmd.exe, to PowerShell and to sh: no shell has to be told from another.
+    """
+    source = "$b" if on_stdin else f"$env:{VARIABLE}"
     forget = "" if on_stdin else f"Remove-Item Env:{VARIABLE};"
-    text = _UNPACK.format(source=source, forget=forget)
+    text = (f"{_FROM_STDIN.format()};" if on_stdin else "") + _UNPACK.format(source=source, forget=forget)
     return _POWERSHELL + base64.b64encode(text.encode("utf-16-le")).decode()
 
 
 @cache
-def runner() -> str:
-    """Return the text that every host runs, without comments and indentation."""
-    text = Path(__file__).with_name("bundle.ps1").read_text(encoding="utf-8")
+def fixed(name: str) -> str:
+    """Return the text of one of our scripts that every host runs, without comments and indentation."""
+    text = Path(__file__).with_name(f"{name}.ps1").read_text(encoding="utf-8")
     lines = (line.strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("#"))
 
 
 def read_head(script: str) -> tuple[str, tuple[str, ...]]:
     """Return the nonce and the ids of the questions that a whole script declares; raises ValueError for any other text."""
-    first, nonce, *rows = [*script.split("\n"), ""]
-    ids = [row.split(" ", 3)[3] for row in rows if row.startswith("# question ")]
+    nonce = _nonce(script)
+    ids = [row.split(" ", 3)[3] for row in script.split("\n") if row.startswith("# question ")]
+    return nonce, tuple(ids)
+
+
+def read_work(script: str) -> tuple[str, str, Mapping[str, Value]]:
+    """Return the nonce, what a whole script does (`ask` for questions) and its values; raises ValueError for any other text."""
+    nonce = _nonce(script)
+    match = re.search(r"^# does ([a-z]+)$", script, re.MULTILINE)
+    values: dict[str, Value] = {}
+    for name, number, truth, text in _LITERAL.findall(script):
+        values.setdefault(name, int(number) if number else truth == "true" if truth else _unquoted(text))
+    return nonce, match[1] if match else "ask", values
+
+
+def _unquoted(text: str) -> str:
+    for letter in _QUOTES:
+        text = text.replace(letter * 2, letter)
+    return text
+
+
+def _nonce(script: str) -> str:
+    first, nonce, *_ = [*script.split("\n"), "", ""]
     if first != f"# {FORMAT}" or not nonce.startswith("# nonce ") or not script.endswith(f"\n# end {nonce[8:]}\n"):
-        raise ValueError("not a bundle of ours")
-    return nonce.removeprefix("# nonce "), tuple(ids)
+        raise ValueError("not a script of ours")
+    return nonce.removeprefix("# nonce ")
 
 
 def _row(index: int, question: Question) -> str:
     variables = "".join(f"${name} = {quote(value)}\n" for name, value in question.variables)
-    text = quote(variables + question.script)
-    return f"@{{ Index = {index}; Deadline = {question.deadline_s}; Most = {question.max_bytes}; Text = {text} }}"
+    text, admin = quote(variables + question.script), literal(question.privilege is Privilege.ROOT)
+    return (
+        f"@{{ Index = {index}; Deadline = {question.deadline_s}; Most = {question.max_bytes}; Admin = {admin}; Text = {text} }}"
+    )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from winrm.protocol import Protocol
 
 from remote.answer import Answer, Ended
+from remote.command import Command, Value
 from remote.lab.windows.host import WindowsHost
 from remote.lab.windows.login import Doors
 from remote.lab.windows.replies import Captured
@@ -25,8 +26,11 @@ from remote.windows.bundle import (
     pack,
     quote,
     read_head,
+    read_work,
     unpack,
+    write_command,
     write_script,
+    write_work,
 )
 from remote.windows.lines import LineReader, write_lines
 from tests.remote_lab.windows_hosts import PASSWORD, USER, listening, ntlm_accounts
@@ -59,6 +63,14 @@ def mistakes(text: str) -> Iterator[str]:
 def test_what_is_sent_is_powershell() -> None:
     questions = [asked("os.id", "Write-Json @{ a = 1 }"), asked("odd", "'it''s'", variables=(("name", "‘a’ 'b'\n$c"),))]
     assert list(mistakes(write_script(questions, NONCE))) == []
+    command = Command(script="Get-Date", variables={"text": "it's ‘a’\n", "yes": True, "number": -5}, stdin=b"\0\xff")
+    assert list(mistakes(write_command(command, NONCE))) == []
+    values: dict[str, Value] = {"LaPath": "C:\\a b", "LaPart": "C:\\x", "LaAt": 0, "LaSize": 5, "LaDigest": "0", "LaMost": 9}
+    for work in ("put", "get", "arrived"):
+        text = write_work(work, {**values, "LaNeedsAdmin": True}, NONCE, piped=work == "get")
+        assert list(mistakes(text)) == []
+        assert read_work(text)[:2] == (NONCE, work)
+        assert read_work(text)[2].items() >= values.items()
     for on_stdin in (False, True):
         line = command_line(on_stdin=on_stdin)
         assert len(line) < 8191, "cmd.exe takes no longer line"
@@ -92,7 +104,7 @@ def test_a_script_is_packed_and_its_head_read_back() -> None:
     script = write_script([asked("a.b"), asked("c")], NONCE)
     assert read_head(unpack(pack(script))) == (NONCE, ("a.b", "c"))
     for text in ("", "# longarm-windows/1\n# nonce ab\n", script[:-3]):
-        with pytest.raises(ValueError, match="not a bundle"):
+        with pytest.raises(ValueError, match="not a script of ours"):
             read_head(text)
 
 

@@ -1,0 +1,189 @@
+"""One command of a Windows host from Create to Delete: started at most once, heard within a deadline, tidied up in any case."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from remote.windows.launch import Ending, Launch, Listener
+from remote.windows.messages import Messages
+from remote.windows.troubles import BUSY, SHELL_NOT_FOUND, TROUBLES, Kind, Trouble, trouble_of
+from remote.windows.wire import Wire
+
+T = TypeVar("T")
+
+TIDY_S: Final = 1.2
+"""What ending and deleting may take after the deadline."""
+_LONGEST_WAIT_S: Final = 20.0
+_SPARE_S: Final = 0.2
+"""Of the deadline, for the way of the last answer."""
+_MOST_MENDED: Final = 5
+"""How often a connection is made anew for one command."""
+_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0)
+"""Between attempts where the host had no room; nothing was begun then."""
+_BUSY_S: Final = 5.0
+_CAUGHT: Final = tuple(kind for kind, _ in TROUBLES)
+_log = logging.getLogger(__name__)
+
+
+class Troubled(Exception):
+    """A call went wrong."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        self.trouble = trouble
+        super().__init__(str(trouble.reason))
+
+
+@dataclass(slots=True)
+class Carriage:
+    """Carries one command; called in the session's thread. `reconnect` makes a connection that is logged in."""
+
+    wire: Wire
+    messages: Messages
+    reconnect: Callable[[], None]
+    launch: Launch
+    listener: Listener
+    end: float
+    """On the clock."""
+    _shell: str | None = field(default=None, init=False)
+    _command: str | None = field(default=None, init=False)
+    _status: int | None = field(default=None, init=False)
+    _ended: bool = field(default=False, init=False)
+    _begun: bool = field(default=False, init=False)
+    _mended: int = field(default=0, init=False)
+
+    def carry(self) -> Ending:
+        """Return how it ended; raises nothing that the host does."""
+        self.wire.end = self.end + _SPARE_S
+        why = ""
+        try:
+            self._start()
+            self._send()
+            why = self._hear()
+        except Troubled as error:
+            why = str(error)
+        finally:
+            self._tidy()
+        return Ending(begun=self._begun, status=self._status, why=why)
+
+    def _start(self) -> None:
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                if self._shell is None:
+                    self._shell = self._sure(lambda: self.messages.created(dict(self.launch.variables)))
+                self._begun = True  # until the host says that it did not
+                self._command = self._call(lambda: self.messages.started(self._shell or "", self.launch.line))
+            except Troubled as error:
+                answered = error.trouble.kind is Kind.ANSWERED
+                self._begun = self._begun and not answered
+                if not answered or not error.trouble.of_room or pause_s is None or self._left() < pause_s:
+                    raise
+                self._tidy()  # a shell counts what was ever started in it: the next one begins anew
+                self.wire.end = self.end + _SPARE_S
+                time.sleep(pause_s)
+            else:
+                return
+
+    def _sure(self, call: Callable[[], T]) -> T:
+        """Return what a call brings that runs nothing; a connection that was gone before it is made anew once."""
+        if not self.wire.connected:
+            self._mend()
+        return self._call(call)
+
+    def _send(self) -> None:
+        for piece in self.launch.stdin or ():
+            self._sent(piece, end=False)
+        if self.launch.stdin is not None:
+            self._sent(b"", end=True)
+
+    def _sent(self, piece: bytes, *, end: bool) -> None:
+        """Send a piece of stdin, once: whether one whose answer was lost has arrived, nobody knows."""
+        for last in (False, False, True):
+            try:
+                self._call(lambda: self.messages.send_command_input(self._shell or "", self._command or "", piece, end=end))
+            except Troubled as error:
+                if error.trouble.number != BUSY or last or self._left() < _BUSY_S:
+                    raise
+                time.sleep(_BUSY_S)
+            else:
+                return
+
+    def _hear(self) -> str:
+        """Receive until everything has been said, and return why it was left otherwise."""
+        while not (self._ended or self.listener.done):
+            if self._left() <= 0 or time.monotonic() >= self.listener.due:
+                return "the deadline passed"
+            if self.listener.overfull:
+                return "the host sent more than all caps together"
+            try:
+                stdout, stderr, status, self._ended = self._call(
+                    lambda: self.messages.get_command_output_raw(self._shell or "", self._command or "")
+                )
+            except Troubled as error:
+                if error.trouble.kind is Kind.WAITS:
+                    continue
+                if error.trouble.kind is not Kind.DROPPED or self._left() <= 0:
+                    raise
+                self._mend(error)
+                continue
+            self.listener.feed(stdout)
+            self.listener.feed_stderr(stderr)
+            self._status = status % 2**32 if self._ended else None
+        return ""
+
+    def _mend(self, cause: Troubled | None = None) -> None:
+        """Make a new connection: a shell outlives the old one."""
+        self._mended += 1
+        if self._mended > _MOST_MENDED and cause is not None:
+            raise cause
+        try:
+            self.reconnect()
+        except _CAUGHT as error:
+            raise cause or Troubled(trouble_of(error)) from error
+
+    def _call(self, call: Callable[[], T]) -> T:
+        own_s = self.listener.due - time.monotonic()
+        self.messages.wait_s = max(0.05, min(_LONGEST_WAIT_S, self._left(), own_s))
+        try:
+            return call()
+        except _CAUGHT as error:
+            raise Troubled(trouble_of(error)) from error
+
+    def _left(self) -> float:
+        return self.end - time.monotonic()
+
+    def _tidy(self) -> None:
+        """End the command, unless it has, and delete the shell; once more over a new connection."""
+        if self._shell is None:
+            return
+        self.wire.mend()
+        self.wire.end = time.monotonic() + TIDY_S
+        self.messages.wait_s = TIDY_S
+        shell, self._shell = self._shell, None
+        for last in (False, True):
+            try:
+                if not self.wire.connected:
+                    self.reconnect()
+                if self._command is not None and not (self._ended or self.listener.done):
+                    self._terminate(shell, self._command)
+                self.messages.close_shell(shell, close_session=False)
+            except _CAUGHT as error:
+                trouble = trouble_of(error)
+                if trouble.number == SHELL_NOT_FOUND:
+                    return
+                if last or trouble.kind is not Kind.DROPPED or self.wire.over:
+                    _log.warning("a shell was left on the host, which ends it itself when it is idle: %s", trouble.reason)
+                    return
+                self.wire.close_session()
+            else:
+                return
+
+    def _terminate(self, shell: str, command: str) -> None:
+        try:
+            self.messages.cleanup_command(shell, command)
+        except _CAUGHT as error:
+            if trouble_of(error).kind is Kind.DROPPED:
+                raise
