@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from inventory.errors import Text
-from inventory.host import METHODS, Host, SshLibrary
+from inventory.host import METHODS, Host, Platform, SshLibrary
 from inventory.ssh_settings import allowed_line
 from remote.answer import Answer
 from remote.become_password import BecomePassword
@@ -203,6 +203,11 @@ class SshConnector:
     @asynccontextmanager
     async def _session(self, host: Host) -> AsyncIterator[Session]:
         async with self._logged_in(host) as (login, intake, connection):
+            if host.platform is Platform.WINDOWS:
+                from remote.windows.by_asyncssh import windows_session
+
+                yield windows_session(host, connection, intake, facts_of(login, connection, intake))
+                return
             become_password = BecomePassword.of(host, login.credential, self._breaker)
             yield SshSession(host, connection, intake, facts_of(login, connection, intake), become_password)
 
@@ -212,6 +217,11 @@ class SshConnector:
         from remote.threaded.session import ThreadedSession
 
         async with self._line(host, Place(self._lines)) as (login, line):
+            if host.platform is Platform.WINDOWS:
+                from remote.threaded.session import windows_session
+
+                yield windows_session(host, line, threaded_facts(login, line, instead_of))
+                return
             become_password = BecomePassword.of(host, login.credential, self._breaker)
             yield ThreadedSession(host, line, threaded_facts(login, line, instead_of), become_password)
 

@@ -82,6 +82,37 @@ class SshWire(asyncssh.SSHClientSession[bytes]):
             self._channel.close()
 
 
+class SshProgram(SshWire):
+    """The same for a program that is given much to read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._taking = asyncio.Event()
+        self._taking.set()
+
+    def pause_writing(self) -> None:
+        """Let whoever gives wait: the host takes no more now."""
+        self._taking.clear()
+
+    def resume_writing(self) -> None:
+        """Let whoever gives go on."""
+        self._taking.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that nothing more will come, nor be taken."""
+        super().connection_lost(exc)
+        self._taking.set()
+
+    async def drained(self) -> None:
+        """Return when the host takes more, or nobody does."""
+        await self._taking.wait()
+
+    def write_eof(self) -> None:
+        """End stdin."""
+        if self._channel is not None and not self._channel.is_closing():
+            self._channel.write_eof()
+
+
 class SshTerminal(SshWire):
     """The same with a terminal in front of the shell; `taken` is called with each piece that somebody wanted."""
 

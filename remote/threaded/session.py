@@ -29,6 +29,7 @@ from remote.threaded.transport import CountedIntake, Transport
 from remote.threaded.wire import WINDOW, ThreadedTerminal, ThreadedWire
 from remote.threaded.worker import Home, Worker, in_a_thread, start
 from remote.ways import SocketWay, Way
+from remote.windows.ssh import NotStarted, WindowsSshSession
 
 _UNASKED = 1024 * 1024
 """Bytes beside the answers that a host may send while it is asked, as for asyncssh."""
@@ -48,24 +49,24 @@ class Line:
         self._threads: list[threading.Thread] = [transport, self.worker.thread]
         self._wire: ThreadedWire | None = None
 
-    async def command(self) -> ThreadedWire:
-        """Return a wire to a shell on the host; raise paramiko's or the system's error."""
+    async def command(self, command: str = COMMAND) -> ThreadedWire:
+        """Return a wire to a command on the host, a shell; raise paramiko's or the system's error."""
         if self._wire is not None:  # its channel is closed by the same worker, before
             self._wire.close()
-        self._wire = ThreadedWire(await self._exec(), self.worker, self.why)
+        self._wire = ThreadedWire(await self._exec(command), self.worker, self.why)
         self._threads = [*(thread for thread in self._threads if thread.is_alive()), self._wire.thread]
         return self._wire
 
-    async def _exec(self) -> paramiko.Channel:
+    async def _exec(self, command: str) -> paramiko.Channel:
         """Return the channel of a shell, which reads; a refusal is not taken for the last word."""
         for pause_s in EXEC_PAUSES_S:
             try:
-                return await self.worker.call(self._opened)
+                return await self.worker.call(self._opened, command)
             except paramiko.SSHException:
                 if not self.transport.is_active():
                     raise
                 await asyncio.sleep(pause_s)
-        return await self.worker.call(self._opened)
+        return await self.worker.call(self._opened, command)
 
     async def terminal(self, command: str) -> ThreadedWire:
         """Return a wire to a terminal in which a command runs; raise paramiko's or the system's error."""
@@ -180,6 +181,25 @@ class ThreadedSession(ShellSession):
 
     def _why(self, error: BaseException) -> str:
         return reason_of(self._line.transport.wire.flooded or error)
+
+
+def windows_session(host: Host, line: Line, facts: SessionFacts) -> WindowsSshSession:
+    """Return a session to a Windows host."""
+
+    async def begun(command: str) -> ThreadedWire:
+        try:
+            return await line.command(command)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise NotStarted(reason_of(line.transport.wire.flooded or error)) from error
+
+    return WindowsSshSession(
+        host,
+        facts,
+        start=begun,
+        allow=line.intake.allow,
+        is_closed=lambda: not line.transport.is_active(),
+        abort=line.abort,
+    )
 
 
 class ThreadedGate:

@@ -78,6 +78,28 @@ class ThreadedWire:
             self._room.set()
             self._worker.put(self._close)
 
+    @property
+    def exit_status(self) -> int | None:
+        """Return the exit status that the host reported; None: it did not."""
+        return self._channel.exit_status if self._channel.exit_status_ready() and self._channel.exit_status >= 0 else None
+
+    async def drained(self) -> None:
+        """Return when what was written is on its way, or nobody takes it any more."""
+        try:
+            await self._worker.call(lambda: None)
+        except EOFError:
+            return  # told by the end of the streams
+
+    def write_eof(self) -> None:
+        """End stdin."""
+        self._worker.put(self._shut)
+
+    def _shut(self) -> None:
+        try:
+            self._channel.shutdown_write()
+        except (OSError, EOFError, paramiko.SSHException):
+            return  # the connection is gone
+
     # --- in the worker --------------------------------------------------------------------------------------------
 
     def _send(self, data: bytes) -> None:

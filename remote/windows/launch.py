@@ -25,6 +25,14 @@ class Listener(Protocol):
         """Tell whether everything has been said, so that nothing more has to be waited for."""
 
     @property
+    def begun(self) -> bool:
+        """Tell whether the host has begun to answer."""
+
+    @property
+    def most(self) -> int:
+        """Return the bytes that it may say."""
+
+    @property
     def due(self) -> float:
         """Return when it should be over by the host's own account, on the clock."""
 

@@ -65,7 +65,7 @@ class Lines(ABC):
         self.noise = bytearray()
         """The first of what else it said, on both streams; hostile text."""
         self.nonce = nonce
-        self._most, self._longest = most + _ROOM, longest
+        self.most, self._longest = most + _ROOM, longest
         self._sequence = self._taken = 0
         self._held = bytearray()
 
@@ -82,7 +82,7 @@ class Lines(ABC):
     @property
     def overfull(self) -> bool:
         """Tell whether the host says more than it may."""
-        return self._taken > self._most
+        return self._taken > self.most
 
     def feed(self, data: bytes) -> None:
         """Take the next piece of stdout."""

@@ -48,6 +48,8 @@ class Carriage:
     listener: Listener
     end: float
     """On the clock."""
+    answers: Callable[[], None]
+    """Called when the host's script runs."""
     _shell: str | None = field(default=None, init=False)
     _command: str | None = field(default=None, init=False)
     _status: int | None = field(default=None, init=False)
@@ -130,6 +132,8 @@ class Carriage:
                 self._mend(error)
                 continue
             self.listener.feed(stdout)
+            if self.listener.begun:
+                self.answers()
             self.listener.feed_stderr(stderr)
             self._status = status % 2**32 if self._ended else None
         return ""

@@ -154,6 +154,7 @@ class Line:
             launch=launched,
             listener=listener,
             end=time.monotonic() + deadline_s,
+            answers=hearing().answers,
         )
         timers = [
             self._loop.call_later(deadline_s + _OVERTIME_S, self._cut),
