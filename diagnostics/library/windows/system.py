@@ -43,6 +43,8 @@ Ask processes {
         $_.Spent -gt 10000000 }
 }
 """
+_PROVES_TICKS = 20_000_000
+"""Two seconds in 100 ns: what a shorter window shows may have been the login."""
 KIB = 1024
 
 
@@ -100,6 +102,8 @@ def parse_system(answer: Answer) -> Facts:
 def parse_load(before: Answer, after: Answer) -> Facts:
     """Return how busy the processors were between two samples, without what our own process took, and who waited.
 
+    `proven_busy_percent` is the same, where the window is long enough to prove something.
+
     PercentProcessorTime of the raw counter is the time that the idle threads ran, in 100 ns, as the mean of all processors
     (PERF_100NSEC_TIMER_INV); `queue_per_processor` is the smaller of both samples of those ready to run. `busiest` names
     the programs that ran most, in percent of one processor.
@@ -114,9 +118,11 @@ def parse_load(before: Answer, after: Answer) -> Facts:
         raise ParseError("win.load", f"{idle} idle and {own} own of {ticks} ticks".encode())
     busy = 100 * (1 - idle / ticks) - 100 * own / (ticks * processors)
     waiting = min(_waiting(earlier["queue"]), _waiting(later["queue"]))
+    busy_percent = round(min(100.0, max(0.0, busy)), 1)
     return {
         "window_s": round(ticks / 1e7, 1),
-        "busy_percent": round(min(100.0, max(0.0, busy)), 1),
+        "busy_percent": busy_percent,
+        **({"proven_busy_percent": busy_percent} if ticks >= _PROVES_TICKS else {}),
         "processors": processors,
         "queue_per_processor": round(waiting / processors, 2),
         "busiest": strings(_busiest(earlier["processes"], later["processes"], ticks), most=3),
@@ -229,6 +235,7 @@ PROBES: tuple[Probe, ...] = (
         {
             "window_s": "float seconds",
             "busy_percent": "float percent",
+            "proven_busy_percent": "float? percent",
             "processors": "int",
             "queue_per_processor": "float",
             "busiest": "str",
