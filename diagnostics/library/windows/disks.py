@@ -77,22 +77,25 @@ _NOT_SUPPORTED = "HRESULT 0x8004100c"
 def parse_disks(answer: Answer) -> Facts:
     """Return the physical disks with what they and Windows say of their health; raise NothingThere where there are none.
 
-    Behind RAID controllers and hypervisors disks have no counters of their own (`counted` false). `predicted` counts
-    the disks that say themselves that they will fail (MSStorageDriver_FailurePredictStatus).
+    Behind RAID controllers and hypervisors disks have no counters of their own (`counted` false). A disk that says itself
+    that it will fail, through the older interface (MSStorageDriver_FailurePredictStatus), is one more where no disk is
+    known to fail: the two name disks differently.
     """
     sources = read("win.disks", answer)
     items = sources["disks"].usable("a list of physical disks")
     predictions = sources["predictions"]
-    if predictions.absent(_NOT_SUPPORTED):
-        failing: list[Item] = []
-    else:
-        failing = [one for one in predictions.usable() if one.flag("Fails")]
-    if not items:
+    predicted = () if predictions.absent(_NOT_SUPPORTED) else predictions.usable()
+    disks = [_disk(one) for one in items]
+    if not any(one["failing"] for one in disks):
+        disks += [_predicted(one) for one in predicted if one.flag("Fails")]
+    if not disks:
         raise NothingThere("win.disks", "a physical disk")
-    return {
-        "disks": [_disk(one) for one in items],
-        "predicted": [{"disk": one.text("Disk"), "reason": one.integer("Reason"), "at": one.at} for one in failing],
-    }
+    return {"disks": disks}
+
+
+def _predicted(one: Item) -> dict[str, Any]:
+    known = {"number": "", "health": "unknown", "failing": True, "counted": False}
+    return {"disk": one.text("Disk"), **known, "at": one.at}
 
 
 def _disk(one: Item) -> dict[str, Any]:
@@ -212,8 +215,7 @@ PROBES: tuple[Probe, ...] = (
                     "write_errors": "int?",
                     "at": "at",
                 }
-            ],
-            "predicted": [{"disk": "str", "reason": "int", "at": "at"}],
+            ]
         },
     ),
     probe(

@@ -193,6 +193,7 @@ def healthy() -> Answers:
             "events": [
                 event("System", "Microsoft-Windows-DistributedCOM", 10016, 14, "application-specific", "Local", "Activation"),
                 event("System", "Schannel", 36887, 6, "70"),
+                event("Application", "Application Error", 1000, 1, "notepad.exe", "10.0.20348.1"),
             ],
         },
         "win.logons": {

@@ -427,7 +427,7 @@ SEVEN = merged(
             "events": [update(19, 0.8, "2026-11 Cumulative Update for Windows Server 2025 (KB5046617)")],
         },
         "win.load.first": load(0, [(5120, "node.exe"), (900, "svchost.exe")], queue=13),
-        "win.load": load(7, [(5120, "node.exe"), (900, "svchost.exe")], busy=1.03, queue=16, top=388),
+        "win.load": load(7, [(5120, "node.exe"), (900, "svchost.exe")], busy=1.0, queue=16, top=388),
     },
 )
 
