@@ -215,7 +215,7 @@ class StepReader:
         place = fields.place("python" if named is not None else "ansible")
         try:
             for file in files:
-                self.beside.read(file)
+                values["code"] = self.beside.read(file)
             if values.get("role"):
                 self.beside.take_folder(values["role"])
         except NotBeside as error:
@@ -280,6 +280,9 @@ class StepReader:
             if key in common and common[key] != 1 and retry not in REPEATABLE:
                 hint = Text("retry: idempotent, if twice is as good as once")
                 fields.problem(fields.key_place(key), Text("what is never repeated has no “{key}”", key=key), hint)
+        if action.stops and common.get("on_failure") == OnFailure.CONTINUE:
+            text = Text("where “{action}” fails nothing may follow", action=action.name)
+            fields.problem(fields.place("on_failure"), text, Text("on_failure: stop"))
         if "at_most" in common and "loop" not in common and not fields.has("loop"):
             fields.problem(fields.key_place("at_most"), Text("“at_most” goes with a loop"))
 

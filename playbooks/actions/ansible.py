@@ -7,6 +7,7 @@ from typing import Final
 
 from inventory.errors import Text
 from inventory.host import Platform
+from playbooks.actions.ansible_run import RunAnsible
 from playbooks.actions.row import VARS, Action, Mistake, Predicts, Values
 from playbooks.keys import Key, Type
 from playbooks.model import Retry
@@ -35,6 +36,7 @@ ROW: Final = Action(
     beside=(VARS,),
     changes=True,
     retries=(Retry.NEVER,),
+    doer=RunAnsible(),
     predicts=Predicts.NEVER,
     deadline_s=3600.0,
     without=frozenset(("attempts", "every", "retry", "until")),

@@ -6,6 +6,7 @@ from typing import Final
 
 from inventory.errors import Text
 from inventory.fields import LANGUAGES
+from playbooks.actions.asking import AskOperator
 from playbooks.actions.row import EVERYWHERE, Action, Predicts
 from playbooks.keys import Form, Key, Type
 from playbooks.model import Retry
@@ -33,7 +34,9 @@ ROW: Final = Action(
     ),
     changes=False,
     retries=(Retry.NEVER,),
+    doer=AskOperator(),
     predicts=Predicts.NEVER,
     deadline_s=900.0,
+    stops=True,
     without=frozenset(("attempts", "every", "loop", "privilege", "retry", "rollback", "until")),
 )

@@ -31,6 +31,7 @@ ROW: Final = Action(
     ),
     changes=True,
     retries=(Retry.NEVER,),
+    doer=None,
     predicts=Predicts.ALWAYS,
     without=frozenset(("attempts", "deadline", "every", "privilege", "register", "retry", "rollback", "until")),
 )

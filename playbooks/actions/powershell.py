@@ -8,6 +8,7 @@ from inventory.errors import Text
 from inventory.host import Platform
 from playbooks.actions.row import Action, Predicts
 from playbooks.actions.run import SCRIPTED, scripted_mistakes
+from playbooks.actions.scripted import Scripted
 from playbooks.keys import Form, Key
 from playbooks.model import Retry
 
@@ -19,6 +20,7 @@ ROW: Final = Action(
     beside=SCRIPTED,
     changes=True,
     retries=(Retry.NEVER, Retry.READ, Retry.IDEMPOTENT, Retry.GUARDED),
+    doer=Scripted("powershell"),
     predicts=Predicts.IF_TOLD,
     mistakes=scripted_mistakes,
 )

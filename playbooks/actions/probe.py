@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from inventory.errors import Text
+from playbooks.actions.probing import Ask
 from playbooks.actions.row import EVERYWHERE, Action, Predicts
 from playbooks.keys import Key
 from playbooks.model import Retry
@@ -16,6 +17,7 @@ ROW: Final = Action(
     main=Key(name="probe", says=Text("The probe's id; it must be among the playbook's `needs`.")),
     changes=False,
     retries=(Retry.READ,),
+    doer=Ask(),
     predicts=Predicts.NOTHING,
     without=frozenset(("loop", "privilege", "retry", "rollback")),
 )

@@ -8,6 +8,7 @@ from typing import Final
 
 from inventory.errors import Text
 from inventory.host import Platform
+from playbooks.actions.calling import Call
 from playbooks.actions.row import VARS, Action, Mistake, Predicts, Values
 from playbooks.keys import Key
 from playbooks.model import Retry
@@ -29,6 +30,7 @@ ROW: Final = Action(
     beside=(VARS,),
     changes=True,
     retries=(Retry.NEVER,),
+    doer=Call(),
     predicts=Predicts.NEVER,
     deadline_s=600.0,
     without=frozenset(("attempts", "every", "privilege", "retry", "until")),

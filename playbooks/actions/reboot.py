@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from inventory.errors import Text
+from playbooks.actions.boot import Reboot
 from playbooks.actions.row import EVERYWHERE, Action, Predicts
 from playbooks.keys import Key, Type
 from playbooks.model import Retry
@@ -33,6 +34,7 @@ ROW: Final = Action(
     ),
     changes=True,
     retries=(Retry.NEVER,),
+    doer=Reboot(),
     predicts=Predicts.ALWAYS,
     deadline_s=900.0,
     without=frozenset(("attempts", "loop", "privilege", "retry", "rollback", "until")),

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 from diagnostics.shapes import Shape
 from inventory.errors import Text
 from inventory.host import Platform
+from playbooks.actions.doing import Doer
 from playbooks.keys import SCALARS, Form, Key, Many
 from playbooks.model import Retry
 
@@ -64,8 +65,12 @@ class Action:
     """Where the step says none."""
     without: frozenset[str] = frozenset()
     """Keys that other steps have and that mean nothing here."""
+    stops: bool = False
+    """Whether nothing follows where it fails: its step cannot say `on_failure: continue`."""
     on_controller: bool = False
     """Whether it runs code on this machine."""
+    doer: Doer | None
+    """What does it; None: the interpreter does the steps that it includes."""
     mistakes: Callable[[Values], Iterator[Mistake]] = nothing_wrong
     """What no declaration of one key can say."""
 

@@ -8,6 +8,7 @@ from typing import Final
 from inventory.errors import Text
 from inventory.host import Platform
 from playbooks.actions.row import VARS, Action, Mistake, Predicts, Values
+from playbooks.actions.scripted import Scripted
 from playbooks.keys import Form, Key, Type
 from playbooks.model import Retry
 
@@ -31,7 +32,6 @@ SCRIPTED: Final = (
         form=Form.EXPRESSION,
         gives=("bool",),
     ),
-    Key(name="stdin", says=Text("What the script reads."), form=Form.TEMPLATE),
 )
 """What `run` and `powershell` have beside their scripts."""
 
@@ -48,10 +48,10 @@ ROW: Final = Action(
     says=Text("Runs a script with sh."),
     platforms=(Platform.LINUX,),
     main=Key(name="run", says=Text("The script; values are in variables, never in its text."), form=Form.SCRIPT),
-    beside=SCRIPTED,
+    beside=(*SCRIPTED, Key(name="stdin", says=Text("What the script reads."), form=Form.TEMPLATE)),
     changes=True,
     retries=(Retry.NEVER, Retry.READ, Retry.IDEMPOTENT, Retry.GUARDED),
+    doer=Scripted("run"),
     predicts=Predicts.IF_TOLD,
-    gives={},
     mistakes=scripted_mistakes,
 )

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from inventory.errors import Text
+from playbooks.actions.native import Native
 from playbooks.actions.row import EVERYWHERE, Action, Mistake, Predicts, Values
+from playbooks.actions.service_state import decide_service, look_at_service
 from playbooks.keys import Form, Key, Type
 from playbooks.model import Retry
 
@@ -43,6 +45,7 @@ ROW: Final = Action(
     changes=True,
     retries=(Retry.IDEMPOTENT, Retry.NEVER),
     predicts=Predicts.ALWAYS,
+    doer=Native(look=look_at_service, decide=decide_service),
     gives={"manager": "str", "active": "bool", "enabled": "bool?"},
     mistakes=_mistakes,
 )

@@ -7,6 +7,8 @@ from typing import Final
 
 from inventory.errors import Text
 from playbooks.actions.file import GIVES, OWNED, PATH, owned_mistakes
+from playbooks.actions.file_state import decide_file, look_at_file
+from playbooks.actions.native import Native
 from playbooks.actions.row import EVERYWHERE, Action, Mistake, Predicts, Values
 from playbooks.keys import Form, Key, Type
 from playbooks.model import Retry
@@ -38,5 +40,6 @@ ROW: Final = Action(
     retries=(Retry.IDEMPOTENT, Retry.NEVER),
     predicts=Predicts.ALWAYS,
     gives=GIVES,
+    doer=Native(look=look_at_file, decide=decide_file),
     mistakes=_mistakes,
 )

@@ -7,6 +7,7 @@ from typing import Final
 
 from inventory.errors import Text
 from playbooks.actions.row import EVERYWHERE, VARS, Action, Mistake, Predicts, Values
+from playbooks.actions.waiting import Wait
 from playbooks.keys import Form, Key, Type
 from playbooks.model import Retry
 
@@ -38,6 +39,7 @@ ROW: Final = Action(
     beside=(VARS,),
     changes=False,
     retries=(Retry.READ,),
+    doer=Wait(),
     predicts=Predicts.NOTHING,
     deadline_s=300.0,
     without=frozenset(("attempts", "retry", "rollback", "until")),

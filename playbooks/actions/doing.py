@@ -1,0 +1,165 @@
+"""What an action is given when its step is planned or done, and what it gives back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
+
+from diagnostics.probe import Probe
+from inventory.errors import Text
+from inventory.host import Platform
+from playbooks.model import Step
+from playbooks.ports import Became, Change, Ports
+from playbooks.results import Effect, Forecast, StepState
+from playbooks.values import for_sh, mentioned, powershell_prologue
+from remote.answer import Answer, Ended
+from remote.command import Command
+from remote.question import Question
+
+MOST_OUTPUT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """How an action ended."""
+
+    state: StepState
+    effect: Effect = Effect.NONE
+    exit_status: int | None = None
+    stdout: bytes = b""
+    stderr: bytes = b""
+    diff: tuple[str, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    duration_ms: int = 0
+    why: Text | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Fresh ones, by the names that expressions have for probes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doing:
+    """One step with its values settled, and all that it may reach."""
+
+    key: str
+    step: Step
+    values: Mapping[str, Any]
+    """By the keys of the action: literals as they are, expressions evaluated, templates rendered, scripts as text."""
+    variables: Mapping[str, Any]
+    """What scripts may have: parameters, `vars`, `item`."""
+    ports: Ports
+    end_s: float
+    """When its deadline is over, on the clock of the ports."""
+    send: Callable[[Command, tuple[str, ...]], Awaitable[Change]]
+    """Intends, sends and collects a command that changes something; the diff says what."""
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+    changed: Callable[[Done], bool] | None = None
+    """What the step says itself of whether something was changed; raises Undecided."""
+
+    @property
+    def platform(self) -> Platform:
+        """Return what runs on the host."""
+        return self.ports.hands.host.platform
+
+    def left_s(self) -> float:
+        """Return the seconds until its deadline, at least one."""
+        return max(1.0, self.end_s - self.ports.clock.now_s())
+
+    def command(self, script: str, also: Mapping[str, Any] | None = None, stdin: bytes | None = None) -> Command:
+        """Return a command for the host's shell; what its script does not mention is not sent."""
+        variables = mentioned(script, {**self.variables, **(also or {})})
+        deadline_s, privilege = math.ceil(self.left_s()), self.step.privilege
+        if self.platform is Platform.WINDOWS:
+            text = powershell_prologue(variables) + script
+            return Command(script=text, stdin=stdin, deadline_s=deadline_s, max_bytes=MOST_OUTPUT, privilege=privilege)
+        return Command(
+            script=script,
+            variables={name: for_sh(value) for name, value in variables.items()},
+            stdin=stdin,
+            deadline_s=deadline_s,
+            max_bytes=MOST_OUTPUT,
+            privilege=privilege,
+        )
+
+    async def look(self, script: str, also: Mapping[str, Any] | None = None, stdin: bytes | None = None) -> Answer:
+        """Return what a read-only script brought back."""
+        question = self.question(script, also, stdin)
+        answers = await self.ports.hands.ask([question], deadline_s=question.deadline_s + 10.0)
+        return answers[question.id]
+
+    def question(self, script: str, also: Mapping[str, Any] | None = None, stdin: bytes | None = None) -> Question:
+        """Return a read-only script as a question."""
+        command = self.command(script, also, stdin)
+        asked, shell = command.question(), "sh"
+        if self.platform is Platform.WINDOWS:
+            asked, shell = replace(asked, script=command.script), "powershell"
+        return Question(
+            id=f"step.{self.key}",
+            script=asked.script,
+            shell=shell,
+            deadline_s=asked.deadline_s,
+            max_bytes=asked.max_bytes,
+            privilege=self.step.privilege,
+            variables=asked.variables,
+        )
+
+
+class Doer(Protocol):
+    """What an action does."""
+
+    async def plan(self, doing: Doing) -> Forecast:
+        """Return what it would do; nothing is changed."""
+
+    async def perform(self, doing: Doing) -> Done:
+        """Do it and return how it ended, never raising for what the host does."""
+
+
+@runtime_checkable
+class Sender(Doer, Protocol):
+    """What sends a command that changes something: it can go on where an earlier process sent it."""
+
+    async def ended(self, doing: Doing, change: Change, diff: tuple[str, ...]) -> Done:
+        """Return how the step ended whose command became so; `diff` is what was intended."""
+
+
+def not_answered(answer: Answer) -> Done | None:
+    """Return how a step ends whose look brought nothing; None where it was answered."""
+    said = answer.stderr[:300].decode("utf-8", "backslashreplace").strip()
+    match answer.ended:
+        case Ended.EXITED if answer.exit_status is not None:
+            return None
+        case Ended.NOT_RUN if answer.denied:
+            return Done(state=StepState.REFUSED, why=Text("root could not be had: {why}", why=answer.denied))
+        case Ended.TIMED_OUT:
+            return Done(state=StepState.TIMED_OUT, why=Text("the host did not say in time how it is"), stderr=answer.stderr)
+        case Ended.CAPPED:
+            return Done(state=StepState.UNDECIDED, why=Text("the host said too much to be understood"))
+    return Done(state=StepState.UNDECIDED, why=Text("the host did not say how it is: {why}", why=answer.why or said))
+
+
+def became(change: Change, ok_statuses: frozenset[int] = frozenset({0})) -> Done:
+    """Return what became of a command as the end of its step; where it ended well it is said to have changed something."""
+    common: dict[str, Any] = {
+        "exit_status": change.exit_status,
+        "stdout": change.stdout,
+        "stderr": change.stderr,
+        "duration_ms": change.duration_ms,
+        "why": change.why,
+    }
+    match change.became:
+        case Became.DONE if change.exit_status in ok_statuses:
+            return Done(state=StepState.CHANGED, effect=Effect.CHANGED, **{**common, "why": None})
+        case Became.DONE:
+            why = Text("it ended with status {status}", status=change.exit_status)
+            return Done(state=StepState.FAILED, effect=Effect.MAYBE, **{**common, "why": why})
+        case Became.LATE:
+            return Done(state=StepState.TIMED_OUT, effect=Effect.MAYBE, **common)
+        case Became.NOT_BEGUN:
+            state = StepState.REFUSED if change.denied else StepState.FAILED
+            return Done(state=state, **common)
+        case Became.INTERRUPTED:
+            return Done(state=StepState.INTERRUPTED, effect=Effect.MAYBE, **common)
+        case Became.FENCED:
+            return Done(state=StepState.FENCED, **common)
+    return Done(state=StepState.UNKNOWN, effect=Effect.MAYBE, **common)
