@@ -70,7 +70,8 @@ class Expression:
     def _why(self, error: Exception, scope: Scope) -> Why:
         if isinstance(error, KeyError):
             key = str(error.args[0]) if error.args else ""
-            candidates = [path for path in self.reading.paths if path[-1] == key]
+            whole = [path for path in self.reading.paths if path[-1] == key]
+            candidates = whole or [path[: path.index(key) + 1] for path in self.reading.paths if key in path]
             missing = next((path for path in candidates if "[]" not in path and not scope.has(path)), None)
             path = missing or next(iter(candidates), (key,))
             return Why(reason=Reason.MISSING_VALUE, detail=shown(path))

@@ -1,0 +1,299 @@
+"""The interpreter: order, conditions, loops, repeats, rollback, and what is never done twice; all on a scripted host."""
+
+from pathlib import Path
+
+import pytest
+
+from playbooks.ports import Became, Change, Intent
+from playbooks.results import Effect, HostChange, StepState
+from playbooks.testing import FAULTS, FakeHands, FakeJournal, FakeOperator, FaultyHands, StepScript, done, lost, said
+from tests.playbooks.playing import foreseen, played, short, states
+
+DATA = Path(__file__).parent.parent / "data" / "playbooks"
+OK = StepScript(changes=[done()])
+THREE = "  - {name: A, run: a}\n  - {name: B, run: b}\n  - {name: C, run: c}\n"
+
+
+def test_steps_are_done_in_their_order_each_intended_before_it_is_sent() -> None:
+    journal, hands = FakeJournal(), FakeHands(script={"s1": OK, "s2": OK, "s3": OK})
+    outcome = played(short(THREE), hands, journal=journal)
+    assert states(outcome) == {"s1": "changed", "s2": "changed", "s3": "changed"}
+    assert outcome.change is HostChange.CHANGED
+    assert [one.ident for one in journal.intents] == [ident for ident, _ in hands.sent]
+    assert [ident for ident, _ in hands.sent] == ["run-0001.s1.1", "run-0001.s2.1", "run-0001.s3.1"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_after_a_fault_nothing_more_is_done_and_what_is_never_repeated_is_not(fault: str) -> None:
+    hands = FaultyHands(script={"s1": OK, "s2": OK, "s3": OK}, at=2, fault=fault)
+    outcome = played(short(THREE), hands)
+    assert [ident for ident, _ in hands.sent] == ["run-0001.s1.1", "run-0001.s2.1"]
+    expected = {
+        "lost": (StepState.UNKNOWN, HostChange.UNKNOWN),
+        "timed_out": (StepState.TIMED_OUT, HostChange.PARTLY),
+        "status": (StepState.FAILED, HostChange.PARTLY),
+        "reboot": (StepState.INTERRUPTED, HostChange.UNKNOWN),
+        "fenced": (StepState.FENCED, HostChange.PARTLY),
+        "denied": (StepState.REFUSED, HostChange.PARTLY),
+    }
+    assert (outcome.steps[-1].state, outcome.change) == expected[fault]
+    assert outcome.failed is outcome.steps[-1]
+
+
+def test_nothing_begun_is_unchanged() -> None:
+    outcome = played(short(THREE), FaultyHands(script={}, at=1, fault="denied"))
+    assert outcome.change is HostChange.UNCHANGED
+
+
+def test_a_condition_that_does_not_hold_skips_and_one_that_cannot_be_decided_stops() -> None:
+    playbook = short(
+        "  - {run: a, when: params.really}\n  - {run: b, when: facts.x.y > 1}\n  - {run: c}\n",
+        "params: {really: {type: bool, default: false}}\nneeds: [x]\n",
+    )
+    outcome = played(playbook, {"s2": OK, "s3": OK}, facts={"x": {"y": 2}})
+    assert states(outcome) == {"s1": "skipped", "s2": "changed", "s3": "changed"}
+    undecided = played(playbook, {}, facts={})
+    assert states(undecided) == {"s1": "skipped", "s2": "undecided"}
+    assert "facts.x" in str(undecided.steps[-1].why)
+    assert undecided.change is HostChange.UNCHANGED
+
+
+def test_a_loop_does_its_step_for_each_item_and_has_a_bound() -> None:
+    step = (
+        "  - {run: 'echo \"$item\"', loop: params.peers, at_most: 2, register: all}\n"
+        "  - {run: b, when: size(results.all.items) == 2}\n"
+    )
+    playbook = short(step, "params: {peers: {type: hosts, default: [db01, db02]}}\n")
+    hands = FakeHands(script={"s1.i1": OK, "s1.i2": OK, "s2": OK})
+    assert states(played(playbook, hands)) == {"s1.i1": "changed", "s1.i2": "changed", "s2": "changed"}
+    assert [command.variables for _, command in hands.sent[:2]] == [{"item": "db01"}, {"item": "db02"}]
+    many = played(playbook, FakeHands(), params={"peers": ("a", "b", "c")})
+    assert states(many) == {"s1": "failed"} and "at_most" in str(many.steps[0].why)
+
+
+def test_an_empty_loop_is_skipped_and_a_condition_about_items_is_asked_for_each() -> None:
+    more = "params: {peers: {type: hosts, default: [db01, db02]}}\n"
+    playbook = short("  - {run: a, loop: params.peers, when: item != 'db01'}\n", more)
+    assert states(played(playbook, {"s1.i2": OK})) == {"s1.i1": "skipped", "s1.i2": "changed"}
+    assert states(played(playbook, {}, params={"peers": ()})) == {"s1": "skipped"}
+
+
+def test_what_a_step_printed_is_read_as_it_says() -> None:
+    step = (
+        "  - {run: a, retry: read, register: {name: one, parse: json, shape: {free: int}}}\n"
+        "  - {run: b, when: results.one.value.free > 3}\n"
+    )
+    outcome = played(short(step), {"s1": StepScript(looks=[said(b'{"free": 4}')]), "s2": OK})
+    assert states(outcome) == {"s1": "ok", "s2": "changed"}
+    wrong = played(short(step), {"s1": StepScript(looks=[said(b'{"free": "much"}')])})
+    assert states(wrong) == {"s1": "failed"} and "int is declared" in str(wrong.steps[0].why)
+
+
+@pytest.mark.parametrize(("retry", "sent"), [("never", 1), ("idempotent", 3)])
+def test_a_failed_step_is_tried_again_only_if_it_may(retry: str, sent: int) -> None:
+    more = "" if retry == "never" else ", attempts: 3, every: 1s"
+    step = f"  - {{run: a, retry: {retry}{more}}}\n"
+    hands = FakeHands(script={"s1": StepScript(changes=[done(exit_status=1), done(exit_status=1), done()])})
+    outcome = played(short(step), hands)
+    assert len(hands.sent) == sent
+    assert outcome.steps[0].state is (StepState.CHANGED if sent == 3 else StepState.FAILED)
+    assert outcome.steps[0].attempts == sent
+
+
+def test_a_lost_idempotent_step_is_repeated_once_under_another_id() -> None:
+    hands = FakeHands(script={"s1": StepScript(changes=[lost(), done()])})
+    assert states(played(short("  - {run: a, retry: idempotent}\n"), hands)) == {"s1": "changed"}
+    assert [ident for ident, _ in hands.sent] == ["run-0001.s1.1", "run-0001.s1.2"]
+
+
+def test_a_lost_guarded_step_is_repeated_only_where_its_guard_says_that_it_is_not_done() -> None:
+    step = "  - {run: a, retry: guarded, unless: g}\n"
+    finished = FakeHands(script={"s1": StepScript(looks=[said(exit_status=1), said()], changes=[lost()])})
+    assert states(played(short(step), finished)) == {"s1": "ok"}
+    undone = FakeHands(script={"s1": StepScript(looks=[said(exit_status=1)], changes=[lost(), done()])})
+    assert states(played(short(step), undone)) == {"s1": "changed"}
+    assert len(undone.sent) == 2
+
+
+def test_until_asks_again_and_has_a_deadline() -> None:
+    step = "  - {run: a, retry: read, until: result.stdout == 'up', every: 5s, deadline: 20s}\n"
+    looks = [said(b"down"), said(b"down"), said(b"up")]
+    outcome = played(short(step), {"s1": StepScript(looks=looks)})
+    assert (outcome.steps[0].state, outcome.steps[0].attempts) == (StepState.OK, 3)
+    never = played(short(step), {"s1": StepScript(looks=[said(b"down")])})
+    assert (never.steps[0].state, never.steps[0].attempts) == (StepState.TIMED_OUT, 4)
+
+
+ROLLBACK = """\
+  - {name: A, run: a, rollback: [{run: not a}, {run: 'echo "$item"', when: result.changed, vars: {item2: result.state}}]}
+  - {name: B, run: b, loop: params.peers, rollback: [{run: 'echo not "$item"'}]}
+  - {name: C, run: c, on_failure: roll_back}
+"""
+PEERS = "params: {peers: {type: hosts, default: [db01, db02]}}\n"
+
+
+def test_what_was_done_is_undone_the_last_first() -> None:
+    script = {"s1": OK, "s2.i1": OK, "s2.i2": OK, "s3": StepScript(changes=[done(exit_status=1)])}
+    undo = {"s2.i2.r1": OK, "s2.i1.r1": OK, "s1.r1": OK, "s1.r2": OK}
+    hands = FakeHands(script=script | undo)
+    playbook = short(ROLLBACK.replace('echo "$item"', "a"), PEERS)
+    outcome = played(playbook, hands)
+    assert [step.key for step in outcome.undone] == ["s2.i2.r1", "s2.i1.r1", "s1.r1", "s1.r2"]
+    assert [dict(command.variables) for _, command in hands.sent[4:6]] == [{"item": "db02"}, {"item": "db01"}]
+    assert outcome.change is HostChange.PARTLY  # C failed and has nothing that undoes it
+    assert outcome.failed is not None and outcome.failed.key == "s3"
+
+
+def test_a_host_is_rolled_back_where_all_that_may_have_changed_has_been_undone() -> None:
+    step = "  - {run: a, rollback: [{run: not a}]}\n  - {run: b, on_failure: roll_back, rollback: [{run: not b}]}\n"
+    script = {"s1": OK, "s2": StepScript(changes=[done(exit_status=1)]), "s2.r1": OK, "s1.r1": OK}
+    outcome = played(short(step), script)
+    assert [one.key for one in outcome.undone] == ["s2.r1", "s1.r1"]
+    assert outcome.change is HostChange.ROLLED_BACK
+
+
+def test_where_undoing_fails_nothing_more_is_touched() -> None:
+    step = "  - {run: a, rollback: [{run: not a}]}\n  - {run: b, on_failure: roll_back, rollback: [{run: not b}]}\n"
+    bad = StepScript(changes=[done(exit_status=1)])
+    outcome = played(short(step), {"s1": OK, "s2": bad, "s2.r1": bad})
+    assert [one.key for one in outcome.undone] == ["s2.r1"]
+    assert outcome.change is HostChange.PARTLY
+
+
+def test_what_nobody_knows_is_not_undone() -> None:
+    step = "  - {run: a, rollback: [{run: not a}]}\n  - {run: b, on_failure: roll_back}\n"
+    outcome = played(short(step), {"s1": OK, "s2": StepScript(changes=[lost()])})
+    assert outcome.undone == () and outcome.change is HostChange.UNKNOWN
+
+
+def test_continue_goes_on_after_a_failure_but_not_after_what_nobody_knows() -> None:
+    step = "  - {run: a, on_failure: continue}\n  - {run: b}\n"
+    outcome = played(short(step), {"s1": StepScript(changes=[done(exit_status=1)]), "s2": OK})
+    assert states(outcome) == {"s1": "failed", "s2": "changed"} and outcome.change is HostChange.PARTLY
+    assert states(played(short(step), {"s1": StepScript(changes=[lost()])})) == {"s1": "unknown"}
+
+
+def test_an_operator_answers_what_its_type_takes() -> None:
+    step = (
+        "  - ask: {question: {en: 'How many?', ru: 'Сколько?'}, answer: {type: int, maximum: 5}}\n    register: many\n"
+        "  - {run: 'a \"$count\"', vars: {count: results.many.answer + 1}}\n"
+    )
+    hands = FakeHands(script={"s2": OK})
+    operator = FakeOperator({"s1": ["nine", "9", "3"]})
+    assert states(played(short(step), hands, operator=operator)) == {"s1": "ok", "s2": "changed"}
+    assert [str(asked.wrong) for asked in operator.asked[1:]] == ["“answer” must be a whole number", "“answer” is at most 5"]
+    assert dict(hands.sent[0][1].variables) == {"count": 4}
+    silent = played(short(step), FakeHands())
+    assert states(silent) == {"s1": "refused"} and str(silent.steps[0].why) == "nobody answered in time"
+
+
+def test_a_cut_off_run_goes_on_where_it_was() -> None:
+    journal = FakeJournal()
+    first = FakeHands(script={"s1": OK, "s2": StepScript(changes=[lost()])})
+    played(short(THREE), first, journal=journal)
+    del journal.ends["s2"]  # the process died before it could write that down
+    second = FakeHands(script={"s3": OK}, recalls={"run-0001.s2.1": done(b"late")})
+    outcome = played(short(THREE), second, journal=journal)
+    assert states(outcome) == {"s1": "changed", "s2": "changed", "s3": "changed"}
+    assert [ident for ident, _ in second.sent] == ["run-0001.s3.1"]
+    assert outcome.steps[1].stdout == b"late"
+
+
+@pytest.mark.parametrize(
+    ("became", "retry", "state", "sent"),
+    [
+        (Became.UNKNOWN, "never", "unknown", []),
+        (Became.INTERRUPTED, "never", "interrupted", []),
+        (Became.UNKNOWN, "idempotent", "changed", ["run-0001.s1.2"]),
+        (Became.NOT_BEGUN, "never", "changed", ["run-0001.s1.2"]),
+        (Became.FENCED, "never", "fenced", []),
+        (Became.LATE, "never", "timed_out", []),
+    ],
+)
+def test_what_an_earlier_process_intended_is_asked_for_before_anything_is_sent(
+    became: Became, retry: str, state: str, sent: list[str]
+) -> None:
+    journal = FakeJournal(intents=[Intent(key="s1", ident="run-0001.s1.1", attempt=1)])
+    hands = FakeHands(script={"s1": OK}, recalls={"run-0001.s1.1": Change(became=became)})
+    assert states(played(short(f"  - {{run: a, retry: {retry}}}\n"), hands, journal=journal)) == {"s1": state}
+    assert [ident for ident, _ in hands.sent] == sent
+
+
+def test_a_function_that_an_earlier_process_began_is_not_called_again(tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text("def f(connection):\n    return {'changed': False}\n")
+    playbook = short("  - {python: 'f.py:f', register: x}\n", folder=tmp_path)
+    outcome = played(playbook, {})
+    assert (outcome.steps[0].state, outcome.change) == (StepState.OK, HostChange.UNCHANGED)
+    journal = FakeJournal(intents=[Intent(key="s1", ident="run-0001.s1.1", attempt=1)])
+    assert states(played(playbook, {}, journal=journal)) == {"s1": "unknown"}
+
+
+def test_what_runs_is_what_was_digested(tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text("def f(connection, times):\n    return times * 2\n")
+    playbook = short("  - {python: 'f.py:f', vars: {times: '21'}, register: x}\n", folder=tmp_path)
+    (tmp_path / "f.py").write_text("raise SystemExit\n")
+    outcome = played(playbook, {})
+    assert outcome.steps[0].data == {"value": 42} and outcome.steps[0].effect is Effect.CHANGED
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("def f(connection): raise OSError('no')\n", "OSError: no"),
+        ("def g(connection): pass\n", "f.py has no function “f”"),
+        ("def f(:\n", "f.py cannot be loaded"),
+    ],
+)
+def test_a_function_that_fails_fails_its_step(tmp_path: Path, code: str, why: str) -> None:
+    (tmp_path / "f.py").write_text(code)
+    outcome = played(short("  - {python: 'f.py:f'}\n", folder=tmp_path), {})
+    assert outcome.steps[0].state is StepState.FAILED and why in str(outcome.steps[0].why)
+
+
+def test_an_included_playbook_has_names_of_its_own() -> None:
+    playbook = short(
+        "  - include: {playbook: small, params: {what: params.word}}\n  - {run: b}\n",
+        PEERS.replace("peers: {type: hosts, default: [db01, db02]}", "word: {type: string, default: cron}"),
+        folder=DATA,
+    )
+    looks = [said(b"service systemd yes yes yes\n")]
+    script = {"s1.s1": StepScript(looks=[said(b"cron\n")]), "s1.s2": StepScript(looks=looks, changes=[done()]), "s2": OK}
+    hands = FakeHands(script=script)
+    outcome = played(playbook, hands)
+    assert states(outcome) == {"s1.s1": "ok", "s1.s2": "changed", "s1": "changed", "s2": "changed"}
+    assert hands.asked[0].variables == (("what", "cron"),)
+    broken = played(playbook, {"s1.s1": StepScript(looks=[said(exit_status=1)])})
+    assert states(broken) == {"s1.s1": "failed", "s1": "failed"}
+
+
+def test_a_playbook_that_takes_too_long_begins_nothing_more() -> None:
+    steps = "  - {run: a, retry: read, until: result.stdout == 'up', every: 10s, deadline: 1m}\n  - {run: b}\n"
+    looks = [said(b"no")] * 3 + [said(b"up")]
+    outcome = played(short(steps, "durations: {at_most: 20s}\n"), {"s1": StepScript(looks=looks)})
+    assert states(outcome) == {"s1": "ok", "s2": "timed_out"}
+
+
+def test_a_plan_says_what_it_cannot_know() -> None:
+    steps = """\
+  - {run: a}
+  - {run: b, unless: g}
+  - {run: c, plan: p}
+  - {run: d, retry: read, register: seen}
+  - {run: e, when: results.seen.stdout == 'x', creates: /there}
+  - {run: f, register: later}
+  - {run: g, when: later.changed || results.later.changed}
+""".replace("later.changed || ", "")
+    looks = {
+        "s2": StepScript(looks=[said()]),
+        "s3": StepScript(looks=[said(b"would remove 3 files\n")]),
+        "s4": StepScript(looks=[said(b"x")]),
+        "s5": StepScript(looks=[said(exit_status=1)]),
+    }
+    hands = FakeHands(script=looks)
+    plans = {plan.key: plan.forecast for plan in foreseen(short(steps), hands)}
+    changes = {key: forecast.changes for key, forecast in plans.items()}
+    assert changes == {"s1": None, "s2": False, "s3": True, "s4": False, "s5": True, "s6": None, "s7": None}
+    assert "cannot be predicted" in str(plans["s1"].why)
+    assert plans["s3"].diff == (" would remove 3 files",)
+    assert "results.later" in str(plans["s7"].why)
+    assert hands.sent == []
