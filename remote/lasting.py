@@ -18,6 +18,7 @@ from remote.question import Privilege, Question
 from remote.session import Connect, Session, SessionFacts
 
 if TYPE_CHECKING:
+    from remote.detached import DetachedCommand, Offset, Standing
     from remote.files import Destination, Part, Progress, Transfer
     from remote.terminal import Screen, Terminal
 
@@ -96,6 +97,41 @@ class LastingSession:
         end = time.monotonic() + deadline_s
         await self._renewed(end)
         return await self._session.run(command, deadline_s=max(0.0, end - time.monotonic()))
+
+    async def start(self, detached: DetachedCommand, *, wait_s: int, deadline_s: float) -> Standing:
+        """Return how a detached command stands: sent once, over a new connection if the last one is gone beforehand."""
+        end = time.monotonic() + deadline_s
+        await self._renewed(end)
+        return await self._session.start(detached, wait_s=wait_s, deadline_s=max(0.0, end - time.monotonic()))
+
+    async def collect(
+        self,
+        name: str,
+        offset: Offset,
+        *,
+        privilege: Privilege = Privilege.USER,
+        sent_s_ago: float | None = None,
+        wait_s: int = 0,
+        deadline_s: float,
+    ) -> Standing:
+        """Return how a detached command stands; asked again over another connection where the answer went with one."""
+        from remote.detached import State
+
+        end = time.monotonic() + deadline_s
+        while True:
+            await self._renewed(end)
+            left_s = max(0.0, end - time.monotonic())
+            standing = await self._session.collect(
+                name, offset, privilege=privilege, sent_s_ago=sent_s_ago, wait_s=wait_s, deadline_s=left_s
+            )
+            if standing.state is not State.UNANSWERED or not self._session.dropped or not self._left or time.monotonic() >= end:
+                return standing
+
+    async def forget(self, names: Sequence[str], *, privilege: Privilege = Privilege.USER, deadline_s: float) -> frozenset[str]:
+        """Remove what the host keeps of detached commands, over a new connection if the last one is gone beforehand."""
+        end = time.monotonic() + deadline_s
+        await self._renewed(end)
+        return await self._session.forget(names, privilege=privilege, deadline_s=max(0.0, end - time.monotonic()))
 
     async def put(
         self,

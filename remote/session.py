@@ -14,6 +14,7 @@ from remote.command import Command, CommandResult
 from remote.question import Privilege, Question
 
 if TYPE_CHECKING:
+    from remote.detached import DetachedCommand, Offset, Standing
     from remote.files import Destination, Part, Progress, Transfer
     from remote.terminal import Screen, Terminal
 
@@ -83,6 +84,40 @@ class Session(Protocol):
 
         Never raises for what happens while it runs; `lost` says that nobody knows how it ended, or whether it began.
         The command's own deadline is kept on the host; `deadline_s` bounds the whole call on our clock.
+        """
+
+    async def start(self, detached: DetachedCommand, *, wait_s: int, deadline_s: float) -> Standing:
+        """Return how a command stands that was started detached from this connection, `wait_s` later at the latest.
+
+        Never raises for what happens meanwhile. A command that ends in time costs one exchange: its whole output is there. One
+        that goes on is `running`; where the answer did not arrive it is `unanswered`, and `collect` asks again. An id that the
+        host knows is never run again: the answer says what became of it. So is one whose token is lower than the highest
+        that the host has seen (`fenced`), and nothing runs while another command of the same user does (`busy`).
+        Nothing has run where no place for its record was to be had.
+        """
+
+    async def collect(
+        self,
+        name: str,
+        offset: Offset,
+        *,
+        privilege: Privilege = Privilege.USER,
+        sent_s_ago: float | None = None,
+        wait_s: int = 0,
+        deadline_s: float,
+    ) -> Standing:
+        """Return how a detached command stands, and what there is of its output from `offset` on, a MiB at the most.
+
+        `privilege` is that of the command. `wait_s`: how long the host waits for its end before it answers. One that the host
+        does not know is withdrawn there, so that a start that is still on its way runs nothing: then it has `failed` as
+        `not_started`, which is certain where the host has been up for all of the last `sent_s_ago` seconds (since the first
+        start was sent); else it is `unknown`.
+        """
+
+    async def forget(self, names: Sequence[str], *, privilege: Privilege = Privilege.USER, deadline_s: float) -> frozenset[str]:
+        """Remove what the host keeps of commands whose ends are on disk with us, and return those of which nothing is left.
+
+        One that still runs is kept. All that stays is the fence file, which goes on to know how the last ones ended.
         """
 
     async def put(

@@ -16,6 +16,7 @@ from remote.session import SessionFacts
 from remote.terminal import NoTerminal, Screen, Terminal
 
 if TYPE_CHECKING:
+    from remote.detached import DetachedCommand, Offset, Standing
     from remote.files import Destination, Part, Progress, Transfer
     from remote.files.carriers import Carrier
     from remote.files.steps import Steps
@@ -50,6 +51,35 @@ class ShellSession(ABC):
         """Return what a command brought back, as the `Session` protocol says."""
         question = command.question()
         return CommandResult.of((await self.ask([question], deadline_s=deadline_s))[question.id])
+
+    async def start(self, detached: DetachedCommand, *, wait_s: int, deadline_s: float) -> Standing:
+        """Return how a command stands that was started detached, as the `Session` protocol says."""
+        from remote.detached.asking import start
+
+        return await start(self, detached, wait_s=wait_s, deadline_s=deadline_s)
+
+    async def collect(
+        self,
+        name: str,
+        offset: Offset,
+        *,
+        privilege: Privilege = Privilege.USER,
+        sent_s_ago: float | None = None,
+        wait_s: int = 0,
+        deadline_s: float,
+    ) -> Standing:
+        """Return how a detached command stands, as the `Session` protocol says."""
+        from remote.detached.asking import collect
+
+        return await collect(
+            self, name, offset, privilege=privilege, sent_s_ago=sent_s_ago, wait_s=wait_s, deadline_s=deadline_s
+        )
+
+    async def forget(self, names: Sequence[str], *, privilege: Privilege = Privilege.USER, deadline_s: float) -> frozenset[str]:
+        """Remove what the host keeps of detached commands, as the `Session` protocol says."""
+        from remote.detached.asking import forget
+
+        return await forget(self, names, privilege=privilege, deadline_s=deadline_s)
 
     async def put(
         self,

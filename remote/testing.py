@@ -6,12 +6,15 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 
 from inventory.host import Host
 from remote.answer import Answer, Ended
 from remote.command import Command, CommandResult
+from remote.detached import DetachedCommand, Offset, Standing, State
+from remote.detached import Reason as Why
 from remote.errors import RemoteError
 from remote.files import Destination, Part, Progress, Reason, Transfer, TransferFailed
 from remote.question import Privilege, Question
@@ -19,6 +22,18 @@ from remote.session import SessionFacts
 from remote.terminal import NoTerminal, Screen, Terminal
 
 FAKE_FACTS = SessionFacts(transport="fake", user="tester", credential="fake", host_key="SHA256:fake")
+
+
+class Fault(StrEnum):
+    """What goes wrong when a detached command is sent to a fake host."""
+
+    NEVER_ARRIVED = "never_arrived"  # nothing ran, and whoever sent it was not answered
+    ANSWER_LOST = "answer_lost"  # it ran to its end as the script says, and whoever sent it was not answered
+    GOES_ON = "goes_on"  # it is still running when `start` answers, and has ended when it is asked for
+    REBOOT = "reboot"  # the host was rebooted in the midst of it
+    KILLED = "killed"  # its supervisor was killed
+    FORGOTTEN = "forgotten"  # it ran, and what the host knew of it is gone
+    NO_PLACE = "no_place"  # the host has no place for its record
 
 
 class UnscriptedQuestion(BaseException):
@@ -37,6 +52,12 @@ class FakeHost:
     """What lies where on the host: `put` adds to it."""
     failing: Mapping[str, Reason] = field(default_factory=dict)
     """Why the transfer of a path fails."""
+    faults: dict[str, list[Fault]] = field(default_factory=dict)
+    """What goes wrong with detached commands, by the text of their scripts, one for each time that they are sent."""
+    detached: dict[str, Standing] = field(default_factory=dict)
+    """What the host knows of detached commands, by id."""
+    token: int = 0
+    """The highest fence token that the host has seen."""
     terminal: Terminal | None = None
     drops: bool = False
     """The connection goes away with the first questions."""
@@ -102,6 +123,74 @@ class FakeSession:
         if await self._held_back(deadline_s):
             return CommandResult(ended=Ended.LOST, exit_status=None, why=f"no end after {deadline_s:g} s")
         return result
+
+    async def start(self, detached: DetachedCommand, *, wait_s: int, deadline_s: float) -> Standing:  # noqa: ARG002 (the protocol's)
+        """Return how a command stands whose result is scripted as that of `run`, or raise UnscriptedQuestion.
+
+        As real hosts do, it is run once for each id, and not at all for a token lower than the highest that was seen.
+        """
+        for name in detached.forget:
+            self._forget(name)
+        if (known := self.script.detached.get(detached.id)) is not None:
+            return known
+        if detached.token < self.script.token:
+            return Standing(id=detached.id, state=State.FENCED, why=str(self.script.token))
+        if (result := self.script.results.get(detached.command.script)) is None:
+            raise UnscriptedQuestion(self.host.name, detached.command.script)
+        faults = self.script.faults.get(detached.command.script, [])
+        return self._started(detached, _done(detached.id, result), faults.pop(0) if faults else None)
+
+    def _started(self, detached: DetachedCommand, done: Standing, fault: Fault | None) -> Standing:
+        unanswered = Standing(id=detached.id, state=State.UNANSWERED, why="lost, as scripted")
+        if fault is Fault.NEVER_ARRIVED:
+            return unanswered
+        if fault is Fault.NO_PLACE:
+            return Standing(id=detached.id, state=State.FAILED, reason=Why.NO_PLACE)
+        self.script.token = detached.token
+        self.script.ran.append(detached.command)
+        self.script.detached[detached.id] = _after(done, fault)
+        match fault:
+            case None:
+                return done
+            case Fault.GOES_ON:
+                return Standing(id=detached.id, state=State.RUNNING)
+            case _:
+                return unanswered
+
+    async def collect(
+        self,
+        name: str,
+        offset: Offset,
+        *,
+        privilege: Privilege = Privilege.USER,  # noqa: ARG002 (the protocol's: there is one user here)
+        sent_s_ago: float | None = None,
+        wait_s: int = 0,  # noqa: ARG002 (the protocol's: all that is still running has ended by then)
+        deadline_s: float,  # noqa: ARG002 (the protocol's)
+    ) -> Standing:
+        """Return how a command stands; one that is not known is withdrawn."""
+        if (known := self.script.detached.get(name)) is None:
+            certain = sent_s_ago is not None
+            state, reason = (State.FAILED, Why.NOT_STARTED) if certain else (State.UNKNOWN, Why.NOT_KNOWN)
+            known = Standing(id=name, state=state, reason=reason, whole=True)
+            if certain:
+                self.script.detached[name] = known
+        return replace(known, stdout=known.stdout[offset.stdout :], stderr=known.stderr[offset.stderr :])
+
+    async def forget(
+        self,
+        names: Sequence[str],
+        *,
+        privilege: Privilege = Privilege.USER,  # noqa: ARG002 (the protocol's: there is one user here)
+        deadline_s: float,  # noqa: ARG002 (the protocol's)
+    ) -> frozenset[str]:
+        """Remove the output of commands."""
+        for name in names:
+            self._forget(name)
+        return frozenset(names)
+
+    def _forget(self, name: str) -> None:
+        if (known := self.script.detached.get(name)) is not None:
+            self.script.detached[name] = replace(known, stdout=b"", stderr=b"")
 
     async def put(
         self,
@@ -196,6 +285,40 @@ def _arrived(path: str, data: bytes, progress: Progress | None) -> Transfer:
         progress(len(data), len(data))
     digest = hashlib.sha256(data).hexdigest()
     return Transfer(path=path, size_bytes=len(data), digest=digest, carried_by="fake", compared_by="fake")
+
+
+def _done(name: str, result: CommandResult) -> Standing:
+    """Return the standing of a command that ended as its result is scripted."""
+    offset = Offset(stdout=len(result.stdout), stderr=len(result.stderr))
+    late, done = result.ended is Ended.TIMED_OUT, result.ended in (Ended.EXITED, Ended.CAPPED)
+    assert late or done, "a detached command exits, is capped or is late: all else is a Fault"
+    return Standing(
+        id=name,
+        state=State.FAILED if late else State.DONE,
+        exit_status=result.exit_status if done else None,
+        reason=Why.LATE if late else None,
+        stdout=result.stdout,
+        stderr=result.stderr,
+        offset=offset,
+        whole=True,
+        stdout_cut=result.stdout_cut,
+        stderr_cut=result.stderr_cut,
+        duration_ms=result.duration_ms,
+        unkillable=result.unkillable,
+    )
+
+
+def _after(done: Standing, fault: Fault | None) -> Standing:
+    """Return what the host knows of a command after what went wrong."""
+    match fault:
+        case Fault.REBOOT:
+            return Standing(id=done.id, state=State.INTERRUPTED, reason=Why.REBOOTED, whole=True)
+        case Fault.KILLED:
+            return Standing(id=done.id, state=State.INTERRUPTED, reason=Why.KILLED, whole=True)
+        case Fault.FORGOTTEN:
+            return Standing(id=done.id, state=State.UNKNOWN, reason=Why.GONE, whole=True)
+        case _:
+            return done
 
 
 def _fake_host(script: FakeHost | Mapping[str, Answer] | RemoteError) -> FakeHost:

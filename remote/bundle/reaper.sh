@@ -168,14 +168,3 @@ la_kin() {
 		esac
 	done
 } 2>/dev/null
-
-# The name of a process may hold anything, newlines and parentheses too: what counts follows the last one.
-la_stat() {
-	la_line=''
-	while IFS= read -r la_x || [ "$la_x" ]; do la_line="$la_line$la_x "; done <"/proc/$1/stat" || return 1
-	set -- ${la_line##*) }
-	[ $# -gt 19 ] || return 1
-	la_state=$1 la_pp=$2 la_ses=$4
-	shift 19
-	la_start=$1
-}

@@ -70,31 +70,6 @@ la_guard() {
 	la_deserted
 }
 
-# la_me: the pid of this very subshell (read would take /proc/self/stat byte by byte, 300 system calls).
-la_self() {
-	if [ "$la_proc" ]; then
-		la_x=${OLDPWD-}
-		cd -P /proc/self && la_me=${PWD##*/}
-		cd /
-		OLDPWD=$la_x
-	else
-		la_me=$(exec sh -c 'echo "$PPID"')
-	fi
-}
-
-# What /proc/PID/status says up to the line named (shorter than stat: read takes it byte by byte): la_name, la_pp, la_uid.
-la_status() {
-	while read -r la_x la_y la_z la_line; do
-		case $la_x in
-		Name:) la_name=$la_y ;;
-		PPid:) la_pp=$la_y ;;
-		Uid:) la_uid=$la_z ;;
-		esac
-		[ "$la_x" != "$2" ] || return 0
-	done <"/proc/$1/status"
-	return 1
-}
-
 la_leave() {
 	kill -ALRM "$la_watch"
 	exit "$1"

@@ -67,8 +67,8 @@ def write_script(questions: Sequence[Question], nonce: str, elevation: Elevation
         f"la_tty={1 if elevation.terminal else ''}",
         f"la_text={quote(runner())}",
         f"la_seldom={quote(seldom())}",
-        f"la_asks={quote(chr(10).join(_function(*pair) for pair in as_other))}",
-        *(_function(*pair) for pair in as_user),
+        f"la_asks={quote(chr(10).join(function(*pair) for pair in as_other))}",
+        *(function(*pair) for pair in as_user),
         'eval "$la_text"',
         "la_main "
         + " ".join(quote(_list(asked, privilege)) for privilege in (Privilege.USER, Privilege.ROOT, Privilege.PREFER_ROOT)),
@@ -170,17 +170,18 @@ def _stays(text: str) -> bool:
 @cache
 def runner() -> str:
     """Return the text that every host runs, without comments and indentation."""
-    return _without_comments("runner.sh")
+    return without_comments("processes.sh", "runner.sh")
 
 
 @cache
 def seldom() -> str:
     """Return the text that a host reads when it needs it."""
-    return _without_comments("detours.sh", "reaper.sh")
+    return without_comments("detours.sh", "reaper.sh")
 
 
-def _without_comments(*names: str) -> str:
-    texts = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in names)
+def without_comments(*names: str, folder: Path = Path(__file__).parent) -> str:
+    """Return texts that lie in a folder as they travel: without comments and indentation."""
+    texts = ((folder / name).read_text(encoding="utf-8") for name in names)
     lines = (line.strip() for text in texts for line in text.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("#"))
 
@@ -190,7 +191,8 @@ def mark_of(nonce: str) -> str:
     return hashlib.sha256(nonce.encode()).hexdigest()[:32]
 
 
-def _function(index: int, question: Question) -> str:
+def function(index: int, question: Question) -> str:
+    """Return the function `la_q`INDEX that asks a question, its variables in front."""
     variables = "".join(f"{name}={quote(value)}\n" for name, value in question.variables)
     return f"la_q{index}() {{\n{variables}eval {quote(lone_program(question.script) or question.script)}\n}}"
 

@@ -314,7 +314,7 @@ def scripts(tmp_path: Path) -> list[Path]:
     whole = tmp_path / "bundle"
     whole.write_bytes(b"#!/bin/sh\n" + BundleExchange(questions).script)
     fixed = Path(__file__).parents[2] / "remote" / "bundle"
-    return [whole, *(fixed / name for name in ("runner.sh", "detours.sh", "reaper.sh"))]
+    return [whole, *(fixed / name for name in ("processes.sh", "runner.sh", "detours.sh", "reaper.sh"))]
 
 
 def test_shellcheck_has_nothing_to_say(scripts: list[Path]) -> None:

@@ -1,0 +1,62 @@
+#!/bin/sh
+# Tells how a command stands, once it has ended or `wait` seconds have passed. Behind ../bundle/processes.sh, places.sh,
+# answer.sh and ../files/digest.sh. Given: id, wait, age (seconds since it was sent; empty: not known), out_from, err_from, piece.
+# shellcheck disable=SC2154,SC2034  # variables of the scripts around
+
+found() { recall && ! over "$id" && seek "$id"; } 2>/dev/null
+
+# Until the supervisor of the command lets go of its folder.
+await() {
+	(
+		exec >/dev/null 2>&1
+		if [ "$flock" ]; then exec flock -s "c-$id" true; fi
+		while runs "$id"; do sleep 1; done
+	) &
+	ends=$!
+	(
+		exec >/dev/null 2>&1
+		trap 'kill "$!"; exit' TERM
+		sleep "$wait" &
+		wait "$!"
+		kill "$ends"
+	) &
+	late=$!
+	wait "$ends"
+	kill "$late"
+} 2>/dev/null
+
+# A command that is not known here is told to be so, or it might still come.
+withdraw() {
+	if [ "$age" ] && [ "$up" -gt "$((age + 1))" ]; then
+		note "$id" "0 $boot failed not_started -"
+		keep_somewhere && state=failed reason=not_started && return
+		reason=no_place
+	else
+		reason=not_known
+	fi
+	state=unknown
+}
+
+if found; then
+	judge "$id"
+	if [ "$state" = running ] && [ "$wait" -gt 0 ]; then
+		await
+		found && judge "$id"
+	fi
+fi
+if found && [ "$reason" != not_begun ]; then
+	answer
+else
+	# under the lock, or who is about to start it would be judged too early
+	hold_all
+	status=- ms=0 cuts='0 0' pids='' place=-
+	if found; then
+		settle "$id"
+		let_go
+		answer
+	else
+		remembered "$id" || withdraw
+		let_go
+		heading
+	fi
+fi
