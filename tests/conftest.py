@@ -25,16 +25,25 @@ def _absent(marker: str) -> str:
     return "" if shutil.which("chromium", path=path) else "not installed: chromium"
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return two for each core: many tests wait, for a deadline or for a process that they look at."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what this machine cannot run; hosts share one worker, since they share one switch."""
+    """Leave out what this machine cannot run, and begin with what takes long, so that no worker ends alone with it.
+
+    Hosts share one worker, since they share one switch; so do tests with a browser, which takes a second to start.
+    """
     for marker in ("hosts", "server", "browser"):
         chosen = [item for item in items if item.get_closest_marker(marker)]
         reason = _absent(marker) if chosen else ""
         for item in chosen:
-            if marker == "hosts":
-                item.add_marker(pytest.mark.xdist_group("hosts"))
+            if marker != "server" and item.get_closest_marker("xdist_group") is None:
+                item.add_marker(pytest.mark.xdist_group(marker))
             if reason:
                 item.add_marker(pytest.mark.skip(reason=f"{marker}: {reason}"))
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)  # what is alike stays in its random order
 
 
 @pytest.hookimpl(wrapper=True)

@@ -222,6 +222,7 @@ def test_the_way_to_this_machine(console: Console) -> None:
     assert rows["shell"]["state"] == "ok" and os.uname().release in rows["shell"]["detail"]
 
 
+@pytest.mark.long
 def test_the_way_ends_at_the_first_step_that_fails(practice: Callable[..., Console]) -> None:
     console = practice()
     found = {one["host"]: one for one in console("inventory", "list", "--json").json()}

@@ -147,6 +147,7 @@ def test_hostile_inventories_are_refused_in_harmless_words(console: Console) -> 
     assert not RAN.exists()
 
 
+@pytest.mark.long
 def test_payloads_that_an_inventory_may_hold_stay_text(console: Console, tmp_path: Path) -> None:
     """Variables may hold anything, sites and customers any printable text: both are looked at, selected by and reported."""
     lines = ["hosts:"]

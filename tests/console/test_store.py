@@ -40,6 +40,7 @@ def run_of(console: Console, case: str | None) -> str:
     return str(next(run["run"] for run in console("run", "list", "--json").json() if run["case"] == case))
 
 
+@pytest.mark.long
 def test_a_store_is_backed_up_verified_restored_pruned_and_erased(used: Console, tmp_path: Path) -> None:
     made = used("store", "backup", str(tmp_path / "kept.tar"), "--json").json()
     assert (tmp_path / "kept.tar").stat().st_size == made["bytes"]

@@ -47,6 +47,7 @@ def states(console: Console, *arguments: str) -> list[tuple[str, str]]:
     return [(row["state"], row["type"]) for row in rows]
 
 
+@pytest.mark.long
 def test_an_authority_is_trusted_for_a_group_and_the_doctor_tells_by_which_certificate(
     console: Console, tmp_path: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_known_hosts_of_openssh_is_taken_over_hashed_and_with_patterns(console
     assert lines == [f"@revoked web1 {' '.join(revoked.split()[:2])}", f"db1 {public['rsa']}"]
 
 
+@pytest.mark.long
 def test_keys_rotate_on_request_and_only_by_what_the_host_signs_for(console: Console, tmp_path: Path) -> None:
     old, new, third = make_key(tmp_path / "old"), make_key(tmp_path / "new", "ecdsa"), make_key(tmp_path / "third", "rsa")
     folder = tmp_path / "sshd"

@@ -72,6 +72,7 @@ def matches(printed: list[str], output: str) -> str | None:
 PAGES_WITH_EXAMPLES = [page for page in PAGES if page.exists() and any(examples(page))]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES_WITH_EXAMPLES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_examples_do_what_they_show(page: Path, tmp_path: Path) -> None:
     environ = {

@@ -14,7 +14,7 @@ import pty
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -75,13 +75,16 @@ class Seen:
     document: dict[str, Any]
     stderr: str
     answers: Path
+    _exported: dict[str, str] = field(default_factory=dict)
 
     @property
     def run(self) -> str:
         return str(self.document["run"])
 
     def exported(self, kind: str) -> str:
-        return self.desk.longarm("run", "export", self.run, "--format", kind)
+        if kind not in self._exported:
+            self._exported[kind] = self.desk.longarm("run", "export", self.run, "--format", kind)
+        return self._exported[kind]
 
 
 def plant(root: Path) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +24,8 @@ from inventory.sources.ansible import AnsibleSource
 from inventory.sources.ansible_model import AnsibleInventory
 from inventory.sources.found import Reading
 from inventory.written import written
-from tests.inventory.test_ansible_differential import REAL, ours, read, sorted_lists, theirs
+from tests.inventory.conftest import Listing
+from tests.inventory.test_ansible_differential import ours, read, sorted_lists, theirs
 
 ansible = pytest.importorskip("ansible.parsing.vault", reason="ansible-core is not installed")
 PASSWORDS = {"dev": "dev password", "prod": "prod password"}
@@ -86,27 +84,17 @@ MIXED = {
 }
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="ansible-core is not installed")
-def test_both_open_the_same(folder: Path) -> None:
+def test_both_open_the_same(folder: Path, ansible_list: Listing) -> None:
     """`ansible-inventory` opens whole files and leaves single values closed: what those are, Ansible's own code says."""
     put(folder, **MIXED)
-    (folder / "home").mkdir()
     ids = [word for name in PASSWORDS for word in ("--vault-id", f"{name}@{folder}/{name}.pass")]
-    environ = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder / "home"),
-        "LC_ALL": "C.UTF-8",
-        "ANSIBLE_HOME": str(folder / "home"),
-    }
-    command = [sys.executable, str(REAL), "-i", str(folder / "ansible"), "--list", *ids]
-    done = subprocess.run(command, capture_output=True, env=environ, cwd=folder / "home", check=True, timeout=120)
     library = ansible.VaultLib([(name, ansible.VaultSecret(password.encode())) for name, password in PASSWORDS.items()])
 
     def opened(found: dict[str, Any]) -> Any:
         closed = found.get("__ansible_vault")
         return library.decrypt(closed.encode()).decode() if closed else found.get("__ansible_unsafe", found)
 
-    assert ours(as_ansible(folder)) == sorted_lists(json.loads(done.stdout, object_hook=opened))
+    assert ours(as_ansible(folder)) == sorted_lists(json.loads(ansible_list(folder / "ansible", *ids), object_hook=opened))
 
 
 def as_ansible(folder: Path) -> AnsibleInventory:
@@ -298,11 +286,9 @@ def program(folder: Path, text: str, more: str = "") -> None:
     (folder / "inventory.yaml").write_text(f"sources: [{{ansible: {folder}/ansible, programs: true{more}}}]\n")
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="ansible-core is not installed")
-def test_a_program_without_meta_is_asked_for_each_host(folder: Path) -> None:
+def test_a_program_without_meta_is_asked_for_each_host(folder: Path, ansible_list: Listing) -> None:
     program(folder, NO_META)
-    (folder / "home").mkdir()
-    assert ours(read(folder / "ansible")) == sorted_lists(theirs(folder / "ansible", folder / "home"))
+    assert ours(read(folder / "ansible")) == sorted_lists(theirs(ansible_list(folder / "ansible")))
     known = load(folder)
     assert {name: (host.port, dict(host.vars)) for name, host in known.hosts.items()} == {
         "h1": (2222, {"v": 1, "own": "h1"}),

@@ -149,6 +149,7 @@ async def test_a_flood_beside_a_slow_question_and_one_of_the_slow_question_itsel
     assert [answers[name].ended for name in ("slow", "flood", "calm", "maker")] == [*[Ended.CAPPED] * 3, Ended.EXITED]
 
 
+@pytest.mark.long
 async def test_more_hung_questions_than_lanes_are_all_told(session: LocalSession, mark: str) -> None:
     hung = [Question(id=f"hung{number}", script=marking(mark, "sleep 1000"), deadline_s=1) for number in range(8)]
     answers = await ask_between(session, *hung)

@@ -164,6 +164,7 @@ def by_id(host: dict[str, Any], finding: str) -> str:
     )
 
 
+@pytest.mark.long
 @real
 def test_a_real_shell_and_captured_answers_lead_to_the_same_diagnosis_in_every_scenario(tmp_path: Path) -> None:
     answers, shell = diagnosis(tmp_path / "answers", Shell.ANSWERS), diagnosis(tmp_path / "shell", Shell.REAL)

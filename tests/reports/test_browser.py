@@ -1,6 +1,7 @@
 """The page in a real browser: nothing runs, nothing is fetched, nothing hostile becomes an element."""
 
 import json
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from reports.language import LANGUAGES
 from reports.render import Audience, Format, render
 from runner.record import HostRecord, RunRecord
 from tests.browser import ACTIVE_ATTRIBUTES, ELEMENTS, OUR_ELEMENTS, Browser, is_quiet
+from tests.conftest import SOAK
 
 pytestmark = pytest.mark.browser
 
@@ -48,13 +50,21 @@ def test_nothing_is_fetched_and_nothing_complains(small: RunRecord, show: Show, 
 
 
 def test_no_payload_becomes_an_element(hostile: Callable[[str], RunRecord], payloads: tuple[str, ...], show: Show) -> None:
-    harmless = json.loads(show(hostile("harmless")).evaluate(ELEMENTS))
+    browser = show(hostile("harmless"))
+    harmless = json.loads(browser.evaluate(ELEMENTS))
     assert set(harmless) <= set(OUR_ELEMENTS.split())
     for payload in payloads:
+        page = render(hostile(payload), audience=Audience.INTERNAL, language="en", format=Format.HTML)
+        elements, active, heading = browser.evaluate(f"({PARSED})({json.dumps(page.decode())})")
+        assert (json.loads(elements), active) == (harmless, False), payload
+        assert heading
+
+
+def test_a_page_with_payloads_does_nothing(hostile: Callable[[str], RunRecord], payloads: tuple[str, ...], show: Show) -> None:
+    for payload in payloads if SOAK else random.Random(20).sample(payloads, 30):
         browser = show(hostile(payload))
-        assert json.loads(browser.evaluate(ELEMENTS)) == harmless, payload
+        assert set(json.loads(browser.evaluate(ELEMENTS))) <= set(OUR_ELEMENTS.split()), payload
         assert not browser.evaluate(ACTIVE_ATTRIBUTES), payload
-        assert browser.evaluate("document.querySelector('h1').textContent.length > 0")
         is_quiet(browser)
 
 
@@ -144,6 +154,13 @@ def test_verdict_and_coverage_stand_above_the_fold(small: RunRecord, show: Show,
     assert 0 < lowest < height
 
 
+PARSED = f"""
+text => {{
+  const document = new DOMParser().parseFromString(text, 'text/html');
+  return [{ELEMENTS}, {ACTIVE_ATTRIBUTES}, document.querySelector('h1').textContent];
+}}
+"""
+"""What becomes of a page when it is only parsed: a tenth of the time that opening it takes."""
 SHEET_PX = (688, 1009)
 """What a page of A4 holds within the margins of the style sheet (14 and 16 mm), in CSS pixels."""
 UNTORN = """

@@ -250,6 +250,7 @@ class TestContract:
 WORKER = Path(__file__).with_name("delivering.py")
 
 
+@pytest.mark.long
 def test_the_builtin_cases_get_it_once_even_by_kill_9(tmp_path: Path) -> None:
     """A real process on a real store is killed at every step of the delivery in turn, and the next one goes on."""
     done = subprocess.run([sys.executable, WORKER, tmp_path], capture_output=True, text=True, check=True)

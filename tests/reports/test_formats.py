@@ -309,6 +309,7 @@ def test_a_big_fleet_stays_within_the_budget(fleet: Callable[[int], RunRecord]) 
     assert len(made(fleet(500), Format.HTML)) <= BUDGET_BYTES
 
 
+@pytest.mark.long
 def test_a_fleet_where_everything_is_wrong_stays_within_the_budget_and_hides_nothing(broken_fleet: RunRecord) -> None:
     page = made(broken_fleet, Format.HTML)
     assert len(page) <= BUDGET_BYTES

@@ -22,6 +22,8 @@ from tests.runner.killed_run import ACTS, FIVE, deliver_all
 from tests.runner.killer import Killer, Told, finished
 from tests.runner.test_keeping import everything
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory, library: Library) -> Path:

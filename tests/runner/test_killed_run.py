@@ -10,6 +10,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from diagnostics.library import Library
 from runner.desk import Desk
 from runner.observer import Silent
@@ -18,6 +20,8 @@ from runner.record import RunRecord
 from tests.runner.fleet import ActingConnect, fleet, inventory_of
 from tests.runner.killed_run import ACTS, CONCURRENCY
 from tests.runner.killer import Killer, Told, finished
+
+pytestmark = pytest.mark.long
 
 SOAK = bool(os.environ.get("LONGARM_SOAK"))
 KILLS = 1000 if SOAK else 50
