@@ -1,19 +1,17 @@
 # Compares, hands over, and puts the part in the place of its target, on disk. Given: path, part, wanted (empty: compared
 # elsewhere), owner, mode.
-[ -f "$part" ] && [ ! -L "$part" ] || exit 27
-# what is compared is what is handed over: whose folder it is may put a link to another file there meanwhile
-exec 4<"$part" || exit
-this=/proc/self/fd/4
-[ -f "$this" ] || this=$part
+in_part
+name=${path##*/}
 if [ "$wanted" ]; then
-	made=$(digest <&4) || exit
+	made=$(digest <"$part") || exit
 	[ "${made%% *}" = "$wanted" ] || exit 28
 fi
-[ ! -d "$path" ] || exit 23
-[ -z "$owner" ] || chown "$owner" "$this" || exit
-chmod "$mode" "$this" || exit
-exec 4<&-
+[ ! -d "../$name" ] || exit 23
+[ -z "$owner" ] || chown "$owner" "$part" || exit
+chmod "$mode" "$part" || exit
 sync "$part" 2>/dev/null || sync || exit
-mv -f "$part" "$path" || exit
-sync "${path%/*}/" 2>/dev/null || sync || exit
+# into the folder above, which is the one that we began in: a link that somebody puts at the target is replaced, not followed
+mv "$part" "./$name" && mv -f "./$name" ../ || exit
+cd -P .. && rmdir "$part"
+sync . 2>/dev/null || sync || exit
 printf '%s\n' "${made#* }"

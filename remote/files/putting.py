@@ -1,4 +1,8 @@
-"""Put a file on a host: a part beside the target, compared, handed over, renamed; never half a file under its name."""
+"""Put a file on a host: a part beside the target, compared, handed over, renamed; never half a file under its name.
+
+The part lies in a folder that only we can enter. The target's folder may be somebody else's, who may then put a link in the
+place of anything in it while root writes: each step goes into our folder first and looks whether it is still ours.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +119,8 @@ async def _tidied(
     if resume is not None and (resume.digest, resume.size_bytes) == (digest, size):
         part, arrived = resume, await arrived_of(steps, resume)
     else:
-        part = Part(name=f"{to.path.rpartition('/')[0]}/.longarm-{secrets.token_hex(8)}.part", digest=digest, size_bytes=size)
+        name = f".longarm-{secrets.token_hex(8)}.part"  # of a folder for us alone, and of what lies in it
+        part = Part(name=f"{to.path.rpartition('/')[0]}/{name}/{name}", digest=digest, size_bytes=size)
         await steps.run("begin", path=to.path, part=part.name)
     try:
         yield part, arrived

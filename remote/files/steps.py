@@ -26,6 +26,7 @@ STATUSES: Final[Mapping[int, Reason]] = {
     26: Reason.OPEN_TO_OTHERS,
     27: Reason.PART_LOST,
     28: Reason.DIFFERS,
+    31: Reason.LED_ELSEWHERE,
 }
 """How the scripts of this folder end where something stands in the way."""
 _SAID: Final[tuple[tuple[bytes, Reason], ...]] = (
@@ -47,6 +48,9 @@ _ENDED: Final[Mapping[Ended, Reason]] = {
     Ended.CAPPED: Reason.OTHER,
     Ended.NOT_RUN: Reason.LOST,
 }
+
+
+_CALLS: Final = {"digest": ("digest <", "| digest"), "part": ("in_part\n", "in_folder\n")}
 
 
 class Runs(Protocol):
@@ -117,9 +121,11 @@ def reason_said(stderr: bytes) -> tuple[Reason, str]:
 
 @cache
 def text(name: str) -> str:
-    """Return a script of this folder, with `digest` in front of those that use it."""
-    folder = Path(__file__).parent
-    script = (folder / f"{name}.sh").read_text(encoding="utf-8")
-    return (
-        (folder / "digest.sh").read_text(encoding="utf-8") + script if "digest <" in script or "| digest" in script else script
-    )
+    """Return a script of this folder, with what it calls of digest.sh and part.sh in front."""
+    script = _read(name)
+    called = [other for other, calls in _CALLS.items() if other != name and any(call in script for call in calls)]
+    return "".join((*map(_read, called), script))
+
+
+def _read(name: str) -> str:
+    return (Path(__file__).parent / f"{name}.sh").read_text(encoding="utf-8")

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     SHRANK = "shrank"
     DIFFERS = "differs"
     OPEN_TO_OTHERS = "open_to_others"
+    LED_ELSEWHERE = "led_elsewhere"
     DENIED = "denied"
     PART_LOST = "part_lost"
     LOST = "lost"
@@ -54,6 +55,7 @@ WORDS: Final[Mapping[Reason, Text]] = {
     Reason.SHRANK: Text("it became shorter while it was read"),
     Reason.DIFFERS: Text("what arrived is not what was sent: the digests differ"),
     Reason.OPEN_TO_OTHERS: Text("everyone on the host may write to that folder: root puts no file there"),
+    Reason.LED_ELSEWHERE: Text("others on the host may change where that path leads: root puts no file there"),
     Reason.DENIED: Text("root could not be had"),
     Reason.PART_LOST: Text("what had arrived of it is gone or was changed by somebody"),
     Reason.LOST: Text("the connection was lost"),

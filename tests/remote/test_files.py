@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -167,17 +168,24 @@ async def test_what_stands_in_the_way_of_a_get_is_said(session: Session, far: Pa
     assert names(here) == ["mine"]
 
 
+def arrived_before(far: Path, data: bytes) -> Part:
+    """Return a part that a put left, of which some bytes have arrived."""
+    folder = far / ".longarm-1.part"
+    folder.mkdir(mode=0o700)
+    (folder / folder.name).write_bytes(data)
+    return Part(name=str(folder / folder.name), digest=DIGEST, size_bytes=len(DATA))
+
+
 async def test_a_put_goes_on_where_it_was_cut_off(session: Session, far: Path) -> None:
-    part = Part(name=str(far / ".longarm-1.part"), digest=DIGEST, size_bytes=len(DATA))
-    Path(part.name).write_bytes(DATA[:300_000])  # noqa: ASYNC240 (a test's own file)
+    part = arrived_before(far, DATA[:300_000])
     target = Destination(path=str(far / "file"))
     transfer = await session.put(DATA, target, deadline_s=DEADLINE_S, resume=part)
     assert (transfer.resumed_at, (far / "file").read_bytes()) == (300_000, DATA)
+    assert names(far) == ["file"]
 
 
 async def test_what_somebody_changed_meanwhile_is_found_out(session: Session, far: Path) -> None:
-    part = Part(name=str(far / ".longarm-1.part"), digest=DIGEST, size_bytes=len(DATA))
-    Path(part.name).write_bytes(b"x" * 300_000)  # noqa: ASYNC240 (a test's own file)
+    part = arrived_before(far, b"x" * 300_000)
     (far / "file").write_text("old")
     with pytest.raises(TransferFailed) as failed:
         await session.put(DATA, Destination(path=str(far / "file")), deadline_s=DEADLINE_S, resume=part)
@@ -203,24 +211,75 @@ async def test_a_link_where_our_part_lies_is_not_followed(session: Session, far:
     assert (here / "mine").read_bytes() == DATA
 
 
-def test_a_link_in_place_of_our_part_while_it_is_handed_over_is_not_followed(tmp_path: Path, far: Path) -> None:
-    """Whose folder it is swaps the part as soon as it was compared: else root would give him a file of its own choice."""
-    part, other, tools = far / ".longarm-x.part", tmp_path / "shadow", tmp_path / "tools"
-    part.write_bytes(DATA)
-    other.write_text("root's own")
-    other.chmod(0o600)
+def step(name: str, given: dict[str, str], shell: str = "/bin/sh", tools: Path | None = None) -> int:
+    """Return how one step of a transfer ends here."""
+    path = f"{tools}:{os.environ['PATH']}" if tools else os.environ["PATH"]
+    return subprocess.run(
+        [*shell.split(), "-c", text(name)], env={"PATH": path, **given}, input=b"more", check=False, capture_output=True
+    ).returncode
+
+
+STEPS = ("append", "arrived", "finish", "forget")
+TAKEN: dict[str, Callable[[Path, Path], object]] = {
+    # what whose folder it is may do to ours, given ours and one of root's in which a file of that name lies
+    "a link to a folder of root's": lambda ours, roots: (ours.rename(ours.with_name("gone")), ours.symlink_to(roots)),
+    "a folder of his own": lambda ours, _: (os.chown(ours, 65534, 65534), ours.chmod(0o700)),
+    "a folder that he may write": lambda ours, _: ours.chmod(0o777),
+    "a link in it": lambda ours, roots: ((ours / ours.name).unlink(), (ours / ours.name).symlink_to(roots / ours.name)),
+    "nothing": lambda ours, _: shutil.rmtree(ours),
+}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it is root whom others could mislead")
+@pytest.mark.parametrize("taken", TAKEN)
+def test_root_goes_into_no_folder_that_stands_in_the_place_of_ours(taken: str, tmp_path: Path, far: Path) -> None:
+    roots = tmp_path / "roots"
+    for name in STEPS:
+        part = Path(arrived_before(far, b"").name)
+        roots.mkdir()
+        precious = roots / part.name
+        precious.write_text("root's own")
+        TAKEN[taken](part.parent, roots)
+        before = precious.stat().st_ctime_ns
+        given = {"path": str(far / "file"), "part": str(part), "wanted": "", "owner": "nobody", "mode": "0666", "offset": "10"}
+        status = step(name, given)
+        assert status == 27 or (name, taken) == ("forget", "a link in it")
+        assert precious.read_text() == "root's own" and precious.stat().st_ctime_ns == before
+        shutil.rmtree(roots)
+        shutil.rmtree(far)
+        far.mkdir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it is root whom others could mislead")
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
+def test_what_is_swapped_while_root_is_at_it_leads_nowhere(shell: str, tmp_path: Path, far: Path) -> None:
+    """Once in our folder, names lead where they led: our folder is taken away and the target becomes a link to a folder."""
+    part, roots, tools = Path(arrived_before(far, DATA).name), tmp_path / "roots", tmp_path / "tools"
+    roots.mkdir()
+    (roots / part.name).write_text("root's own")
     tools.mkdir()
-    swap = f"#!/bin/sh\n{shutil.which('sha256sum')}\nln -sf {quote(str(other))} {quote(str(part))}\n"
-    (tools / "sha256sum").write_text(swap)
-    (tools / "sha256sum").chmod(0o755)
-    given = {"path": str(far / "file"), "part": str(part), "wanted": DIGEST, "owner": "", "mode": "0666"}
-    subprocess.run(
-        ["/bin/sh", "-c", text("finish")],
-        env={"PATH": f"{tools}:{os.environ['PATH']}", **given},
-        check=True,
-        capture_output=True,
-    )
-    assert other.stat().st_mode & 0o777 == 0o600
+    swap = f"mv {quote(str(part.parent))} {quote(str(far / 'gone'))}; ln -s {quote(str(roots))} {quote(str(part.parent))}\n"
+    swap += f"ln -s {quote(str(roots))} {quote(str(far / 'file'))}\n"
+    (tools / "chown").write_text(f'#!/bin/sh\n{swap}exec {shutil.which("chown")} "$@"\n')
+    (tools / "chown").chmod(0o755)
+    given = {"path": str(far / "file"), "part": str(part), "wanted": DIGEST, "owner": "nobody", "mode": "0600"}
+    assert step("finish", given, shell, tools) == 0
+    assert (far / "file").read_bytes() == DATA and not (far / "file").is_symlink()
+    assert (far / "file").stat().st_uid == 65534
+    assert names(roots) == [part.name] and (roots / part.name).read_text() == "root's own"
+    assert (roots / part.name).stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it is root whom others could mislead")
+@pytest.mark.parametrize(
+    ("way", "status"), [("true", 0), ("chown nobody /mnt", 31), ("chmod 775 /mnt", 31), ("chmod 1777 /mnt", 31)]
+)
+def test_root_follows_a_link_on_the_way_only_where_nobody_else_could_have_put_it(way: str, status: int) -> None:
+    made = f'mount -t tmpfs none /mnt; chmod 755 /mnt; mkdir /mnt/real /mnt/users; ln -s real /mnt/link; {way}; exec sh -c "$1"'
+    given = {"path": "/mnt/link/file", "part": "/mnt/link/.longarm-1.part/.longarm-1.part"}
+    command = ["unshare", "-m", "sh", "-c", made, "sh", text("begin") + "\n[ -f /mnt/real/.longarm-1.part/.longarm-1.part ]"]
+    done = subprocess.run(command, env={"PATH": os.environ["PATH"], **given}, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (status, b"")
 
 
 def test_only_absolute_paths_of_files_and_real_owners_are_taken() -> None:

@@ -157,7 +157,24 @@ async def test_a_file_that_changes_while_it_is_read(change: str, reason: Reason 
 def without_digests(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the host no program that makes a SHA-256."""
     folder = tmp_path_factory.mktemp("bin")
-    for tool in ("sh", "cat", "dd", "head", "wc", "chmod", "sync", "mv", "rm", "ls", "id", "stat", "sleep", "printf"):
+    for tool in (
+        "sh",
+        "cat",
+        "dd",
+        "head",
+        "wc",
+        "mkdir",
+        "rmdir",
+        "chmod",
+        "sync",
+        "mv",
+        "rm",
+        "ls",
+        "id",
+        "stat",
+        "sleep",
+        "printf",
+    ):
         (folder / tool).symlink_to(shutil.which(tool) or "")
     monkeypatch.setenv("PATH", str(folder))
 
