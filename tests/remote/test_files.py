@@ -220,30 +220,50 @@ def step(name: str, given: dict[str, str], shell: str = "/bin/sh", tools: Path |
 
 
 STEPS = ("append", "arrived", "finish", "forget")
-TAKEN: dict[str, Callable[[Path, Path], object]] = {
-    # what whose folder it is may do to ours, given ours and one of root's in which a file of that name lies
-    "a link to a folder of root's": lambda ours, roots: (ours.rename(ours.with_name("gone")), ours.symlink_to(roots)),
-    "a folder of his own": lambda ours, _: (os.chown(ours, 65534, 65534), ours.chmod(0o700)),
-    "a folder that he may write": lambda ours, _: ours.chmod(0o777),
-    "a link in it": lambda ours, roots: ((ours / ours.name).unlink(), (ours / ours.name).symlink_to(roots / ours.name)),
-    "nothing": lambda ours, _: shutil.rmtree(ours),
-}
+
+
+def leads_to_roots(ours: Path, roots: Path) -> None:
+    ours.rename(ours.with_name("gone"))
+    ours.symlink_to(roots)
+
+
+def becomes_his(ours: Path, _: Path) -> None:
+    os.chown(ours, 65534, 65534)
+
+
+def is_opened(ours: Path, _: Path) -> None:
+    ours.chmod(0o777)
+
+
+def holds_a_link(ours: Path, roots: Path) -> None:
+    (ours / ours.name).unlink()
+    (ours / ours.name).symlink_to(roots / ours.name)
+
+
+def goes_away(ours: Path, _: Path) -> None:
+    shutil.rmtree(ours)
+
+
+TAKEN = (leads_to_roots, becomes_his, is_opened, holds_a_link, goes_away)
+"""What may become of our folder, given it and one of root's in which a file of that name lies."""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="it is root whom others could mislead")
 @pytest.mark.parametrize("taken", TAKEN)
-def test_root_goes_into_no_folder_that_stands_in_the_place_of_ours(taken: str, tmp_path: Path, far: Path) -> None:
+def test_root_goes_into_no_folder_that_stands_in_the_place_of_ours(
+    taken: Callable[[Path, Path], None], tmp_path: Path, far: Path
+) -> None:
     roots = tmp_path / "roots"
     for name in STEPS:
         part = Path(arrived_before(far, b"").name)
         roots.mkdir()
         precious = roots / part.name
         precious.write_text("root's own")
-        TAKEN[taken](part.parent, roots)
+        taken(part.parent, roots)
         before = precious.stat().st_ctime_ns
         given = {"path": str(far / "file"), "part": str(part), "wanted": "", "owner": "nobody", "mode": "0666", "offset": "10"}
         status = step(name, given)
-        assert status == 27 or (name, taken) == ("forget", "a link in it")
+        assert status == 27 or (name, taken) == ("forget", holds_a_link)
         assert precious.read_text() == "root's own" and precious.stat().st_ctime_ns == before
         shutil.rmtree(roots)
         shutil.rmtree(far)
