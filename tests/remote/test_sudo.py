@@ -259,5 +259,8 @@ async def test_the_password_is_in_no_argument_and_no_environment(shell: str, on_
 async def test_the_watch_sees_an_argument() -> None:
     leak = Question(id="leak", script="sh -c 'sleep 0.5; :' a-canary-of-this-test")
     with watched(b"a-canary-of-this-test") as seen:
-        await ask(LocalSession(HERE), leak)
-    assert seen
+        for _ in range(20):  # one look at everything takes a busy machine longer than that
+            await ask(LocalSession(HERE), leak)
+            if seen:
+                return
+    pytest.fail("it saw nothing")
