@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from remote.bundle.frames import Stream
 from remote.ssh_errors import reason_of
 from remote.ssh_library import asyncssh
+
+if TYPE_CHECKING:
+    from asyncssh.packet import SSHPacket
 
 _MOST_HELD = 256 * 1024
 """Bytes that wait for us before the host is told to wait; asyncssh's own window adds at most 1 MiB."""
@@ -89,6 +93,16 @@ class SshProgram(SshWire):
         super().__init__()
         self._taking = asyncio.Event()
         self._taking.set()
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        """Keep the channel, and hear the whole exit status: asyncssh keeps eight bits of it, and 256 would be success."""
+        super().connection_made(chan)
+        chan._process_exit_status_request = self._whole_status  # type: ignore[method-assign]  # noqa: SLF001
+
+    def _whole_status(self, packet: SSHPacket) -> bool:
+        self.exit_status = packet.get_uint32()
+        packet.check_end()
+        return True
 
     def pause_writing(self) -> None:
         """Let whoever gives wait: the host takes no more now."""

@@ -230,6 +230,7 @@ class LineWriter:
     version: str = "5.1.20348.2849"
     admin: bool = True
     texts: list[str] = field(default_factory=list)
+    _taken: int = 0
 
     def __post_init__(self) -> None:
         self.texts.append(f"open longarm-windows/1 {self.version} {'admin' if self.admin else 'user'}")
@@ -240,7 +241,16 @@ class LineWriter:
 
     def written(self) -> bytes:
         """Return all lines so far."""
-        return b"".join(f"\nLA1 {self.nonce} {number} {text}\n".encode() for number, text in enumerate(self.texts, 1))
+        return self._lines(0)
+
+    def take(self) -> bytes:
+        """Return the lines that were not taken yet."""
+        taken, self._taken = self._taken, len(self.texts)
+        return self._lines(taken)
+
+    def _lines(self, begin: int) -> bytes:
+        numbered = enumerate(self.texts[begin:], begin + 1)
+        return b"".join(f"\nLA1 {self.nonce} {number} {text}\n".encode() for number, text in numbered)
 
 
 def write_lines(questions: Sequence[str], nonce: str, answers: Mapping[str, Answer], *, version: str, admin: bool) -> bytes:

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from remote.windows.launch import Ending, Launch, Listener
 from remote.windows.messages import Messages
-from remote.windows.troubles import BUSY, SHELL_NOT_FOUND, TROUBLES, Kind, Trouble, trouble_of
+from remote.windows.troubles import BUSY, SHELL_NOT_FOUND, TAKES_NO_MORE, TROUBLES, Kind, Trouble, trouble_of
 from remote.windows.wire import Wire
 
 T = TypeVar("T")
@@ -96,10 +96,18 @@ class Carriage:
         return self._call(call)
 
     def _send(self) -> None:
-        for piece in self.launch.stdin or ():
-            self._sent(piece, end=False)
-        if self.launch.stdin is not None:
-            self._sent(b"", end=True)
+        """Give it what it reads, the last piece with the end; what it does not want any more is not sent."""
+        waiting: bytes | None = None
+        try:
+            for piece in self.launch.stdin or ():
+                if waiting is not None:
+                    self._sent(waiting, end=False)
+                waiting = piece
+            if waiting is not None:
+                self._sent(waiting, end=True)
+        except Troubled as error:
+            if error.trouble.number not in TAKES_NO_MORE:
+                raise
 
     def _sent(self, piece: bytes, *, end: bool) -> None:
         """Send a piece of stdin, once: whether one whose answer was lost has arrived, nobody knows."""

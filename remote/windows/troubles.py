@@ -29,6 +29,8 @@ BUSY: Final = 170
 OPERATION_TIMEOUT: Final = 0x80338029
 SHELL_NOT_FOUND: Final = 0x8033805B
 PIPE_ENDED: Final = 109
+TAKES_NO_MORE: Final = frozenset({PIPE_ENDED, 232, 233})
+"""ERROR_BROKEN_PIPE, ERROR_NO_DATA, ERROR_PIPE_NOT_CONNECTED (winerror.h): the command has ended, and says why itself."""
 NO_ROOM: Final = frozenset({0x803381A5, 0x803381A6, 0x803381A7, 0x803381A8, 0x803381AB, *range(0x803381E4, 0x803381EB)})
 """Quotas (wsmerror.h): of shells, of operations in one shell, of users, and those of a plug-in. Nothing was begun."""
 _LONGEST: Final = 300

@@ -1,0 +1,140 @@
+"""Practice Windows hosts, and sessions to them by each way in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from inventory.host import (
+    CredentialReference,
+    Host,
+    Platform,
+    SshLibrary,
+    SshSettings,
+    Transport,
+    WinrmAuth,
+    WinrmSettings,
+)
+from inventory.secret import Secret
+from remote.breaker import Breaker
+from remote.credentials import Credential, TlsKey
+from remote.host_keys import HostKey
+from remote.known_hosts import KnownHosts
+from remote.lab.windows.host import WindowsHost
+from remote.lab.windows.login import Doors
+from remote.lab.windows.mishaps import Mishaps
+from remote.lab.windows.replies import Captured
+from remote.lab.windows.shells import Limits
+from remote.lab.windows.ssh import Shell, WindowsShells
+from remote.lab.windows.works import Works
+from remote.session import Session
+from remote.ssh import SshConnector
+from remote.ssh_library import asyncssh
+from remote.ways import Direct, Way
+from remote.windows.winrm import WinrmConnector
+from tests.remote_lab.windows_hosts import PASSWORD, USER, ntlm_accounts
+from tests.remote_windows.certificates import Authority
+from tests.remote_windows.played import ANSWERS, COMMANDS
+
+__all__ = ["ntlm_accounts"]
+
+SETTINGS = {
+    "winrm_ntlm_http": WinrmSettings(scheme="http", auth=WinrmAuth.NTLM),
+    "winrm_ntlm_https": WinrmSettings(auth=WinrmAuth.NTLM),
+    "winrm_basic_https": WinrmSettings(auth=WinrmAuth.BASIC),
+    "winrm_certificate": WinrmSettings(auth=WinrmAuth.CERTIFICATE),
+}
+
+
+class OneCredential:
+    """A store with one credential for everybody."""
+
+    def __init__(self, credential: Credential) -> None:
+        self.credential = credential
+
+    async def resolve(self, host: Host) -> Credential:
+        return self.credential
+
+
+@asynccontextmanager
+async def direct(host: Host) -> AsyncIterator[Way]:
+    yield Direct(host)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority.made(tmp_path_factory.mktemp("certificates"))
+
+
+MakeConnector = Callable[..., WinrmConnector]
+
+
+@pytest.fixture
+def connector(tmp_path: Path, authority: Authority) -> MakeConnector:
+    """Return a function that makes a connector with one credential, which has a password and a certificate."""
+
+    def make(*, password: str = PASSWORD, breaker: Breaker | None = None, **more: object) -> WinrmConnector:
+        paper = authority.certified("user", USER)
+        credential = Credential(
+            name="ops",
+            user=USER,
+            password=Secret(password),
+            tls_key=TlsKey(certificate=paper.certificate, key=paper.key),
+        )
+        given: dict[str, object] = {
+            "known_hosts": KnownHosts(tmp_path / "trust" / "known_hosts"),
+            "credentials": OneCredential(credential),
+            "breaker": breaker or Breaker(),
+            "way_to": direct,
+            "connect_deadline_s": 10.0,
+        }
+        return WinrmConnector(**(given | more))  # type: ignore[arg-type]
+
+    return make
+
+
+class LetsIn(asyncssh.SSHServer):
+    """Lets the one user in by his password."""
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        return (username, password) == (USER, PASSWORD)
+
+
+@asynccontextmanager
+async def ssh_session(shell: Shell, library: SshLibrary, folder: Path) -> AsyncIterator[Session]:
+    """Yield a session by SSH to a practice Windows host with a default shell."""
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    plays = WindowsShells(Captured(answers=ANSWERS, works=Works(COMMANDS)), shell)
+    listening = await asyncssh.listen(
+        "127.0.0.1", 0, server_factory=LetsIn, server_host_keys=[key], process_factory=plays, encoding=None, line_editor=False
+    )
+    known = KnownHosts(folder / "known_hosts")
+    known.add("win1", HostKey.of(key.public_data))
+    store = OneCredential(Credential(name="ops", user=USER, password=Secret(PASSWORD)))
+    connector = SshConnector(known_hosts=known, credentials=store, breaker=Breaker())  # type: ignore[arg-type]
+    host = host_at(listening.get_port(), transport=Transport.SSH, ssh=SshSettings(library=library))
+    async with listening, connector(host) as session:
+        yield session
+
+
+def practice(mishaps: Mishaps | None = None, limits: Limits | None = None, **doors: object) -> WindowsHost:
+    """Return a practice host that plays what is written down, and lets its user in by every way."""
+    given: Mapping[str, object] = {
+        "passwords": {USER: PASSWORD},
+        "schemes": ("basic", "negotiate", "kerberos", "certificate"),
+    }
+    program = Captured(answers=ANSWERS, works=Works(COMMANDS))
+    return WindowsHost(program, doors=Doors(**{**given, **doors}), limits=limits, mishaps=mishaps)  # type: ignore[arg-type]
+
+
+def host_at(port: int, settings: WinrmSettings = SETTINGS["winrm_ntlm_http"], **more: object) -> Host:
+    """Return what an inventory says of the practice host."""
+    reference = CredentialReference(name="ops", user=USER)
+    given: dict[str, object] = {"transport": Transport.WINRM, "platform": Platform.WINDOWS, "credential": reference}
+    return Host(name="win1", address="127.0.0.1", port=port, winrm=settings, **(given | more))  # type: ignore[arg-type]
