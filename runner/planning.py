@@ -43,7 +43,8 @@ def plan_of(request: DiagnoseRequest, store: Store, clock: Clock) -> Plan:
     """Return the plan of a new run."""
     now, hosts, library = clock(), request.selection.hosts, request.library
     _check_inventory(request.playbook.thresholds, hosts, library)
-    content = encode_content(library.content(request.checks))
+    checks = _concerned(request)
+    content = encode_content(library.content(checks))
     run = RunRow(
         run=new_run_id(now),
         playbook=request.playbook.id,
@@ -54,7 +55,7 @@ def plan_of(request: DiagnoseRequest, store: Store, clock: Clock) -> Plan:
         case=request.case,
         customers=tuple(sorted({host.customer for host in hosts if host.customer})),
         state=RunState.RUNNING,
-        checks=request.checks,
+        checks=checks,
         request={
             "concurrency": request.concurrency,
             "host_deadline_s": request.host_deadline_s,
@@ -77,6 +78,15 @@ def plan_of(request: DiagnoseRequest, store: Store, clock: Clock) -> Plan:
         languages=request.languages,
         content=content,
     )
+
+
+def _concerned(request: DiagnoseRequest) -> tuple[str, ...]:
+    """Return the checks of a run: those that were named, or those of the playbook that concern a platform of its hosts."""
+    if request.checks != request.playbook.checks:
+        return request.checks
+    platforms = {host.platform.value for host in request.selection.hosts}
+    known = request.library.checks
+    return tuple(name for name in request.checks if platforms & set(known[name].platforms)) or request.checks
 
 
 def plan_of_task(request: TaskRequest, clock: Clock) -> Plan:

@@ -21,12 +21,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from diagnostics.parsing import INT64, at, numbered
-from diagnostics.probe import Facts, NothingThere, ParseError, Probe, Redaction, SourceFailed
-from inventory.errors import Text
+from diagnostics.probe import NothingThere, ParseError, SourceFailed
 from remote.answer import Answer
 from remote.question import Privilege, Question
 from remote.windows.bundle import SHELL
 
+PLATFORMS: Final = ("windows",)
 ASKING: Final = r"""
 function Ask([string]$Of, [scriptblock]$How) {
     $n = 0
@@ -344,31 +344,6 @@ def question(
         max_bytes=max_bytes,
         privilege=privilege,
         variables=variables,
-    )
-
-
-def probe(
-    asked: Question,
-    parse: Callable[..., Facts],
-    summary: str,
-    shape: Mapping[str, Any],
-    *,
-    name: str = "",
-    asks: Text | None = None,
-    first: Question | None = None,
-    redact: tuple[Redaction, ...] = (),
-) -> Probe:
-    """Return a probe of Windows hosts."""
-    return Probe(
-        question=asked,
-        parse=parse,
-        summary=summary,
-        shape=shape,
-        name=name,
-        asks=asks,
-        first=first,
-        redact=redact,
-        platforms=("windows",),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from diagnostics.library.windows.asking import Item, probe, question, read
+from diagnostics.library.windows.asking import PLATFORMS, Item, question, read
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe
 from remote.answer import Answer
 from remote.question import Privilege
@@ -177,11 +177,11 @@ def _event(one: Item, now: int) -> dict[str, Any]:
 
 
 PROBES: tuple[Probe, ...] = (
-    probe(
-        question("win.drives", _DRIVES),
-        parse_drives,
-        "Free space on every drive with a letter",
-        {
+    Probe(
+        question=question("win.drives", _DRIVES),
+        parse=parse_drives,
+        summary="Free space on every drive with a letter",
+        shape={
             "drives": [
                 {
                     "drive": "str",
@@ -196,12 +196,13 @@ PROBES: tuple[Probe, ...] = (
                 }
             ]
         },
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.disks", _DISKS, deadline_s=30, privilege=Privilege.ROOT),
-        parse_disks,
-        "What the physical disks say of their health",
-        {
+    Probe(
+        question=question("win.disks", _DISKS, deadline_s=30, privilege=Privilege.ROOT),
+        parse=parse_disks,
+        summary="What the physical disks say of their health",
+        shape={
             "disks": [
                 {
                     "disk": "str",
@@ -217,12 +218,13 @@ PROBES: tuple[Probe, ...] = (
                 }
             ]
         },
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.disk-events", _DISK_EVENTS, deadline_s=20),
-        parse_disk_events,
-        "Errors of disks and file systems in the event log",
-        {
+    Probe(
+        question=question("win.disk-events", _DISK_EVENTS, deadline_s=20),
+        parse=parse_disk_events,
+        summary="Errors of disks and file systems in the event log",
+        shape={
             "errors": [
                 {
                     "provider": "str",
@@ -238,5 +240,6 @@ PROBES: tuple[Probe, ...] = (
             ],
             "at": "at",
         },
+        platforms=PLATFORMS,
     ),
 )

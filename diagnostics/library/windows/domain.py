@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from diagnostics.library.windows.asking import Item, Source, Sources, probe, question, read
+from diagnostics.library.windows.asking import PLATFORMS, Item, Source, Sources, question, read
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe, SourceFailed
 from inventory.errors import Text
 from remote.answer import Answer
@@ -223,19 +223,20 @@ _TIME_QUESTION = question("win.time", _TIME)
 _TIME_ASKS = Text("What time it is on the machine, and whether its clock is kept right")
 
 PROBES: tuple[Probe, ...] = (
-    probe(
-        _TIME_QUESTION,
-        parse_clock,
-        "What time it is on the machine",
-        {"utc_s": "int", "uptime_s": "int seconds", "joined": "bool", "at": "at"},
+    Probe(
+        question=_TIME_QUESTION,
+        parse=parse_clock,
+        summary="What time it is on the machine",
+        shape={"utc_s": "int", "uptime_s": "int seconds", "joined": "bool", "at": "at"},
         name="win.clock",
         asks=_TIME_ASKS,
+        platforms=PLATFORMS,
     ),
-    probe(
-        _TIME_QUESTION,
-        parse_time,
-        "Whether the time service keeps the clock right, and after whom",
-        {
+    Probe(
+        question=_TIME_QUESTION,
+        parse=parse_time,
+        summary="Whether the time service keeps the clock right, and after whom",
+        shape={
             "uptime_s": "int seconds",
             "joined": "bool",
             "running": "bool",
@@ -252,12 +253,13 @@ PROBES: tuple[Probe, ...] = (
         },
         name="win.time-service",
         asks=_TIME_ASKS,
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.domain", _DOMAIN, deadline_s=40, privilege=Privilege.ROOT),
-        parse_domain,
-        "Whether the domain still knows this machine",
-        {
+    Probe(
+        question=question("win.domain", _DOMAIN, deadline_s=40, privilege=Privilege.ROOT),
+        parse=parse_domain,
+        summary="Whether the domain still knows this machine",
+        shape={
             "domain": "str",
             "controller": "str",
             "broken": "bool",
@@ -266,15 +268,17 @@ PROBES: tuple[Probe, ...] = (
             "events": [{"provider": "str", "event": "int", "count": "int", "last_age_s": "int seconds", "at": "at"}],
             "at": "at",
         },
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.policy", _POLICY, deadline_s=20),
-        parse_policy,
-        "When group policies were applied last, and what kept them from it",
-        {
+    Probe(
+        question=question("win.policy", _POLICY, deadline_s=20),
+        parse=parse_policy,
+        summary="When group policies were applied last, and what kept them from it",
+        shape={
             "errors": [{"event": "int", "means": "str", "count": "int", "last_age_s": "int seconds", "at": "at"}],
             "age_s": "int? seconds",
             "at": "at",
         },
+        platforms=PLATFORMS,
     ),
 )

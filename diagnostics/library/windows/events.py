@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from diagnostics.library.windows.asking import Item, probe, question, read, strings
+from diagnostics.library.windows.asking import PLATFORMS, Item, question, read, strings
 from diagnostics.probe import Facts, Probe, Redaction
 from remote.answer import Answer
 from remote.question import Privilege
@@ -185,11 +185,11 @@ _SECRETS = (
 )
 
 PROBES: tuple[Probe, ...] = (
-    probe(
-        question("win.events", _EVENTS, deadline_s=25, max_bytes=96 * 1024),
-        parse_events,
-        "Errors in the System and Application logs of the last day",
-        {
+    Probe(
+        question=question("win.events", _EVENTS, deadline_s=25, max_bytes=96 * 1024),
+        parse=parse_events,
+        summary="Errors in the System and Application logs of the last day",
+        shape={
             "errors": [
                 {
                     "log": "str",
@@ -207,17 +207,19 @@ PROBES: tuple[Probe, ...] = (
             "at": "at",
         },
         redact=_SECRETS,
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.logons", _LOGONS, deadline_s=40, privilege=Privilege.ROOT),
-        parse_logons,
-        "Refused logons and locked accounts of the last day",
-        {
+    Probe(
+        question=question("win.logons", _LOGONS, deadline_s=40, privilege=Privilege.ROOT),
+        parse=parse_logons,
+        summary="Refused logons and locked accounts of the last day",
+        shape={
             "failed": "int",
             "by_address": [{"address": "str", "count": "int", "why": "str", "age_s": "int seconds", "at": "at"}],
             "by_reason": [{"why": "str", "count": "int"}],
             "lockouts": [{"account": "str", "from": "str", "age_s": "int seconds", "at": "at"}],
             "at": "at",
         },
+        platforms=PLATFORMS,
     ),
 )

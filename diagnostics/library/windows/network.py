@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from diagnostics.library.windows.asking import Item, probe, question, read, strings
+from diagnostics.library.windows.asking import PLATFORMS, Item, question, read, strings
 from diagnostics.probe import Facts, Probe
 from remote.answer import Answer
 
@@ -130,11 +130,11 @@ def _lookup(one: Item) -> dict[str, Any]:
 
 
 PROBES: tuple[Probe, ...] = (
-    probe(
-        question("win.network", _NETWORK),
-        parse_network,
-        "Addresses, gateways and name servers of the adapters",
-        {
+    Probe(
+        question=question("win.network", _NETWORK),
+        parse=parse_network,
+        summary="Addresses, gateways and name servers of the adapters",
+        shape={
             "adapters": [
                 {
                     "adapter": "str",
@@ -148,12 +148,13 @@ PROBES: tuple[Probe, ...] = (
             "gateways": ["str"],
             "at": "at",
         },
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.links", _LINKS, deadline_s=20),
-        parse_links,
-        "Speed and errors of the physical adapters' links",
-        {
+    Probe(
+        question=question("win.links", _LINKS, deadline_s=20),
+        parse=parse_links,
+        summary="Speed and errors of the physical adapters' links",
+        shape={
             "links": [
                 {
                     "link": "str",
@@ -166,12 +167,13 @@ PROBES: tuple[Probe, ...] = (
                 }
             ]
         },
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.names", _NAMES, deadline_s=40, variables=(("names", ""),)),
-        parse_names,
-        "Whether the names resolve that the host needs, its domain among them",
-        {
+    Probe(
+        question=question("win.names", _NAMES, deadline_s=40, variables=(("names", ""),)),
+        parse=parse_names,
+        summary="Whether the names resolve that the host needs, its domain among them",
+        shape={
             "lookups": [{"name": "str", "domain": "bool", "resolved": "bool", "why": "str", "ms": "int", "at": "at"}],
             "declared": "int",
             "failed": "int",
@@ -180,5 +182,6 @@ PROBES: tuple[Probe, ...] = (
             "why": "str",
             "at": "at",
         },
+        platforms=PLATFORMS,
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from diagnostics.library.windows.asking import Item, Source, probe, question, read, strings
+from diagnostics.library.windows.asking import PLATFORMS, Item, Source, question, read, strings
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe
 from remote.answer import Answer
 from remote.question import Privilege
@@ -204,11 +204,11 @@ def _certificate(one: Item, bound: dict[str, list[str]], newest: dict[str, int])
 
 
 PROBES: tuple[Probe, ...] = (
-    probe(
-        question("win.defender", _DEFENDER, deadline_s=20),
-        parse_defender,
-        "Whether Microsoft Defender protects, and how old its signatures are",
-        {
+    Probe(
+        question=question("win.defender", _DEFENDER, deadline_s=20),
+        parse=parse_defender,
+        summary="Whether Microsoft Defender protects, and how old its signatures are",
+        shape={
             "service": "bool",
             "real_time": "bool",
             "passive": "bool",
@@ -218,27 +218,30 @@ PROBES: tuple[Probe, ...] = (
             "names": "str",
             "at": "at",
         },
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.firewall", _FIREWALL, deadline_s=20),
-        parse_firewall,
-        "Which profiles of the firewall are on",
-        {"profiles": [{"profile": "str", "on": "bool", "used": "bool", "lets_in": "bool", "at": "at"}]},
+    Probe(
+        question=question("win.firewall", _FIREWALL, deadline_s=20),
+        parse=parse_firewall,
+        summary="Which profiles of the firewall are on",
+        shape={"profiles": [{"profile": "str", "on": "bool", "used": "bool", "lets_in": "bool", "at": "at"}]},
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.bitlocker", _BITLOCKER, deadline_s=20, privilege=Privilege.ROOT),
-        parse_bitlocker,
-        "Which volumes BitLocker protects",
-        {
+    Probe(
+        question=question("win.bitlocker", _BITLOCKER, deadline_s=20, privilege=Privilege.ROOT),
+        parse=parse_bitlocker,
+        summary="Which volumes BitLocker protects",
+        shape={
             "mobile": "bool",
             "volumes": [{"drive": "str", "system": "bool", "protection": "str", "state": "str", "at": "at"}],
         },
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.certificates", _CERTIFICATES),
-        parse_certificates,
-        "The machine's certificates, until when they are valid and where they are bound",
-        {
+    Probe(
+        question=question("win.certificates", _CERTIFICATES),
+        parse=parse_certificates,
+        summary="The machine's certificates, until when they are valid and where they are bound",
+        shape={
             "certificates": [
                 {
                     "store": "str",
@@ -253,5 +256,6 @@ PROBES: tuple[Probe, ...] = (
                 }
             ]
         },
+        platforms=PLATFORMS,
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from diagnostics.library.windows.asking import Item, probe, question, read
+from diagnostics.library.windows.asking import PLATFORMS, Item, question, read
 from diagnostics.probe import Facts, Probe
 from remote.answer import Answer
 
@@ -142,22 +142,24 @@ def parse_reboot(answer: Answer) -> Facts:
 
 
 PROBES: tuple[Probe, ...] = (
-    probe(
-        question("win.boots", _BOOTS, deadline_s=20),
-        parse_boots,
-        "Shutdowns that nobody asked for and stop errors of the last 30 days",
-        {
+    Probe(
+        question=question("win.boots", _BOOTS, deadline_s=20),
+        parse=parse_boots,
+        summary="Shutdowns that nobody asked for and stop errors of the last 30 days",
+        shape={
             "uptime_s": "int seconds",
             "sudden": [{"age_s": "int seconds", "stop_code": "str", "at": "at"}],
             "stops": [{"age_s": "int seconds", "code": "str", "parameters": "str", "dump": "str", "at": "at"}],
             "dumps": "int?",
             "at": "at",
         },
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.reboot", _REBOOT),
-        parse_reboot,
-        "Whether Windows waits for a reboot, and why",
-        {"reasons": ["str"], "why": "str", "renames": "int", "uptime_s": "int seconds", "at": ["at"]},
+    Probe(
+        question=question("win.reboot", _REBOOT),
+        parse=parse_reboot,
+        summary="Whether Windows waits for a reboot, and why",
+        shape={"reasons": ["str"], "why": "str", "renames": "int", "uptime_s": "int seconds", "at": ["at"]},
+        platforms=PLATFORMS,
     ),
 )

@@ -6,7 +6,7 @@ import re
 from fnmatch import fnmatchcase
 from typing import Any
 
-from diagnostics.library.windows.asking import Item, Sources, probe, question, read
+from diagnostics.library.windows.asking import PLATFORMS, Item, Sources, question, read
 from diagnostics.parsing import at
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe
 from remote.answer import Answer
@@ -285,11 +285,11 @@ def _printer(one: Item, jobs: list[tuple[str, int]]) -> dict[str, Any]:
 
 
 PROBES: tuple[Probe, ...] = (
-    probe(
-        question("win.services", _SERVICES, variables=(("services", ""),)),
-        parse_services,
-        "Which automatic services do not run, and whether the expected ones do",
-        {
+    Probe(
+        question=question("win.services", _SERVICES, variables=(("services", ""),)),
+        parse=parse_services,
+        summary="Which automatic services do not run, and whether the expected ones do",
+        shape={
             "stopped": [
                 {
                     "service": "str",
@@ -316,24 +316,27 @@ PROBES: tuple[Probe, ...] = (
                 }
             ],
         },
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.listening", _LISTENING),
-        parse_listening,
-        "On which ports the host listens",
-        {"listeners": [{"port": "str", "loopback_only": "bool", "at": "at"}], "at": "at"},
+    Probe(
+        question=question("win.listening", _LISTENING),
+        parse=parse_listening,
+        summary="On which ports the host listens",
+        shape={"listeners": [{"port": "str", "loopback_only": "bool", "at": "at"}], "at": "at"},
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.tasks", _TASKS, deadline_s=30),
-        parse_tasks,
-        "Scheduled tasks whose last run failed",
-        {"failed": [{"task": "str", "code": "str", "age_s": "int seconds", "missed": "int", "user": "str", "at": "at"}]},
+    Probe(
+        question=question("win.tasks", _TASKS, deadline_s=30),
+        parse=parse_tasks,
+        summary="Scheduled tasks whose last run failed",
+        shape={"failed": [{"task": "str", "code": "str", "age_s": "int seconds", "missed": "int", "user": "str", "at": "at"}]},
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.printers", _PRINTERS, deadline_s=20),
-        parse_printers,
-        "Whether the print spooler runs, and what waits in its queues",
-        {
+    Probe(
+        question=question("win.printers", _PRINTERS, deadline_s=20),
+        parse=parse_printers,
+        summary="Whether the print spooler runs, and what waits in its queues",
+        shape={
             "spooler_running": "bool",
             "spooler_state": "str",
             "spooler_start": "str",
@@ -353,5 +356,6 @@ PROBES: tuple[Probe, ...] = (
             "oldest_job_s": "int seconds",
             "at": "at",
         },
+        platforms=PLATFORMS,
     ),
 )

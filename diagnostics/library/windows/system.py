@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diagnostics.library.windows.asking import Source, probe, question, read, strings
+from diagnostics.library.windows.asking import PLATFORMS, Source, question, read, strings
 from diagnostics.parsing import INT64
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe
 from remote.answer import Answer
@@ -201,11 +201,11 @@ def parse_licence(answer: Answer) -> Facts:
 
 
 PROBES: tuple[Probe, ...] = (
-    probe(
-        question("win.system", _SYSTEM),
-        parse_system,
-        "Which Windows it is, since when it runs, its memory and how much of it is promised",
-        {
+    Probe(
+        question=question("win.system", _SYSTEM),
+        parse=parse_system,
+        summary="Which Windows it is, since when it runs, its memory and how much of it is promised",
+        shape={
             "name": "str",
             "build": "str",
             "release": "str?",
@@ -227,12 +227,13 @@ PROBES: tuple[Probe, ...] = (
             "page_files_bytes": "int bytes",
             "at": "at",
         },
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.load", _LOAD, max_bytes=128 * 1024),
-        parse_load,
-        "How busy the processors are while the host is asked, and with what",
-        {
+    Probe(
+        question=question("win.load", _LOAD, max_bytes=128 * 1024),
+        parse=parse_load,
+        summary="How busy the processors are while the host is asked, and with what",
+        shape={
             "window_s": "float seconds",
             "busy_percent": "float percent",
             "proven_busy_percent": "float? percent",
@@ -242,17 +243,20 @@ PROBES: tuple[Probe, ...] = (
             "at": "at",
         },
         first=question("win.load.first", _LOAD, max_bytes=128 * 1024),
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.devices", _DEVICES),
-        parse_devices,
-        "The devices that do not work",
-        {"ill": [{"name": "str", "id": "str", "code": "int", "at": "at"}]},
+    Probe(
+        question=question("win.devices", _DEVICES),
+        parse=parse_devices,
+        summary="The devices that do not work",
+        shape={"ill": [{"name": "str", "id": "str", "code": "int", "at": "at"}]},
+        platforms=PLATFORMS,
     ),
-    probe(
-        question("win.licence", _LICENCE, deadline_s=25),
-        parse_licence,
-        "How Windows is licensed",
-        {"name": "str", "status": "str", "channel": "str", "days_left": "int? days", "at": "at"},
+    Probe(
+        question=question("win.licence", _LICENCE, deadline_s=25),
+        parse=parse_licence,
+        summary="How Windows is licensed",
+        shape={"name": "str", "status": "str", "channel": "str", "days_left": "int? days", "at": "at"},
+        platforms=PLATFORMS,
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from diagnostics.library.windows.asking import Item, Sources, probe, question, read
+from diagnostics.library.windows.asking import PLATFORMS, Item, Sources, question, read
 from diagnostics.probe import Facts, NothingThere, Probe
 from remote.answer import Answer
 
@@ -108,11 +108,11 @@ def _decided(sources: Sources) -> dict[str, Any]:
 
 
 PROBES: tuple[Probe, ...] = (
-    probe(
-        question("win.updates", _UPDATES, deadline_s=30),
-        parse_updates,
-        "When Windows was updated last, and which updates fail",
-        {
+    Probe(
+        question=question("win.updates", _UPDATES, deadline_s=30),
+        parse=parse_updates,
+        summary="When Windows was updated last, and which updates fail",
+        shape={
             "age_s": "int seconds",
             "newest": "str",
             "failing": [{"update": "str", "code": "str", "times": "int", "age_s": "int seconds", "at": "at"}],
@@ -121,5 +121,6 @@ PROBES: tuple[Probe, ...] = (
             "server": "str",
             "at": "at",
         },
+        platforms=PLATFORMS,
     ),
 )

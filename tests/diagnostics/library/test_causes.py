@@ -407,7 +407,7 @@ EACH_RULE: dict[str, tuple[Case, Case]] = {
 
 
 def test_each_rule_has_its_firing_case_and_its_decoy(shipped: Library) -> None:
-    assert sorted(EACH_RULE) == sorted(rule.id for rule in shipped.causes)
+    assert sorted(EACH_RULE) == sorted(rule.id for rule in shipped.causes if "linux" in shipped.checks[rule.cause].platforms)
 
 
 @pytest.mark.parametrize("rule", sorted(EACH_RULE))

@@ -1,4 +1,4 @@
-"""Every parser of the library: facts as declared, or one of three refusals, whatever a host sends."""
+"""Every parser for Linux: facts as declared, or one of three refusals, whatever a host sends."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +19,7 @@ from remote.answer import Answer, answered
 from tests.diagnostics.library.answers import MARK, asked
 
 CAPTURES = Path(__file__).parents[2] / "data" / "captures"
-PROBES: dict[str, Probe] = {probe.id: probe for probe in shipped_probes()}
+PROBES: dict[str, Probe] = {probe.id: probe for probe in shipped_probes() if "linux" in probe.platforms}
 
 
 Answers = tuple[Answer, ...]

@@ -26,7 +26,7 @@ from diagnostics.shapes import misfits
 from remote.answer import Answer, answered
 from remote.question import Question
 
-PROBES: dict[str, Probe] = {probe.id: probe for probe in shipped_probes()}
+PROBES: dict[str, Probe] = {probe.id: probe for probe in shipped_probes() if "linux" in probe.platforms}
 QUESTIONS = {question.id: question for probe in PROBES.values() for question in probe.questions}
 SHELLS = {"dash": ["dash"], "bash": ["bash"], "bash-posix": ["bash", "--posix"], "ash": ["busybox", "ash"]}
 GIVEN = {"services": "ssh no-such-service", "names": "localhost", "ports": "tcp/22"}
