@@ -10,6 +10,7 @@ from diagnostics.library.windows.asking import PLATFORMS, Item, Sources, questio
 from diagnostics.parsing import at
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe
 from remote.answer import Answer
+from remote.question import Privilege
 
 _SERVICES = r"""
 $wanted = @($services -split ' ' | Where-Object { $_ })
@@ -326,7 +327,7 @@ PROBES: tuple[Probe, ...] = (
         platforms=PLATFORMS,
     ),
     Probe(
-        question=question("win.tasks", _TASKS, deadline_s=30),
+        question=question("win.tasks", _TASKS, deadline_s=30, privilege=Privilege.ROOT),
         parse=parse_tasks,
         summary="Scheduled tasks whose last run failed",
         shape={"failed": [{"task": "str", "code": "str", "age_s": "int seconds", "missed": "int", "user": "str", "at": "at"}]},

@@ -274,9 +274,11 @@ def load(
     """Return a sample of the processors' counters, so many seconds after the first one."""
     ticks_ = 134_090_712_000_000_000 + int(seconds * 1e7)
     idle = 1_400_000_000_000 + int(seconds * 1e7 * (1 - busy))
-    spent = [{"Id": number, "Name": called, "Spent": 9_000_000_000 + number} for number, called in processes]
-    if seconds and top:
-        spent[0] = spent[0] | {"Spent": spent[0]["Spent"] + int(seconds * 1e7 * top / 100)}
+    gained = int(seconds * 1e7 * top / 100)
+    spent: list[Item] = [
+        {"Id": number, "Name": called, "Spent": 9_000_000_000 + number + (0 if place else gained)}
+        for place, (number, called) in enumerate(processes)
+    ]
     return {
         "processors": [{"Idle": idle, "Ticks": ticks_, "Processors": 4, "Own": 5_000_000 + int(seconds * 1e6)}],
         "queue": [{"Waiting": queue}],

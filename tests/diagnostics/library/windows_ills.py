@@ -144,6 +144,7 @@ LATE_CLOCK = merged(
             ],
         },
         "win.printers": {"spooler": [{"State": "Stopped", "Start": "Disabled", "Exit": 1077}]},
+        "win.bitlocker": {"volumes": [{"Drive": "C:", "Protected": 0, "Converted": None, "Kind": None}]},
         "win.domain": {
             "channel": [{"Exit": 1398, "Lines": channel(1398, "ERROR_TIME_SKEW")}],
             "events": [
