@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from pypsrp.shell import Process, WinRS
 from pypsrp.wsman import WSMan
 from winrm.exceptions import InvalidCredentialsError, WinRMOperationTimeoutError, WinRMTransportError, WSManFaultError
@@ -29,6 +23,8 @@ from tests.remote_lab.windows_hosts import (
     PASSWORD,
     USER,
     WORDS,
+    Certificates,
+    certificates,
     listening,
     ntlm_accounts,
     program,
@@ -36,7 +32,7 @@ from tests.remote_lab.windows_hosts import (
 )
 
 pytestmark = [pytest.mark.usefixtures("ntlm_accounts"), pytest.mark.filterwarnings("ignore:.*urllib3.*")]
-__all__ = ["ntlm_accounts"]
+__all__ = ["certificates", "ntlm_accounts"]
 
 
 def connected(port: int, transport: str, **more: Any) -> Protocol:
@@ -190,45 +186,15 @@ def test_hostile_text_is_a_fault_and_not_an_end() -> None:
     assert host.seen.messages == [""] * 4
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make an authority, and certificates of it for the host and for its user."""
-    folder = tmp_path_factory.mktemp("certificates")
-    now = datetime.now(UTC)
-    ca_key = ec.generate_private_key(ec.SECP256R1())
-
-    def certified(name: str, key: ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType) -> None:
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "lab authority")])
-        builder = x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
-        builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))
-        for extension in extensions:
-            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-        file = name.replace(" ", "-")
-        pem = builder.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        (folder / f"{file}.pem").write_bytes(pem)
-        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        (folder / f"{file}.key").write_bytes(private)
-
-    certified("lab authority", ca_key, x509.BasicConstraints(ca=True, path_length=0))
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    certified("win", ec.generate_private_key(ec.SECP256R1()), address)
-    certified(USER, ec.generate_private_key(ec.SECP256R1()))
-    return folder
-
-
 @pytest.mark.parametrize("transport", ["basic", "ntlm", "certificate"])
-def test_pywinrm_over_https(transport: str, certificates: Path) -> None:
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificates / "win.pem", certificates / "win.key")
-    tls.load_verify_locations(certificates / "lab-authority.pem")
-    tls.verify_mode = ssl.CERT_OPTIONAL
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_pywinrm_over_https(transport: str, version: ssl.TLSVersion, certificates: Certificates) -> None:
     doors = Doors(passwords={BASIC_USER: BASIC_PASSWORD}, schemes=("basic", "negotiate", "certificate"))
     host = WindowsHost(program, doors=doors)
-    more = {"ca_trust_path": str(certificates / "lab-authority.pem")}
+    more = {"ca_trust_path": certificates.authority}
     if transport == "certificate":
-        more |= {"cert_pem": str(certificates / f"{USER}.pem"), "cert_key_pem": str(certificates / f"{USER}.key")}
-    with listening(host, tls) as port:
+        more |= {"cert_pem": certificates.file(USER), "cert_key_pem": certificates.file(USER, "key")}
+    with listening(host, certificates.context(version)) as port:
         protocol = connected(port, transport, **more)
         shell = protocol.open_shell()
         assert said(protocol, "cmd /c exit 3", shell) == (WORDS.encode(), b"to the other side", 3)

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from weakref import WeakSet
 
 from remote.lab.windows.actions import Service
 from remote.lab.windows.conversation import LARGEST_HEADERS, converse
@@ -35,10 +36,15 @@ class WindowsHost:
 
     @asynccontextmanager
     async def listening(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-        """Listen on a free port of the loopback interface and yield it; leaving ends every connection and shell."""
+        """Listen on a free port of the loopback interface and yield it; leaving ends every connection and shell.
+
+        What a program of the host has raised is raised then.
+        """
         talks: set[asyncio.Task[None]] = set()
+        writers: WeakSet[asyncio.StreamWriter] = WeakSet()
 
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.add(writer)
             talks.add(task := asyncio.ensure_future(converse(reader, writer, self._talk(writer).answer)))
             task.add_done_callback(talks.discard)
 
@@ -50,7 +56,12 @@ class WindowsHost:
             for task in list(talks):
                 task.cancel()
             await asyncio.gather(*talks, return_exceptions=True)
+            for writer in (left := list(writers)):
+                writer.transport.abort()  # over TLS, `close` waits for the other side
+            await asyncio.gather(*(writer.wait_closed() for writer in left), return_exceptions=True)
             self.service.shells.lose_all()
+        for error in self.service.shells.broken:
+            raise error
 
     def _talk(self, writer: asyncio.StreamWriter) -> Talk:
         certificate = writer.get_extra_info("peercert")  # verified by TLS; None where there is no TLS

@@ -155,7 +155,7 @@ class Login:
             if self.context is None or self.context.complete:
                 self.context, self.user = _acceptor(token, scheme.lower()), None
             answer = self.context.step(token, channel_bindings=self._bindings(token))
-        except (SpnegoError, ValueError) as error:
+        except (SpnegoError, ValueError, AttributeError) as error:  # the last is pyspnego's for a ticket with other bindings
             self.context = None
             raise Unauthorized(*self._offered()) from error
         challenge = f"{scheme} {base64.b64encode(answer).decode()}" if answer else scheme

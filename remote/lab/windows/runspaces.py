@@ -162,10 +162,10 @@ class Waiting:
 class Runspace:
     """One runspace pool of a client."""
 
-    def __init__(self, endpoint: Endpoint, user: str, started: list[str]) -> None:
+    def __init__(self, endpoint: Endpoint, user: str, shells: Shells) -> None:
         versions = {"PSVersion": PSVersion(endpoint.version), "PSEdition": "Desktop", "WSManStackVersion": PSVersion("3.0")}
         self.pool = ServerRunspacePool(application_private_data={"PSVersionTable": versions})
-        self.endpoint, self._user, self._started = endpoint, user, started
+        self.endpoint, self._user, self._shells = endpoint, user, shells
         self.waiting = Waiting()
         self.pipelines: dict[str, Pipeline] = {}
         """By the id of their command."""
@@ -224,9 +224,9 @@ class Runspace:
         pipeline.asked = Piped(calls=calls, user=self._user)
         if metadata.no_input:
             pipeline.asked.input.put_nowait(_NO_END)
-        self._started.append("; ".join(call.text for call in calls))
+        self._shells.started.append("; ".join(call.text for call in calls))
         pipeline.server.state = PSInvocationState.Running  # `start` would say so to the client, and Windows does not (recorded)
-        pipeline.task = asyncio.create_task(self._run(pipeline, pipeline.asked))
+        pipeline.task = self._shells.watch(asyncio.create_task(self._run(pipeline, pipeline.asked)))
 
     async def _run(self, pipeline: Pipeline, asked: Piped) -> None:
         told = self._refused(asked) or await self.endpoint.program(asked) or Told(failed=_NOT_KNOWN)
@@ -290,7 +290,7 @@ class Runspaces:
         creation = None if asked is None else asked.findtext(_CREATION)
         if asked is None or not creation:
             raise Fault(Kind.SCHEMA, "A shell of PowerShell needs creationXml.")
-        runspace = Runspace(endpoint, user, self._shells.started)
+        runspace = Runspace(endpoint, user, self._shells)
         runspace.heard(decoded(creation))
         shell = Shell(owner=user, resource_uri=request.resource_uri, runspace=runspace)
         shell.idle_timeout_s = wsman.seconds(request.text("rsp:Shell/rsp:IdleTimeOut"), default=shell.idle_timeout_s)

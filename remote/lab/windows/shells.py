@@ -135,6 +135,8 @@ class Shells:
         """How many there ever were."""
         self.started: list[str] = []
         """Every command line and script that was ever started, in order: a test counts that none came twice."""
+        self.broken: list[BaseException] = []
+        """What programs have raised: a fault of whoever wrote them, which ends every shell and comes up where the host ends."""
 
     def keep(self, shell: Shell) -> Shell:
         """Keep a new shell, or raise the fault of too many."""
@@ -173,6 +175,17 @@ class Shells:
         """End a shell with all that runs in it."""
         del self.open[shell.id]
         shell.close()
+
+    def watch(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
+        """Return the task of a program, and see what it raises."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self.broken.append(error)
+                self.lose_all()
+
+        task.add_done_callback(ended)
+        return task
 
     def lose_all(self) -> None:
         """Forget every shell, as a reboot does."""

@@ -44,7 +44,7 @@ class Winrs:
         running = Running(asked)
         shell.commands[running.id] = running
         self._shells.started.append(asked.line)
-        running.task = asyncio.create_task(self._run(running))
+        running.task = self._shells.watch(asyncio.create_task(self._run(running)))
         answer = element("rsp:CommandResponse", children=[element("rsp:CommandId", running.id)])
         return envelope(f"{wsman.SHELL}/CommandResponse", request.message_id, answer)
 
