@@ -280,7 +280,7 @@ class _Attempts:
         intent, self.intended = self.intended, None
         if intent is None or not isinstance(doer, Sender):
             return None
-        change = await self.ports.hands.recall(intent.ident, deadline_s=doing.left_s() + COLLECTING_S)
+        change = await self.ports.hands.recall(intent, privilege=self.step.privilege, deadline_s=doing.left_s() + COLLECTING_S)
         if change.became is Became.NOT_BEGUN and not change.denied:
             self.number += 1
             return None

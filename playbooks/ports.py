@@ -15,7 +15,7 @@ from playbooks.params import Param
 from playbooks.results import StepResult
 from remote.answer import Answer
 from remote.command import Command
-from remote.question import Question
+from remote.question import Privilege, Question
 
 
 class Became(StrEnum):
@@ -54,6 +54,19 @@ class AnsibleLogin:
     private_key: Secret | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """A command that is about to be sent: in the journal before it is."""
+
+    key: str
+    ident: str
+    attempt: int
+    diff: tuple[str, ...] = ()
+    """What it is to change."""
+    sent_s_ago: float | None = None
+    """Of an intent that is read back: how long ago it was kept; None: nobody knows."""
+
+
 class Hands(Protocol):
     """One host, as far as a playbook may touch it."""
 
@@ -67,8 +80,8 @@ class Hands(Protocol):
     async def change(self, ident: str, command: Command, *, deadline_s: float) -> Change:
         """Return what became of a command that was sent detached under this id, at most once whatever happens."""
 
-    async def recall(self, ident: str, *, deadline_s: float) -> Change:
-        """Return what became of a command that an earlier process sent, or meant to send, under this id.
+    async def recall(self, intent: Intent, *, privilege: Privilege, deadline_s: float) -> Change:
+        """Return what became of a command that an earlier process sent, or meant to send.
 
         Where it never arrived it never will: NOT_BEGUN.
         """
@@ -81,17 +94,6 @@ class Hands(Protocol):
 
     async def ansible_login(self) -> AnsibleLogin:
         """Return how Ansible reaches the host."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
-    """A command that is about to be sent: in the journal before it is."""
-
-    key: str
-    ident: str
-    attempt: int
-    diff: tuple[str, ...] = ()
-    """What it is to change."""
 
 
 class Journal(Protocol):

@@ -34,6 +34,7 @@ _ALLOWED: Final = (
 )  # fmt: skip
 """No call, no assignment, no arithmetic, no include, no macro."""
 _FAILURES = (TemplateError, TypeError, ValueError, OverflowError, LookupError, AttributeError)
+_CONSTANTS: Final = {str: "str", int: "int", float: "float", bool: "bool"}
 _Bound: TypeAlias = Mapping[str, Shape]
 
 
@@ -128,8 +129,8 @@ def _mistakes(text: str, shapes: Mapping[str, Shape]) -> Iterator[tuple[int, Tex
     yield from linter.found
 
 
-def _line_start(text: str, line: int) -> int:
-    return sum(len(before) for before in text.splitlines(keepends=True)[: line - 1])
+def _line_start(text: str, line: int | None) -> int:
+    return sum(len(before) for before in text.splitlines(keepends=True)[: (line or 1) - 1])
 
 
 class _Linter:
@@ -180,6 +181,8 @@ class _Linter:
                     return bound[node.name]
                 self.note(node, node.name, Text("there is no “{name}” here", name=node.name), nearest(node.name, bound))
                 return ANY
+            case nodes.Const():
+                return _CONSTANTS.get(type(node.value), ANY)
             case nodes.Getattr():
                 return self.below(node, self.shape(node.node, bound), node.attr)
             case nodes.Getitem(arg=nodes.Const(value=str() as name)):
@@ -200,6 +203,9 @@ class _Linter:
     def below(self, node: nodes.Node, above: Shape, name: str) -> Shape:
         """Return the shape of a member."""
         kind, fields = type_of(above), fields_of(above)
+        if name.startswith("_"):
+            self.note(node, name, Text("“{name}” is not declared here", name=name))
+            return ANY
         if kind == ANY or name in fields or "*" in fields:
             return fields.get(name, fields.get("*", ANY))
         if kind != "map":

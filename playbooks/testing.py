@@ -13,7 +13,7 @@ from playbooks.ports import AnsibleLogin, Asked, Became, Change, Intent
 from playbooks.results import StepResult
 from remote.answer import Answer, Ended
 from remote.command import Command
-from remote.question import Question
+from remote.question import Privilege, Question
 
 FAKE_HOST: Final = Host(name="db01", address="192.0.2.1")
 
@@ -89,8 +89,6 @@ class StepScript:
 
     looks: Sequence[Answer] = ()
     changes: Sequence[Change] = ()
-    returns: Any = None
-    """What a function of `python` returns; an exception is raised."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -137,16 +135,16 @@ class FakeHands:
             raise Unscripted(key, "change", command.script)
         return changes[earlier]
 
-    async def recall(self, ident: str, *, deadline_s: float) -> Change:  # noqa: ARG002 (the port's)
+    async def recall(self, intent: Intent, *, privilege: Privilege, deadline_s: float) -> Change:  # noqa: ARG002 (the port's)
         """Return what became of an earlier command."""
-        return self.recalls.get(ident, NEVER_ARRIVED)
+        return self.recalls.get(intent.ident, NEVER_ARRIVED)
 
     async def again(self, *, deadline_s: float) -> bool:  # noqa: ARG002 (the port's)
         """Tell whether the host answers again."""
         return self.returns
 
     async def fabric(self, function: Callable[[Any], Any], *, deadline_s: float) -> Any:  # noqa: ARG002 (the port's)
-        """Call the function with no connection: it must not use it; or return what the script says."""
+        """Call the function with no connection: it must not use it."""
         return function(None)
 
     async def ansible_login(self) -> AnsibleLogin:
