@@ -35,7 +35,7 @@ def settle(settings: Settings, desk: Desk, record: RunRecord, wanted: Aftermath)
         write_answers(desk, record.run, wanted.answers)
     page = keep_reports(settings, record)
     try:
-        if record.state is RunState.ENDED:
+        if record.state is RunState.ENDED or record.deliveries:
             deliver_reports(settings, desk)
     finally:  # whatever fails in delivering does not hide the result
         if record.case:

@@ -28,7 +28,7 @@ from remote.session import Session
 from remote.terminal import Screen, Terminal
 from runner.casts import Cast
 from runner.request import TaskRequest
-from runner.tasks import Held, TerminalTask
+from runner.tasks import STOPPED, Held, TerminalTask
 
 _OPENING_S = 20.0
 _PIECE = 64 * 1024
@@ -60,23 +60,29 @@ def open_shell(settings: Settings, target: str, *, case: str | None, deadline_s:
 
 
 async def _hold(session: Session, left_s: float, *, recorded: bool) -> Held:
-    """Join both terminals until one of them ends, or for `left_s` seconds."""
+    """Join both terminals until one of them ends, for `left_s` seconds, or until the run is stopped: what was shown is kept."""
     screen, began = _screen(), time.monotonic()
     far = await session.terminal(screen, deadline_s=min(_OPENING_S, left_s))
     cast = Cast(screen.columns, screen.rows, screen.kind, began_s=int(time.time())) if recorded else None
     joined = _Joined(far, cast, began)
-    late = False
+    late = stopped = False
     try:
         with raw_terminal(), joined.listening():
             async with asyncio.timeout(left_s):
                 await joined.carry()
     except TimeoutError:
         late = True
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()
+        stopped = True
     finally:
         far.close()
     took_s = time.monotonic() - began
     data = cast.data(took_s) if cast else b""
-    return Held(lost="" if joined.left else far.why, late=late, cast=data, took_ms=round(took_s * 1000))
+    lost = STOPPED if stopped else "" if joined.left else far.why
+    return Held(lost=lost, late=late, cast=data, took_ms=round(took_s * 1000))
 
 
 def _screen() -> Screen:

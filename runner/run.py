@@ -116,7 +116,7 @@ class FleetRun:
 
     def _end(self, state: RunState) -> EndRun:
         now = max(self._plan.begin.run.started_at, self._plan.per_host.clock())  # a clock may be stepped back
-        ended = state is RunState.ENDED
+        ended = state is RunState.ENDED or self._kind is not RunKind.DIAGNOSE  # what is no diagnosis is never gone on with
         return EndRun(
             run=self.id,
             state=state,

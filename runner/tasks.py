@@ -19,6 +19,8 @@ Verdict = tuple[Outcome, Text | None]
 
 TERMINAL: Final = "terminal"
 """Under this name the recording of a terminal is kept."""
+STOPPED: Final = "the run was stopped"
+"""Why a terminal ended that nobody left."""
 _VALUE = rb"[^\s\"',;&]+"
 _LINES, _END = rb"(?:[A-Za-z0-9+/=]++\r?\n)", rb"-----END [A-Z ]*PRIVATE KEY"
 LOOKS_SECRET: Final = tuple(
@@ -160,7 +162,7 @@ class Held:
     """How a terminal ended."""
 
     lost: str = ""
-    """Why the connection went away, in the host's or our own words; empty: somebody left, or the shell ended."""
+    """Why the connection went away, in the host's or our own words, or STOPPED; empty: somebody left, or the shell ended."""
     late: bool = False
     """The deadline ended it."""
     cast: bytes = field(default=b"", repr=False)
@@ -201,6 +203,8 @@ class TerminalTask:
                 return Outcome.OK, None
             case Ended.TIMED_OUT:
                 return Outcome.TIMED_OUT, Text("the terminal was closed at its deadline")
+            case Ended.LOST if answer.why == STOPPED:
+                return Outcome.INTERRUPTED, Text("the run was stopped: what the screen had shown is kept")
             case _:
                 return Outcome.FAILED, Text("the connection was lost: {reason}", reason=answer.why)
 

@@ -141,12 +141,18 @@ def test_a_host_that_hangs_can_be_left(typist: Typist) -> None:
 
 
 @pytest.mark.server
-def test_a_killed_connection_and_a_term_signal_put_the_terminal_back(typist: Typist) -> None:
+def test_a_term_signal_puts_the_terminal_back_and_the_recording_on_the_case(typist: Typist, home: Console) -> None:
     typist.waits_for("to leave a host that hangs(.|\n)*[#$] ")
-    typist.types("echo pid-$PPID-\r")
-    typist.waits_for(r"pid-(\d+)-\r\n")
+    typist.types("echo begun-$((40 + 2))\r")
+    typist.waits_for("begun-42\r\n")
     typist.process.send_signal(signal.SIGTERM)
     assert typist.ends() == 130
+    (attached,) = home("case", "show", "C-SHELL", "--json").json()
+    (row,) = home("run", "list", "--json").json()
+    assert attached["file"].startswith(f"longarm-terminal-{row['run']}-") and attached["state"] == "sent"
+    assert home("run", "show", row["run"], "--json").json()["hosts"][0]["outcome"] == "interrupted"
+    (line,) = home("run", "export", row["run"], "--format", "answers").out.splitlines()
+    assert "begun-42" in "".join(screen_of(json.loads(line)["stdout"].encode()))
 
 
 @pytest.mark.server

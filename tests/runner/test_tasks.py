@@ -100,6 +100,17 @@ def test_the_case_is_owed_the_report_once(desk: Desk) -> None:
     assert len(desk.outbox()) == 1
 
 
+def test_a_stopped_command_owes_its_report_too_since_it_is_never_gone_on_with(desk: Desk) -> None:
+    class Stops(Silent):
+        def host_ended(self, record: HostRecord) -> None:
+            desk.stop()
+
+    record = asyncio.run(desk.carry_out(asked("well", "badly", concurrency=1), connect=connect(), observer=Stops()))
+    assert [host.outcome for host in record.hosts] == [Outcome.OK, Outcome.NOT_STARTED]
+    assert record.state is RunState.INTERRUPTED and record.ended_at is not None
+    assert [(row.run, row.kind) for row in desk.outbox()] == [(record.run, "command")]
+
+
 def test_a_case_of_one_customer_gets_nothing_of_another(desk: Desk) -> None:
     run(desk)
     (well,) = fleet("well").hosts
