@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from inventory.host import Host
 from remote.errors import JumpFailed, RemoteError
 from remote.hearing import HEARING
-from remote.patience import PATIENCE
+from remote.patience import PATIENCE, Patience, patience
 from remote.proxies import Proxies
 from remote.ways import ByProxy, Direct, Way
 
@@ -47,6 +47,8 @@ class _Shared:
     unused: asyncio.Event = field(default_factory=asyncio.Event)
     users: int = 0
     failed_at: float | None = None
+    patience: Patience = field(default_factory=Patience)
+    """Stands still while its login waits for others, or for the next one-time code."""
 
     @property
     def usable(self) -> bool:
@@ -103,13 +105,14 @@ class Jumps:
             shared = self._shared[bastion] = _Shared(asyncio.get_running_loop().create_future())
             nobodys = copy_context()  # what is heard of the bastion is not heard of the host that needed it first
             nobodys.run(HEARING.set, None)
-            nobodys.run(PATIENCE.set, None)
+            nobodys.run(PATIENCE.set, shared.patience)
             shared.task = asyncio.create_task(self._hold(shared, bastion), context=nobodys)
         return shared
 
     async def _opened(self, shared: _Shared, host: Host, bastion: Host) -> Gate:
         either: tuple[asyncio.Future[Any], ...] = (shared.opened, shared.task)
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        with patience().following(shared.patience):
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         try:
             if not shared.opened.done():
                 shared.task.result()  # raises what nobody thought of

@@ -17,24 +17,55 @@ class Patience:
     def __init__(self, limit: asyncio.Timeout | None = None) -> None:
         self.limit = limit
         self.waited_s = 0.0
-        self._waiting = False
+        self._reasons = 0
+        """For how many of them it stands still now."""
+        self._stopped: tuple[float, float] | None = None
+        """When that began, and when the deadline was by then."""
+        self._behind: list[Patience] = []
 
     @contextmanager
     def standing_still(self) -> Iterator[None]:
-        """Stop the clock inside; what is stopped already stays so until the outer one is left."""
-        if self._waiting or self.limit is None or (when := self.limit.when()) is None:
-            yield
-            return
-        now = asyncio.get_running_loop().time
-        begun, self._waiting = now(), True
-        self.limit.reschedule(None)
+        """Stop the clock inside, and those of whoever follows it."""
+        self._stop()
         try:
             yield
         finally:
-            self._waiting = False
-            waited_s = now() - begun
+            self._go_on()
+
+    @contextmanager
+    def following(self, other: Patience) -> Iterator[None]:
+        """Stand still inside whenever `other` does: we wait for what it waits for."""
+        other._behind.append(self)
+        if other._reasons:
+            self._stop()
+        try:
+            yield
+        finally:
+            other._behind.remove(self)
+            if other._reasons:
+                self._go_on()
+
+    def _stop(self) -> None:
+        self._reasons += 1
+        if self._reasons > 1:
+            return
+        if self.limit is not None and (when := self.limit.when()) is not None:
+            self._stopped = asyncio.get_running_loop().time(), when
+            self.limit.reschedule(None)
+        for one in self._behind:
+            one._stop()  # noqa: SLF001 (of the same class)
+
+    def _go_on(self) -> None:
+        self._reasons -= 1
+        if self._reasons:
+            return
+        if self.limit is not None and self._stopped is not None:
+            (begun, when), self._stopped = self._stopped, None
+            waited_s = asyncio.get_running_loop().time() - begun
             self.waited_s += waited_s
             self.limit.reschedule(when + waited_s)
+        for one in self._behind:
+            one._go_on()  # noqa: SLF001 (of the same class)
 
 
 PATIENCE: ContextVar[Patience | None] = ContextVar("PATIENCE", default=None)

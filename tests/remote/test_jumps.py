@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from inventory.host import CredentialReference, Host
 from inventory.own import load_inventory
+from inventory.secret import Masker
 from remote.answer import Ended
 from remote.breaker import Breaker
 from remote.credentials import CredentialStore
 from remote.enrol import offered_keys
 from remote.errors import HostKeyRefused, JumpFailed
+from remote.jumps import Jumps
+from remote.patience import PATIENCE, Patience, patience
+from remote.proxies import Proxies
 from remote.question import Question
 from remote.reach import greeting
 from remote.ssh import SshConnector
@@ -121,6 +128,38 @@ async def test_a_connection_that_nobody_needs_is_closed_and_one_that_broke_is_op
         await way.through.wait_closed()
         assert await hello(connect, inner) == "hello\n"
     assert logins() == 4
+
+
+async def test_hosts_do_not_spend_their_time_on_the_code_that_their_gate_waits_for() -> None:
+    asked, given = asyncio.Event(), asyncio.Event()
+    gate = Host(name="gate", address="192.0.2.1")
+    inner = Host(name="inner", address="192.0.2.2", via=gate)
+
+    @asynccontextmanager
+    async def open_(host: Host) -> AsyncIterator[Any]:
+        async with jumps.way_to(host) if host is inner else nullcontext():
+            with patience().standing_still() if host is gate else nullcontext():  # as a login does for the next one-time code
+                asked.set()
+                await given.wait()
+            yield AsyncMock(is_closed=lambda: False, way_to=lambda _: AsyncMock())
+
+    jumps = Jumps(open_, Proxies(CredentialStore(masker=Masker()), Breaker()))
+
+    async def reach(via: Host, limit: asyncio.Timeout) -> None:
+        PATIENCE.set(Patience(limit))
+        async with jumps.way_to(Host(name="node", address="192.0.2.3", via=via)):
+            pass
+
+    async with asyncio.timeout(60) as first, asyncio.timeout(60) as second, asyncio.timeout(60) as beside:
+        waiting = [asyncio.create_task(reach(inner, first))]  # behind a chain
+        await asked.wait()
+        waiting.append(asyncio.create_task(reach(gate, second)))  # comes while it stands still
+        await asyncio.sleep(0)
+        assert (first.when(), second.when()) == (None, None)
+        assert beside.when() is not None
+        given.set()
+        await asyncio.gather(*waiting)
+        assert first.when() is not None and second.when() is not None
 
 
 async def test_a_gate_that_is_down_is_asked_once_and_named_for_each_host(
