@@ -61,6 +61,17 @@ def keep(settings: Settings, name: str, with_key: str | None) -> None:
     tell(settings, Text("kept: {secret}", secret=reference))
 
 
+def rekey(settings: Settings, with_key: str | None) -> None:
+    """Seal the encrypted file anew, opened by a new passphrase or by a key of the agent; tell what that does not undo."""
+    store = secrets_of(settings, piped=True).store(SecretReference(kind="secret", value="any"))
+    assert isinstance(store, SealedStore)
+    store.rekey((lambda: AgentLock.new(with_key)) if with_key else None)
+    tell(settings, Text("{path} is sealed anew; what opened it before opens it no more", path=str(store.path)))
+    tell(
+        settings, Text("older copies of it still open as before: change the secrets themselves where one may be in wrong hands")
+    )
+
+
 def _writable(settings: Settings, name: str) -> tuple[SecretReference, WritableStore]:
     reference = reference_named(name)
     store = secrets_of(settings, piped=True).store(reference)

@@ -1,4 +1,4 @@
-"""`longarm secret set | list | remove | test`."""
+"""`longarm secret set | rekey | list | remove | test`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from console.framework import Group, argument, option
 from console.settings import Settings
 from inventory.errors import Text
 
-secret = Group("secret", Text("Secrets that credentials refer to: set, list, remove, test."))
+secret = Group("secret", Text("Secrets that credentials refer to: set, rekey, list, remove, test."))
 
 _COLUMNS = {
     "secret": Text("secret"),
@@ -32,6 +32,18 @@ def set_(settings: Settings, name: str, with_key: str | None) -> None:
     from console.secret_keeping import keep
 
     keep(settings, name, with_key)
+
+
+@secret.add(
+    "rekey",
+    Text("Seal the encrypted file anew: opened by a new passphrase, or by a key of the SSH agent, and by nothing from before."),
+    option("--with-key", text=Text("Let this key of the SSH agent open it, instead of a passphrase."), metavar="SHA256:…"),
+)
+def rekey(settings: Settings, with_key: str | None) -> None:
+    """Seal the file of secrets anew."""
+    from console import secret_keeping
+
+    secret_keeping.rekey(settings, with_key)
 
 
 @secret.add("list", Text("List the secrets that are kept or referred to, with their age and who refers to them."))

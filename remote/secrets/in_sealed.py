@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,18 @@ class SealedStore:
         self._unlocked(self._file())
         with one_writer(self.path.parent) as folder:
             self._write(self._opened(self._file()).without(name), folder)
+
+    def rekey(self, lock: Callable[[], Lock] | None = None) -> None:
+        """Seal everything anew under another data key, opened by `lock`, or a new passphrase, and by nothing from before.
+
+        Raises Unusable.
+        """
+        self._unlocked(self._file())
+        new = new_file(lock() if lock else self._new_passphrase())
+        with one_writer(self.path.parent) as folder:
+            before = self._opened(self._file())
+            self._write(replace(new, entries=before.entries, values=before.values), folder)
+        self._data_key = new.data_key
 
     def _write(self, file: OpenedFile, folder: int) -> None:
         """Replace the file by what longarm itself can open again."""

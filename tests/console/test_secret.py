@@ -88,6 +88,15 @@ def test_a_secret_is_kept_listed_tried_and_removed(here: Console) -> None:
         assert path.is_dir() or path.name == "ask" or VALUE.encode() not in path.read_bytes()
 
 
+def test_the_file_is_sealed_anew_for_a_key(here: Console) -> None:
+    keep(here, "ops", VALUE, "--with-key", fingerprint(here))
+    before = (here.home / "secrets.sealed").read_bytes()
+    done = here("secret", "rekey", "--with-key", fingerprint(here))
+    assert done.code == 0 and "what opened it before opens it no more" in done.err and "older copies" in done.err
+    assert (here.home / "secrets.sealed").read_bytes().splitlines()[1:] != before.splitlines()[1:]
+    assert here("secret", "test", "ops").code == 0
+
+
 def test_a_host_is_tried_with_the_secret_that_its_credential_refers_to(here: Console) -> None:
     keep(here, "ops", VALUE, "--with-key", fingerprint(here))
     done = here("secret", "test", "ops", "--host", "db1", "--json")

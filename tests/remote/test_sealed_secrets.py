@@ -93,6 +93,31 @@ def test_a_new_passphrase_is_long_and_typed_twice(tmp_path: Path, given: tuple[s
     assert not (tmp_path / FILE).exists()
 
 
+def test_sealed_anew_it_is_opened_by_the_new_passphrase_alone(home: Path) -> None:
+    store(home, PASSPHRASE).put("db", Secret("x"))
+    before, ages = (home / FILE).read_bytes(), SealedStore(home).names()
+    sealed = store(home, PASSPHRASE, "another long one", "another long one")
+    sealed.rekey()
+    assert sealed.read("db") == "x"
+    assert SealedStore(home).names() == ages
+    with pytest.raises(Unusable, match="is not the passphrase of"):
+        store(home, *[PASSPHRASE] * 3).read("ops")
+    again = store(home, "another long one")
+    assert (again.read("ops"), again.read("db")) == (VALUE, "x")
+    old, new = (json.loads(data.splitlines()[1])["locks"] for data in (before, (home / FILE).read_bytes()))
+    assert len(new) == 1 and old[0]["key"] != new[0]["key"] and old[0]["salt"] != new[0]["salt"]
+
+
+def test_a_rekeying_that_is_given_up_leaves_the_file_as_it_was(home: Path) -> None:
+    before = (home / FILE).read_bytes()
+    for given in ((PASSPHRASE, "short", "short"), (PASSPHRASE, "one that is long", "another one"), ("wrong one",) * 3):
+        with pytest.raises(Unusable):
+            store(home, *given).rekey()
+    assert (home / FILE).read_bytes() == before
+    with pytest.raises(Unusable, match="nothing was kept yet"):
+        store(home / "elsewhere").rekey()
+
+
 def tampered(data: bytes) -> dict[str, bytes]:
     """Return files that differ from a good one in one thing each."""
     magic, header, body = data.splitlines()
