@@ -21,6 +21,7 @@ from remote.windows.launch import Ending, Launch, Listener
 from remote.windows.lines import LineReader
 
 if TYPE_CHECKING:
+    from remote.detached import DetachedCommand, Offset, Standing
     from remote.files import Destination, Part, Progress, Transfer
 
 
@@ -36,6 +37,11 @@ class WindowsSession(ABC):
     @abstractmethod
     def dropped(self) -> bool:
         """Tell whether the connection is gone for good."""
+
+    @property
+    def renewable(self) -> bool:
+        """Tell whether another connection may take its place: no password goes out over one that stands."""
+        return not self.facts.once
 
     @abstractmethod
     async def carry(self, launched: Launch, listener: Listener, *, deadline_s: float) -> Ending:
@@ -64,6 +70,43 @@ class WindowsSession(ABC):
         reader = CommandReader(command, nonce)
         started = launch(script, variables=self.has_variables, secret=True)
         return reader.finish(await self.carry(started, reader, deadline_s=deadline_s))
+
+    async def start(
+        self,
+        detached: DetachedCommand,
+        *,
+        wait_s: int,  # noqa: ARG002 (the protocol's)
+        deadline_s: float,  # noqa: ARG002 (the protocol's)
+    ) -> Standing:
+        """Refuse it: what is started here ends with its connection (a WinRM shell, a session of sshd), so nothing is begun."""
+        from remote.detached import Reason, Standing, State
+
+        return Standing(id=detached.id, state=State.FAILED, reason=Reason.NO_TOOL)
+
+    async def collect(
+        self,
+        name: str,
+        offset: Offset,
+        *,
+        privilege: Privilege = Privilege.USER,  # noqa: ARG002 (the protocol's)
+        sent_s_ago: float | None = None,  # noqa: ARG002 (the protocol's)
+        wait_s: int = 0,  # noqa: ARG002 (the protocol's)
+        deadline_s: float,  # noqa: ARG002 (the protocol's)
+    ) -> Standing:
+        """Return that it never began: no start begins anything here."""
+        from remote.detached import Reason, Standing, State
+
+        return Standing(id=name, state=State.FAILED, reason=Reason.NOT_STARTED, offset=offset)
+
+    async def forget(
+        self,
+        names: Sequence[str],
+        *,
+        privilege: Privilege = Privilege.USER,  # noqa: ARG002 (the protocol's)
+        deadline_s: float,  # noqa: ARG002 (the protocol's)
+    ) -> frozenset[str]:
+        """Return them all: nothing is kept of them here."""
+        return frozenset(names)
 
     async def put(
         self,

@@ -75,7 +75,7 @@ class Carriage:
         for pause_s in (*_PAUSES_S, None):
             try:
                 if self._shell is None:
-                    self._shell = self._sure(lambda: self.messages.created(dict(self.launch.variables)))
+                    self._shell = self._created()
                 self._begun = True  # until the host says that it did not
                 self._command = self._call(lambda: self.messages.started(self._shell or "", self.launch.line))
             except Troubled as error:
@@ -89,11 +89,18 @@ class Carriage:
             else:
                 return
 
-    def _sure(self, call: Callable[[], T]) -> T:
-        """Return what a call brings that runs nothing; a connection that was gone before it is made anew once."""
-        if not self.wire.connected:
-            self._mend()
-        return self._call(call)
+    def _created(self) -> str:
+        """Return a new shell, tried twice: a connection that died unused shows only now, and a shell runs nothing."""
+        for last in (False, True):
+            if not self.wire.connected:
+                self._mend()
+            try:
+                return self._call(lambda: self.messages.created(dict(self.launch.variables)))
+            except Troubled as error:
+                if last or error.trouble.kind is not Kind.DROPPED or self._left() <= 0:
+                    raise
+                self.wire.close_session()
+        raise AssertionError("the last attempt returns or raises")
 
     def _send(self) -> None:
         """Give it what it reads, the last piece with the end; what it does not want any more is not sent."""

@@ -27,7 +27,7 @@ from remote.lab.windows.host import WindowsHost
 from remote.lab.windows.login import Doors
 from remote.lab.windows.mishaps import Mishaps
 from remote.lab.windows.replies import Captured
-from remote.lab.windows.shells import Limits
+from remote.lab.windows.shells import Limits, Program
 from remote.lab.windows.ssh import Shell, WindowsShells
 from remote.lab.windows.works import Works
 from remote.session import Session
@@ -123,13 +123,15 @@ async def ssh_session(shell: Shell, library: SshLibrary, folder: Path) -> AsyncI
         yield session
 
 
-def practice(mishaps: Mishaps | None = None, limits: Limits | None = None, **doors: object) -> WindowsHost:
+def practice(
+    mishaps: Mishaps | None = None, limits: Limits | None = None, program: Program | None = None, **doors: object
+) -> WindowsHost:
     """Return a practice host that plays what is written down, and lets its user in by every way."""
     given: Mapping[str, object] = {
         "passwords": {USER: PASSWORD},
         "schemes": ("basic", "negotiate", "kerberos", "certificate"),
     }
-    program = Captured(answers=ANSWERS, works=Works(COMMANDS))
+    program = program or Captured(answers=ANSWERS, works=Works(COMMANDS))
     return WindowsHost(program, doors=Doors(**{**given, **doors}), limits=limits, mishaps=mishaps)  # type: ignore[arg-type]
 
 
