@@ -31,6 +31,7 @@ from inventory.names import shown
 from inventory.proxies import DIRECT, proxy_of
 from inventory.settings import Branch, Entries, Entry, Layer, Leaf, disagreements, merge, overlay, places, values
 from inventory.waivers import given
+from inventory.winrm import winrm_of
 
 _SSH = frozenset(("ssh_algorithms", "proxy", "proxy_command", "proxy_credential", "ssh_library"))
 _NOT_OF_HOSTS = {"via", *_SSH}
@@ -230,6 +231,8 @@ class Assembly:
             result["places"] = MappingProxyType(dict(places(thresholds.entries)))
         if not _SSH.isdisjoint(entries):
             result["ssh"] = self._ssh(entries, plain.get("customer"))
+        if isinstance(winrm := entries.get("winrm"), Branch):
+            result["winrm"] = winrm_of(values(winrm.entries))
         if isinstance(credential := entries.get("credential"), Leaf):
             result["credential"] = self._credential(credential, plain.get("customer"))
         said = values(become.entries) if isinstance(become, Branch) else None

@@ -244,6 +244,8 @@ class WinrmSettings:
     """Path of the certificates of the authorities that the host's is checked against; None: those of this system."""
     allow_credssp: bool = False
     """Whether the host may be given the password itself."""
+    endpoint: str | None = None
+    """The endpoint of PowerShell that psrp opens (JEA); None: Microsoft.PowerShell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

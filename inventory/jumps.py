@@ -42,6 +42,10 @@ def proxies_passed_by(hosts: Mapping[str, Host]) -> Iterator[Problem]:
             yield Problem(place=place, text=Text("{host} is not reached through this proxy", host=host.name), hint=hint)
 
 
+_BEHIND = (Transport.SSH, Transport.WINRM, Transport.PSRP)
+"""What goes through another host."""
+
+
 class _Ways:
     def __init__(self, hosts: Mapping[str, Host], via: Mapping[str, Leaf]) -> None:
         self.problems: list[Problem] = []
@@ -76,8 +80,8 @@ class _Ways:
 
     def _behind(self, name: str, bastion: Host) -> Host:
         host, leaf = self._hosts[name], self._via[name]
-        for one in (host, bastion):
-            if one.transport is not Transport.SSH:
+        for one, transports in ((host, _BEHIND), (bastion, (Transport.SSH,))):
+            if one.transport not in transports:
                 self._note(
                     leaf,
                     Text("the way to {host} through {via} is SSH, and {one} is not", host=name, via=bastion.name, one=one.name),

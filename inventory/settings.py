@@ -21,6 +21,7 @@ from inventory.names import group_name, host_name, label, shown
 from inventory.nodes import ListNode, MapNode, Node, ScalarNode, plain
 from inventory.proxies import MAX_ARGUMENTS, proxy_argument, proxy_program, proxy_url
 from inventory.ssh_settings import ALLOWABLE, allowed_algorithm
+from inventory.winrm import read_winrm
 
 _PLATFORMS = tuple(platform.value for platform in Platform)
 _LIBRARIES = tuple(library.value for library in SshLibrary)
@@ -74,7 +75,7 @@ class Layer:
     """The settings of the defaults, of a group or of a host."""
 
     values: Entries = field(default_factory=dict)
-    """Settings by name, via perhaps as a tuple (as ssh writes it); variables below `vars`, method and user below `become`."""
+    """Settings by name, via perhaps as a tuple (as ssh writes it); variables below `vars`, words below `become` and `winrm`."""
     lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """tags, and the expected services, ports and names: these add up instead of replacing each other."""
     items: dict[tuple[str, str], Place] = field(default_factory=dict)
@@ -107,6 +108,10 @@ def read_layer(fields: Fields) -> Layer:
         layer.values["ssh_algorithms"] = Branch(fields.place("ssh_algorithms"), _old_algorithms(fields))
     if fields.has("become"):
         layer.values["become"] = Branch(fields.place("become"), _become(fields.fields("become")))
+    if fields.has("winrm"):
+        winrm = fields.fields("winrm")
+        said: Entries = {key: Leaf(winrm.place(key), value) for key, value in read_winrm(winrm).items()}
+        layer.values["winrm"] = Branch(fields.place("winrm"), said)
     if fields.has("tags"):
         layer.extend("tags", _checked_texts(fields, "tags", group_name))
     if fields.has("vars"):

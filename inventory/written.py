@@ -26,6 +26,7 @@ from inventory.matching import KEYS
 from inventory.references import secrets_of
 from inventory.secret_stores import declaration
 from inventory.ssh_settings import by_kind
+from inventory.winrm import written_winrm
 from inventory.yaml_scalars import NotStorable, core_value
 
 _PLAIN = re.compile(r"[A-Za-z0-9/~_][A-Za-z0-9/~_.-]*")
@@ -175,6 +176,7 @@ def _host(host: Host) -> Mapping[str, Value]:
         "proxy_command": host.ssh.proxy_command or None,
         "ssh_library": host.ssh.library.value if host.ssh.library is not SshLibrary.ASYNCSSH else None,
         "ssh_algorithms": _old_algorithms(host.ssh.old_algorithms) or None,
+        "winrm": written_winrm(host.winrm) or None,
         "vars": {name: value for name, value in host.vars.items() if name not in KEYS} or None,
     }
     expect = {key: value for key in ("services", "ports", "names") if (value := getattr(host.expect, key))}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inventory.errors import Text
-from inventory.host import METHODS, CodeReference, CredentialReference, Host, KerberosReference, Transport
+from inventory.host import METHODS, CodeReference, CredentialReference, Host, KerberosReference, Transport, WinrmAuth
 from inventory.secret import MASKER, Masker, Secret
 from inventory.secrets.unusable import Unusable, refuse
 from remote.errors import CredentialUnusable
@@ -74,10 +74,14 @@ class _Wanted:
     reference: CredentialReference | None
     here: bool
     windows: bool = False
+    by_kerberos: bool = False
+    """Tickets are to be had with the password where the credential says nothing of them."""
 
     @classmethod
     def by(cls, host: Host) -> _Wanted:
-        return cls(host.credential, host.transport is Transport.LOCAL, host.transport in (Transport.WINRM, Transport.PSRP))
+        windows = host.transport in (Transport.WINRM, Transport.PSRP)
+        by_kerberos = windows and host.winrm.auth is WinrmAuth.KERBEROS
+        return cls(host.credential, host.transport is Transport.LOCAL, windows, by_kerberos)
 
     @classmethod
     def on_the_way(cls, host: Host) -> Iterator[_Wanted]:
@@ -121,7 +125,7 @@ class CredentialStore:
     def _read(self, wanted: _Wanted) -> Credential | Unusable:
         try:
             if wanted.windows:
-                return self._for_windows(wanted.reference)
+                return self._for_windows(wanted.reference, by_kerberos=wanted.by_kerberos)
             return self._for_here(wanted.reference) if wanted.here else self._credential(wanted.reference)
         except Unusable as unusable:
             return unusable
@@ -132,11 +136,14 @@ class CredentialStore:
         become_password = self._secrets.line(reference.become_password) if reference.become_password else None
         return Credential(name=reference.name, user=reference.user, become_password=become_password)
 
-    def _for_windows(self, reference: CredentialReference | None) -> Credential:
+    def _for_windows(self, reference: CredentialReference | None, *, by_kerberos: bool) -> Credential:
         """Return a password, tickets or a certificate: WS-Management takes nothing else."""
         if reference is None:
             refuse(Text("a Windows host needs a credential"), Text("give it one with a password, a certificate or tickets"))
-        tickets, no_tickets = self._tickets(reference.kerberos) if reference.kerberos else (None, "")
+        kerberos = reference.kerberos
+        if kerberos is None and by_kerberos and reference.password is not None:
+            kerberos = KerberosReference(principal=reference.user, password=reference.password)
+        tickets, no_tickets = self._tickets(kerberos) if kerberos else (None, "")
         found = Credential(
             name=reference.name,
             user=reference.user,

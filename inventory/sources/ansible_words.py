@@ -14,6 +14,7 @@ from inventory.host import BecomeMethod, Platform, SecretReference, Transport, V
 from inventory.names import BadName, group_name, label, shown
 from inventory.secret import MASK
 from inventory.settings import Branch, Entries, Leaf
+from inventory.sources import ansible_windows
 from inventory.sources.ansible_model import AnsibleHost, Given
 from inventory.sources.ansible_ssh import ARGUMENTS, LOGIN, Told, told_by
 from inventory.sources.ansible_vaulted import Vaults
@@ -30,7 +31,7 @@ _TRANSPORTS = {
 }
 _ADDRESS, _PORT = ("ansible_host", "ansible_ssh_host"), ("ansible_port", "ansible_ssh_port")
 _USER = ("ansible_user", "ansible_ssh_user")
-_KEY = ("ansible_private_key_file", "ansible_ssh_private_key_file")
+_KEY = ("ansible_private_key_file", "ansible_ssh_private_key_file", *ansible_windows.CERTIFICATE_KEY)
 _PASSWORD = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password")
 _BECOME_PASSWORD = ("ansible_become_password", "ansible_become_pass")
 _METHOD, _BECOME = "ansible_become_method", "ansible_become_user"
@@ -39,7 +40,9 @@ _METHODS = {
     **dict.fromkeys(("doas", "community.general.doas"), BecomeMethod.DOAS),
     **dict.fromkeys(("su", "ansible.builtin.su"), BecomeMethod.SU),
 }
-_TAKEN = frozenset((*_ADDRESS, *_PORT, *_USER, *_KEY, *ARGUMENTS, "ansible_connection", _METHOD, _BECOME))
+_TAKEN = frozenset(
+    (*_ADDRESS, *_PORT, *_USER, *_KEY, *ansible_windows.CERTIFICATE, *ARGUMENTS, "ansible_connection", _METHOD, _BECOME)
+)
 
 _SECRETS = re.compile(r"ansible_(?:\w+_)?(?:password|pass|passphrase)")
 _MEANINGLESS = frozenset(
@@ -52,13 +55,13 @@ _MEANINGLESS = frozenset(
         "ansible_shell_executable",
         "ansible_group_priority",
         "ansible_os_family",
+        *ansible_windows.MEANINGLESS,
     }
 )
 """What says nothing that longarm would do otherwise."""
 _MEANT_ANYWAY = {
     "ansible_become_exe": "sudo",
-    "ansible_winrm_transport": "ntlm",
-    "ansible_winrm_scheme": "https",
+    **ansible_windows.MEANT_ANYWAY,
 }
 """Values that say what longarm does anyway."""
 _YES = ("yes", "true")
@@ -98,10 +101,26 @@ class Words:
                 host.put("platform", Platform.WINDOWS.value, connection[1].place)
         self._way(host, givens)
         login = self._ssh(host, givens) if transport is Transport.SSH else {}
+        taken = self._windows(host, givens, transport)
         self._access(host, givens, login)
         if transport in (Transport.SSH, Transport.LOCAL):
             self._become(host, givens)
-        self._variables(host, givens)
+        self._variables(host, {name: given for name, given in givens.items() if name not in taken})
+
+    def _windows(self, host: FoundHost, givens: Givens, transport: Transport | None) -> Collection[str]:
+        """Set how a Windows host is spoken to, and return the names of what was understood."""
+        keys = ansible_windows.KEYS.get(transport, {}) if transport else {}
+        said: Entries = {}
+        taken = set[str]()
+        for name, key in keys.items():
+            if (found := self._filled(name, givens, host.name)) is None:
+                continue
+            if (meaning := ansible_windows.meaning_of(key, found[0])) is not None:
+                said[key] = Leaf(found[1].place, meaning)
+                taken.add(name)
+        if said:
+            host.layer.values["winrm"] = Branch(next(iter(said.values())).place, said)
+        return taken
 
     def _way(self, host: FoundHost, givens: Givens) -> None:
         if address := self._first(_ADDRESS, givens, host.name):
@@ -138,6 +157,7 @@ class Words:
     def _access(self, host: FoundHost, givens: Givens, login: Mapping[str, tuple[str, Given]]) -> None:
         """Give a host the credential that its user, its key and what ssh is told of the login imply."""
         user, key = self._first(_USER, givens, host.name), self._first(_KEY, givens, host.name) or login.get("identityfile")
+        certificate = self._first(ansible_windows.CERTIFICATE, givens, host.name)
         if alias := login.get("hostkeyalias"):
             self.found.put_alias(host, alias[0], alias[1].place)
         if not user:
@@ -152,7 +172,7 @@ class Words:
             **self._secrets(givens),
             user=user[0],
             key=key[0] if key else None,
-            certificate=values.get("certificatefile") if key else None,
+            certificate=(certificate[0] if certificate else values.get("certificatefile")) if key else None,
             only_named=values.get("identitiesonly", "").lower() in _YES,
             methods=methods_in(values.get("preferredauthentications", "")),
             tickets=values.get("gssapiauthentication", "").lower() in _YES,
