@@ -8,7 +8,8 @@ Each item is one line of JSON, `{"of":"disks","it":{…}}`, and each source ends
 identifiers why it failed (the words of Windows are in the machine's language): `FullyQualifiedErrorId`, the HRESULT, the
 category. JSON escapes what it quotes, so no value can pass for a line; a source without its end is not understood.
 
-`Ask-Admin` asks only with the rights of an administrator: many sources show others less, and say nothing about it.
+A question that needs the rights of an administrator says so (`Privilege.ROOT`), and is not asked without them; `Ask-Admin` is
+for one source of a question that tells the rest to everybody. Many sources show others less, and say nothing about it.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def _drive(one: Item, system: str) -> dict[str, Any]:
 
 
 _DISKS = r"""
-Ask-Admin disks {
+Ask disks {
     Get-PhysicalDisk | ForEach-Object {
         $d = $_
         $c = try { $d | Get-StorageReliabilityCounter } catch { $null }
@@ -64,7 +64,7 @@ Ask-Admin disks {
             Wear = $c.Wear; Heat = $c.Temperature; ReadErrors = $c.ReadErrorsUncorrected
             WriteErrors = $c.WriteErrorsUncorrected; Hours = $c.PowerOnHours } }
 }
-Ask-Admin predictions { Get-CimInstance -Namespace root\wmi MSStorageDriver_FailurePredictStatus |
+Ask predictions { Get-CimInstance -Namespace root\wmi MSStorageDriver_FailurePredictStatus |
     ForEach-Object { @{ Disk = $_.InstanceName; Fails = $_.PredictFailure; Reason = $_.Reason } } }
 """
 _HEALTH = {0: "healthy", 1: "warning", 2: "unhealthy", 5: "unknown"}

@@ -95,7 +95,7 @@ _DOMAIN = r"""
 $c = Get-CimInstance Win32_ComputerSystem
 Ask computer { @{ Joined = $c.PartOfDomain; Domain = $c.Domain; Role = [int]$c.DomainRole } }
 if ($c.PartOfDomain -and $c.DomainRole -lt 4) {
-    Ask-Admin channel {
+    Ask channel {
         $l = @(& "$env:SystemRoot\System32\nltest.exe" "/sc_verify:$($c.Domain)")
         @{ Exit = $LASTEXITCODE; Lines = @($l | ForEach-Object { $_.Trim() } | Where-Object { $_ }) }
     }

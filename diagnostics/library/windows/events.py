@@ -85,7 +85,7 @@ def _error(one: Item, now: int) -> dict[str, Any]:
 
 _LOGONS = r"""
 Ask clock { @{ Now = ConvertTo-Utc (Get-Date) } }
-Ask-Admin failures {
+Ask failures {
     Get-WinEvent -FilterHashtable @{ LogName = 'Security'; Id = 4625
         StartTime = (Get-Date).AddHours(-24) } -MaxEvents 5000 | ForEach-Object {
         $p = @($_.Properties | ForEach-Object { $_.Value })
@@ -94,7 +94,7 @@ Ask-Admin failures {
     } | Group-Object { $_.Key } | Sort-Object Count -Descending | Select-Object -First 60 | ForEach-Object {
         @{ Key = $_.Name; Count = $_.Count; Last = ConvertTo-Utc @($_.Group)[0].Time } }
 }
-Ask-Admin lockouts {
+Ask lockouts {
     Get-WinEvent -FilterHashtable @{ LogName = 'Security'; Id = 4740
         StartTime = (Get-Date).AddHours(-24) } -MaxEvents 500 | ForEach-Object {
         @{ User = [string]@($_.Properties)[0].Value; From = [string]@($_.Properties)[1].Value

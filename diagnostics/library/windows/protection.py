@@ -106,7 +106,7 @@ def parse_firewall(answer: Answer) -> Facts:
 
 
 _BITLOCKER = r"""
-Ask-Admin volumes {
+Ask volumes {
     Get-CimInstance -Namespace root\cimv2\Security\MicrosoftVolumeEncryption Win32_EncryptableVolume |
     ForEach-Object {
         @{ Drive = $_.DriveLetter; Protected = $_.ProtectionStatus; Converted = $_.ConversionStatus

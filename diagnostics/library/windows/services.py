@@ -174,7 +174,7 @@ def parse_listening(answer: Answer) -> Facts:
 
 _TASKS = r"""
 Ask clock { @{ Now = ConvertTo-Utc (Get-Date) } }
-Ask-Admin tasks {
+Ask tasks {
     $s = New-Object -ComObject Schedule.Service
     $s.Connect()
     $f = New-Object Collections.Queue

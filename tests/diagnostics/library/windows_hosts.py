@@ -15,9 +15,11 @@ from typing import Any
 
 from diagnostics.context import Context
 from diagnostics.evidence import Evidence
-from diagnostics.library import load_library
+from diagnostics.library import in_order, load_library
 from inventory.host import Expectations
 from remote.answer import Answer, Ended
+from remote.question import Privilege
+from remote.windows.lines import NO_ADMIN
 
 CAPTURES = Path(__file__).parents[2] / "data" / "captures"
 NOW = datetime(2026, 11, 29, 9, 0, tzinfo=UTC)
@@ -54,7 +56,6 @@ class WindowsHost:
     slow_s: int = 0
     """How far its clock is behind."""
     expect: Expectations = field(default_factory=Expectations)
-    timed_out: tuple[str, ...] = ()
 
 
 def ago(*, days: float = 0, hours: float = 0, minutes: float = 0, of: datetime = NOW) -> str:
@@ -402,18 +403,19 @@ def evidence_of(host: WindowsHost) -> tuple[Evidence, Context]:
     for question, sources in host.change.items():
         answers[question] = answers[question] | sources
     behind = timedelta(seconds=host.slow_s)
-    found = {
-        question: Answer(ended=Ended.TIMED_OUT, exit_status=None, duration_ms=15_000)
-        if question in host.timed_out
-        else Answer(
+    asking = {one.id: one for one in in_order(load_library().probes.values(), "windows")}
+    found: dict[str, Answer] = {}
+    for question, sources in answers.items():
+        if asking[question].privilege is Privilege.ROOT and not host.admin:
+            found[question] = Answer(ended=Ended.NOT_RUN, exit_status=None, why=NO_ADMIN, denied=NO_ADMIN)
+            continue
+        found[question] = Answer(
             ended=Ended.EXITED,
             exit_status=0,
             stdout=answer_text(_shifted(sources, behind), host.powershell),
             duration_ms=40 + 7 * len(sources),
             as_root=host.admin,
         )
-        for question, sources in answers.items()
-    }
     evidence = Evidence(
         host=host.name.removeprefix("win-"),
         taken_at=NOW - timedelta(seconds=8),

@@ -508,12 +508,7 @@ PLAIN_USER = merged(
     ),
     clocks(2),
     {
-        "win.disks": {"disks": DENIED, "predictions": DENIED},
         "win.boots": {"dumps": DENIED},
-        "win.tasks": {"tasks": DENIED},
-        "win.logons": {"failures": DENIED, "lockouts": DENIED},
-        "win.bitlocker": {"computer": [{"Mobile": True, "Drive": "C:"}], "volumes": DENIED},
-        "win.domain": {"channel": DENIED},
         "win.services": {"services": []},
         "win.updates": {
             "packages": [{"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~22621.4460.1.4", **ticks(days=9)}],
