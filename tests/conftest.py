@@ -25,11 +25,13 @@ def _absent(marker: str) -> str:
     return "" if shutil.which("chromium", path=path) else "not installed: chromium"
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return two for each core: many tests wait, for a deadline or for a process that they look at."""
-    return 2 * len(os.sched_getaffinity(0))
+    """Return three for each core: most of the time of the tests is waiting, for a deadline or for a process they look at."""
+    return 3 * len(os.sched_getaffinity(0))
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist goes by the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what this machine cannot run, and begin with what takes long, so that no worker ends alone with it.
 
