@@ -22,6 +22,7 @@ from playbooks.load import find_playbook
 from playbooks.model import DEFAULT_PLAYBOOK, Playbook
 from runner.desk import Desk
 from runner.outcome import FailOn
+from runner.record import HostRecord
 from runner.request import DiagnoseRequest
 
 
@@ -86,13 +87,24 @@ def resume_run(settings: Settings, run: str, probes: Path | None, wanted: Afterm
     credentials = credential_store(settings)
     connect = connector(settings, credentials)
     with Desk.open(settings.writable_home(), write=True) as desk:
-        waiting = [host.host for host in desk.record(run).hosts if host.ended_at is None]
+        unfinished = [host for host in desk.record(run).hosts if host.ended_at is None]
+        _refuse_others(settings, run, unfinished)
+        waiting = [host.host for host in unfinished]
         work = Work(
             prepare=lambda: credentials.prepare(inventory.hosts[name] for name in waiting if name in inventory.hosts),
             start=lambda observer: desk.resume(run, inventory=inventory, library=library, connect=connect, observer=observer),
         )
         record = conduct(settings, desk, work)
         return settle(settings, desk, record, wanted)
+
+
+def _refuse_others(settings: Settings, run: str, unfinished: Sequence[HostRecord]) -> None:
+    """Raise UsageError where a command that knows one customer only would have to go on with hosts of others."""
+    wall = settings.wall
+    others = [host.host for host in unfinished if wall is not None and (host.customer or "").casefold() != wall.casefold()]
+    if others:
+        text = Text("the run has to go on with hosts of other customers than {customer}", customer=wall)
+        raise UsageError(text, Text("without --customer: longarm run resume {run}", run=run))
 
 
 def chosen_checks(wishes: Wishes, playbook: Playbook, library: Library) -> tuple[str, ...]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from runner.desk_base import DeskBase, command_line, login_name, utc_now
 from runner.host_run import Clock
+from runner.store.aside import remove_abandoned
 from runner.store.blobs import digest_of
 from runner.store.changes import Belonging, Erase, Prune
-from runner.store.erasures import Erasure, erasures_in, record_erasures
+from runner.store.erasures import ERASED, RESTORED, Erasure, erasures_in, record_erasures
 from runner.store.errors import Holder, NothingBelongs
 from runner.store.lock import HomeLock
 from runner.store.opening import make_home
@@ -56,7 +57,7 @@ class KeepingDesk(DeskBase):
         make_home(home)
         lock = HomeLock.take(home, Holder(pid=os.getpid(), command=command_line(), since=now))
         try:
-            audit = AuditRow(at=now, actor=actor or login_name(), action="store.restored")
+            audit = AuditRow(at=now, actor=actor or login_name(), action=RESTORED)
             return restore(home, backup, audit, progress, erasures=_erasures(home, *erasures_of), undo=undo_erasures)
         finally:
             lock.release()
@@ -68,7 +69,7 @@ class KeepingDesk(DeskBase):
         """Return whether a backup is whole, and which erasures restoring it would undo; nothing is restored."""
         from runner.store.backup import verify_backup
 
-        return verify_backup(backup, _erasures(home, *erasures_of), progress)
+        return verify_backup(home.absolute(), backup, _erasures(home, *erasures_of), progress)
 
     def verify(self, progress: Progress = silent) -> Verification:
         """Return whether everything that is kept is whole."""
@@ -105,11 +106,12 @@ class KeepingDesk(DeskBase):
         """
         found = self.erasable(belonging)
         digest = digest_of(belonging.named.encode())
-        audit = AuditRow(at=self._clock(), actor=self.actor, action="store.erased", digests=(digest,), detail=found.counts)
+        audit = AuditRow(at=self._clock(), actor=self.actor, action=ERASED, digests=(digest,), detail=found.counts)
         earlier = (row for row in self._store.audit(None) if row.action == audit.action)  # by a version without the file
         record_erasures(self.home, (Erasure(at=row.at, digest=row.digests[0]) for row in (*earlier, audit)))
         self._write(Erase(belonging=belonging, audit=audit))
         self._store.finish()
+        remove_abandoned(self.home)
         return found
 
 

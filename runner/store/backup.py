@@ -12,7 +12,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from inventory.errors import Text, UsageError
 from runner.store.archive import (
@@ -27,6 +26,7 @@ from runner.store.archive import (
     part_beside,
     publish,
 )
+from runner.store.aside import aside
 from runner.store.blobs import Blobs, check_packed, sync
 from runner.store.changes import Note
 from runner.store.erasures import Erasure, record_erasures, undone_by
@@ -122,20 +122,19 @@ class BackupVerification:
     """Erasures that restoring it would undo."""
 
 
-def verify_backup(path: Path, erasures: Sequence[Erasure], progress: Progress) -> BackupVerification:
+def verify_backup(home: Path, path: Path, erasures: Sequence[Erasure], progress: Progress) -> BackupVerification:
     """Return whether a backup is whole and could be restored, without restoring it; raises StoreTooNew.
 
-    Its database is unpacked to a private temporary folder; its blobs are only read.
+    Its database is unpacked to a private folder of the home; its blobs are only read.
     """
-    with TemporaryDirectory(prefix="longarm-") as folder:
-        aside = Path(folder)
+    with aside(home) as folder:
         try:
-            backup, blobs = _unpack(path, aside, lambda digest, packed: _check_blob(path, digest, packed), progress)
-            _prepare(path, aside)
+            backup, blobs = _unpack(path, folder, lambda digest, packed: _check_blob(path, digest, packed), progress)
+            _prepare(path, folder)
         except BackupRefused as refused:
             return BackupVerification(backup=None, found=Verification(schema=None, problems=(refused.reason,)))
-        undone = undone_by(aside, backup.taken_at, erasures)
-        return BackupVerification(backup=backup, found=verify_unpacked(aside, blobs), undone=undone)
+        undone = undone_by(folder, erasures)
+        return BackupVerification(backup=backup, found=verify_unpacked(folder, blobs), undone=undone)
 
 
 def restore(
@@ -149,32 +148,32 @@ def restore(
     """
     if schema_of(home) is not None:
         raise StoreNotEmpty(home)
-    aside = unpacking(home)
-    if aside.exists():  # of a process that was killed
-        shutil.rmtree(aside)
-    aside.mkdir(mode=0o700)
+    folder = unpacking(home)
+    if folder.exists():  # of a process that was killed
+        shutil.rmtree(folder)
+    folder.mkdir(mode=0o700)
     try:
-        backup, undone = _unpacked(path, aside, audit, progress, erasures=erasures, undo=undo)
+        backup, undone = _unpacked(path, folder, audit, progress, erasures=erasures, undo=undo)
         record_erasures(home, erasures)
-        _move(aside, home)
+        _move(folder, home)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     return backup, undone
 
 
 def _unpacked(
-    path: Path, aside: Path, audit: AuditRow, progress: Progress, *, erasures: Sequence[Erasure], undo: bool
+    path: Path, folder: Path, audit: AuditRow, progress: Progress, *, erasures: Sequence[Erasure], undo: bool
 ) -> tuple[Backup, tuple[Undone, ...]]:
     """Make a whole store of a backup in a folder aside."""
-    Blobs(aside).prepare()
-    backup, _ = _unpack(path, aside, lambda digest, packed: _take_blob(path, digest, packed, Blobs(aside)), progress)
-    _prepare(path, aside)
-    with closing(open_store(aside, write=True)) as store:
-        undone = undone_by(aside, backup.taken_at, erasures)
+    Blobs(folder).prepare()
+    backup, _ = _unpack(path, folder, lambda digest, packed: _take_blob(path, digest, packed, Blobs(folder)), progress)
+    _prepare(path, folder)
+    with closing(open_store(folder, write=True)) as store:
+        undone = undone_by(folder, erasures)
         if undone and not undo:
             raise ErasuresUndone(path, undone)
-        store.write(Note(audit=_of(audit, backup, undone))).result()
-    found = verify(aside)
+        store.write(Note(audit=_of(audit, backup, undone, erasures))).result()
+    found = verify(folder)
     for problem in found.problems:
         raise BackupRefused(path, problem)
     if found.orphans:
@@ -182,26 +181,27 @@ def _unpacked(
     return backup, undone
 
 
-def _prepare(path: Path, aside: Path) -> None:
+def _prepare(path: Path, folder: Path) -> None:
     """Bring the database of a backup up to date, once nothing in it is suspicious; raises BackupRefused unless it is ours."""
-    for problem in suspicious(aside):
+    for problem in suspicious(folder):
         raise BackupRefused(path, problem)
     try:
-        open_store(aside, write=True).close()
+        open_store(folder, write=True).close()
     except StoreFailed as failed:
         raise BackupRefused(path, failed.text) from failed
-    for problem in strange(aside):
+    for problem in strange(folder):
         raise BackupRefused(path, problem)
 
 
-def _of(audit: AuditRow, backup: Backup, undone: Sequence[Undone]) -> AuditRow:
+def _of(audit: AuditRow, backup: Backup, undone: Sequence[Undone], erasures: Sequence[Erasure]) -> AuditRow:
     detail = f"taken at {backup.taken_at.isoformat()}, blobs {backup.blobs}"
     if undone:
         detail += f", erasures undone {len(undone)}"
-    return AuditRow(at=audit.at, actor=audit.actor, action=audit.action, digests=(backup.sha256,), detail=detail)
+    digests = (backup.sha256, *dict.fromkeys(erasure.digest for erasure in erasures))
+    return AuditRow(at=audit.at, actor=audit.actor, action=audit.action, digests=digests, detail=detail)
 
 
-def _unpack(path: Path, aside: Path, take: Callable[[str, bytes], None], progress: Progress) -> tuple[Backup, list[str]]:
+def _unpack(path: Path, folder: Path, take: Callable[[str, bytes], None], progress: Progress) -> tuple[Backup, list[str]]:
     """Put the database of a backup into a folder, give each blob to `take`, and return the digests of the blobs too."""
     manifest: Manifest | None = None
     digests = []
@@ -211,8 +211,8 @@ def _unpack(path: Path, aside: Path, take: Callable[[str, bytes], None], progres
                 manifest = manifest_from(path, b"".join(member.pieces))
                 check_schema(path, manifest.schema)
             elif member.name == DATABASE:
-                _take_database(path, member, manifest, database(aside))
-                _look_at_schema(path, aside, manifest)
+                _take_database(path, member, manifest, database(folder))
+                _look_at_schema(path, folder, manifest)
             else:
                 take(member.digest, b"".join(member.pieces))
                 digests.append(member.digest)
@@ -246,9 +246,9 @@ def _take_database(path: Path, member: Member, manifest: Manifest, to: Path) -> 
         raise BackupRefused(path, Text("its database is not that of its manifest"))
 
 
-def _look_at_schema(path: Path, aside: Path, manifest: Manifest) -> None:
+def _look_at_schema(path: Path, folder: Path, manifest: Manifest) -> None:
     try:
-        found = schema_of(aside)
+        found = schema_of(folder)
     except StoreFailed as failed:
         raise BackupRefused(path, failed.text) from failed
     check_schema(path, found)
@@ -270,13 +270,13 @@ def _check_blob(path: Path, digest: str, packed: bytes) -> None:
         raise BackupRefused(path, damaged.text) from damaged
 
 
-def _move(aside: Path, home: Path) -> None:
-    blobs, unpacked = Blobs(home), Blobs(aside)
+def _move(folder: Path, home: Path) -> None:
+    blobs, unpacked = Blobs(home), Blobs(folder)
     blobs.prepare()
     blobs.adopt(unpacked)
     for suffix in ("-wal", "-shm"):  # of a store that was never finished: they would be taken for the log of this one
         database(home).with_name(database(home).name + suffix).unlink(missing_ok=True)
-    database(aside).rename(database(home))
+    database(folder).rename(database(home))
     sync(home)
 
 

@@ -30,6 +30,11 @@ UNION SELECT NULL, case_ref FROM case_attachment UNION SELECT NULL, ref FROM sup
 """Everybody to whom something in a database belongs (`erasable` of runner.store.removing)."""
 
 
+_AUDITED = "SELECT at, action, digests FROM audit WHERE action IN (?, ?)"
+ERASED, RESTORED = "store.erased", "store.restored"
+"""What the audit calls it; a restoring notes the erasures that were known by then."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Erasure:
     """That something was erased, without whose it was."""
@@ -59,18 +64,34 @@ def record_erasures(home: Path, erasures: Iterable[Erasure]) -> None:
     sync(home)
 
 
-def undone_by(unpacked: Path, taken_at: datetime, erasures: Iterable[Erasure]) -> tuple[Undone, ...]:
-    """Return the erasures, oldest first, that came after a backup was taken and whose data its database still holds."""
-    later: dict[str, datetime] = {}
-    for erasure in sorted(erasures):
-        if erasure.at >= taken_at:
-            later[erasure.digest] = erasure.at
+def undone_by(unpacked: Path, erasures: Iterable[Erasure]) -> tuple[Undone, ...]:
+    """Return the erasures, oldest first, that came after a backup was taken and whose data its database still holds.
+
+    Its own audit tells which came before, whatever the clock said. One that it does not know and that is dated earlier came
+    from elsewhere, or the clock was stepped back: nobody can tell, so it counts.
+    """
+    known = tuple(_known(unpacked))
+    later = {
+        erasure.digest: erasure.at
+        for erasure in sorted(erasures)
+        if not any(
+            digest == erasure.digest and (at == erasure.at or (restored and at > erasure.at)) for at, digest, restored in known
+        )
+    }
     undone = [
         Undone(belonging=belonging, erased_at=later[digest])
         for belonging in _belongings(unpacked)
         if (digest := digest_of(belonging.named.encode())) in later
     ]
     return tuple(sorted(undone, key=lambda one: (one.erased_at, one.belonging.named)))
+
+
+def _known(unpacked: Path) -> Iterator[tuple[datetime, str, bool]]:
+    """Yield of each erasure in the audit of a database when it was and whose; true: it was known by then, in a restoring."""
+    with closing(sqlite3.connect(f"{database(unpacked).as_uri()}?mode=ro", uri=True)) as connection:
+        for at, action, digests in connection.execute(_AUDITED, (ERASED, RESTORED)):
+            moment = datetime.fromisoformat(at).replace(tzinfo=UTC)
+            yield from ((moment, digest, action == RESTORED) for digest in json.loads(digests))
 
 
 def _belongings(unpacked: Path) -> Iterator[Belonging]:

@@ -326,6 +326,9 @@ def test_a_stopped_run_is_accounted_for_and_can_be_resumed(practice: Callable[..
     assert "60 targeted" in out
     assert {"run": run, "state": "interrupted"}.items() <= console("run", "list", "--json").json()[0].items()
     assert console("case", "show", "STOP-1").code == 6
+    console.inventory("hosts: {theirs: {address: 192.0.2.1, customer: acme}}\n")
+    refused = console("run", "resume", run, "--customer", "acme")  # which knows none of its hosts: they were told as gone
+    assert refused.code == 2 and f"longarm run resume {run}" in refused.err
     resumed = console("run", "resume", run, "--json", "--fail-on", "never")
     assert resumed.json()["state"] == "ended"
     assert resumed.json()["run"] == run

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gzip
 import io
 import json
+import os
 import sqlite3
 import tarfile
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +300,16 @@ def test_a_backup_that_lacks_a_blob_its_rows_name_is_not_whole(home: Path, tmp_p
 # Erasures that a backup would undo
 
 
+@dataclass
+class SteppedClock:
+    """A clock that stands until it is set."""
+
+    now: datetime = datetime(2026, 11, 29, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
 @pytest.fixture
 def erased_since(home: Path, tmp_path: Path, library: Library) -> Path:
     """Return a backup that is older than the erasure of a customer, a case and somebody who came later; `home` knows it."""
@@ -332,6 +344,53 @@ def test_a_backup_from_after_an_erasure_undoes_none(home: Path, erased_since: Pa
     afterwards = erased_since.with_name("afterwards")
     assert Desk.verify_backup(home, afterwards).undone == ()
     assert Desk.restore(tmp_path / "other", afterwards, erasures_of=[home])[1] == ()
+
+
+@pytest.mark.parametrize("stepped_back", ["the erasure", "the backup"])
+def test_a_clock_that_was_stepped_back_hides_no_erasure_and_invents_none(
+    home: Path, tmp_path: Path, library: Library, stepped_back: str
+) -> None:
+    now, clock = datetime(2026, 11, 29, 12, tzinfo=UTC), SteppedClock()
+    with Desk.open(home, write=True, actor="anna", clock=clock) as desk:
+        diagnosed(desk, library, "acme-1", case=None, selection=shared(**{"acme-1": "acme"}))
+        if stepped_back == "the erasure":
+            desk.backup(tmp_path / "backup")
+            clock.now = now - timedelta(days=1)
+            desk.erase(Belonging(customer="acme"))
+        else:
+            desk.erase(Belonging(customer="acme"))
+            clock.now = now - timedelta(days=1)
+            diagnosed(desk, library, "acme-1", case=None, selection=shared(**{"acme-1": "acme"}))
+            desk.backup(tmp_path / "backup")
+    undone = [one.belonging.named for one in Desk.verify_backup(home, tmp_path / "backup").undone]
+    assert undone == (["customer:acme"] if stepped_back == "the erasure" else [])
+
+
+def test_what_a_killed_look_at_a_backup_left_is_removed_by_the_next_and_by_an_erasure(
+    home: Path, erased_since: Path, library: Library
+) -> None:
+    left, busy = home / "verifying-left", home / "verifying-busy"
+    for folder in (left, busy):
+        folder.mkdir(mode=0o700)
+        (folder / "store.sqlite3").write_text("customer:acme")
+    descriptor = os.open(busy, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        Desk.verify_backup(home, erased_since)
+        assert (left.exists(), busy.exists()) == (False, True)
+    finally:
+        os.close(descriptor)
+    with Desk.open(home, write=True) as desk:
+        desk.erase(Belonging(customer="zeta"))
+    assert list(home.glob("verifying-*")) == []
+
+
+def test_a_store_that_was_restored_knows_the_erasures_of_before(home: Path, erased_since: Path, tmp_path: Path) -> None:
+    opening.database(home).unlink()
+    Desk.restore(home, erased_since, undo_erasures=True)
+    with Desk.open(home, write=True) as desk:
+        desk.backup(tmp_path / "next")
+    assert Desk.verify_backup(home, tmp_path / "next").undone == ()
 
 
 def test_the_erasures_of_another_home_hold_too_and_are_remembered(home: Path, erased_since: Path, tmp_path: Path) -> None:
