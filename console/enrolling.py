@@ -18,6 +18,8 @@ from remote.enrol import CHANGED, KNOWN, NEW, UNSEEN, WRONG, Offer, certified, j
 from remote.errors import RemoteError
 from remote.event_loop import new_event_loop
 from remote.known_hosts import KnownHosts
+from remote.ways import Way
+from remote.windows.looking import by_https, shown_certificate
 
 T = TypeVar("T")
 
@@ -25,6 +27,7 @@ DECLINED = 5
 
 _AT_ONCE = 50
 _DEADLINE_S = 15.0
+_WINDOWS = (Transport.WINRM, Transport.PSRP)
 COLUMNS = {
     "host": Text("host"),
     "state": Text("state"),
@@ -56,7 +59,7 @@ def refuse_mixture(options: Mapping[str, object]) -> None:
 
 def enrol_hosts(settings: Settings, targets: str, expected: Mapping[str, str], *, replace: bool) -> int:
     """Enrol the chosen hosts and return the exit code: 5 declined, 4 for a wrong or changed key, 3 for a host not reached."""
-    hosts = ssh_hosts(settings, targets)
+    hosts = provable_hosts(settings, targets)
     if not hosts:
         return 0
     if strangers := sorted(set(expected) - {host.name for host in hosts}):
@@ -90,6 +93,15 @@ def ssh_hosts(settings: Settings, targets: str) -> list[Host]:
     return hosts
 
 
+def provable_hosts(settings: Settings, targets: str) -> list[Host]:
+    """Return the chosen hosts that prove themselves with a key or a certificate, and say so where there are none."""
+    chosen = known_inventory(settings).select(targets).hosts
+    hosts = [host for host in chosen if host.transport is Transport.SSH or (host.transport in _WINDOWS and by_https(host))]
+    if not hosts:
+        tell(settings, Text("none of the chosen hosts is reached by SSH or HTTPS: there is no key to enrol"))
+    return hosts
+
+
 def _question(wanted: Sequence[Offer]) -> Text:
     return Text("keep these keys of {count} hosts?", count=len(wanted))
 
@@ -113,6 +125,8 @@ async def _asked(connect: Connector, hosts: Sequence[Host], known: KnownHosts, e
     async def asked(host: Host) -> Offer:
         try:
             async with connect.way_to(host) as way:
+                if host.transport in _WINDOWS:
+                    return await _certificate(host, way, known, expected)
                 proof = await certified(known.trust(host), deadline_s=_DEADLINE_S, way=way)
                 if proof is not None and proof.by_certificate and host.name not in expected:
                     return Offer(host=host, state=KNOWN, keys=(proof.key,))
@@ -122,6 +136,14 @@ async def _asked(connect: Connector, hosts: Sequence[Host], known: KnownHosts, e
         return judged(host, keys, known.keys(host.name), expected.get(host.name))
 
     return await told_at_once(hosts, asked)
+
+
+async def _certificate(host: Host, way: Way, known: KnownHosts, expected: Mapping[str, str]) -> Offer:
+    shown = await shown_certificate(host, way=way, deadline_s=_DEADLINE_S)
+    keys = known.keys(host.name)
+    if shown.verified and not keys and host.name not in expected:
+        return Offer(host=host, state=KNOWN, keys=(shown.key,))
+    return judged(host, (shown.offered,), keys, expected.get(host.name))
 
 
 async def told_at_once(hosts: Sequence[Host], ask: Callable[[Host], Awaitable[T]]) -> list[T]:

@@ -45,6 +45,10 @@ def examine_host(settings: Settings, name: str) -> tuple[list[Row], int]:
     if len(selection.hosts) != 1:
         raise UsageError(Text("one host at a time: “{name}” stands for {count}", name=name, count=len(selection.hosts)))
     host, rows = selection.hosts[0], list[Row]()
+    if host.transport in (Transport.WINRM, Transport.PSRP):
+        from console.windows_examination import examine_windows
+
+        return examine_windows(settings, host)
     with asyncio.Runner(loop_factory=new_event_loop) as loop:
         try:
             loop.run(_walk(rows, settings, host))
@@ -64,7 +68,7 @@ async def _walk(rows: list[Row], settings: Settings, host: Host) -> None:
     if host.transport is Transport.LOCAL:
         rows += [row(step, OK, say(Text("this machine"))) for step in _STEPS[:3]]
     else:
-        rows.append(row("name", OK, await _address(host)))
+        rows.append(row("name", OK, await address_of(host)))
         if host.via:
             await asyncio.to_thread(credentials.prepare, [host.via])
         async with connect.way_to(host) as way:
@@ -80,7 +84,7 @@ async def _walk(rows: list[Row], settings: Settings, host: Host) -> None:
         rows += await _inside(session)
 
 
-async def _address(host: Host) -> str:
+async def address_of(host: Host) -> str:
     """Return the address, with what its name stands for; what is in between finds that out itself."""
     elsewhere = host.via or host.ssh.proxy or host.ssh.proxy_command
     return host.address if elsewhere else f"{host.address} → {', '.join(await addresses(host))}"
@@ -88,7 +92,7 @@ async def _address(host: Host) -> str:
 
 async def _greeting(host: Host, way: Way) -> Row:
     said = await greeting(host, way)
-    told = [say(Text("{n} ms", n=_tenths(said.connect_ms)))]
+    told = [say(Text("{n} ms", n=tenths(said.connect_ms)))]
     hosts = [one.name for one in reversed([*way_to(host)][1:])]
     if between := [*([way.between] if way.between else ()), *hosts]:
         told.append(say(Text("through {via}", via=" → ".join(between))))
@@ -129,7 +133,7 @@ async def _inside(session: Session) -> list[Row]:
     """Return what the host's shell, the way to another user there and its distance are like."""
     answers = await session.ask([_SHELL, _OTHER], deadline_s=_DEADLINE_S)
     other = answers[_OTHER.id]
-    ending = _ending(other)
+    ending = ending_of(other)
     if wants_rules(session.host, other):
         rules = (await session.ask([RULES], deadline_s=_DEADLINE_S))[RULES.id]
         ending = "; ".join(filter(None, (ending, allowed_by(rules))))
@@ -139,17 +143,17 @@ async def _inside(session: Session) -> list[Row]:
     return [
         _shell(answers[_SHELL.id]),
         other_user(session.host, session.facts.user, other, ending),
-        row("round trip", OK, say(Text("{ms} ms for one question", ms=_tenths(took_ms)))),
+        row("round trip", OK, say(Text("{ms} ms for one question", ms=tenths(took_ms)))),
     ]
 
 
 def _shell(answer: Answer) -> Row:
     if answer.ended is Ended.EXITED and answer.exit_status == 0:
         return row("shell", OK, answer.stdout.decode("utf-8", "replace").strip())
-    return row("shell", PROBLEM, _ending(answer), Text("the login shell must start “sh” and let it read its input"))
+    return row("shell", PROBLEM, ending_of(answer), Text("the login shell must start “sh” and let it read its input"))
 
 
-def _ending(answer: Answer) -> str:
+def ending_of(answer: Answer) -> str:
     """Return why a question brought nothing of use: in a sentence of ours where it is one, else how it ended."""
     if why := answer.denied or answer.why:
         told = known(why)
@@ -157,7 +161,8 @@ def _ending(answer: Answer) -> str:
     return say(Text(ENDINGS[answer.ended].template, status="?" if answer.exit_status is None else answer.exit_status))
 
 
-def _tenths(value: float) -> str:
+def tenths(value: float) -> str:
+    """Return a number as the language that is spoken writes it."""
     return language(spoken()).number(value)
 
 

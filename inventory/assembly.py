@@ -219,10 +219,12 @@ class Assembly:
         if isinstance(customer := entries.get("customer"), Leaf):
             plain["customer"] = self._customer(customer)
         variables = entries.get("vars")
+        transport = Transport(str(plain.get("transport", Transport.SSH)))
+        usual = Platform.WINDOWS if transport in (Transport.WINRM, Transport.PSRP) else Platform.LINUX
         result: dict[str, Any] = {
             **plain,
-            "platform": Platform(str(plain.get("platform", Platform.LINUX))),
-            "transport": Transport(str(plain.get("transport", Transport.SSH))),
+            "platform": Platform(str(plain.get("platform", usual))),
+            "transport": transport,
             "vars": values(variables.entries) if isinstance(variables, Branch) else MappingProxyType({}),
         }
         become = entries.get("become")

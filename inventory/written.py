@@ -159,11 +159,12 @@ def _groups(inventory: Inventory, hosts: Sequence[Host], names: Mapping[str, str
 
 
 def _host(host: Host) -> Mapping[str, Value]:
+    usual = Platform.WINDOWS if host.transport in (Transport.WINRM, Transport.PSRP) else Platform.LINUX
     settings: dict[str, Value] = {
         "address": host.address if host.address != host.name else None,
         "port": host.port,
         "transport": host.transport.value if host.transport is not Transport.SSH else None,
-        "platform": host.platform.value if host.platform is not Platform.LINUX else None,
+        "platform": None if host.platform is usual else host.platform.value,
         "site": host.site,
         "customer": host.customer,
         "tags": host.tags or None,

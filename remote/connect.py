@@ -6,6 +6,7 @@ The transports are imported when the first host needs one: `import asyncssh` cos
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from inventory.host import Host, Transport
@@ -60,6 +61,10 @@ class Connector:
 
         Entering raises JumpFailed where the host that it goes through does not let us in.
         """
+        if host.transport in (Transport.WINRM, Transport.PSRP):
+            from remote.windows.doors import port_of
+
+            host = replace(host, port=port_of(host))
         return self._ssh_connector().way_to(host)
 
     async def rotation(self, host: Host) -> Rotation:

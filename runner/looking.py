@@ -11,15 +11,17 @@ from diagnostics.facts import Found, facts_of
 from diagnostics.library import Library, in_order, with_expectations
 from diagnostics.redaction import redact
 from inventory.errors import Text
-from inventory.host import Host
+from inventory.host import Host, Platform
 from remote.answer import Answer, Ended
 from remote.question import Question
 from remote.session import Connect, Session
+from remote.windows.bundle import SHELL as POWERSHELL
 from runner.fan_out import FanOut, Limits
 from runner.host_run import HostRun, run_host
 from runner.outcome import Coverage, Outcome
 
 _NOTHING = Question(id="ping", script=":")
+_NOTHING_OF_WINDOWS = Question(id="ping", script="$null", shell=POWERSHELL, deadline_s=20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,8 @@ async def ping(
 
     async def echo(session: Session, left_s: float) -> _Echo:
         start = now()
-        answer = (await session.ask([_NOTHING], deadline_s=left_s))[_NOTHING.id]
+        nothing = _NOTHING_OF_WINDOWS if session.host.platform is Platform.WINDOWS else _NOTHING
+        answer = (await session.ask([nothing], deadline_s=left_s))[nothing.id]
         login_ms = round((start - begun[session.host.name]) * 1000)
         return _Echo(user=session.facts.user, login_ms=login_ms, round_trip_ms=round((now() - start) * 1000, 1), answer=answer)
 

@@ -5,6 +5,7 @@ A context belongs to one TCP connection (MS-WSMV 2.2.9.1): a new connection need
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Final, Protocol
 
 import spnego
@@ -17,6 +18,8 @@ from inventory.secret import Secret
 if TYPE_CHECKING:
     from remote.kerberos import Tickets
 
+_OF_A_TOKEN: Final = (SpnegoError, ValueError, LookupError, struct.error)
+"""What pyspnego raises, and what structures of a hostile token make it run into."""
 _END_POINT: Final = b"tls-server-end-point:"
 
 
@@ -83,7 +86,7 @@ class ByPassword:
         """Return what is to be sent next."""
         try:
             return self._context.step(token)
-        except (SpnegoError, ValueError) as error:  # ValueError: structures of a hostile token
+        except _OF_A_TOKEN as error:
             raise NoContext(str(error)) from error
 
     def seal(self, data: bytes) -> tuple[bytes, bytes, int]:
@@ -95,7 +98,7 @@ class ByPassword:
         """Return what was sealed."""
         try:
             return self._context.unwrap_winrm(seal, data)
-        except (SpnegoError, ValueError) as error:
+        except _OF_A_TOKEN as error:
             raise BadSeal(str(error)) from error
 
 

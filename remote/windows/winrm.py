@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import CancelledError
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from socket import socket
 from typing import Final
 
@@ -26,7 +25,7 @@ from remote.patience import patience
 from remote.session import Session, SessionFacts
 from remote.threaded.worker import Home, Worker
 from remote.ways import Way
-from remote.windows.doors import authentication, door_to, facts_of, port_of
+from remote.windows.doors import authentication, door_to, facts_of
 from remote.windows.launch import Ending, Launch, Listener
 from remote.windows.messages import Messages
 from remote.windows.session import WindowsSession
@@ -204,7 +203,7 @@ class WinrmConnector:
         trust = self._known_hosts.trust(host)
         credential = await self._credentials.resolve(host)
         self._breaker.check(host, credential)
-        async with self._way_to(replace(host, port=port_of(host))) as way, self._thread():
+        async with self._way_to(host) as way, self._thread():
             line = Line(host, credential, self._breaker, way, trust)
             try:
                 await self._open(line, way)
@@ -236,6 +235,6 @@ class WinrmConnector:
                 known=line.known,
             )
             refusal = connect_error(error, attempt)
-            if isinstance(refusal, ConnectFailed) and not line.wire.connected:
+            if isinstance(refusal, ConnectFailed) and not line.wire.reached:
                 refusal = await way.failure(refusal)
             raise refusal from error

@@ -67,8 +67,7 @@ def _not_pinned(_: Exception, attempt: Attempt) -> RemoteError:
 
 
 def _unverified(error: Exception, attempt: Attempt) -> RemoteError:
-    assert isinstance(error, ssl.SSLCertVerificationError)
-    return TlsRefused(attempt.host.name, error.verify_message or str(error))
+    return TlsRefused(attempt.host.name, getattr(error, "verify_message", "") or str(error))
 
 
 def _no_tls(error: Exception, attempt: Attempt) -> RemoteError:
@@ -92,7 +91,7 @@ def _answered(error: Exception, attempt: Attempt) -> RemoteError:
 
 
 def _cut(_: Exception, attempt: Attempt) -> RemoteError:
-    if attempt.wire.connected or attempt.wire.proof_sent:
+    if attempt.wire.reached:
         return DeadlineExceeded(attempt.host.name, attempt.deadline_s)
     return ConnectFailed(attempt.host.name, Text("no answer within {deadline_s} s", deadline_s=f"{attempt.deadline_s:g}"))
 

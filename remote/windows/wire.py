@@ -83,6 +83,8 @@ class Wire:
         self.proof_sent = False
         """Whether what the host may count as an attempt has gone out."""
         self.calls = 0
+        self.reached = False
+        """Whether there was a connection at all."""
         self._socket: socket.socket | None = None
         self._connection: http.client.HTTPConnection | None = None
         self._context: Context | None = None
@@ -93,6 +95,7 @@ class Wire:
         """Make the connection, with its TLS; raises OSError (ssl.SSLError too), NotPinned or CutOff."""
         self.close_session()
         bare = self._held(self.door.socket())
+        self.reached = True
         bare.settimeout(self._left())
         if self.door.tls is not None:
             wrapped = self.door.tls.wrap_socket(bare, server_hostname=self.door.server_name, do_handshake_on_connect=False)
@@ -145,6 +148,10 @@ class Wire:
             if token is None:
                 raise Unauthorized(self.offered)
         raise Unauthorized(self.offered)
+
+    def greet(self) -> Heard:
+        """Return the answer to an empty message of nobody; raises OSError or CutOff."""
+        return self._post(b"", _SOAP, "")
 
     def send_message(self, message: str | bytes) -> bytes:
         """Return the answer to a message, which pywinrm reads; raises what pywinrm does, and HostileXml, BadSeal, OSError."""

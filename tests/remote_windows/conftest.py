@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -57,6 +59,15 @@ class OneCredential:
 
     async def resolve(self, host: Host) -> Credential:
         return self.credential
+
+
+async def no_threads() -> None:
+    """Wait until no session has a thread any more; AssertionError with those that are still there after a second."""
+    for _ in range(100):
+        if not (left := [one.name for one in threading.enumerate() if one.name.startswith("longarm winrm")]):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(left)
 
 
 @asynccontextmanager

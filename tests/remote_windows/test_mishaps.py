@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +19,7 @@ from remote.lab.windows.shells import Limits, Running, Said
 from remote.session import Session
 from tests.conftest import SOAK
 from tests.remote_lab.windows_hosts import listening
-from tests.remote_windows.conftest import MakeConnector, host_at, practice
+from tests.remote_windows.conftest import MakeConnector, host_at, no_threads, practice
 from tests.remote_windows.played import CASES, HANGS
 
 DEADLINE_S = 6.0
@@ -32,21 +31,13 @@ LAST = 6
 """Messages of one command at the most: Create, Command, Send, Receive, Signal, Delete."""
 
 
-def threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("longarm winrm")}
-
-
 @asynccontextmanager
 async def connected(make: MakeConnector, host: WindowsHost) -> AsyncIterator[Session]:
     """Yield a session to a host that listens in a loop of its own, and see that nothing is left of it."""
     with listening(host) as port:
         async with make()(host_at(port)) as session:
             yield session
-    for _ in range(100):
-        if not threads():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(threads())
+    await no_threads()
 
 
 def lost_creation(mishaps: Mishaps) -> bool:
