@@ -15,11 +15,17 @@ if TYPE_CHECKING:
 
 MOST_SKEW_S: Final = 300.0
 """What Kerberos lets clocks differ by (RFC 4120 1.6)."""
-LISTEN: Final = Text("on the host: Enable-PSRemoting -Force")
-LISTEN_HTTPS: Final = Text(
-    "on the host: New-Item WSMan:\\localhost\\Listener -Transport HTTPS -Address * -CertificateThumbPrint THUMBPRINT -Force"
+
+
+def _there(command: str) -> Text:
+    return Text("on the host: {command}", command=command)
+
+
+LISTEN: Final = _there("Enable-PSRemoting -Force")
+LISTEN_HTTPS: Final = _there(
+    "New-Item WSMan:\\localhost\\Listener -Transport HTTPS -Address * -CertificateThumbPrint THUMBPRINT -Force"
 )
-CLOCK: Final = Text("on the host: w32tm /resync /rediscover")
+CLOCK: Final = _there("w32tm /resync /rediscover")
 FILTER: Final = Text(
     "if the password is right, UAC filters the token of a local administrator: on the host: {command}",
     command="New-ItemProperty HKLM:\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Policies\\System"
@@ -34,11 +40,11 @@ _NEEDS: Final[Mapping[WinrmAuth, str]] = {
     WinrmAuth.CREDSSP: "credssp",
 }
 _SWITCHES: Final[Mapping[str, Text]] = {
-    "negotiate": Text("on the host: Set-Item WSMan:\\localhost\\Service\\Auth\\Negotiate $true"),
-    "basic": Text("on the host: Set-Item WSMan:\\localhost\\Service\\Auth\\Basic $true"),
-    "credssp": Text("on the host: Enable-WSManCredSSP -Role Server -Force"),
+    "negotiate": _there("Set-Item WSMan:\\localhost\\Service\\Auth\\Negotiate $true"),
+    "basic": _there("Set-Item WSMan:\\localhost\\Service\\Auth\\Basic $true"),
+    "credssp": _there("Enable-WSManCredSSP -Role Server -Force"),
 }
-_CERTIFICATE: Final = Text("on the host: Set-Item WSMan:\\localhost\\Service\\Auth\\Certificate $true")
+_CERTIFICATE: Final = _there("Set-Item WSMan:\\localhost\\Service\\Auth\\Certificate $true")
 
 
 def advice(error: RemoteError, host: Host, said: Greeting | None) -> Text | None:

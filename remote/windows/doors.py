@@ -62,7 +62,8 @@ def authentication(host: Host, credential: Credential) -> Authentication:
     elif kind is WinrmAuth.CERTIFICATE and not https:
         refusal = Text("a certificate of a user needs HTTPS")
     elif kind is WinrmAuth.CREDSSP and not host.winrm.allow_credssp:
-        refusal = Text("CredSSP gives the host the password itself: the inventory must allow it (winrm: {allow_credssp: true})")
+        line = "winrm: {allow_credssp: true}"
+        refusal = Text("CredSSP gives the host the password itself: the inventory must allow it: {line}", line=line)
     elif kind in _BY_PASSWORD and credential.password is None:
         refusal = Text("{kind} needs a password", kind=kind.value)
     elif kind is WinrmAuth.KERBEROS and credential.tickets is None:

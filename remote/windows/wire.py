@@ -98,7 +98,9 @@ class Wire:
         self.reached = True
         bare.settimeout(self._left())
         if self.door.tls is not None:
-            wrapped = self.door.tls.wrap_socket(bare, server_hostname=self.door.server_name, do_handshake_on_connect=False)
+            wrapped = self.door.tls.wrap_socket(
+                bare, server_hostname=self.door.server_name or None, do_handshake_on_connect=False
+            )
             self._held(wrapped)
             wrapped.do_handshake()
             self._look_at(wrapped)
