@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
@@ -196,3 +196,26 @@ async def test_a_powershell_that_does_not_start_is_no_success_whatever_its_statu
         assert "progress" not in answer.why
         result = await session.run(COMMAND, deadline_s=DEADLINE_S)
         assert result.ended is Ended.LOST and not result.succeeded
+
+
+async def test_a_fleet_of_which_a_part_misbehaves_is_accounted_for(connector: MakeConnector) -> None:
+    """The long form with its figures is bench/windows.py."""
+    hosts = {
+        "well": practice(),
+        "hung": practice(Mishaps(hang=set(range(1, 1000)))),
+        "dropping": practice(Mishaps(messages_per_connection=2)),
+    }
+    connect = connector(threads=4)
+    with ExitStack() as stack:
+        ports = {kind: stack.enter_context(listening(host)) for kind, host in hosts.items()}
+
+        async def ended(kind: str) -> set[Ended]:
+            async with connect(host_at(ports[kind])) as session:
+                return {one.ended for one in (await session.ask(QUESTIONS, deadline_s=1.5)).values()}
+
+        kinds = ["well", "hung", "dropping", "well", "well", "dropping"] * 2
+        for kind, how in zip(kinds, await asyncio.gather(*map(ended, kinds)), strict=True):
+            assert how == ({Ended.NOT_RUN} if kind == "hung" else {Ended.EXITED})
+        assert {kind: len(host.service.shells.started) for kind, host in hosts.items()} == {"well": 6, "hung": 0, "dropping": 4}
+        assert not any(host.service.shells.open for host in hosts.values())
+    await no_threads()

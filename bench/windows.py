@@ -1,0 +1,213 @@
+"""What a Windows host costs us: HTTP requests, processor time beside bare pywinrm, and a fleet of which a part misbehaves.
+
+    python -m bench.windows            all figures, as one table
+    python -m bench.windows serve      practice hosts in a process of their own (started by the above)
+
+The practice hosts answer the questions of the library from captures; bare pywinrm runs one trivial command on the same ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from winrm.protocol import Protocol
+
+from diagnostics.library import load_library
+from inventory.host import Host, Platform, Transport, WinrmSettings
+from inventory.secret import Secret
+from remote.answer import Answer, Ended, answered
+from remote.breaker import Breaker
+from remote.credentials import Credential
+from remote.errors import RemoteError
+from remote.known_hosts import KnownHosts
+from remote.lab.windows.host import WindowsHost
+from remote.lab.windows.login import Doors
+from remote.lab.windows.mishaps import Mishaps
+from remote.lab.windows.replies import Captured
+from remote.lab.windows.shells import Limits, Running, Said
+from remote.question import Question
+from remote.ways import Direct, Way
+from remote.windows.winrm import THREADS, WinrmConnector, WinrmSession
+
+USER, PASSWORD = "bench", "Пароль of the bench"
+TRIVIAL = "cmd /c exit 0"
+HOSTS, HUNG, DROPPING = 300, 30, 30
+DEADLINE_S = 6.0
+SINGLE = 60
+"""Hosts, one after the other, for the processor time of one."""
+_EVERY_MESSAGE = set(range(1, 100_000))
+
+
+def questions() -> list[Question]:
+    """Return what the library asks of a Windows host."""
+    return [probe.question for probe in load_library().probes.values() if Platform.WINDOWS.value in probe.platforms]
+
+
+# --- the practice hosts, in a process of their own --------------------------------------------------------------------
+
+
+async def serve() -> None:
+    """Let three practice hosts listen until stdin ends; stdout has their ports, and at the end what they saw."""
+    answer = answered(json.dumps([{"Name": f"Служба {n}", "State": "Running", "Id": n} for n in range(20)]).encode())
+    captured = Captured(answers={question.id: answer for question in questions()})
+
+    async def program(running: Running) -> Said | None:
+        return Said() if running.asked.line == TRIVIAL else await captured(running)
+
+    def host(mishaps: Mishaps) -> WindowsHost:
+        return WindowsHost(program, doors=Doors(), limits=Limits(max_shells_per_user=10_000), mishaps=mishaps)
+
+    hosts = {
+        "well": host(Mishaps()),
+        "hung": host(Mishaps(hang=_EVERY_MESSAGE)),
+        "dropping": host(Mishaps(messages_per_connection=2)),
+    }
+    async with hosts["well"].listening() as well, hosts["hung"].listening() as hung, hosts["dropping"].listening() as dropping:
+        print(json.dumps({"well": well, "hung": hung, "dropping": dropping}), flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        shells = {name: (len(one.service.shells.started), len(one.service.shells.open)) for name, one in hosts.items()}
+        print(json.dumps(shells), flush=True)
+
+
+@contextmanager
+def practice() -> Iterator[tuple[Mapping[str, int], Callable[[], Mapping[str, tuple[int, int]]]]]:
+    """Yield the ports of practice hosts, and what ends them and tells the commands they started and the shells left open."""
+    with tempfile.TemporaryDirectory() as folder:
+        accounts = Path(folder) / "accounts"
+        accounts.write_text("".join(f"{domain}:{USER}:{PASSWORD}\n" for domain in ("", "WIN")))
+        environ = {**os.environ, "NTLM_USER_FILE": str(accounts), "NETBIOS_COMPUTER_NAME": "WIN"}
+        command = [sys.executable, "-m", "bench.windows", "serve"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, text=True) as process:
+            assert process.stdin is not None and process.stdout is not None
+            ports = json.loads(process.stdout.readline())
+
+            def ended() -> Mapping[str, tuple[int, int]]:
+                assert process.stdin is not None and process.stdout is not None
+                process.stdin.close()
+                return dict(json.loads(process.stdout.readline()))
+
+            yield ports, ended
+
+
+# --- what is measured -------------------------------------------------------------------------------------------------
+
+
+class OneCredential:
+    """A store with one credential for everybody."""
+
+    async def resolve(self, host: Host) -> Credential:
+        """Return it."""
+        return Credential(name="bench", user=USER, password=Secret(PASSWORD))
+
+
+@asynccontextmanager
+async def direct(host: Host) -> AsyncIterator[Way]:
+    """Yield the direct way."""
+    yield Direct(host)
+
+
+def connector() -> WinrmConnector:
+    """Return what opens sessions."""
+    nowhere = KnownHosts(Path("/nowhere/known_hosts"))
+    return WinrmConnector(known_hosts=nowhere, credentials=OneCredential(), breaker=Breaker(), way_to=direct)  # type: ignore[arg-type]
+
+
+def host_at(port: int, name: str = "win1") -> Host:
+    """Return a host at a port."""
+    settings = WinrmSettings(scheme="http")
+    return Host(name=name, address="127.0.0.1", port=port, transport=Transport.WINRM, platform=Platform.WINDOWS, winrm=settings)
+
+
+async def ours(port: int, asked: list[Question], hosts: int) -> tuple[float, int]:
+    """Return the processor time of one host in ms, and its HTTP requests."""
+    connect, calls = connector(), 0
+    begun = time.process_time()
+    for _ in range(hosts):
+        async with connect(host_at(port)) as session:
+            answers = await session.ask(asked, deadline_s=60)
+            assert all(answer.ended is Ended.EXITED for answer in answers.values())
+            assert isinstance(session, WinrmSession)
+            calls = session.calls
+    return (time.process_time() - begun) / hosts * 1000, calls
+
+
+def bare(port: int, hosts: int) -> float:
+    """Return the processor time of one host in ms when pywinrm runs one trivial command on it."""
+    begun = time.process_time()
+    for _ in range(hosts):
+        protocol = Protocol(f"http://127.0.0.1:{port}/wsman", "ntlm", USER, PASSWORD, proxy=None, ca_trust_path=None)  # type: ignore[arg-type]
+        shell = protocol.open_shell(codepage=65001)
+        command = protocol.run_command(shell, TRIVIAL)
+        assert protocol.get_command_output(shell, command)[2] == 0
+        protocol.cleanup_command(shell, command)
+        protocol.close_shell(shell)
+    return (time.process_time() - begun) / hosts * 1000
+
+
+async def fleet(ports: Mapping[str, int], asked: list[Question]) -> tuple[float, Counter[str], float]:
+    """Return the wall time of a fleet in s, how its hosts ended, and by how many MiB we grew from its first third on."""
+    kinds = ["hung"] * HUNG + ["dropping"] * DROPPING + ["well"] * (HOSTS - HUNG - DROPPING)
+    order = [kinds[(n * 7) % HOSTS] for n in range(HOSTS)]  # 7 has nothing in common with 300
+    connect, ended, sizes = connector(), Counter[str](), list[float]()
+
+    async def one(number: int, kind: str) -> None:
+        try:
+            async with connect(host_at(ports[kind], f"win{number}")) as session:
+                answers = await session.ask(asked, deadline_s=DEADLINE_S)
+        except RemoteError as error:
+            ended[f"{kind}: {type(error).__name__}"] += 1
+        else:
+            ended[f"{kind}: {_how(answers)}"] += 1
+        sizes.append(_resident_mib())
+
+    begun = time.monotonic()
+    await asyncio.gather(*(one(number, kind) for number, kind in enumerate(order)))
+    return time.monotonic() - begun, ended, max(sizes) - sizes[HOSTS // 3]
+
+
+def _how(answers: Mapping[str, Answer]) -> str:
+    kinds = {answer.ended for answer in answers.values()}
+    return "whole" if kinds == {Ended.EXITED} else "not whole"
+
+
+def _resident_mib() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+def main() -> None:
+    """Print the figures."""
+    if sys.argv[1:] == ["serve"]:
+        asyncio.run(serve())
+        return
+    asked = questions()
+    with practice() as (ports, ended):
+        asyncio.run(ours(ports["well"], asked, 3))  # what is imported lazily is none of a host's
+        bare(ports["well"], 3)
+        mine, calls = asyncio.run(ours(ports["well"], asked, SINGLE))
+        theirs = bare(ports["well"], SINGLE)
+        took_s, how, grown = asyncio.run(fleet(ports, asked))
+        shells = ended()
+    print(f"HTTP requests per host: {calls} ({len(asked)} questions; NTLM's login is 2 of them)")
+    print(
+        f"processor time per host: {mine:.1f} ms, bare pywinrm with one trivial command {theirs:.1f} ms: {mine / theirs:.2f} x"
+    )
+    print(f"{HOSTS} hosts at {THREADS} threads, {HUNG} hung, {DROPPING} dropping: {took_s:.1f} s (deadline {DEADLINE_S:g} s)")
+    for kind, count in sorted(how.items()):
+        print(f"  {count:4} {kind}")
+    print(f"  grown by {grown:.1f} MiB after the first third; commands started, shells left: {shells}")
+    assert sum(how.values()) == HOSTS
+
+
+if __name__ == "__main__":
+    main()
