@@ -55,6 +55,7 @@ def get_file(settings: Settings, target: str, path: str, wishes: Wishes) -> int:
 
 def request_of(settings: Settings, target: str, path: str, wishes: Wishes) -> TaskRequest:
     """Return the request that is meant; raises UsageError for one that cannot be."""
+    selection = one_host(known_inventory(settings).select(target))
     try:
         extract = Extract(
             path=path,
@@ -65,11 +66,14 @@ def request_of(settings: Settings, target: str, path: str, wishes: Wishes) -> Ta
             max_bytes=wishes.max_bytes,
             deadline_s=math.ceil(wishes.deadline),
             privilege=Privilege.USER if wishes.no_root else Privilege.PREFER_ROOT,
+            platform=selection.hosts[0].platform,
         )
     except ValueError as error:
-        raise UsageError(Text("{reason}", reason=str(error)), Text("a path on a host begins with /")) from error
+        raise UsageError(
+            Text("{reason}", reason=str(error)), Text("a path on a host begins with /, on Windows with a drive: C:\\")
+        ) from error
     return TaskRequest(
-        selection=one_host(known_inventory(settings).select(target)),
+        selection=selection,
         task=ExtractTask(extract=extract),
         case=case_named(wishes.case),
         across_customers=wishes.across_customers,

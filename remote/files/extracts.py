@@ -10,11 +10,14 @@ from functools import cache
 from pathlib import Path
 
 from inventory.errors import Text, UsageError
+from inventory.host import Platform
 from remote.answer import Answer, Ended
 from remote.command import EXTRACT, ORIGIN
 from remote.files.steps import STATUSES, reason_said, text
 from remote.files.transfer import WORDS, check_path
 from remote.question import Privilege, Question
+from remote.windows.extracts import extract_question, origin_question, trouble_on_windows
+from remote.windows.paths import checked_path
 
 BAD_PATTERN, NO_AWK = 29, 30
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
@@ -44,12 +47,20 @@ class Extract:
     max_bytes: int = 8 * 1024 * 1024
     deadline_s: int = 60
     privilege: Privilege = Privilege.PREFER_ROOT
+    platform: Platform = Platform.LINUX
 
     def __post_init__(self) -> None:
-        check_path(self.path)
+        if self.platform is not Platform.WINDOWS:
+            check_path(self.path)
+            return
+        checked_path(self.path)
+        if self.since is not None or self.until is not None:
+            raise UsageError(Text("a span of time cannot be asked for on Windows yet"), Text("--last N or --grep PATTERN"))
 
     def questions(self) -> tuple[Question, Question]:
         """Return what asks for where it is from, then for the lines."""
+        if self.platform is Platform.WINDOWS:
+            return self._on_windows()
         bounds = {"since": self.since, "until": self.until}
         values = {name: str(moment.seconds) if moment else "" for name, moment in bounds.items()}
         kinds = {f"{name}_is": moment.kind if moment else "" for name, moment in bounds.items()}
@@ -80,6 +91,18 @@ class Extract:
         )
         return origin, extract
 
+    def _on_windows(self) -> tuple[Question, Question]:
+        path = checked_path(self.path)
+        return origin_question(ORIGIN, path, self.privilege), extract_question(
+            EXTRACT,
+            path,
+            last=self.last,
+            pattern=self.pattern,
+            max_bytes=self.max_bytes,
+            deadline_s=self.deadline_s,
+            privilege=self.privilege,
+        )
+
     def kept(self, answers: Mapping[str, Answer]) -> Mapping[str, Answer]:
         """Return the answers with the lines cut to the cap, at the beginning of a line, where there were more."""
         answer = answers[EXTRACT]
@@ -104,6 +127,8 @@ def trouble(answer: Answer) -> Text | None:
         case int(status) if status in STATUSES:
             return WORDS[STATUSES[status]]
         case _:
+            if (told := trouble_on_windows(answer)) is not None:
+                return told
             reason, said = reason_said(answer.stderr)
             return Text("{reason}: {detail}", reason=WORDS[reason], detail=said) if said else WORDS[reason]
 

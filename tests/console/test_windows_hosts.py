@@ -98,6 +98,16 @@ def test_a_command_runs_once_on_each(fleet: Fleet) -> None:
     assert len(fleet.hosts["win2"].service.shells.started) == 1 and not fleet.hosts["win2"].service.shells.open
 
 
+def test_a_part_of_a_file_is_got(fleet: Fleet, tmp_path: Path) -> None:
+    to = tmp_path / "app.log"
+    done = fleet.console("host", "get", "win2", r"C:\Logs\app.log", "--last", "2", "--to", str(to), "--json", environ=WORD)
+    assert done.code == 0, done.err
+    assert to.read_text().startswith("one\n")
+    for path in ("/etc/passwd", r"C:\con", r"\\other\share\x"):
+        assert fleet.console("host", "get", "win2", path, environ=WORD).code == 2
+    assert fleet.console("host", "get", "win2", r"C:\a", "--since", "2h", environ=WORD).code == 2
+
+
 def test_hosts_that_answer_nothing_are_incomplete_and_accounted_for(fleet: Fleet) -> None:
     done = fleet.console("diagnose", "win2,off", "--json", environ=WORD)
     assert done.code == 3, done.err

@@ -31,6 +31,8 @@ CAPPED = asked("capped", max_bytes=100)
 ANSWERS = {question.id: answer for question, answer in CASES.items()} | {
     HUNG.id: Answer(ended=Ended.TIMED_OUT, exit_status=None, stdout=b"before"),
     "ping": exited(0),
+    "file.origin": exited(0, b"path=C:\\Logs\\app.log\nsize=900\nclock=2026-11-29 08:00:00 +0300"),
+    "file.extract": exited(0, f"one\n{WORDS}\n".encode()),
     "doctor.nothing": exited(0, b"ok"),
     "doctor.shell": exited(0, b'{"Version":"5.1.20348.2849","System":"10.0.20348.0","Mode":"FullLanguage"}'),
     CAPPED.id: Answer(ended=Ended.CAPPED, exit_status=None, stdout=b"x" * 100, stdout_cut=900),

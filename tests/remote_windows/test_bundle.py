@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from winrm.protocol import Protocol
 
+from inventory.errors import UsageError
+from inventory.host import Platform
 from remote.answer import Answer, Ended
 from remote.command import Command, Value
+from remote.files.extracts import Extract, moment, trouble
 from remote.lab.windows.host import WindowsHost
 from remote.lab.windows.login import Doors
 from remote.lab.windows.replies import Captured
@@ -76,6 +79,32 @@ def test_what_is_sent_is_powershell() -> None:
         assert len(line) < 8191, "cmd.exe takes no longer line"
         assert list(mistakes(base64.b64decode(line.rsplit(" ", 1)[1]).decode("utf-16-le"))) == []
     assert list(mistakes("if (1) { 'a")), "what is none is told"
+
+
+def test_a_part_of_a_file_is_asked_for_in_powershell() -> None:
+    extract = Extract(path="C:/Logs/it's.log", last=5, pattern="a'b", platform=Platform.WINDOWS)
+    assert list(mistakes(write_script(extract.questions(), NONCE))) == []
+    assert {question.shell for question in extract.questions()} == {SHELL}
+    assert dict(extract.questions()[1].variables)["path"] == "C:\\Logs\\it's.log"
+    for path in ("/etc/passwd", "C:\\con", "C:\\a:b", "relative"):
+        with pytest.raises(ValueError, match="path"):
+            Extract(path=path, platform=Platform.WINDOWS)
+    with pytest.raises(UsageError):
+        Extract(path="C:\\a", since=moment("2h"), platform=Platform.WINDOWS)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "told"),
+    [
+        (b"LaFile 0x80070002 0x80131501 OperationStopped: LaFile 0x80070002", "there is no such file"),
+        (b"LaFile 0x80070005 0x80131501 OperationStopped: LaFile 0x80070005", "no permission"),
+        (b"LaFile 0x80070010 0x80131501 OperationStopped: LaFile 0x80070010", "that is a directory"),
+        (b"LaFile 0x80070020 0x80131501 OperationStopped: LaFile 0x80070020", "the host could not: 0x80070020"),
+        (b"LaPattern 0x80131501 OperationStopped: LaPattern", "the host does not understand the pattern"),
+    ],
+)
+def test_what_stands_in_the_way_of_a_file_is_told_by_its_number(stderr: bytes, told: str) -> None:
+    assert str(trouble(answer(b"", status=1, stderr=stderr))) == told
 
 
 def test_thirty_questions_of_some_length_fit_into_the_variable() -> None:
