@@ -129,12 +129,13 @@ def load_library(extra_probes: Path | None = None, *, shipped: Path = SHIPPED) -
         if probe.id in probes:
             raise UnknownProbe(probe.id)
         probes[probe.id] = probe
-    checks, causes = _kept_rules(probes) if shipped == SHIPPED else _rules(shipped, probes)
+    digest = digest_of(shipped)
+    checks, causes = _kept_rules(probes, digest) if shipped == SHIPPED else _rules(shipped, probes)
     return Library(
         probes=probes,
         checks=checks,
         causes=causes,
-        digest=digest_of(shipped, [extra_probes] if extra_probes else []),
+        digest=digest_of(shipped, [extra_probes]) if extra_probes else digest,
     )
 
 
@@ -145,9 +146,9 @@ def _rules(folder: Path, probes: Mapping[str, Probe]) -> Rules:
     return checks, load_causes(causes, checks, probes) if causes.exists() else ()
 
 
-def _kept_rules(probes: Mapping[str, Probe]) -> Rules:
+def _kept_rules(probes: Mapping[str, Probe], digest: str) -> Rules:
     """Return the shipped checks and causes, proved now, or the last time that neither they nor what reads them was another."""
-    of = _readers_digest()
+    of = _readers_digest(digest)
     if (made := kept(_RULES, of)) is not None:
         rules: Rules = pickle.loads(made)  # noqa: S301 (beside the modules and trusted like them: diagnostics/compiled.py)
         return rules
@@ -168,9 +169,9 @@ def _view(values: dict[str, object]) -> Mapping[str, object]:
     return MappingProxyType(values)
 
 
-def _readers_digest() -> str:
+def _readers_digest(digest: str) -> str:
     """Return what the kept rules hang on: their files with our probes, the modules that read them, Python and the engine."""
-    total = hashlib.sha256(f"{sys.version}\0{SHIPPED}\0{engine_mark()}\0{digest_of(SHIPPED)}".encode())
+    total = hashlib.sha256(f"{sys.version}\0{SHIPPED}\0{engine_mark()}\0{digest}".encode())
     for folder in (SHIPPED.parent, Path(inventory.__file__).parent):
         for path in sorted(folder.glob("*.py")):
             total.update(hashlib.sha256(path.read_bytes()).digest())

@@ -25,9 +25,10 @@ from diagnostics.parsing import INT64, at, numbered
 from diagnostics.probe import NothingThere, ParseError, SourceFailed
 from remote.answer import Answer
 from remote.question import Privilege, Question
-from remote.windows.bundle import SHELL
 
 PLATFORMS: Final = ("windows",)
+_SHELL: Final = "powershell"
+"""What the bundle for Windows takes (remote.windows.bundle.SHELL, which is not loaded for it: 30 ms)."""
 ASKING: Final = r"""
 function Ask([string]$Of, [scriptblock]$How) {
     $n = 0
@@ -340,7 +341,7 @@ def question(
     return Question(
         id=name,
         script="\n".join(line for line in lines if line and not line.startswith("#")),
-        shell=SHELL,
+        shell=_SHELL,
         deadline_s=deadline_s,
         max_bytes=max_bytes,
         privilege=privilege,
