@@ -7,6 +7,7 @@ import binascii
 import gzip
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from inventory.errors import LongarmError, Text
@@ -33,6 +34,15 @@ def read_captures(data: bytes, file: str) -> Mapping[str, Answer]:
         raise NoCapture(file, repr(error)) from error
 
 
+def taken_at(data: bytes, file: str) -> datetime:
+    """Return when the answers of an evidence file were taken; raise NoCapture."""
+    try:
+        document = json.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
+        return datetime.fromisoformat(document["evidence"]["taken_at"])
+    except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
+        raise NoCapture(file, repr(error)) from error
+
+
 def _answer(plain: Mapping[str, Any]) -> Answer:
     """Return one answer as it was captured, the time it took included."""
     return Answer(
@@ -46,6 +56,7 @@ def _answer(plain: Mapping[str, Any]) -> Answer:
         as_root=plain.get("as_root", False),
         unkillable=tuple(plain.get("unkillable", ())),
         why=plain.get("why", ""),
+        denied=plain.get("denied", ""),
     )
 
 

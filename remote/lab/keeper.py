@@ -22,6 +22,7 @@ from pathlib import Path
 import asyncssh
 
 from inventory.errors import LongarmError, Text
+from inventory.host import Platform
 from remote.host_keys import HostKey
 from remote.known_hosts import KnownHosts
 from remote.lab.process import end, started_at
@@ -113,21 +114,17 @@ def up(home: Path, wanted: int, *, this_machine: bool = False, shell: Shell = Sh
     for place in (folder, folder / "keys"):
         place.mkdir(mode=0o700)
     planned = list(planned_hosts(wanted))
-    keys = [asyncssh.generate_private_key("ssh-ed25519") for _ in planned]
+    papers = [_paper(folder / "keys", name, scenario) for name, scenario in planned]
     login = asyncssh.generate_private_key("ssh-ed25519", comment="longarm lab")
     _private(folder / "keys" / "client", login.export_private_key().decode())
+    trainee = _trainee(folder / "keys", planned)
     worlds = _worlds(folder, planned) if shell is Shell.REAL else {}
     plan = [
-        {
-            "name": name,
-            "scenario": scenario.name,
-            "key": key.export_private_key().decode(),
-            "world": worlds.get(scenario.name, ""),
-        }
-        for (name, scenario), key in zip(planned, keys, strict=True)
+        {"name": name, "scenario": scenario.name, "key": paper.key, "world": worlds.get(scenario.name, "")}
+        for (name, scenario), paper in zip(planned, papers, strict=True)
     ]
-    authorized = login.export_public_key().decode()
-    _private(folder / "plan.json", json.dumps({"hosts": plan, "authorized_keys": authorized}))
+    written = {"hosts": plan, "authorized_keys": login.export_public_key().decode(), "trainee": trainee}
+    _private(folder / "plan.json", json.dumps(written))
     with _started(folder) as (ports, pid, started):
         hosts = [PracticeHost(name=name, scenario=scenario.name, port=ports[name]) for name, scenario in planned]
         document = {
@@ -139,8 +136,9 @@ def up(home: Path, wanted: int, *, this_machine: bool = False, shell: Shell = Sh
         }
         _private(folder / "running.new", json.dumps(document))
         (folder / "running.new").replace(folder / "running.json")  # so that `down` finds it, whole, whatever happens now
-    _enrol(home, planned, keys)
-    _private(folder / "inventory.yaml", inventory_text(hosts, folder / "keys" / "client", this_machine=this_machine))
+    _enrol(home, planned, papers)
+    text = inventory_text(hosts, folder / "keys" / "client", trainee, this_machine=this_machine)
+    _private(folder / "inventory.yaml", text)
     return Lab(folder=folder, pid=pid, hosts=tuple(hosts), shell=shell, why=why)
 
 
@@ -158,7 +156,7 @@ def chosen(shell: Shell) -> tuple[Shell, str]:
 def _worlds(folder: Path, planned: Sequence[tuple[str, Scenario]]) -> Mapping[str, str]:
     """Write what the shells of each scenario see, and return the files by scenario."""
     (folder / "worlds").mkdir(mode=0o700)
-    found = {scenario.name: scenario for _, scenario in planned if scenario.captures}
+    found = {scenario.name: scenario for _, scenario in planned if scenario.captures and not _windows(scenario)}
     paths = {name: folder / "worlds" / f"{name}.json" for name in found}
     for name, path in paths.items():
         write_world(found[name].world(), path)
@@ -193,12 +191,14 @@ def _chained(first: Sequence[Scenario], more: Iterator[Scenario]) -> Iterator[Sc
     yield from more
 
 
-def inventory_text(hosts: Sequence[PracticeHost], key: Path, *, this_machine: bool) -> str:
+def inventory_text(hosts: Sequence[PracticeHost], key: Path, trainee: str, *, this_machine: bool) -> str:
     """Return the inventory file of the lab; JSON values are YAML, so nothing needs escaping rules of its own."""
+    paper = json.dumps(trainee)
     lines = [
         "# Practice hosts of `longarm lab up`: written by it, removed by `longarm lab down`.",
         "credentials:",
         f"  lab: {{user: trainee, key: {json.dumps(str(key))}}}",
+        *([f"  lab-windows: {{user: trainee, key: {paper}, certificate: {paper}}}"] if trainee else []),
         "groups:",
         "  lab:",
         "    site: practice",
@@ -208,6 +208,8 @@ def inventory_text(hosts: Sequence[PracticeHost], key: Path, *, this_machine: bo
     for host in hosts:
         scenario = scenarios()[host.scenario]
         lines += [f"      {host.name}:", "        address: 127.0.0.1", f"        port: {host.port}"]
+        if _windows(scenario):
+            lines += ["        transport: winrm", "        platform: windows", "        credential: lab-windows"]
         expected = {"services": scenario.services, "ports": scenario.ports, "names": scenario.names}
         if any(expected.values()):
             lines.append("        expect:")
@@ -217,12 +219,47 @@ def inventory_text(hosts: Sequence[PracticeHost], key: Path, *, this_machine: bo
     return "\n".join(lines) + "\n"
 
 
-def _enrol(home: Path, planned: Sequence[tuple[str, Scenario]], keys: Sequence[asyncssh.SSHKey]) -> None:
+def _windows(scenario: Scenario) -> bool:
+    return scenario.platform is Platform.WINDOWS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Paper:
+    """What one host proves itself with: the key for its server, and what the home trusts."""
+
+    key: str
+    """As the plan has it: a private key, or the file with one and its certificate."""
+    shown: HostKey
+
+
+def _paper(folder: Path, name: str, scenario: Scenario) -> _Paper:
+    """Make what a host proves itself with."""
+    if _windows(scenario):
+        from remote.lab.certificates import make_certificate
+        from remote.windows.trust import certificate_key
+
+        path = folder / f"{name}.pem"
+        return _Paper(shown=certificate_key(make_certificate(name, path)), key=str(path))
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    return _Paper(key=key.export_private_key().decode(), shown=HostKey.of(key.public_data))
+
+
+def _trainee(folder: Path, planned: Sequence[tuple[str, Scenario]]) -> str:
+    """Make the certificate that Windows hosts let in, and return its file; "" where there are none."""
+    if not any(_windows(scenario) for _, scenario in planned):
+        return ""
+    from remote.lab.certificates import make_certificate
+
+    path = folder / "client.pem"
+    make_certificate("trainee", path)
+    return str(path)
+
+
+def _enrol(home: Path, planned: Sequence[tuple[str, Scenario]], papers: Sequence[_Paper]) -> None:
     known = KnownHosts(home / "known_hosts")
-    for (name, scenario), key in zip(planned, keys, strict=True):
+    for (name, scenario), paper in zip(planned, papers, strict=True):
         reinstalled = scenario.behaviour is Behaviour.NEW_KEY  # what we know is the key it had before
-        shown = asyncssh.generate_private_key("ssh-ed25519") if reinstalled else key
-        known.add(name, HostKey.of(shown.public_data))
+        known.add(name, HostKey.of(asyncssh.generate_private_key("ssh-ed25519").public_data) if reinstalled else paper.shown)
 
 
 @contextmanager

@@ -11,8 +11,10 @@ from importlib import resources
 from inventory.documents import parse_document
 from inventory.errors import InvalidFile, Problem, Text
 from inventory.fields import Fields
+from inventory.host import Platform
 from remote.answer import Answer
-from remote.lab.captures import read_captures
+from remote.lab.captures import read_captures, taken_at
+from remote.lab.moments import Moved
 from remote.lab.play import play
 from remote.lab.world import World
 
@@ -42,6 +44,10 @@ class Scenario:
     """Files of captured answers beside it; a later one replaces answers of an earlier one."""
     root: bool = True
     """False: sudo is not to be had here, every answer was given to the login user."""
+    platform: Platform = Platform.LINUX
+    """Linux hosts are reached by SSH, Windows hosts by WinRM."""
+    powershell: str = ""
+    """Version of PowerShell on a Windows host."""
     services: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
@@ -50,12 +56,18 @@ class Scenario:
         """Return what the host answers, by question id."""
         merged: dict[str, Answer] = {}
         for name in self.captures:
-            merged |= read_captures(resources.files("remote.lab").joinpath("scenarios", name).read_bytes(), name)
+            merged |= read_captures(_file(name), name)
+        if self.platform is Platform.WINDOWS:
+            return Moved(merged, taken_at(_file(self.captures[-1]), self.captures[-1]))
         return merged if self.root else {name: replace(answer, as_root=False) for name, answer in merged.items()}
 
     def world(self) -> World:
         """Return what a real shell of the host sees."""
         return play(self.answers(), root=self.root, hostname=self.role)
+
+
+def _file(name: str) -> bytes:
+    return resources.files("remote.lab").joinpath("scenarios", name).read_bytes()
 
 
 @cache
@@ -79,6 +91,8 @@ def read_scenario(data: bytes, file: str) -> Scenario:
         behaviour=Behaviour(fields.one_of("behaviour", tuple(map(str, Behaviour))) or "answers"),
         captures=fields.texts("captures"),
         root=fields.boolean("root") is not False,
+        platform=Platform(fields.one_of("platform", (Platform.LINUX, Platform.WINDOWS)) or "linux"),
+        powershell=fields.text("powershell") or "",
         services=fields.texts("services"),
         ports=fields.texts("ports"),
         names=fields.texts("names"),

@@ -1,4 +1,4 @@
-"""The background process of the lab: one SSH server for each practice host, all in one event loop.
+"""The background process of the lab: a server for each practice host, SSH or WS-Management, all in one event loop.
 
 It is started by `remote.lab.keeper` with the path of a plan, writes one line of JSON with the
 ports it got to stdout as soon as every host listens, and runs until it is told to end.
@@ -12,15 +12,17 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import asyncssh
 
+from inventory.host import Platform
 from remote.answer import Answer
 from remote.lab.replies import reply_to
-from remote.lab.scenarios import Behaviour, scenarios
+from remote.lab.scenarios import Behaviour, Scenario, scenarios
 from remote.lab.shell import AT_ONCE, run
 
 LOOPBACK = "127.0.0.1"
@@ -34,6 +36,7 @@ class PlannedHost:
     name: str
     scenario: str
     key: str
+    """The key itself; of a Windows host the file with its key and certificate."""
     world: str = ""
     """The file of what its real shell sees; empty: it answers from captures."""
 
@@ -50,14 +53,20 @@ class Login(asyncssh.SSHServer):
         return False
 
 
-async def serve(hosts: Sequence[PlannedHost], authorized_keys: str) -> dict[str, int]:
-    """Start every practice host and return their ports by name; the servers live as long as the loop."""
+async def serve(hosts: Sequence[PlannedHost], authorized_keys: str, trainee: str, staying: AsyncExitStack) -> dict[str, int]:
+    """Start every practice host and return their ports by name; the servers live as long as the loop, or `staying`.
+
+    `trainee` is the file with the certificate that Windows hosts let in.
+    """
     authorized = asyncssh.import_authorized_keys(authorized_keys)
     slots = asyncio.Semaphore(AT_ONCE)
     ports = {}
     for host in hosts:
-        listening = reserved_port()
         scenario = scenarios()[host.scenario]
+        if scenario.platform is Platform.WINDOWS:
+            ports[host.name] = await staying.enter_async_context(windows(scenario, Path(host.key), Path(trainee)))
+            continue
+        listening = reserved_port()
         ports[host.name] = int(listening.getsockname()[1])
         if scenario.behaviour is Behaviour.CLOSED:
             _KEPT.append(listening)  # bound and never listening: whoever calls is turned away, and nobody else gets the port
@@ -80,6 +89,17 @@ async def serve(hosts: Sequence[PlannedHost], authorized_keys: str) -> dict[str,
 
 
 _KEPT: list[socket.socket] = []
+
+
+def windows(scenario: Scenario, own: Path, trainee: Path) -> AbstractAsyncContextManager[int]:
+    """Return what lets a practice Windows host listen, and gives its port: HTTPS, and the trainee's certificate."""
+    from remote.lab.certificates import server_side
+    from remote.lab.windows.host import WindowsHost
+    from remote.lab.windows.login import Doors
+    from remote.lab.windows.replies import Captured
+
+    captured = Captured(answers=scenario.answers(), version=scenario.powershell, admin=scenario.root)
+    return WindowsHost(captured, doors=Doors(schemes=("certificate",))).listening(server_side(own, trainee))
 
 
 def reserved_port() -> socket.socket:
@@ -119,10 +139,12 @@ async def main(planned: Mapping[str, Any]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    ports = await serve([PlannedHost(**host) for host in planned["hosts"]], planned["authorized_keys"])
-    sys.stdout.write(json.dumps(ports) + "\n")
-    sys.stdout.flush()
-    await stop.wait()
+    hosts = [PlannedHost(**host) for host in planned["hosts"]]
+    async with AsyncExitStack() as staying:
+        ports = await serve(hosts, planned["authorized_keys"], planned["trainee"], staying)
+        sys.stdout.write(json.dumps(ports) + "\n")
+        sys.stdout.flush()
+        await stop.wait()
 
 
 if __name__ == "__main__":

@@ -258,6 +258,8 @@ def write_lines(questions: Sequence[str], nonce: str, answers: Mapping[str, Answ
     writer = LineWriter(nonce, version, admin)
     for index, question in enumerate(questions):
         answer = answers.get(question)
+        if answer is not None and answer.denied and answer.ended is Ended.NOT_RUN:
+            writer.add(f"denied {index}")
         if answer is None or answer.ended in {Ended.NOT_RUN, Ended.LOST}:
             continue
         packed = gzip.compress(answer.stdout + answer.stderr, mtime=0)

@@ -54,11 +54,14 @@ def test_what_one_can_learn_is_not_the_solution() -> None:
         ("dead-dns", "dead-dns"),
         ("clock", "clock-unsynchronized"),
         ("broken-packages", "broken-packages"),
+        ("windows-clock", "win-2016-clock"),
+        ("windows-portal", "win-2022-portal"),
     ],
 )
 def test_practice_hosts_answer_what_the_checks_are_tested_on(repository: Path, practised: str, captured: str) -> None:
     here = repository / "remote" / "lab" / "scenarios" / f"{practised}.evidence"
-    there = repository / "tests" / "data" / "captures" / f"scenario-{captured}.evidence"
+    name = captured if captured.startswith("win-") else f"scenario-{captured}"
+    there = repository / "tests" / "data" / "captures" / f"{name}.evidence"
     assert here.read_bytes() == there.read_bytes()
 
 

@@ -64,8 +64,6 @@ _DENIED_CODES: Final = ("0x80070005", "0x80041003")
 _NO_EVENTS: Final = "NoMatchingEventsFound"
 _ISO: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,7})?(Z|[+-]\d\d:\d\d)")
 _TICKS: Final = re.compile(r"/Date\((-?\d{1,17})(?:[+-]\d{4})?\)/")
-_FILETIME_EPOCH_S: Final = 11_644_473_600
-"""From 1601, where Windows counts from, to 1970 (MS-DTYP 2.3.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +145,6 @@ class Item:
         if isinstance(value, str) and (match := _TICKS.fullmatch(value)):
             return int(match[1]) // 1000
         raise self.odd(name)
-
-    def filetime(self, high: str, low: str) -> int:
-        """Return a FILETIME in two halves as seconds since 1970."""
-        ticks = (self.integer(high) & 0xFFFFFFFF) << 32 | self.integer(low) & 0xFFFFFFFF
-        return ticks // 10_000_000 - _FILETIME_EPOCH_S
 
     def has(self, name: str) -> bool:
         """Tell whether there is a value."""

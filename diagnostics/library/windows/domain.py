@@ -164,8 +164,11 @@ Ask clock { @{ Now = ConvertTo-Utc (Get-Date) } }
 Ask last {
     $k = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Group Policy\State\Machine\Extension-List'
     $k = "$k\{00000000-0000-0000-0000-000000000000}"
-    if (Test-Path $k) { $p = Get-ItemProperty $k; @{ High = $p.startTimeHi; Low = $p.startTimeLo
-            Status = $p.Status } }
+    if (Test-Path $k) {
+        $p = Get-ItemProperty $k
+        $t = ([int64]$p.startTimeHi -shl 32) -bor ([int64]$p.startTimeLo -band 4294967295)
+        @{ Time = [DateTime]::FromFileTimeUtc($t).ToString('o'); Status = $p.Status }
+    }
 }
 Ask events {
     Get-WinEvent -FilterHashtable @{ LogName = 'System'; ProviderName = 'Microsoft-Windows-GroupPolicy'
@@ -214,9 +217,7 @@ def parse_policy(answer: Answer) -> Facts:
 def _applied(sources: Sources, now: int) -> dict[str, Any]:
     """Return how long ago policies were applied; nothing where that was never written down."""
     items = sources["last"].usable()
-    if not items or not items[0].has("High") or not items[0].has("Low"):
-        return {}
-    return {"age_s": max(0, now - items[0].filetime("High", "Low"))}
+    return {"age_s": max(0, now - items[0].moment("Time"))} if items else {}
 
 
 _TIME_QUESTION = question("win.time", _TIME)

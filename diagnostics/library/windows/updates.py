@@ -16,9 +16,11 @@ Ask packages {
     $k = [Microsoft.Win32.Registry]::LocalMachine.OpenSubKey($k)
     $k.GetSubKeyNames() | Where-Object { $_ -match '^Package_for_(RollupFix~|KB|ServicingStack)' } | ForEach-Object {
         $p = $k.OpenSubKey($_)
-        if ($p.GetValue('CurrentState') -eq 112) { @{ Name = $_; High = $p.GetValue('InstallTimeHigh')
-                Low = $p.GetValue('InstallTimeLow') } }
-    } | Sort-Object { [int64]$_.High } -Descending | Select-Object -First 20
+        if ($p.GetValue('CurrentState') -eq 112) {
+            $t = ([int64]$p.GetValue('InstallTimeHigh') -shl 32) -bor ([int64]$p.GetValue('InstallTimeLow') -band 4294967295)
+            @{ Name = $_; Time = [DateTime]::FromFileTimeUtc($t).ToString('o') }
+        }
+    } | Sort-Object { $_.Time } -Descending | Select-Object -First 5
 }
 Ask events {
     Get-WinEvent -FilterHashtable @{ LogName = 'System'; ProviderName = 'Microsoft-Windows-WindowsUpdateClient'
@@ -46,15 +48,13 @@ _CODE = re.compile(r"0x[0-9a-f]{8}")
 def parse_updates(answer: Answer) -> Facts:
     """Return when an update of Windows was installed last, those that fail, and who decides about updates.
 
-    Installed is what servicing itself noted: packages in the state 112 (installed) with their FILETIME, whatever brought
+    Installed is what servicing itself noted: packages in the state 112 (installed) with their time, whatever brought
     them (Windows Update, WSUS, a file). Failed are the WindowsUpdateClient events 20 since an update was last installed by
     19, without those of virus signatures and the removal tool, which come by the day.
     """
     sources = read("win.updates", answer)
     now = sources["clock"].one().moment("Now")
-    packages = [
-        (one.filetime("High", "Low"), one) for one in sources["packages"].usable() if one.has("High") and one.has("Low")
-    ]
+    packages = [(one.moment("Time"), one) for one in sources["packages"].usable()]
     if not packages:
         raise NothingThere("win.updates", "an installed update of Windows")
     newest, package = max(packages, key=lambda pair: pair[0])

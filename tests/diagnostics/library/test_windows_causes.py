@@ -24,7 +24,7 @@ from tests.diagnostics.library.windows_hosts import (
     evidence_of,
     name,
     service,
-    ticks,
+    since,
     update,
 )
 from tests.diagnostics.library.windows_ills import HOSTS, merged, system
@@ -157,7 +157,7 @@ NO_SERVERS: Answers = {"win.domain": {"channel": [{"Exit": 1311, "Lines": channe
 POLICY_FAILS: Answers = {
     "win.policy": {
         "events": [{"Id": 1054, "Count": 4, "Last": ago(hours=1), "Data": []}],
-        "last": [ticks(days=3) | {"Status": 1}],
+        "last": [since(days=3) | {"Status": 1}],
     }
 }
 

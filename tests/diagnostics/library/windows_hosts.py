@@ -63,12 +63,9 @@ def ago(*, days: float = 0, hours: float = 0, minutes: float = 0, of: datetime =
     return (of - timedelta(days=days, hours=hours, minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%S.1234567Z")
 
 
-def ticks(*, days: float) -> Item:
-    """Return that many days ago as a FILETIME in the two halves in which servicing keeps it."""
-    moment = NOW - timedelta(days=days)
-    value = int((moment.timestamp() + 11_644_473_600) * 10_000_000)
-    low = value & 0xFFFFFFFF
-    return {"High": value >> 32, "Low": low - 2**32 if low >= 2**31 else low}  # a REG_DWORD comes as a signed number
+def since(*, days: float) -> Item:
+    """Return when servicing or a policy noted something last."""
+    return {"Time": ago(days=days)}
 
 
 def wrapped(*values: Any) -> Item:
@@ -205,8 +202,8 @@ def healthy() -> Answers:
         "win.updates": {
             "clock": now,
             "packages": [
-                {"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~20348.2849.1.7", **ticks(days=19.2)},
-                {"Name": "Package_for_ServicingStack_2840~31bf3856ad364e35~amd64~~20348.2840.1.1", **ticks(days=19.3)},
+                {"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~20348.2849.1.7", **since(days=19.2)},
+                {"Name": "Package_for_ServicingStack_2840~31bf3856ad364e35~amd64~~20348.2840.1.1", **since(days=19.3)},
             ],
             "events": [update(19, 19.2, "2026-11 Cumulative Update for Microsoft server operating system (KB5046616)")],
             "service": [{"Start": "Manual", "State": "Stopped"}],
@@ -251,7 +248,7 @@ def healthy() -> Answers:
         "win.policy": {
             "computer": [{"Joined": True}],
             "clock": now,
-            "last": [ticks(days=0.05) | {"Status": 0}],
+            "last": [since(days=0.05) | {"Status": 0}],
             "events": NO_EVENTS,
         },
         "win.devices": {"devices": []},

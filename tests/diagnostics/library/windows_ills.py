@@ -32,7 +32,7 @@ from tests.diagnostics.library.windows_hosts import (
     load,
     name,
     service,
-    ticks,
+    since,
     update,
     wrapped,
 )
@@ -101,7 +101,7 @@ FULL_DRIVE = merged(
             ]
         },
         "win.updates": {
-            "packages": [{"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~17763.6293.1.6", **ticks(days=74.1)}],
+            "packages": [{"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~17763.6293.1.6", **since(days=74.1)}],
             "events": [
                 update(20, days, "2026-10 Cumulative Update for Windows Server 2019 (KB5044277)", "0x80070070")
                 for days in (0.4, 1.4, 2.4, 3.4)
@@ -153,7 +153,7 @@ LATE_CLOCK = merged(
             ],
         },
         "win.policy": {
-            "last": [ticks(days=3.2) | {"Status": 1}],
+            "last": [since(days=3.2) | {"Status": 1}],
             "events": [
                 {"Id": 1097, "Count": 36, "Last": ago(hours=0.7), "Data": ["1", "4001", "1", "15", "1398", "dc1.nord.example"]},
                 {"Id": 1129, "Count": 2, "Last": ago(hours=20), "Data": ["1", "1548", "1", "31", "1222"]},
@@ -166,7 +166,7 @@ LATE_CLOCK = merged(
             ],
         },
         "win.updates": {
-            "packages": [{"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~14393.7428.1.14", **ticks(days=31.1)}],
+            "packages": [{"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~14393.7428.1.14", **since(days=31.1)}],
             "events": [],
         },
         "win.listening": {"tcp": listening(135, 445, 3389, 5985, 8443)},
@@ -356,7 +356,7 @@ RUSSIAN = merged(
             ]
         },
         "win.updates": {
-            "packages": [{"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~19041.5131.1.9", **ticks(days=12)}],
+            "packages": [{"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~19041.5131.1.9", **since(days=12)}],
             "events": [
                 update(20, 13, "Накопительное обновление для Windows 10 Version 22H2 (KB5046613)", "0x80240016"),
                 update(19, 12, "Накопительное обновление для Windows 10 Version 22H2 (KB5046613)"),
@@ -424,7 +424,7 @@ SEVEN = merged(
         },
         "win.bitlocker": {"volumes": [{"Drive": "C:", "Protected": 1, "Converted": 1, "Kind": 0}]},
         "win.updates": {
-            "packages": [{"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~26100.2314.1.9", **ticks(days=0.8)}],
+            "packages": [{"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~26100.2314.1.9", **since(days=0.8)}],
             "events": [update(19, 0.8, "2026-11 Cumulative Update for Windows Server 2025 (KB5046617)")],
         },
         "win.load.first": load(0, [(5120, "node.exe"), (900, "svchost.exe")], queue=13),
@@ -475,7 +475,7 @@ OLD_STORAGE = merged(
             "events": [{"Id": 1054, "Count": 40, "Last": ago(hours=0.5), "Data": ["1", "1934", "0", "1140", "1355"]}],
         },
         "win.updates": {
-            "packages": [{"Name": "Package_for_KB5030287~31bf3856ad364e35~amd64~~6.3.1.8", **ticks(days=30)}],
+            "packages": [{"Name": "Package_for_KB5030287~31bf3856ad364e35~amd64~~6.3.1.8", **since(days=30)}],
             "events": [],
             "policy": [],
         },
@@ -511,7 +511,7 @@ PLAIN_USER = merged(
         "win.boots": {"dumps": DENIED},
         "win.services": {"services": []},
         "win.updates": {
-            "packages": [{"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~22621.4460.1.4", **ticks(days=9)}],
+            "packages": [{"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~22621.4460.1.4", **since(days=9)}],
             "events": [],
             "policy": [],
         },
@@ -561,7 +561,7 @@ HOME = merged(
             "settings": [{"Type": "NTP", "Servers": "time.windows.com,0x9"}],
         },
         "win.updates": {
-            "packages": [{"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~26100.1742.1.10", **ticks(days=131.2)}],
+            "packages": [{"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~26100.1742.1.10", **since(days=131.2)}],
             "events": NO_EVENTS,
             "service": [{"Start": "Disabled", "State": "Stopped"}],
             "policy": [],
@@ -572,6 +572,29 @@ HOME = merged(
         },
         "win.bitlocker": {"computer": [{"Mobile": True, "Drive": "C:"}], "volumes": NO_NAMESPACE},
         "win.load": load(0.7, [(5120, "explorer.exe")]),
+    },
+)
+
+PORTAL = merged(
+    system(Booted=ago(days=26)),
+    clocks(26),
+    {
+        "win.reboot": {"servicing": [{"Pending": True, "Running": False}], "update": [{"Pending": True}]},
+        "win.services": {
+            "expected": [{"Name": "W3SVC"}],
+            "services": [service("W3SVC", "World Wide Web Publishing Service", State="Running")],
+        },
+        "win.certificates": {
+            "certificates": [
+                certificate("a1", "portal.nord.example", 9.4, key=True),
+                certificate("f6", "portal.nord.example", 374, key=True),
+            ],
+            "bindings": [{"Where": "0.0.0.0:443", "Print": "A1" * 20}],
+        },
+        "win.updates": {
+            "packages": [{"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~20348.2849.1.7", **since(days=17)}],
+            "events": [update(19, 17, "2026-11 Cumulative Update for Microsoft server operating system (KB5046616)")],
+        },
     },
 )
 
@@ -588,6 +611,11 @@ HOSTS = (
                 ],
             }
         },
+        expect=Expectations(services=("W3SVC",), ports=("tcp/80", "tcp/443"), names=("erp.nord.example",)),
+    ),
+    WindowsHost(
+        name="win-2022-portal",
+        change=PORTAL,
         expect=Expectations(services=("W3SVC",), ports=("tcp/80", "tcp/443"), names=("erp.nord.example",)),
     ),
     WindowsHost(
