@@ -51,7 +51,7 @@ class Connector:
                 from remote.local import LocalConnector
 
                 return LocalConnector(credentials=self._credentials, breaker=self._breaker)(host)
-            case Transport.WINRM:
+            case Transport.WINRM | Transport.PSRP:
                 return self._winrm_connector()(host)
             case _:
                 raise TransportUnsupported(host.name, host.transport)

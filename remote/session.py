@@ -38,6 +38,8 @@ class SessionFacts:
     """The certificate by which that key is trusted: its name, its authority, until when; empty: the key itself is known."""
     algorithms: tuple[tuple[str, str], ...] = ()
     """Pairs such as ("kex", "curve25519-sha256"), ("cipher", …), ("strict_kex", "yes")."""
+    instead_of: str = ""
+    """The transport of the inventory, where it did not let us in as far as was needed and this one did; empty: none."""
     allowed: str = ""
     """Old algorithms that the inventory allows for this host, `kex +diffie-hellman-group14-sha1`; empty: none."""
     once: bool = False

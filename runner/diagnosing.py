@@ -238,6 +238,7 @@ def session_named(facts: SessionFacts) -> dict[str, str]:
         "via": facts.via,
         "proxy": facts.proxy,
         "host_certificate": facts.host_certificate,
+        "instead_of": facts.instead_of,
         "old_algorithms_allowed": facts.allowed,
         "dropped": MASKER.text(facts.dropped),
         "asked_again": " ".join(facts.asked_again),

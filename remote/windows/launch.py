@@ -9,12 +9,14 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """A command line, the environment that it finds, and what it reads."""
+    """A command line, the environment that it finds, and what it reads; or a script that a runspace runs itself."""
 
-    line: str
+    line: str = ""
     variables: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
     stdin: Iterator[bytes] | None = field(default=None, hash=False, repr=False)
     """Pieces of ASCII, sent one after the other; None: nothing is read."""
+    script: str = field(default="", repr=False)
+    """Text of PowerShell in the place of the line."""
 
 
 class Listener(Protocol):
@@ -57,3 +59,5 @@ class Ending:
     """What the host says of its exit status, without a sign; None: nothing."""
     why: str = ""
     """Why it was left, empty where it ended by itself; hostile text."""
+    number: int = 0
+    """What the host calls that; 0: nothing."""

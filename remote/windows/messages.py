@@ -9,7 +9,7 @@ from winrm.protocol import Protocol
 
 from remote.windows.wire import Wire
 
-SHELL_IDLE = "PT180S"
+SHELL_IDLE_S = 180
 """After which the host itself ends a shell that nobody asks for: one whose creation was never answered, too."""
 _CODE_PAGE = 65001
 
@@ -32,7 +32,7 @@ class Messages(Protocol):
 
     def created(self, variables: dict[str, str]) -> str:
         """Return the id of a new shell; raises ValueError for what is no id."""
-        shell = self.open_shell(codepage=_CODE_PAGE, env_vars=variables, idle_timeout=SHELL_IDLE)
+        shell = self.open_shell(codepage=_CODE_PAGE, env_vars=variables, idle_timeout=f"PT{SHELL_IDLE_S}S")
         return str(uuid.UUID(shell)).upper()
 
     def started(self, shell: str, line: str) -> str:

@@ -32,6 +32,8 @@ class WindowsSession(ABC):
     facts: SessionFacts
     has_variables = False
     """Whether what is started finds an environment that we set."""
+    piped = False
+    """Whether there is a runspace that runs scripts itself, without a process of their own."""
 
     @property
     @abstractmethod
@@ -56,8 +58,9 @@ class WindowsSession(ABC):
             return {}
         nonce = secrets.token_hex(16)
         reader = LineReader(questions, nonce)
-        script = write_script(questions, nonce, deadline_s=deadline_s)
-        ending = await self.carry(launch(script, variables=self.has_variables), reader, deadline_s=deadline_s)
+        script = write_script(questions, nonce, deadline_s=deadline_s, piped=self.piped)
+        started = Launch(script=script) if self.piped else launch(script, variables=self.has_variables)
+        ending = await self.carry(started, reader, deadline_s=deadline_s)
         return reader.finish(ending.why)
 
     async def run(self, command: Command, *, deadline_s: float) -> CommandResult:

@@ -6,10 +6,9 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from remote.windows.launch import Ending, Launch, Listener
-from remote.windows.messages import Messages
 from remote.windows.troubles import BUSY, SHELL_NOT_FOUND, TAKES_NO_MORE, TROUBLES, Kind, Trouble, trouble_of
 from remote.windows.wire import Wire
 
@@ -37,12 +36,36 @@ class Troubled(Exception):
         super().__init__(str(trouble.reason))
 
 
+class Speaker(Protocol):
+    """The messages of one kind of shells, in pywinrm's words; `wait_s` is how long the host may take for the next one."""
+
+    wait_s: float
+
+    def created(self, variables: dict[str, str]) -> str:
+        """Return the id of a new shell."""
+
+    def started(self, shell: str, line: str) -> str:
+        """Return the id of a command that has been started."""
+
+    def send_command_input(self, shell_id: str, command_id: str, stdin_input: bytes, end: bool = False) -> None:
+        """Give a command something to read."""
+
+    def get_command_output_raw(self, shell_id: str, command_id: str) -> tuple[bytes, bytes, int, bool]:
+        """Return what it said since, its exit status, and whether it is over."""
+
+    def cleanup_command(self, shell_id: str, command_id: str) -> None:
+        """End a command."""
+
+    def close_shell(self, shell_id: str, close_session: bool = True) -> None:
+        """Delete a shell."""
+
+
 @dataclass(slots=True)
 class Carriage:
     """Carries one command; called in the session's thread. `reconnect` makes a connection that is logged in."""
 
     wire: Wire
-    messages: Messages
+    messages: Speaker
     reconnect: Callable[[], None]
     launch: Launch
     listener: Listener
@@ -60,16 +83,16 @@ class Carriage:
     def carry(self) -> Ending:
         """Return how it ended; raises nothing that the host does."""
         self.wire.end = self.end + _SPARE_S
-        why = ""
+        why, number = "", 0
         try:
             self._start()
             self._send()
             why = self._hear()
         except Troubled as error:
-            why = str(error)
+            why, number = str(error), error.trouble.number
         finally:
             self._tidy()
-        return Ending(begun=self._begun, status=self._status, why=why)
+        return Ending(begun=self._begun, status=self._status, why=why, number=number)
 
     def _start(self) -> None:
         for pause_s in (*_PAUSES_S, None):

@@ -25,6 +25,7 @@ from remote.windows.envelopes import HostileXml
 from remote.windows.negotiation import BadSeal, NoContext
 
 ACCESS_DENIED: Final = 5
+ACCESS_DENIED_HRESULT: Final = 0x80070005
 BUSY: Final = 170
 OPERATION_TIMEOUT: Final = 0x80338029
 SHELL_NOT_FOUND: Final = 0x8033805B
@@ -37,7 +38,7 @@ _LONGEST: Final = 300
 
 NUMBERS: Final[Mapping[int, Text]] = {
     ACCESS_DENIED: Text("the user may log in, but open no shell of this kind"),
-    0x80070005: Text("the user may log in, but open no shell of this kind"),
+    ACCESS_DENIED_HRESULT: Text("the user may log in, but open no shell of this kind"),
     BUSY: Text("it is busy"),
     PIPE_ENDED: Text("the command takes no more input"),
     995: Text("the command was ended by somebody else"),
@@ -91,6 +92,14 @@ class NotPinned(Exception):
     """The host shows another certificate than the one that was enrolled."""
 
 
+class EndpointRefused(WinRMError):
+    """An endpoint of PowerShell let us in, and what was asked of it failed; `reason` says why."""
+
+    def __init__(self, reason: Text | str) -> None:
+        self.reason = reason
+        super().__init__(str(reason))
+
+
 class Unauthorized(AuthenticationError):
     """HTTP 401; `schemes` are those that the host offers, hostile text."""
 
@@ -134,6 +143,11 @@ def _stopped(error: Exception) -> Trouble:
     return Trouble(kind=Kind.REFUSED, reason=str(error) or Text("the certificate changed"))
 
 
+def _endpoint(error: Exception) -> Trouble:
+    assert isinstance(error, EndpointRefused)
+    return Trouble(kind=Kind.ANSWERED, reason=error.reason)
+
+
 def _waits(_: Exception) -> Trouble:
     return Trouble(kind=Kind.WAITS, reason=Text("it had nothing to say in time"), number=OPERATION_TIMEOUT)
 
@@ -158,6 +172,7 @@ TROUBLES: Final[tuple[tuple[type[Exception], Callable[[Exception], Trouble]], ..
     (WinRMOperationTimeoutError, _waits),
     (AuthenticationError, _refused),
     (NoContext, _refused),
+    (EndpointRefused, _endpoint),
     (WinRMError, _unreadable),
     (CutOff, _cut),
     (NotPinned, _stopped),

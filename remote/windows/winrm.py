@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import CancelledError
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from socket import socket
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from inventory.host import Host
+from inventory.host import Host, Transport
 from remote.breaker import Breaker, Turn
 from remote.credentials import Credential, CredentialStore
 from remote.errors import ConnectFailed, RemoteError
@@ -29,16 +29,20 @@ from remote.windows.doors import authentication, door_to, facts_of
 from remote.windows.launch import Ending, Launch, Listener
 from remote.windows.messages import Messages
 from remote.windows.session import WindowsSession
-from remote.windows.shell import TIDY_S, Carriage
-from remote.windows.troubles import CutOff
+from remote.windows.shell import TIDY_S, Carriage, Speaker
+from remote.windows.troubles import ACCESS_DENIED, ACCESS_DENIED_HRESULT, CutOff
 from remote.windows.trust import pinned
 from remote.windows.winrm_errors import Attempt, connect_error, is_refusal
 from remote.windows.wire import Wire
+
+if TYPE_CHECKING:
+    from remote.windows.psrp_messages import Pipelines
 
 THREADS: Final = 32
 _OVERTIME_S: Final = 0.4
 """After the deadline, until the thread is freed: most often it has ended by itself, with the connection still of use."""
 _LEAVING_S: Final = 2.0
+_DENIED: Final = frozenset({ACCESS_DENIED, ACCESS_DENIED_HRESULT})
 _log = logging.getLogger(__name__)
 
 
@@ -49,6 +53,7 @@ class WinrmSession(WindowsSession):
 
     def __init__(self, host: Host, line: Line, facts: SessionFacts) -> None:
         self.host, self.facts, self._line = host, facts, line
+        self.piped = host.transport is Transport.PSRP
 
     @property
     def dropped(self) -> bool:
@@ -61,8 +66,18 @@ class WinrmSession(WindowsSession):
         return self._line.wire.calls
 
     async def carry(self, launched: Launch, listener: Listener, *, deadline_s: float) -> Ending:
-        """Start something in a shell of its own, and delete that afterwards."""
-        return await self._line.carry(launched, listener, deadline_s)
+        """Start something in a shell of its own, and delete that afterwards.
+
+        Who is denied a shell of cmd, as users are who are no administrators, goes on by the endpoint of PowerShell.
+        """
+        end = time.monotonic() + deadline_s
+        if not self.piped:
+            ending = await self._line.carry(launched, listener, deadline_s)
+            if ending.begun or ending.number not in _DENIED:
+                return ending
+            self.piped = True
+            self.facts = replace(self.facts, transport=Transport.PSRP.value, instead_of=self.facts.transport)
+        return await self._line.carry(launched, listener, max(0.0, end - time.monotonic()), piped=True)
 
 
 class Line:
@@ -144,13 +159,23 @@ class Line:
             raise
         self._logged_in(turn)
 
-    async def carry(self, launched: Launch, listener: Listener, deadline_s: float) -> Ending:
+    async def carry(self, launched: Launch, listener: Listener, deadline_s: float, *, piped: bool = False) -> Ending:
         """Return how something ended that is started in a shell; whoever is cancelled leaves the tidying to the thread."""
+        pipelines = self._pipelines(launched, listener) if piped else None
+        ending = await self._carry(pipelines or Messages(self.wire), launched, listener, deadline_s)
+        return replace(ending, begun=False) if pipelines is not None and not pipelines.began else ending
+
+    def _pipelines(self, launched: Launch, listener: Listener) -> Pipelines:
+        from remote.windows.psrp_messages import DEFAULT, Pipelines
+
+        return Pipelines(self.wire, launched, most=listener.most, endpoint=self.host.winrm.endpoint or DEFAULT)
+
+    async def _carry(self, messages: Speaker, launched: Launch, listener: Listener, deadline_s: float) -> Ending:
         carriage = Carriage(
             wire=self.wire,
-            messages=Messages(self.wire),
+            messages=messages,
             reconnect=self.reconnect,
-            launch=launched,
+            launch=launched if isinstance(messages, Messages) else replace(launched, stdin=None),
             listener=listener,
             end=time.monotonic() + deadline_s,
             answers=hearing().answers,

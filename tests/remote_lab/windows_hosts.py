@@ -64,7 +64,7 @@ class Disk:
             case [Call(text="Invoke-Expression") as call, Call(text="Out-String")]:
                 return SCRIPTS.get(str(call.argument("Command")))
             case [Call(is_script=True) as call] if call.text == get_pwsh_script("copy.ps1"):
-                return self._copied(str(call.argument(None)), await piped.whole_input())
+                return self._copied(str(call.argument(None)), [one async for one in piped.objects()])
             case [Call(is_script=True) as call] if call.text == get_pwsh_script("fetch.ps1"):
                 return self._fetched(str(call.argument(None)))
         return None

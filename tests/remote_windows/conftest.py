@@ -28,7 +28,9 @@ from remote.known_hosts import KnownHosts
 from remote.lab.windows.host import WindowsHost
 from remote.lab.windows.login import Doors
 from remote.lab.windows.mishaps import Mishaps
+from remote.lab.windows.pipelines import CapturedPipelines
 from remote.lab.windows.replies import Captured
+from remote.lab.windows.runspaces import Endpoint
 from remote.lab.windows.shells import Limits, Program
 from remote.lab.windows.ssh import Shell, WindowsShells
 from remote.lab.windows.works import Works
@@ -143,7 +145,16 @@ def practice(
         "schemes": ("basic", "negotiate", "kerberos", "certificate"),
     }
     program = program or Captured(answers=ANSWERS, works=Works(COMMANDS))
-    return WindowsHost(program, doors=Doors(**{**given, **doors}), limits=limits, mishaps=mishaps)  # type: ignore[arg-type]
+    endpoints = {}
+    if isinstance(program, Captured):
+        endpoints = {"Microsoft.PowerShell": Endpoint(program=CapturedPipelines(captured=program))}
+    return WindowsHost(
+        program,
+        doors=Doors(**{**given, **doors}),  # type: ignore[arg-type]
+        endpoints=endpoints,
+        limits=limits,
+        mishaps=mishaps,
+    )
 
 
 def host_at(port: int, settings: WinrmSettings = SETTINGS["winrm_ntlm_http"], **more: object) -> Host:

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from inventory.host import SshLibrary, WinrmSettings
+from inventory.host import SshLibrary, Transport, WinrmSettings
 from remote.answer import Answer, Ended
 from remote.command import Command
 from remote.files import Destination, Reason, TransferFailed
+from remote.lab.windows.login import Rights
 from remote.lab.windows.ssh import Shell
 from remote.question import Privilege, Question
 from remote.session import Session
 from remote.terminal import NoTerminal, Screen
+from tests.remote_lab.windows_hosts import USER
 from tests.remote_windows.certificates import Authority
 from tests.remote_windows.conftest import SETTINGS, MakeConnector, host_at, practice, ssh_session
 from tests.remote_windows.played import CAPPED, CASES, DIES, FLOODS, HANGS, HUNG, RESULTS, UNKNOWN
@@ -35,7 +37,14 @@ BY_SSH = {
 }
 
 
-@pytest.fixture(params=[*SETTINGS, *BY_SSH])
+BY_PSRP = {
+    "psrp_http": (SETTINGS["winrm_ntlm_http"], Transport.PSRP, Rights.ADMIN),
+    "psrp_https": (SETTINGS["winrm_basic_https"], Transport.PSRP, Rights.ADMIN),
+    "psrp_after_a_denial": (SETTINGS["winrm_ntlm_http"], Transport.WINRM, Rights.REMOTE),
+}
+
+
+@pytest.fixture(params=[*SETTINGS, *BY_PSRP, *BY_SSH])
 async def session(
     request: pytest.FixtureRequest, connector: MakeConnector, authority: Authority, tmp_path: Path
 ) -> AsyncIterator[Session]:
@@ -43,15 +52,18 @@ async def session(
         async with ssh_session(*BY_SSH[request.param], tmp_path) as session:
             yield session
         return
-    settings = SETTINGS[request.param]
+    settings, transport, rights = BY_PSRP.get(request.param) or (SETTINGS[request.param], Transport.WINRM, Rights.ADMIN)
     https = settings.scheme != "http"
     paper = authority.certified("win", "win1", "127.0.0.1")
-    host = practice(certificate=paper.der if https else b"")
+    host = practice(certificate=paper.der if https else b"", rights={USER: rights})
     if https:
         settings = WinrmSettings(auth=settings.auth, ca=str(authority.file))
     async with host.listening(authority.server_context(paper) if https else None) as port:
-        async with connector()(host_at(port, settings)) as session:
+        async with connector()(host_at(port, settings, transport=transport)) as session:
             yield session
+            assert session.facts.transport == (
+                "winrm" if request.param in SETTINGS or not host.service.shells.opened else "psrp"
+            )
         assert not host.service.shells.open, "every shell is deleted"
 
 
@@ -151,6 +163,6 @@ async def test_there_is_no_terminal(session: Session) -> None:
 def test_a_session_tells_who_it_is(session: Session) -> None:
     facts = session.facts
     assert facts.user == "vagrant" and facts.credential == "ops" and facts.proofs
-    assert facts.transport in {"winrm", "ssh"}
+    assert facts.transport in {"winrm", "psrp", "ssh"}
     assert dict(facts.algorithms)
     assert not session.dropped

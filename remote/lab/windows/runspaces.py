@@ -9,7 +9,7 @@ import asyncio
 import base64
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -50,7 +50,7 @@ _HEAD: Final = 21
 _PID_AT: Final = _HEAD + 24
 """Where the first fragment of a pipeline has its id: behind the heads of fragment and message (MS-PSRP 2.2.4, 2.2.1). pypsrp
 writes it with its bytes in another order than the id of the command, and Windows does not mind (recorded)."""
-_NO_END: Final = object()
+_NO_MORE: Final = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,18 +86,19 @@ class Told:
 
 @dataclass(slots=True, eq=False)
 class Piped:
-    """What is asked of a pipeline; its program reads `input` by `whole_input`."""
+    """What is asked of a pipeline; its program reads what comes, and may write before it ends."""
 
     calls: tuple[Call, ...]
     user: str
+    write: Callable[[Any], None]
+    """Writes an object to the output."""
+    warn: Callable[[str], None]
     input: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
 
-    async def whole_input(self) -> list[Any]:
-        """Return all objects of its input."""
-        objects = []
-        while (one := await self.input.get()) is not _NO_END:
-            objects.append(one)
-        return objects
+    async def objects(self) -> AsyncIterator[Any]:
+        """Yield the objects of its input."""
+        while (one := await self.input.get()) is not _NO_MORE:
+            yield one
 
 
 PipelineProgram: TypeAlias = Callable[[Piped], Awaitable[Told | None]]
@@ -194,7 +195,7 @@ class Runspace:
                     case PipelineInputEvent():
                         self._input(event.pipeline_id, event.data)
                     case EndOfPipelineInputEvent():
-                        self._input(event.pipeline_id, _NO_END)
+                        self._input(event.pipeline_id, _NO_MORE)
                     case SetMaxRunspacesEvent() | SetMinRunspacesEvent():
                         self.pool.runspace_availability_response(event.ci, True)
                     case GetAvailableRunspacesEvent():
@@ -221,9 +222,18 @@ class Runspace:
         calls = tuple(
             Call(text=one.command_text, is_script=one.is_script, arguments=tuple(one.parameters)) for one in metadata.commands
         )
-        pipeline.asked = Piped(calls=calls, user=self._user)
+
+        def write(value: Any) -> None:
+            pipeline.server.write_output(value)
+            self.drain()
+
+        def warn(words: str) -> None:
+            pipeline.server.write_warning(words)
+            self.drain()
+
+        pipeline.asked = Piped(calls=calls, user=self._user, write=write, warn=warn)
         if metadata.no_input:
-            pipeline.asked.input.put_nowait(_NO_END)
+            pipeline.asked.input.put_nowait(_NO_MORE)
         self._shells.started.append("; ".join(call.text for call in calls))
         pipeline.server.state = PSInvocationState.Running  # `start` would say so to the client, and Windows does not (recorded)
         pipeline.task = self._shells.watch(asyncio.create_task(self._run(pipeline, pipeline.asked)))
@@ -231,8 +241,7 @@ class Runspace:
     async def _run(self, pipeline: Pipeline, asked: Piped) -> None:
         told = self._refused(asked) or await self.endpoint.program(asked) or Told(failed=_NOT_KNOWN)
         for value in told.output:
-            pipeline.server.write_output(value)
-            self.drain()
+            asked.write(value)
         for wrong in told.errors:
             record = _record(wrong)
             pipeline.server.write_error(record.Exception, record.CategoryInfo, fully_qualified_error_id=wrong.id)
