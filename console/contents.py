@@ -1,4 +1,4 @@
-"""Checks, probes and playbooks as rows of lists and as documents."""
+"""Checks and probes as rows of lists and as documents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from console.words import say
 from diagnostics.library import load_library
 from inventory.errors import Text, UsageError
 from inventory.fields import did_you_mean
-from playbooks.load import find_playbook, shipped_playbooks
 
 T = TypeVar("T")
 
@@ -81,34 +80,4 @@ def probe_document(name: str) -> Mapping[str, object]:
         "shape": probe.shape,
         **({"script_at_first": probe.first.script} if probe.first else {}),
         "script": question.script,
-    }
-
-
-def playbook_rows() -> list[Mapping[str, object]]:
-    """Return a row for each playbook that ships with longarm."""
-    return [
-        {
-            "playbook": playbook.id,
-            "kind": playbook.kind,
-            "maintenance": playbook.maintenance,
-            "tier": playbook.tier,
-            "checks": len(playbook.checks),
-        }
-        for playbook in shipped_playbooks()
-    ]
-
-
-def playbook_document(name: str) -> Mapping[str, object]:
-    """Return one playbook as a document."""
-    playbook = find_playbook(name)
-    return {
-        "playbook": playbook.id,
-        "title": playbook.title,
-        "kind": playbook.kind,
-        "maintenance": playbook.maintenance,
-        "tier": playbook.tier,
-        "platforms": playbook.platforms,
-        "checks": playbook.checks,
-        "thresholds": playbook.thresholds,
-        "digest": playbook.digest,
     }

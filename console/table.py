@@ -16,7 +16,10 @@ COMMANDS = {
     "store": Row("console.commands.store:store", Text("What longarm keeps: back up, restore, verify, prune, erase.")),
     "check": Row("console.commands.library:check", Text("The checks that judge: list, show.")),
     "probe": Row("console.commands.library:probe", Text("The probes that ask: list, show.")),
-    "playbook": Row("console.commands.library:playbook", Text("Named selections of checks: list, show.")),
+    "playbook": Row(
+        "console.commands.playbook:playbook",
+        Text("Playbooks: list, show, new, lint, test, graph, schema."),
+    ),
     "lab": Row("console.commands.lab:lab", Text("Practice hosts on this machine, for training and trying out.")),
     "doctor": Row("console.commands.doctor:doctor", Text("Look whether longarm itself is well on this machine.")),
     "completion": Row("console.commands.completion:completion", Text("Print the completion script of a shell.")),

@@ -112,9 +112,10 @@ class FakeHands:
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:  # noqa: ARG002 (the port's)
         """Return the scripted answers."""
         self.asked += questions
-        return {question.id: self._answer(question) for question in questions}
+        return {question.id: self.answered(question) for question in questions}
 
-    def _answer(self, question: Question) -> Answer:
+    def answered(self, question: Question) -> Answer:
+        """Return the scripted answer to one question."""
         if question.id in self.answers:
             return self.answers[question.id]
         key = question.id.removeprefix("step.")
@@ -192,8 +193,18 @@ class FaultyHands(FakeHands):
     fault: str
 
     async def change(self, ident: str, command: Command, *, deadline_s: float) -> Change:
-        """Return what the script says, or the fault."""
+        """Return what the script says, or the fault; what follows it need not be scripted."""
         if len(self.sent) + 1 == self.at:
             self.sent.append((ident, command))
             return replace(FAULTS[self.fault])
-        return await FakeHands.change(self, ident, command, deadline_s=deadline_s)
+        try:
+            return await FakeHands.change(self, ident, command, deadline_s=deadline_s)
+        except Unscripted:
+            return done()
+
+    def answered(self, question: Question) -> Answer:
+        """Return the scripted answer; what follows a fault need not be scripted."""
+        try:
+            return FakeHands.answered(self, question)
+        except Unscripted:
+            return Answer(ended=Ended.LOST, exit_status=None, why="not scripted")

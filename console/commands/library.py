@@ -1,4 +1,4 @@
-"""`longarm check | probe | playbook`, each `list | show`."""
+"""`longarm check | probe`, each `list | show`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,9 @@ from inventory.errors import Text
 
 check = Group("check", Text("The checks that judge: list, show."))
 probe = Group("probe", Text("The probes that ask: list, show."))
-playbook = Group("playbook", Text("Named selections of checks: list, show."))
 
 _CHECKS = {"check": Text("check"), "platforms": Text("platforms"), "needs": Text("needs"), "title": Text("title")}
 _PROBES = {"probe": Text("probe"), "privilege": Text("privilege"), "deadline_s": Text("deadline, s"), "summary": Text("asks")}
-_PLAYBOOKS = {
-    "playbook": Text("playbook"),
-    "kind": Text("kind"),
-    "maintenance": Text("maintenance"),
-    "tier": Text("tier"),
-    "checks": Text("checks"),
-}
 
 
 @check.add("list", Text("List the checks."))
@@ -55,20 +47,3 @@ def show_probe(settings: Settings, name: str) -> None:
 
     document = probe_document(name)
     show_document(settings.output, document, lambda: f"{document['script']}\n")
-
-
-@playbook.add("list", Text("List the playbooks."))
-def list_playbooks(settings: Settings) -> None:
-    """List playbooks."""
-    from console.contents import playbook_rows
-
-    show_list(settings.output, _PLAYBOOKS, playbook_rows())
-
-
-@playbook.add("show", Text("Show one playbook."), argument("name", metavar="PLAYBOOK", shell_complete=choices.playbooks))
-def show_playbook(settings: Settings, name: str) -> None:
-    """Show a playbook."""
-    from console.contents import playbook_document
-
-    document = playbook_document(name)
-    show_document(settings.output, document, lambda: as_json(document))
