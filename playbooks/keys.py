@@ -5,8 +5,8 @@ Each key is exactly one of four forms. Who writes a playbook therefore never has
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -101,38 +101,38 @@ _SCALAR: Final = {"type": ["string", "number", "boolean"]}
 _STATUSES: Final = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}, "minItems": 1}
 
 
-def schema_of_keys(keys: Sequence[Key], **also: Any) -> dict[str, Any]:
+def schema_of_keys(keys: Sequence[Key], say: Callable[[Text], str], **also: Any) -> dict[str, Any]:
     """Return the JSON Schema of a mapping with these keys."""
     required = [key.name for key in keys if key.required]
     return {
         "type": "object",
-        "properties": {key.name: schema_of(key) for key in keys},
+        "properties": {key.name: schema_of(key, say) for key in keys},
         "additionalProperties": False,
         **({"required": required} if required else {}),
         **also,
     }
 
 
-def schema_of(key: Key) -> dict[str, Any]:
+def schema_of(key: Key, say: Callable[[Text], str]) -> dict[str, Any]:
     """Return the JSON Schema of what stands behind a key; its description says the form."""
-    one = _one(key)
+    one = _one(key, say)
     match key.many:
         case Many.LIST:
             one = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
         case Many.NAMED:
             one = {"type": "object", "propertyNames": {"pattern": NAME_PATTERN}, "additionalProperties": one}
     kind = key.form.value if key.form is not Form.LITERAL else key.type.value
-    return {"description": f"{key.says} ({kind})", **one}
+    return {"description": f"{say(key.says)} ({kind})", **one}
 
 
-def _one(key: Key) -> dict[str, Any]:
+def _one(key: Key, say: Callable[[Text], str]) -> dict[str, Any]:
     if key.form is not Form.LITERAL:
         return dict(_SCALAR)
     if key.type is Type.MAPPING:
-        mapping = schema_of_keys(key.below)
+        mapping = schema_of_keys(key.below, say)
         if not key.short:
             return mapping
-        short = next(schema_of(below) for below in key.below if below.name == key.short)
+        short = next(schema_of(below, say) for below in key.below if below.name == key.short)
         return {"anyOf": [mapping, short]}
     return dict(_LITERALS[key.type](key))
 
@@ -162,13 +162,3 @@ _LITERALS: Final[Mapping[Type, Any]] = {
     Type.STEPS: lambda _: {"type": "array", "items": {"$ref": "#/$defs/step"}, "minItems": 1},
     Type.CHECKS: lambda _: {"type": "array", "items": {"$ref": "#/$defs/check"}, "minItems": 1},
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
-    """The keys of a playbook, of a parameter and of a step, by where they stand: for the schema and the documentation."""
-
-    playbook: tuple[Key, ...] = ()
-    param: tuple[Key, ...] = ()
-    check: tuple[Key, ...] = ()
-    step: tuple[Key, ...] = field(default=())

@@ -11,6 +11,7 @@ from console.framework import Group, argument, option
 from console.listing import as_json, show_document, show_list
 from console.settings import Settings
 from console.terminal import write
+from console.words import say
 from inventory.errors import Text
 
 playbook = Group("playbook", Text("Playbooks: list, show, new, lint, test, graph, schema."))
@@ -129,4 +130,4 @@ def print_schema(settings: Settings) -> None:  # noqa: ARG001 (a command's)
     """Print the schema."""
     from playbooks.json_schema import playbook_schema
 
-    write(as_json(playbook_schema()))
+    write(as_json(playbook_schema(say)))
