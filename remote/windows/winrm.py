@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import CancelledError
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from socket import socket
 from typing import TYPE_CHECKING, Final
 

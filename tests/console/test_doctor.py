@@ -206,7 +206,7 @@ def test_how_a_question_on_the_way_ended_is_told_in_the_language(
     answer: Answer, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_examination, "say", language("ru").say)
-    assert host_examination._ending(answer) == told
+    assert host_examination.ending_of(answer) == told
 
 
 def way(console: Console, host: str, *options: str) -> tuple[int, dict[str, Mapping[str, str]]]:

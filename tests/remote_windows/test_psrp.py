@@ -31,9 +31,8 @@ from remote.session import Session
 from remote.windows.psrp_messages import GARBLED, REFUSALS
 from tests.conftest import SOAK
 from tests.remote_lab.windows_hosts import USER, listening
-from tests.remote_windows.conftest import MakeConnector, host_at, practice
+from tests.remote_windows.conftest import MakeConnector, host_at, no_threads, practice
 from tests.remote_windows.played import ANSWERS, CASES, COMMANDS, HANGS
-from tests.remote_windows.test_mishaps import threads
 
 DEADLINE_S = 6.0
 OVERTIME_S = 2.0
@@ -53,11 +52,7 @@ async def connected(
     with listening(host) as port:
         async with make()(host_at(port, settings, transport=transport)) as session:
             yield session
-    for _ in range(100):
-        if not threads():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(threads())
+    await no_threads()
 
 
 def endpoint(**more: object) -> Endpoint:
