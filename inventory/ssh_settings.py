@@ -70,6 +70,26 @@ def allowed_line(old: OldAlgorithms) -> str:
     return ", ".join(f"{kind} {' '.join(f'+{name}' for name in names)}" for kind, names in by_kind(old).items())
 
 
+def algorithms_in(text: str) -> Mapping[str, tuple[str, ...]]:
+    """Return old algorithms by kind, of a line as `allowed_line` makes it, or raise LongarmError.
+
+    >>> algorithms_in("kex +diffie-hellman-group14-sha1; ciphers +aes128-cbc +3des-cbc")
+    {'kex': ('diffie-hellman-group14-sha1',), 'ciphers': ('aes128-cbc', '3des-cbc')}
+    """
+    said: dict[str, tuple[str, ...]] = {}
+    for part in filter(None, (part.strip() for part in text.replace(";", ",").split(","))):
+        kind, *names = part.split()
+        if kind not in ALLOWABLE or not names:
+            example = "kex +diffie-hellman-group14-sha1, ciphers +aes128-cbc"
+            hint = did_you_mean(kind, ALLOWABLE) if kind not in ALLOWABLE and names else None
+            raise LongarmError(
+                Text("“{text}” is no kind of algorithm with names behind it", text=shown(part)),
+                hint or Text("write {example}", example=example),
+            )
+        said[kind] = tuple(dict.fromkeys((*said.get(kind, ()), *(allowed_algorithm(kind, name) for name in names))))
+    return said
+
+
 def line_for(needed: Mapping[str, str]) -> str:
     """Return the line that allows algorithms by kind, for a person to put into the inventory.
 

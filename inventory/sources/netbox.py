@@ -20,6 +20,7 @@ from inventory.names import BadName, group_name, host_name, label, shown
 from inventory.settings import Leaf
 from inventory.sources.declared import keeping_of, path_from
 from inventory.sources.found import Found, FoundHost, Reading
+from inventory.sources.ssh_said import SSH_WORDS, put_ssh
 from inventory.yaml_scalars import storable
 
 LISTS = {"devices": "/api/dcim/devices/", "virtual-machines": "/api/virtualization/virtual-machines/"}
@@ -28,6 +29,8 @@ PAGE = 500
 MAX_HOSTS = 200_000
 _KEPT = Keeping()
 _NAMED = ("role", "device_role", "status", "rack", "cluster", "location")
+_MAPPED = ("credential", *SSH_WORDS)
+"""What a custom field may hold besides the way: `fields` names it."""
 _READ = ("id", "name", "primary_ip", "site", "tenant", "platform", "tags", "custom_fields", *_NAMED)
 """What is kept of each thing: a fifth of what NetBox says of a device."""
 _MOST_BYTES = 512 * 1024 * 1024
@@ -46,6 +49,8 @@ class NetBoxSource:
     filter: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     via: str = "via"
     """The name of the custom field that holds the host that others are reached through."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """The name of the custom field that holds a setting of ours."""
     ca: Path | None = None
     deadline_s: float = 30.0
     keeping: Keeping = _KEPT
@@ -143,6 +148,13 @@ class NetBoxSource:
             jump = way if isinstance(way, str) else _text(way, "name")
             if jump and (right := found.checked(jump, place, host_name)) is not None:
                 host.put("via", right, place)
+        for setting, field_name in self.fields.items():
+            if (said := _said(fields.pop(field_name, None))) is None:
+                continue
+            if setting in SSH_WORDS:
+                put_ssh(found, host, setting, said, place)
+            elif (right := found.checked(said, place, group_name)) is not None:
+                host.put(setting, right, place)
         _describe(host, thing, fields, found, place)
 
 
@@ -189,6 +201,13 @@ def _describe(host: FoundHost, thing: Mapping[str, Any], custom: Mapping[str, An
             found.note(place, Text("the variable is left out: {reason}", reason=error.text), error.hint)
 
 
+def _said(value: object) -> str | None:
+    """Return what a custom field says: a text, what was chosen, or the name of the object that it points at."""
+    if isinstance(value, dict):
+        return next((text for part in ("value", "name") if (text := _text(value, part))), None)
+    return value if isinstance(value, str) and value else None
+
+
 def _text(value: object, key: str) -> str | None:
     inner = value.get(key) if isinstance(value, dict) else None
     return inner if isinstance(inner, str) and inner else None
@@ -210,6 +229,9 @@ def declare(fields: Fields, value: str, folder: Path) -> NetBoxSource | None:
     wanted = {name: filters.texts(name) for name in names}
     for name in set(names) & {"limit", "offset", "ordering", "format", "brief", "fields"}:
         fields.problem(filters.key_place(name), Text("“{key}” is no filter", key=name))
+    custom = fields.fields("fields")
+    mapped = {setting: name for setting in _MAPPED if (name := custom.text(setting)) is not None}
+    custom.done()
     keeping = keeping_of(fields, _KEPT)
     try:
         origin = origin_of(value)
@@ -225,6 +247,7 @@ def declare(fields: Fields, value: str, folder: Path) -> NetBoxSource | None:
         lists=lists,
         filter=wanted,
         via=fields.text("via") or "via",
+        fields=mapped,
         ca=None if ca is None else path_from(ca, folder),
         deadline_s=30.0 if deadline is None else deadline,
         keeping=keeping,

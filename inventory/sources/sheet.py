@@ -17,8 +17,10 @@ from inventory.settings import Leaf
 from inventory.sources.declared import path_from
 from inventory.sources.found import Access, Found, FoundHost, Reading
 from inventory.sources.sheet_cells import DELIMITERS, Cell, rows_of, text_of
+from inventory.sources.ssh_said import SSH_WORDS, put_ssh
 
-WORDS = ("name", "address", "port", "platform", "transport", "site", "customer", "credential", "via", "user", "groups", "tags")
+_WORDS = ("name", "address", "port", "platform", "transport", "site", "customer", "credential", "via", "user", "groups", "tags")
+WORDS = (*_WORDS, *SSH_WORDS)
 _CHOICES = {"platform": tuple(map(str, Platform)), "transport": tuple(map(str, Transport))}
 _CHECKS = {"credential": group_name, "via": host_name}
 _PORT = re.compile(r"([1-9][0-9]{0,4})(\.0)?")  # spreadsheets make 22.0 of 22
@@ -136,6 +138,8 @@ class _Table:
                 host.tag({tag: place for part in parts if (tag := self.found.checked(part, place, group_name)) is not None})
             else:
                 host.groups += [part for part in parts if self.found.group(part, place) is not None]
+        elif word in SSH_WORDS:
+            put_ssh(self.found, host, word, text, place)
         elif (value := self._value(word, text, place)) is not None:
             host.put(word, value, place)
 

@@ -83,6 +83,26 @@ def test_a_custom_field_says_through_which_host(netbox: NetBox, tmp_path: Path, 
     assert "cf.jump" not in known.hosts["web1"].vars
 
 
+def test_custom_fields_say_how_it_is_reached(netbox: NetBox, tmp_path: Path) -> None:
+    said = {
+        "px": "http://192.0.2.9:3128",
+        "lib": {"value": "either", "label": "Either"},
+        "old": "host_keys +ssh-rsa",
+        "login": "ops",
+    }
+    netbox.devices = [device(1, "web1", custom_fields={**said, "proxy": "a word of their own"}), device(2, "web2")]
+    options = "    fields: {proxy: px, ssh_library: lib, ssh_algorithms: old, credential: login}\n"
+    known = load(tmp_path, netbox, options, "credentials: {ops: {user: ops, agent: true}}\n")
+    web1, web2 = known.hosts.values()
+    assert web1.ssh.proxy and (web1.ssh.proxy.scheme, web1.ssh.proxy.port) == ("http", 3128)
+    assert (web1.ssh.library, web1.ssh.old_algorithms.host_keys) == ("either", ("ssh-rsa",))
+    assert web1.credential and web1.credential.name == "ops" and web2.credential is None
+    assert web1.vars["cf.proxy"] == "a word of their own" and "cf.px" not in web1.vars
+    netbox.devices = [device(1, "web1", custom_fields={"px": "nonsense"})]
+    with pytest.raises(InvalidFile, match="dcim/devices/1/: “nonsense” is not the URL of a proxy"):
+        load(tmp_path, netbox, options)
+
+
 def test_all_pages_are_read_and_the_server_does_not_say_where_they_are(netbox: NetBox, tmp_path: Path) -> None:
     netbox.devices = [device(number, f"h{number}") for number in range(1, 176)]
     assert len(load(tmp_path, netbox).hosts) == 175

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from inventory.errors import InvalidFile
+from inventory.host import Host
 from inventory.inventory import Inventory
 from inventory.own import load_inventory
 from inventory.sources.sheet_cells import rows_of
@@ -42,6 +43,36 @@ def test_a_column_says_through_which_host(tmp_path: Path) -> None:
     known = load(tmp_path, "name,via\ngate,\nweb1,gate\n")
     assert known.hosts["web1"].via == known.hosts["gate"] and str(known.hosts["web1"].origins["via"]).endswith("hosts.csv:3:6")
     assert "hosts.csv:2:6: no host “gat” is declared (did you mean gate?)" in told(tmp_path, "name,via\ngate,gat\n")
+
+
+def test_columns_say_how_ssh_is_spoken(tmp_path: Path) -> None:
+    text = (
+        "name,proxy,ssh_library,ssh_algorithms,host_key_alias\n"
+        'old,socks5://192.0.2.9:1080,Paramiko,"kex +diffie-hellman-group14-sha1, ciphers +3des-cbc",old.example\n'
+        "new,none,,,\n"
+    )
+    old, new = load(tmp_path, text).hosts.values()
+    assert old.ssh.proxy and old.ssh.proxy.host == "192.0.2.9"
+    assert (old.ssh.library, old.host_key_alias) == ("paramiko", "old.example")
+    assert (old.ssh.old_algorithms.kex, old.ssh.old_algorithms.ciphers) == (("diffie-hellman-group14-sha1",), ("3des-cbc",))
+    assert new.ssh == Host(name="new", address="new").ssh
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("proxy", "ftp://x:1", "hosts.csv:2:6: “ftp://x:1” is not the URL of a proxy"),
+        ("proxy", "socks5://u:canary77@x:1", "a secret is never written in an inventory"),
+        ("ssh_library", "paramko", "“ssh_library” cannot be “paramko” (did you mean paramiko?)"),
+        ("ssh_algorithms", "kex", "“kex” is no kind of algorithm with names behind it"),
+        ("ssh_algorithms", "key +ssh-rsa", "“key +ssh-rsa” is no kind of algorithm with names behind it (did you mean kex?)"),
+        ("ssh_algorithms", "kex diffie-hellman-group14-sha1", "“diffie-hellman-group14-sha1” replaces nothing"),
+        ("ssh_algorithms", "ciphers +none", "“+none” is no algorithm that could be allowed"),
+    ],
+)
+def test_what_is_said_wrongly_of_ssh_is_told_at_its_cell(tmp_path: Path, column: str, value: str, says: str) -> None:
+    (problem,) = told(tmp_path, f"name,{column}\nweb1,{value}\n")
+    assert "hosts.csv:2:6: " in problem and says in problem and "canary77" not in problem
 
 
 def test_columns_are_mapped_by_their_titles(tmp_path: Path) -> None:
