@@ -230,7 +230,7 @@ def declare(fields: Fields, value: str, folder: Path) -> NetBoxSource | None:
     for name in set(names) & {"limit", "offset", "ordering", "format", "brief", "fields"}:
         fields.problem(filters.key_place(name), Text("“{key}” is no filter", key=name))
     custom = fields.fields("fields")
-    mapped = {setting: name for setting in _MAPPED if (name := custom.text(setting)) is not None}
+    mapped = {setting: title for setting in _MAPPED if (title := custom.text(setting)) is not None}
     custom.done()
     keeping = keeping_of(fields, _KEPT)
     try:
