@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from remote.windows.session import WindowsSession
 
 _RESUMABLE: Final = frozenset({Reason.LOST, Reason.TIMED_OUT})
+_TIDYING_S: Final = 2.0
 _LINE: Final = 36 * 1024
 _LINES: Final = 2
 """So many lines of so many bytes in one message: 96 KiB in base64."""
@@ -47,6 +48,10 @@ class _Steps:
         started = launch(script, variables=self.session.has_variables, more=more)
         ending = await self.session.carry(started, reader, deadline_s=left_s)
         return reader.ended(ending, late=time.monotonic() >= self.end)
+
+    async def forget(self, part: Part) -> None:
+        """Remove what has arrived, if the host can still be told so."""
+        await self.take("forget", {"LaPart": part.name}, FileReader(secrets.token_hex(16), most=0), None)
 
     def failed(self, outcome: Outcome) -> TransferFailed:
         """Return the error that this file did not arrive."""
@@ -86,7 +91,11 @@ async def put_file(
         }
         reader = FileReader(secrets.token_hex(16), most=0)
         pieces = _pieces(file, arrived, size, _in_loop(progress))
-        outcome = await steps.take("put", values, reader, pieces)
+        try:
+            outcome = await steps.take("put", values, reader, pieces)
+        except BaseException:  # our own file, the caller's progress, or whoever cancels
+            await _Steps(session, to.path, time.monotonic() + _TIDYING_S).forget(part)
+            raise
     if outcome.reason is None and (outcome.bytes, outcome.digest) != (size, digest):
         outcome = Outcome(reason=Reason.DIFFERS)
     if outcome.reason is not None:

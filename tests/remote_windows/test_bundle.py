@@ -69,7 +69,7 @@ def test_what_is_sent_is_powershell() -> None:
     command = Command(script="Get-Date", variables={"text": "it's ‘a’\n", "yes": True, "number": -5}, stdin=b"\0\xff")
     assert list(mistakes(write_command(command, NONCE))) == []
     values: dict[str, Value] = {"LaPath": "C:\\a b", "LaPart": "C:\\x", "LaAt": 0, "LaSize": 5, "LaDigest": "0", "LaMost": 9}
-    for work in ("put", "get", "arrived"):
+    for work in ("put", "get", "arrived", "forget"):
         text = write_work(work, {**values, "LaNeedsAdmin": True}, NONCE, piped=work == "get")
         assert list(mistakes(text)) == []
         assert read_work(text)[:2] == (NONCE, work)

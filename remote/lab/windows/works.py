@@ -63,7 +63,7 @@ class Works:
         self.ran: list[str] = []
         """The scripts that were run, in order: a test counts that none came twice."""
         self.failing: dict[str, str] = {}
-        """What is said of a path instead of doing anything with it: `failed 0x80070070 IOException`."""
+        """What is said of a path, line by line, instead of doing anything with it: `failed 0x80070070 IOException`."""
 
     async def done(
         self, work: str, values: Mapping[str, Value], writer: LineWriter, stdin: AsyncIterator[bytes]
@@ -74,7 +74,8 @@ class Works:
             yield Wrote(stdout=writer.written(), exit_status=0)
             return
         if (said := self.failing.get(str(values.get("LaPath")))) is not None:
-            writer.add(said)
+            for line in said.splitlines():
+                writer.add(line)
             yield Wrote(stdout=writer.written(), exit_status=0)
             return
         match work:
@@ -85,6 +86,10 @@ class Works:
                 yield Wrote(stdout=self._got(values, writer), exit_status=0)
             case "put":
                 yield Wrote(stdout=await self._put(values, writer, stdin), exit_status=0)
+            case "forget":
+                self.files.pop(str(values["LaPart"]), None)
+                writer.add("part 0")
+                yield Wrote(stdout=writer.written(), exit_status=0)
             case _:
                 part = self.files.get(str(values["LaPart"]))
                 writer.add("stopped part_lost" if part is None else f"part {len(part)}")
