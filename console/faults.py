@@ -36,7 +36,6 @@ EXITS = {
     "AuthenticationRefused": 4,
     "CredentialUnusable": 4,
     "CredentialBlocked": 4,
-    "TransportUnsupported": 4,
     "RemoteError": 3,
     "SourceUnavailable": FAULT,
     "LongarmError": FAULT,

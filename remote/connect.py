@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from inventory.host import Host, Transport
 from remote.breaker import Breaker
 from remote.credentials import CredentialStore
-from remote.errors import TransportUnsupported
 from remote.known_hosts import KnownHosts
 from remote.one_time_codes import Codes
 from remote.session import Session
@@ -43,7 +42,7 @@ class Connector:
         self._winrm: WinrmConnector | None = None
 
     def __call__(self, host: Host) -> AbstractAsyncContextManager[Session]:
-        """Return the context that opens a session to `host`, or raise TransportUnsupported."""
+        """Return the context that opens a session to `host`."""
         match host.transport:
             case Transport.SSH:
                 return self._ssh_connector()(host)
@@ -53,8 +52,6 @@ class Connector:
                 return LocalConnector(credentials=self._credentials, breaker=self._breaker)(host)
             case Transport.WINRM | Transport.PSRP:
                 return self._winrm_connector()(host)
-            case _:
-                raise TransportUnsupported(host.name, host.transport)
 
     def way_to(self, host: Host) -> AbstractAsyncContextManager[Way]:
         """Return the context of the way to a host: directly, by a proxy, or through another host.

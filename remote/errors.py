@@ -5,7 +5,6 @@ LongarmError                    (inventory/errors.py)
    |  |- AlgorithmsRefused      .offered: nothing in common with what the host can, before anything was sent
    |  |- ProxyFailed            .proxy: what stands between us and the host did not connect us
    |  `- JumpFailed             .via: the host that it is reached through was not reached, or did not let us in
-   |- TransportUnsupported      the inventory names a transport that is not spoken yet
    |- HostKeyRefused            .offered .known (fingerprints)
    |  |- HostCertificateRefused .certificate (its name) .foreign (no authority of ours)
    |  `- TlsRefused            the certificate of a Windows host is neither enrolled nor of an authority that counts
@@ -76,14 +75,6 @@ class JumpFailed(ConnectFailed):
         self.via = via
         hint = hint or Text("longarm doctor --host {host}", host=via)
         RemoteError.__init__(self, host, Text("via {via}: {reason}", via=via, reason=reason), hint)
-
-
-class TransportUnsupported(RemoteError):
-    """The inventory names a transport that longarm does not speak yet; nothing was sent."""
-
-    def __init__(self, host: str, transport: str) -> None:
-        self.transport = transport
-        super().__init__(host, Text("transport {transport} is not supported yet", transport=transport))
 
 
 class HostKeyRefused(RemoteError):

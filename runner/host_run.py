@@ -3,7 +3,7 @@ How one host of a run ended. Exceptions become values here and nowhere else:
 
     ConnectFailed                                              unreachable
     HostKeyRefused AuthenticationRefused CredentialUnusable
-    CredentialBlocked TransportUnsupported                     refused
+    CredentialBlocked                                          refused
     DeadlineExceeded TimeoutError                              timed_out
     ConnectionLost, any other RemoteError, and a bug of ours   failed, by its class name
 """
@@ -32,7 +32,6 @@ from remote.errors import (
     JumpFailed,
     ProxyFailed,
     RemoteError,
-    TransportUnsupported,
 )
 from remote.patience import PATIENCE, Patience
 from remote.session import Connect, Session
@@ -53,7 +52,6 @@ OUTCOMES: tuple[tuple[type[RemoteError], Outcome], ...] = (
     (AuthenticationRefused, Outcome.REFUSED),
     (CredentialUnusable, Outcome.REFUSED),
     (CredentialBlocked, Outcome.REFUSED),
-    (TransportUnsupported, Outcome.REFUSED),
     (DeadlineExceeded, Outcome.TIMED_OUT),
     (ConnectionLost, Outcome.FAILED),
     (RemoteError, Outcome.FAILED),

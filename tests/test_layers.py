@@ -16,6 +16,7 @@ HOME = {
     "invoke": {"remote"},
     "winrm": {"remote"},
     "pypsrp": {"remote"},
+    "psrpcore": {"remote"},
     "spnego": {"remote"},
     "uvloop": {"remote"},
     "keyring": {"remote"},

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from inventory.host import Host, Transport
+from inventory.host import CredentialReference, Host, SecretReference, Transport
 from inventory.secret import Masker
 from remote.breaker import Breaker
 from remote.connect import Connector
 from remote.credentials import CredentialStore
-from remote.errors import TransportUnsupported
+from remote.errors import ConnectFailed
 from remote.known_hosts import KnownHosts
 from remote.question import Question
 from remote.session import Connect
-from tests.remote.servers import Keys, StartPractice, known_key
+from tests.remote.servers import Keys, StartPractice, free_port, known_key
 
 ECHO = Question(id="echo", script="echo here")
 
@@ -43,9 +43,14 @@ async def test_this_machine_is_asked_without_a_network(connect: Connect) -> None
 
 
 @pytest.mark.parametrize("transport", [Transport.WINRM, Transport.PSRP])
-async def test_a_transport_that_is_not_spoken_yet_is_refused(connect: Connect, transport: Transport) -> None:
-    with pytest.raises(TransportUnsupported, match=transport):
-        async with connect(Host(name="win", address="192.0.2.1", transport=transport)):
+async def test_windows_hosts_are_reached_by_winrm(
+    connect: Connect, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSWORD_OF_WIN", "secret")
+    password = SecretReference(kind="env", value="PASSWORD_OF_WIN")
+    reference = CredentialReference(name="ops", user="anna", password=password)
+    with pytest.raises(ConnectFailed):
+        async with connect(Host(name="win", address="127.0.0.1", port=free_port(), transport=transport, credential=reference)):
             pass
 
 

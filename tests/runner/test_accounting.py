@@ -25,7 +25,6 @@ from remote.errors import (
     DeadlineExceeded,
     HostKeyRefused,
     RemoteError,
-    TransportUnsupported,
 )
 from remote.testing import UnscriptedQuestion
 from runner.desk import Desk
@@ -42,7 +41,6 @@ REFUSALS: list[tuple[Exception, Outcome]] = [
     (AuthenticationRefused(H, user="ops", tried=("publickey",)), Outcome.REFUSED),
     (CredentialUnusable(H, "ops", Text("no such file")), Outcome.REFUSED),
     (CredentialBlocked(H, "ops", 3), Outcome.REFUSED),
-    (TransportUnsupported(H, "winrm"), Outcome.REFUSED),
     (DeadlineExceeded(H, 3), Outcome.TIMED_OUT),
     (TimeoutError("slow"), Outcome.TIMED_OUT),
     (ConnectionLost(H, "reset"), Outcome.FAILED),
