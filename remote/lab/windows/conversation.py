@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.message import Message
 from email.parser import BytesParser
-from email.policy import HTTP
+from email.policy import compat32
 from email.utils import format_datetime
 from http import HTTPStatus
 from typing import TypeAlias
@@ -77,7 +77,7 @@ async def _read(reader: asyncio.StreamReader) -> Call | None:
         return None
     first, _, rest = head.partition(b"\r\n")
     method, target, version = first.decode("ascii").split(" ")
-    headers = BytesParser(policy=HTTP).parsebytes(rest, headersonly=True)
+    headers = BytesParser(policy=compat32).parsebytes(rest, headersonly=True)
     length = int(headers.get("Content-Length", "0"))
     if not version.startswith("HTTP/1.") or not 0 <= length <= LARGEST_BODY:
         raise ValueError(version, length)
