@@ -14,6 +14,7 @@ from playbooks.issues import Edit, Issue
 from playbooks.lint import lint_playbook
 
 MOST_ROUNDS: Final = 5
+_WEIGHTS: Final = {"load": 100_000, "error": 100, "warning": 10, "note": 1}
 
 
 def mend(path: Path, library: Library) -> int:
@@ -48,7 +49,8 @@ def edited(text: str, edits: Sequence[Edit]) -> str:
 
 
 def _gravity(issues: Sequence[Issue]) -> int:
-    return sum({"error": 100, "warning": 10, "note": 1}[issue.grade.value] for issue in issues)
+    """Return how bad it is: what cannot be loaded hides everything else, and is worse than all of that."""
+    return sum(_WEIGHTS.get(issue.code, _WEIGHTS[issue.grade.value]) for issue in issues)
 
 
 def _replace(path: Path, data: bytes) -> None:
