@@ -1,0 +1,138 @@
+"""Scenarios: what they script is what is asked, what they expect is compared, and every fault is tried."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from diagnostics.library import Library, load_library
+from inventory.errors import InvalidFile
+from playbooks.load import load_playbook
+from playbooks.model import Playbook
+from playbooks.scenario_files import load_scenarios, scenarios_of
+from playbooks.scenarios import ScenarioResult, run_scenario
+from playbooks.skeletons import PLAYBOOK, SCENARIO
+
+RESTARTED = '    Restart it:\n      look: {stdout: "service systemd yes no yes\\n"}\n'
+DONE = "      change: done\n"
+CAPTURES = Path(__file__).parent.parent / "data" / "captures"
+
+
+@pytest.fixture(scope="module")
+def library() -> Library:
+    return load_library()
+
+
+@pytest.fixture
+def playbook(tmp_path: Path, library: Library) -> Playbook:
+    path = tmp_path / "restart-it.yaml"
+    path.write_text(PLAYBOOK.replace("NAME", "restart-it"))
+    return load_playbook(path, library)
+
+
+def run(tmp_path: Path, playbook: Playbook, library: Library, text: str) -> list[ScenarioResult]:
+    file = scenarios_of(tmp_path / "restart-it.yaml")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    return [run_scenario(one, playbook, library) for one in load_scenarios(file, playbook, library)]
+
+
+def test_what_new_writes_passes(tmp_path: Path, playbook: Playbook, library: Library) -> None:
+    results = run(tmp_path, playbook, library, SCENARIO)
+    assert [result.problems for result in results] == [(), ()]
+    assert [result.faults for result in results] == [6, 6]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("plan: {Restart it: change}", "plan: {Restart it: nothing}", "the plan of s1 says change, not nothing"),
+        ("steps: {Restart it: changed, Wait until it runs: ok}", "steps: {s1: ok}", "s1 ended changed, not ok"),
+        ("change: changed\n- scenario", "change: unchanged\n- scenario", "the host is changed, not unchanged"),
+        (RESTARTED + DONE, RESTARTED, "does not script: s1, change"),
+        (RESTARTED, "    Restart it:\n", "does not script: s1, look"),
+        ("params: {unit: cron.service}", "params: {}", "the parameter “unit” has to be said"),
+        ("params: {unit: cron.service}", "params: {unit: 'a b'}", "“unit” must match"),
+        ("change: changed\n- scenario", "verdicts: {fs-space: fixed}\n- scenario", "verdicts need evidence"),
+    ],
+)
+def test_what_is_not_as_expected_is_told(
+    tmp_path: Path, playbook: Playbook, library: Library, old: str, new: str, expected: str
+) -> None:
+    assert old in SCENARIO
+    first = run(tmp_path, playbook, library, SCENARIO.replace(old, new, 1))[0]
+    assert expected in " ".join(map(str, first.problems))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("unit: cron", "unti: cron", "there is no parameter “unti” (did you mean unit?)"),
+        ("Restart it: changed", "Restart him: changed", "there is no step “Restart him” (did you mean Restart it?)"),
+        ("change: done", "change: dome", "“dome” is nothing that becomes of a command (did you mean done?)"),
+        ("{Restart it: change}", "{Restart it: changes}", "“Restart it” cannot be “changes” (did you mean change?)"),
+        ("  expect:\n", "  expects:\n", "a scenario has no key “expects” (did you mean expect?)"),
+        (
+            "- scenario: The service comes back",
+            "- scenario: x\n  faults: [lots]",
+            "there is no fault “lots” (did you mean lost?)",
+        ),
+        (
+            "- scenario: The service comes back",
+            "- scenario: x\n  facts: {fs_stat: {}}",
+            "the playbook needs no probe “fs_stat”",
+        ),
+    ],
+)
+def test_a_mistake_in_a_scenario_is_told_with_its_place(
+    tmp_path: Path, playbook: Playbook, library: Library, old: str, new: str, expected: str
+) -> None:
+    assert old in SCENARIO
+    with pytest.raises(InvalidFile) as caught:
+        run(tmp_path, playbook, library, SCENARIO.replace(old, new))
+    assert expected in str(caught.value)
+
+
+def test_facts_must_have_the_shapes_of_their_probes(tmp_path: Path, library: Library) -> None:
+    path = tmp_path / "restart-it.yaml"
+    path.write_text(PLAYBOOK.replace("NAME", "restart-it").replace("params:", "needs: [log.size]\nparams:", 1))
+    playbook = load_playbook(path, library)
+    text = SCENARIO.replace("  params:", "  facts: {log_size: {files: [{path: 7}]}}\n  params:", 1)
+    with pytest.raises(InvalidFile, match="str is declared, not int"):
+        run(tmp_path, playbook, library, text)
+
+
+def test_a_playbook_that_repeats_what_it_may_not_is_found_out(tmp_path: Path, library: Library) -> None:
+    """The faults of a scenario hold for every playbook; a fault of the interpreter would show here."""
+    path = tmp_path / "restart-it.yaml"
+    steps = "steps:\n  - {run: a, on_failure: continue}\n  - {run: b, retry: idempotent, attempts: 3}\nverify: [svc-failed]\n"
+    head = PLAYBOOK.replace("NAME", "restart-it").split("steps:")[0]
+    path.write_text(head + steps)
+    text = (
+        "- scenario: x\n  params: {unit: a}\n  answers: {s1: {change: done}, s2: {change: done}}\n  expect: {change: changed}\n"
+    )
+    (result,) = run(tmp_path, load_playbook(path, library), library, text)
+    assert result.problems == () and result.faults == 12
+
+
+def test_verdicts_come_from_evidence_before_and_after(tmp_path: Path, library: Library) -> None:
+    path = tmp_path / "restart-it.yaml"
+    text = (
+        PLAYBOOK.replace("NAME", "restart-it")
+        .replace("svc-failed", "fs-space")
+        .replace("params:", "needs: [fs.stat]\nparams:", 1)
+    )
+    path.write_text(text)
+    for name in ("scenario-full-disk.evidence", "scenario-healthy.evidence"):
+        (tmp_path / "scenarios").mkdir(exist_ok=True)
+        (tmp_path / "scenarios" / name).write_bytes((CAPTURES / name).read_bytes())
+    playbook = load_playbook(path, library)
+    scenario = SCENARIO.split("- scenario: The service stays down")[0]
+    both = "  before: scenario-full-disk.evidence\n  after: [scenario-healthy.evidence]\n  answers:"
+    told = scenario.replace("  answers:", both).replace("    change: changed\n", "    verdicts: {fs-space: fixed}\n")
+    (result,) = run(tmp_path, playbook, library, told)
+    assert result.problems == ()
+    same = told.replace("[scenario-healthy.evidence]", "[scenario-full-disk.evidence]")
+    (result,) = run(tmp_path, playbook, library, same)
+    assert "the verdict on fs-space is unchanged, not fixed" in str(result.problems[0])
