@@ -190,16 +190,17 @@ def test_a_host_that_goes_away_is_accounted_for(
     lab: RealLab, desk: SupportDesk, spare: str, tmp_path: Path, fault: str
 ) -> None:
     probes, out = tmp_path / "probes.yaml", tmp_path / "out.jsonl"
+    asked = f"/tmp/asked-{tmp_path.name}"  # no other test's: hosts stay
     probes.write_text(
         "- {probe: first, script: echo first}\n- {probe: slow, deadline: 60s, "
-        "script: '[ ! -e /tmp/asked ] || exec echo again; touch /tmp/asked; sleep 4322'}\n"
+        f"script: '[ ! -e {asked} ] || exec echo again; touch {asked}; sleep 4322'}}\n"
     )
     desk.add_to_inventory(lab.inventory(names=(spare,)).split("hosts:\n")[1])
     desk.enrol(spare)
     deadline = "12" if fault == "session killed" else "8"
     words = ["--json", "diagnose", f"{spare},db1", "--probes", str(probes), "--answers", str(out), "--deadline", deadline]
     with subprocess.Popen(desk.command(*words), env=desk.env(), stdout=subprocess.PIPE, text=True) as running:
-        lab.enter(spare, "for i in $(seq 600); do [ -e /tmp/asked ] && exit; sleep 0.05; done; exit 1")
+        lab.enter(spare, f"for i in $(seq 600); do [ -e {asked} ] && exit; sleep 0.05; done; exit 1")
         if fault == "power off":
             lab.power_off(spare)
         elif fault == "cable":
