@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import ipaddress
+import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
@@ -129,9 +130,10 @@ def listening(host: WindowsHost, tls: ssl.SSLContext | None = None) -> Iterator[
 
 @pytest.fixture
 def ntlm_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let NTLM know the one user, under each name of a domain that clients send for a local one."""
+    """Let NTLM know the one user, under each name of a domain that clients send for a local one: Go's sends the challenge's."""
     accounts = tmp_path / "ntlm-users"
-    accounts.write_text("".join(f"{domain}:{USER}:{PASSWORD}\n" for domain in ("", "WIN", "LAB")))
+    domains = ("", "WIN", "LAB", socket.gethostname().upper())
+    accounts.write_text("".join(f"{domain}:{USER}:{PASSWORD}\n" for domain in domains))
     monkeypatch.setenv("NTLM_USER_FILE", str(accounts))
     monkeypatch.setenv("NETBIOS_COMPUTER_NAME", "WIN")
 
