@@ -15,6 +15,7 @@ from playbooks.keys import Form, Key
 from playbooks.load import SHIPPED, load_playbook, read_playbook
 from playbooks.model import Kind, OnFailure, Retry, Risk
 from playbooks.reading import unfrozen
+from playbooks.reference import PAGE, in_line
 
 DATA = Path(__file__).parent.parent / "data" / "playbooks"
 EVERY = (DATA / "every-action.yaml").read_text()
@@ -179,3 +180,9 @@ def test_every_key_says_what_it_is(action: Any) -> None:
     for key in (one for top in (action.main, *action.beside) for one in keys_below(top)):
         assert str(key.says).endswith((".", "?")) or ":" in str(key.says), key.name
         assert key.form is Form.LITERAL or key.type is Key(name="x", says=key.says).type, f"{key.name} has one form"
+
+
+def test_the_documentation_is_made_from_the_declarations() -> None:
+    page = PAGE.read_text()
+    assert page == in_line(page), "python -m playbooks.reference"
+    assert all(f"### `{name}`" in page for name in ACTIONS)
