@@ -198,9 +198,12 @@ class BundleExchange:
         """Return what became of a password that was sent; None while that is open."""
         return self.elevation.verdict(self._denial)
 
-    def finish(self, why: str) -> dict[str, Answer]:
-        """Return exactly one answer for each question; `why` says what cut the exchange short, if anything did."""
-        return {question.id: self._answer(index, question, why) for index, question in enumerate(self.questions)}
+    def finish(self, why: str, *, cut: bool = False) -> dict[str, Answer]:
+        """Return exactly one answer for each question; `why` says what cut the exchange short, if anything did.
+
+        `cut`: more may have been on its way. Then nobody knows of what is asked once whether it began.
+        """
+        return {question.id: self._answer(index, question, why, cut) for index, question in enumerate(self.questions)}
 
     def _feed(self, stream: Stream, data: bytes) -> None:
         self._received += len(data)
@@ -282,11 +285,13 @@ class BundleExchange:
         if self._running.pop(part, None) and (held := self._asked_now):
             held.due = max(held.due, self._clock() + GRACE_S)
 
-    def _answer(self, index: int, question: Question, why: str) -> Answer:
+    def _answer(self, index: int, question: Question, why: str, cut: bool) -> Answer:
         attempts = [attempt for (at, _), attempt in self._attempts.items() if at == index]
         if not attempts:
             denied = self._not_root if question.privilege is Privilege.ROOT and question.shell == "sh" else ""
-            return Answer(ended=Ended.NOT_RUN, exit_status=None, why=self._why_not_run(question, why), denied=denied)
+            unknown = cut and not question.repeatable and not denied and question.shell == "sh"
+            ended = Ended.LOST if unknown else Ended.NOT_RUN
+            return Answer(ended=ended, exit_status=None, why=self._why_not_run(question, why), denied=denied)
         last = max(attempts, key=lambda attempt: (attempt.whole, attempt.part))
         answer = last.answer(given_up=last is self._given_up, why=why)
         if question.privilege is Privilege.USER or answer.as_root:

@@ -76,32 +76,35 @@ async def drive(
     sudo = _Asking(exchange, wire, passwords, open_terminal)
     try:
         wire.write(exchange.script)
-        why = await _carry(exchange, wire, time.monotonic() + deadline_s, deadline_s, sudo)
+        why, cut = await _carry(exchange, wire, time.monotonic() + deadline_s, deadline_s, sudo)
         await sudo.hear_out()
-        return exchange.finish(why)
+        return exchange.finish(why, cut=cut)
     finally:
         wire.close()
         await sudo.leave()
 
 
-async def _carry(exchange: BundleExchange, wire: Wire, end: float, deadline_s: float, sudo: _Asking) -> str:
-    """Feed what arrives until there is a reason to stop, and return it (empty: everything is accounted for)."""
+async def _carry(exchange: BundleExchange, wire: Wire, end: float, deadline_s: float, sudo: _Asking) -> tuple[str, bool]:
+    """Feed what arrives until there is a reason to stop, and return it (empty: everything is accounted for).
+
+    And whether more may have been on its way: not where the host ended both streams in order.
+    """
     listening = hearing()
     while not exchange.complete:
         now = time.monotonic()
         if now >= end:
-            return f"no end after {deadline_s:g} s"
+            return f"no end after {deadline_s:g} s", True
         if (late := exchange.overdue(now)) is not None:
-            return f"given up: {late} was past its deadline and the host did not end it"
+            return f"given up: {late} was past its deadline and the host did not end it", True
         if exchange.overfull:
-            return "the host sent more than all caps together"
+            return "the host sent more than all caps together", True
         try:
             async with asyncio.timeout(min(end, exchange.due) - now):
                 piece = await wire.read()
         except TimeoutError:
             continue
         if piece is None:
-            return wire.why or "the host closed the streams early"
+            return wire.why or "the host closed the streams early", bool(wire.why)
         stream, data = piece
         if stream == "stdout":
             exchange.feed_stdout(data)
@@ -110,7 +113,7 @@ async def _carry(exchange: BundleExchange, wire: Wire, end: float, deadline_s: f
         if not listening.answering and exchange.begun:
             listening.answers()
         await sudo.serve(end)
-    return ""
+    return "", False
 
 
 class _Asking:

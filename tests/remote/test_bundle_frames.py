@@ -144,6 +144,7 @@ def feed(exchange: BundleExchange, stdout: bytes, stderr: bytes, seed: int) -> N
             stderr = stderr[size:]
 
 
+@settings(deadline=None)  # a busy machine
 @given(answers=answers_of_a_host, host=HOSTS, seed=st.integers(), greeting=payloads)
 def test_what_a_host_sends_is_what_we_read_in_whatever_pieces(
     answers: dict[str, Answer], host: Host, seed: int, greeting: bytes
@@ -155,6 +156,7 @@ def test_what_a_host_sends_is_what_we_read_in_whatever_pieces(
     assert exchange.finish("") == answers
 
 
+@settings(deadline=None)  # a busy machine
 @given(answers=answers_of_a_host, host=HOSTS, seed=st.integers(), data=st.data())
 def test_a_cut_leaves_whole_answers_as_they_are_and_the_rest_unseen(
     answers: dict[str, Answer], host: Host, seed: int, data: st.DataObject
@@ -174,6 +176,7 @@ def test_a_cut_leaves_whole_answers_as_they_are_and_the_rest_unseen(
             assert answer.why == "cut"
 
 
+@settings(deadline=None)  # a busy machine
 @given(answers=answers_of_a_host, host=HOSTS, data=st.data())
 def test_a_mark_that_is_missing_or_doubled_makes_no_success_of_another_payload(
     answers: dict[str, Answer], host: Host, data: st.DataObject

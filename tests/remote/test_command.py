@@ -85,3 +85,12 @@ def test_what_a_command_reads_is_in_its_bundle_and_not_in_its_repr() -> None:
     command = Command(script="cat", stdin=b"s3cret")
     assert "s3cret" not in repr(command)
     assert b"printf '\\''s3cret'\\'' | eval" in BundleExchange([command.question()]).script
+
+
+@pytest.mark.parametrize(("cut", "ended"), [(True, Ended.LOST), (False, Ended.NOT_RUN)])
+def test_of_a_command_whose_connection_went_nobody_knows_whether_it_began(cut: bool, ended: Ended) -> None:
+    """Its first mark may have been on its way: it was told as not begun, though it had run."""
+    command, read = Command(script="reboot").question(), Question(id="read", script="true")
+    answers = BundleExchange([command, read]).finish("connection lost", cut=cut)
+    assert (answers[command.id].ended, answers["read"].ended) == (ended, Ended.NOT_RUN)
+    assert answers[command.id].why.startswith("connection lost")
