@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -89,7 +89,7 @@ class SshConfig:
 
     def _apply(self, blocks: list[Block], name: str, found: Effective, final: str | None) -> None:
         index = self._indexes.get(id(blocks)) or self._indexes.setdefault(id(blocks), _Index(blocks))
-        for block, named in index.candidates(final or name):
+        for block, named in index.candidates(final or name, name, lambda: self._reached(name, found)):
             if not (named or self._fits(block, name, found, final)):
                 continue
             for item in block.items:
@@ -97,6 +97,10 @@ class SshConfig:
                     self._apply(item, name, found, final)
                 else:
                     _take(item, found)
+
+    def _reached(self, name: str, found: Effective) -> str:
+        """Return the host that would be connected to, as far as is known by now."""
+        return filled(found.text("hostname") or name, {"h": name}) or name
 
     def _fits(self, block: Block, name: str, found: Effective, final: str | None) -> bool:
         if block.hosts is not None:
@@ -106,7 +110,7 @@ class SshConfig:
         found.wants_final |= any(one.name == "final" for one in block.criteria)
         asked = Asked(
             original=name,
-            host=filled(found.text("hostname") or name, {"h": name}) or name,
+            host=self._reached(name, found),
             user=found.text("user") or self.local_user,
             local_user=self.local_user,
             final=final is not None,
@@ -114,25 +118,59 @@ class SshConfig:
         return fits_match(block.criteria, asked)
 
 
+_PRECISE = frozenset({"host", "originalhost", "user", "localuser", "all"})
+
+
 class _Index:
-    """Blocks by the names of their Host line: of 10,000 hosts each would else be asked for by 10,000 lines."""
+    """Blocks by the names of their Host or Match line: of 10,000 hosts each would else be asked for by 10,000 lines."""
 
     def __init__(self, blocks: list[Block]) -> None:
         self._blocks = blocks
         self._any: list[int] = []
         """Those that may fit any name, by their place among all."""
         self._named: dict[str, list[int]] = {}
+        self._original: dict[str, list[int]] = {}
+        self._reached: dict[str, list[int]] = {}
+        """Of Match host, which is about the HostName by then."""
         for at, block in enumerate(blocks):
-            if block.hosts is None or any(map(is_pattern, block.hosts)):
+            where, names = self._narrow(block)
+            if where is None:
                 self._any.append(at)
-            else:
-                for name in dict.fromkeys(block.hosts):
-                    self._named.setdefault(name, []).append(at)
+                continue
+            for name in dict.fromkeys(names):
+                where.setdefault(name, []).append(at)
 
-    def candidates(self, name: str) -> Iterator[tuple[Block, bool]]:
-        """Yield the blocks that may fit a name, in their order, and whether they name it."""
+    def _narrow(self, block: Block) -> tuple[dict[str, list[int]] | None, tuple[str, ...]]:
+        """Return where a block stands that is for some names alone, and for which."""
+        if block.hosts is not None:
+            return (None, ()) if any(map(is_pattern, block.hosts)) else (self._named, block.hosts)
+        criteria = block.criteria or ()
+        if not {one.name for one in criteria} <= _PRECISE:  # a reading that meets “final” is followed by another
+            return None, ()
+        for one in criteria:
+            names = tuple(one.argument.split(","))
+            if one.name in ("host", "originalhost") and not one.negated and not any(map(is_pattern, names)):
+                return self._reached if one.name == "host" else self._original, names
+        return None, ()
+
+    def candidates(self, name: str, original: str, reached: Callable[[], str]) -> Iterator[tuple[Block, bool]]:
+        """Yield the blocks that may fit a name, in their order, and whether they name it.
+
+        `reached` is asked again after each of them: it may have set the HostName.
+        """
         named = {*self._named.get(name, ())}
-        yield from ((self._blocks[at], at in named) for at in (sorted((*self._any, *named)) if named else self._any))
+        host = reached()
+        waiting = sorted({*self._any, *named, *self._original.get(original, ()), *self._reached.get(host, ())})
+        while waiting:
+            for seen, at in enumerate(waiting, start=1):
+                yield self._blocks[at], at in named
+                if (now := reached()) != host:
+                    host = now
+                    more = {later for later in self._reached.get(host, ()) if later > at}
+                    waiting = sorted({*waiting[seen:], *more})
+                    break
+            else:
+                return
 
 
 def _take(setting: Setting, found: Effective) -> None:

@@ -18,6 +18,7 @@ from inventory.inventory import Inventory
 from inventory.names import shown
 from inventory.own import load_inventory
 from inventory.sources import ssh_blocks
+from inventory.sources import ssh_config as ssh_config_module
 from inventory.sources.ssh_config import SshConfig, filled
 from inventory.stamps import Looked
 
@@ -44,6 +45,14 @@ WRITTEN: Mapping[str, str] = {
     "match host": "Match host web1,db*\n User m\nMatch host !web1,web*\n User n\n",
     "match original": "Host web1\n HostName 192.0.2.1\nMatch originalhost web1\n User o\nMatch host 192.0.2.*\n Port 5\n",
     "match sees the name set so far": "Match host 192.0.2.1\n User before\nHost web1\n HostName 192.0.2.1\nMatch host 192.0.2.1\n Port 6\n",
+    "match host of a name set by another match": (
+        "Match originalhost web1,gw\n HostName 192.0.2.7\nMatch host 192.0.2.7,gw\n Port 7\nMatch host web1\n Port 8\n"
+        "Match originalhost web1 user root\n User r\nMatch host db1 originalhost db1,web1\n User d\n"
+    ),
+    "match host before and after its name is set": (
+        "Match host 192.0.2.8\n Port 1\nMatch host web*\n HostName 192.0.2.8\nMatch host 192.0.2.8 originalhost web2\n Port 2\n"
+        "Match host 192.0.2.8\n Port 3\nMatch host web1\n User never\n"
+    ),
     "match user": "Host web1\n User deploy\nMatch user deploy\n Port 8\nMatch user !deploy,*\n Port 9\n",
     "match all": "Match all\n User a\n",
     "match several": "Host web1\n User deploy\nMatch host web* user deploy\n Port 8\nMatch host db* user deploy\n Port 9\n",
@@ -152,6 +161,28 @@ def load(folder: Path, text: str) -> Inventory:
     written(text, folder)
     (folder / "inventory.yaml").write_text("sources:\n  - ssh_config: config\n")
     return load_inventory([folder / "inventory.yaml"])
+
+
+def test_thousands_of_match_lines_are_not_asked_by_each_of_thousands_of_hosts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was quadratic: 2,000 hosts with a line each took 16 s."""
+    names, asked = [f"h{number}" for number in range(300)], 0
+    lines = [f"Host {name}\n HostName 10.0.0.{name[1:]}\n" for name in names[:200]] + [f"Host {' '.join(names)}\n Port 9\n"]
+    lines += [f"Match originalhost {name}\n User u\nMatch host 10.0.0.{name[1:]}\n IdentityFile /k\n" for name in names]
+    fits = ssh_config_module.fits_match
+
+    def counted(criteria: tuple[ssh_blocks.Criterion, ...], about: ssh_blocks.Asked) -> bool:
+        nonlocal asked
+        asked += 1
+        return fits(criteria, about)
+
+    monkeypatch.setattr(ssh_config_module, "fits_match", counted)
+    config = SshConfig(written("".join(lines), tmp_path), Looked())
+    found = [config.effective(name) for name in names]
+    assert all(one.text("user") == "u" for one in found)
+    assert sum("identityfile" in one.many for one in found) == 200
+    assert asked <= 2 * len(names)
 
 
 def test_the_hosts_are_those_that_are_named(tmp_path: Path) -> None:
