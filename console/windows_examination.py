@@ -21,7 +21,7 @@ from remote.event_loop import new_event_loop
 from remote.known_hosts import KnownHosts
 from remote.question import Question
 from remote.session import Session, SessionFacts
-from remote.windows.advice import CLOCK, MOST_SKEW_S, PSRP, advice
+from remote.windows.advice import CLOCK, MOST_SKEW_S, NO_SHELL, PSRP, advice
 from remote.windows.bundle import SHELL
 from remote.windows.looking import Greeting, by_https, greeting, refusal, shown_certificate
 
@@ -98,7 +98,7 @@ class _Walk:
 
     async def _inside(self, session: Session) -> None:
         answer = (await session.ask([_QUESTION], deadline_s=_DEADLINE_S))[_QUESTION.id]
-        self._add("shell", *_shell(answer))
+        self._add("shell", *_shell(answer, session.facts))
         if answer.ended is not Ended.EXITED:
             return
         admin = say(Text("yes")) if answer.as_root else say(Text("no: some questions go unanswered"))
@@ -113,11 +113,12 @@ def _algorithms(facts: SessionFacts) -> tuple[str, str]:
     return NOTE if facts.allowed else OK, ", ".join(filter(None, (*(value for _, value in facts.algorithms), facts.allowed)))
 
 
-def _shell(answer: Answer) -> tuple[str, str, Text | None]:
-    if answer.ended is Ended.EXITED and answer.exit_status == 0:
-        try:
-            told = json.loads(answer.stdout)
-            return OK, f"PowerShell {told['Version']}, Windows {told['System']}, {told['Mode']}", None
-        except (ValueError, LookupError, TypeError):
-            return PROBLEM, say(Text("what the host says cannot be understood")), None
-    return PROBLEM, ending_of(answer), PSRP if answer.ended is Ended.NOT_RUN else None
+def _shell(answer: Answer, facts: SessionFacts) -> tuple[str, str, Text | None]:
+    if answer.ended is not Ended.EXITED or answer.exit_status != 0:
+        return PROBLEM, ending_of(answer), NO_SHELL if answer.ended is Ended.NOT_RUN else None
+    try:
+        told = json.loads(answer.stdout)
+        detail = f"PowerShell {told['Version']}, Windows {told['System']}, {told['Mode']}"
+    except (ValueError, LookupError, TypeError):
+        return PROBLEM, say(Text("what the host says cannot be understood")), None
+    return (NOTE, f"{detail}, psrp", PSRP) if facts.instead_of else (OK, detail, None)

@@ -33,6 +33,8 @@ FILTER: Final = Text(
 )
 ACCOUNT: Final = Text("compare its credential in the inventory with the accounts of the host")
 PSRP: Final = Text("it is no administrator there: say “transport: psrp” of this host, or let it be one")
+NO_SHELL: Final = _there("Add-LocalGroupMember -SID S-1-5-32-580 -Member USER")
+"""To the group Remote Management Users, whose name is in the machine's language."""
 _NEEDS: Final[Mapping[WinrmAuth, str]] = {
     WinrmAuth.NTLM: "negotiate",
     WinrmAuth.KERBEROS: "negotiate",

@@ -85,9 +85,10 @@ def test_the_doctor_goes_the_way_step_by_step(fleet: Fleet) -> None:
     assert code == 4 and "LocalAccountTokenFilterPolicy" in rows["login"]["next"]
     code, rows = steps("off")
     assert code == 3 and rows["connection"]["next"] == "on the host: Enable-PSRemoting -Force"
-    fleet.hosts["win2"].service.doors = practice(rights={USER: Rights.REMOTE}).service.doors
-    code, rows = steps("win2")
-    assert rows["shell"]["state"] == "problem" and "transport: psrp" in rows["shell"]["next"]
+    for rights, state, told in ((Rights.REMOTE, "note", "transport: psrp"), (Rights.NONE, "problem", "S-1-5-32-580")):
+        fleet.hosts["win2"].service.doors = practice(rights={USER: rights}).service.doors
+        code, rows = steps("win2")
+        assert rows["shell"]["state"] == state and told in rows["shell"]["next"]
 
 
 def test_a_command_runs_once_on_each(fleet: Fleet) -> None:

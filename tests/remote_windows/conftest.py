@@ -38,6 +38,7 @@ from remote.session import Session
 from remote.ssh import SshConnector
 from remote.ssh_library import asyncssh
 from remote.ways import Direct, Way
+from remote.windows import shell, winrm
 from remote.windows.winrm import WinrmConnector
 from tests.remote_lab.windows_hosts import PASSWORD, USER, ntlm_accounts
 from tests.remote_windows.certificates import Authority
@@ -61,6 +62,15 @@ class OneCredential:
 
     async def resolve(self, host: Host) -> Credential:
         return self.credential
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give what is tidied up after a deadline more time than a user waits: these machines have other work too."""
+    assert winrm._OVERTIME_S + shell.TIDY_S <= 2.0, "what a user waits"
+    for module in (shell, winrm):
+        monkeypatch.setattr(module, "TIDY_S", 20.0)
+    monkeypatch.setattr(winrm, "_LEAVING_S", 20.0)
 
 
 async def no_threads() -> None:

@@ -113,7 +113,7 @@ async def test_a_command_that_fails_in_its_own_way_is_no_success(session: Sessio
     died = await session.run(DIES, deadline_s=DEADLINE_S)
     assert (died.ended, died.exit_status, died.stdout) == (Ended.EXITED, -1, b"before\n")
     unknown = await session.run(UNKNOWN, deadline_s=DEADLINE_S)
-    assert (unknown.ended, unknown.exit_status) == (Ended.EXITED, 1)
+    assert (unknown.ended, unknown.exit_status, unknown.why) == (Ended.EXITED, 1, "")
     nul = await session.run(Command(script="'a\0b'"), deadline_s=DEADLINE_S)
     assert nul.ended is Ended.NOT_RUN
     assert not any(one.succeeded for one in (late, flood, died, unknown, nul))

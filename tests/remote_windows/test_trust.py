@@ -27,7 +27,7 @@ from remote.ways import Direct
 from remote.windows.advice import ACCOUNT, CLOCK, FILTER, LISTEN, LISTEN_HTTPS, advice
 from remote.windows.doors import Authentication
 from remote.windows.looking import Greeting, greeting, refusal, shown_certificate
-from remote.windows.troubles import NUMBERS, TROUBLES, Trouble, trouble_of
+from remote.windows.troubles import ACCESS_DENIED, NUMBERS, TROUBLES, Trouble, trouble_of
 from remote.windows.trust import certificate_key
 from remote.windows.winrm_errors import CONNECTING, Attempt, connect_error
 from remote.windows.wire import Door, Wire
@@ -145,11 +145,11 @@ async def test_a_wrong_password_goes_out_three_times_in_a_run(connector: MakeCon
 
 
 async def test_who_may_log_in_and_open_no_shell_is_told_from_who_may_not(connector: MakeConnector) -> None:
-    host = practice(rights={USER: Rights.REMOTE})
+    host = practice(rights={USER: Rights.NONE})
     async with host.listening() as port, connector()(host_at(port)) as session:
         answers = await session.ask(list(CASES)[:1], deadline_s=5)
         (answer,) = answers.values()
-        assert (answer.ended, answer.why) == (Ended.NOT_RUN, "the user may log in, but open no shell of this kind")
+        assert (answer.ended, answer.why) == (Ended.NOT_RUN, str(NUMBERS[ACCESS_DENIED]))
 
 
 async def test_a_greeting_tells_the_ways_in_and_the_clock() -> None:

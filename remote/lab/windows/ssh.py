@@ -30,7 +30,13 @@ class WindowsShells:
         self.started: list[str] = []
 
     async def __call__(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
-        """Run one command."""
+        """Run one command; sshd ends what runs when its session ends."""
+        try:
+            await self._run(process)
+        except BrokenPipeError:
+            return
+
+    async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         line = process.command or ""
         self.started.append(line)
         process.stdout.write(self.shell.value)
@@ -44,7 +50,7 @@ class WindowsShells:
             process.stderr.write(wrote.stderr)
             await process.stdout.drain()
             if process.is_closing():
-                return  # sshd ends what runs when its session ends
+                return
             if wrote.exit_status is not None:
                 # asyncssh keeps only eight bits of a status, as Unix does; Windows has 32
                 process.channel._send_request(b"exit-status", wrote.exit_status.to_bytes(4, "big"))  # noqa: SLF001
