@@ -84,6 +84,7 @@ def _names(record: RunRecord, tongue: Language, detail: Detail) -> dict[str, obj
         "verdicts": words.VERDICTS,
         "signs": words.SIGNS,
         "root_denied": words.root_denied,
+        "as_root": words.as_root,
         "dropped": lambda host: words.connection_dropped(host.session, tongue),
         "waived_sign": words.WAIVED,
         "diagnosed": record.kind is RunKind.DIAGNOSE,

@@ -13,7 +13,7 @@ from inventory.errors import Text
 from playbooks.model import DEFAULT_PLAYBOOK
 from reports.explain import by_severity, problems
 from reports.language import Language
-from reports.words import OUTCOMES, connection_dropped, reason, root_denied
+from reports.words import OUTCOMES, connection_dropped, needs_root, reason, root_denied
 from runner.outcome import Outcome, RunKind, RunState
 from runner.record import HostRecord, RunRecord
 
@@ -206,12 +206,12 @@ def why_unseen(host: HostRecord, tongue: Language) -> tuple[str, ...]:
     """Return why a host was not fully seen, each reason once; empty for a host that was."""
     reasons = [tongue.say(host.error)] if host.error else []
     if host.denied_root:
-        reasons.append(tongue.say(root_denied(host.denied_root)))
+        reasons.append(tongue.say(root_denied(host.denied_root, host.platform)))
     if dropped := connection_dropped(host.session, tongue):
         reasons.append(dropped)
     for (kind, detail), (checks, questions) in _unseen(host).items():
         about = ", ".join(questions)
-        said = reason(Why(reason=kind, question=about, detail=detail)) if about or detail else Text("needs root")
+        said = reason(Why(reason=kind, question=about, detail=detail)) if about or detail else needs_root(host.platform)
         reasons.append(tongue.say("{checks}: {why}", checks=", ".join(checks), why=said))
     if not reasons and not host.outcome.seen:
         reasons.append(tongue.say("no reason was recorded"))

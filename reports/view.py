@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from diagnostics.finding import CheckResult, Citation, Finding
-from diagnostics.verdict import Severity, Verdict
+from diagnostics.verdict import Reason, Severity, Verdict
 from inventory.errors import Text
 from remote.answer import Ended
 from reports import words
@@ -265,10 +265,12 @@ class View:
         ]
 
     def cells(self, host: HostRecord) -> list[tuple[str, str, str]]:
-        """Return a host's row of the matrix: class, sign, check and how it ended."""
+        """Return a host's row of the matrix: class, sign, check and how it ended; without checks for other platforms."""
         row = []
         for check in self.record.checks:
             result = _result(host, check)
+            if result and _elsewhere(result):
+                continue
             kind = _cell(result)
             sign = _SIGNS.get(kind) or words.SIGNS[result.verdict if result else Verdict.UNKNOWN]
             row.append((kind, sign, check))
@@ -289,14 +291,18 @@ class View:
         return ", ".join(f"{check}.{name} = {value}" for check, name, value in given)
 
     def by_verdict(self, host: HostRecord) -> list[tuple[Verdict, list[tuple[CheckResult, str]]]]:
-        """Return a host's checks by verdict, each with its reason in words."""
+        """Return a host's checks by verdict, each with its reason in words; without those for other platforms."""
         results = host.diagnosis.results if host.diagnosis else ()
         grouped = []
         for which in (Verdict.FINDING, Verdict.UNKNOWN, Verdict.NOT_APPLICABLE, Verdict.CLEAR):
-            of = [(one, "; ".join(self._reasons(one))) for one in results if one.verdict is which]
+            of = [(one, "; ".join(self._reasons(one))) for one in results if one.verdict is which and not _elsewhere(one)]
             if of:
                 grouped.append((which, of))
         return grouped
+
+    def elsewhere(self, host: HostRecord) -> int:
+        """Return how many checks of the run are for other platforms than the host's."""
+        return sum(_elsewhere(result) for result in host.diagnosis.results) if host.diagnosis else 0
 
     def _reasons(self, result: CheckResult) -> list[str]:
         whys = result.unseen or ((result.why,) if result.why else ())
@@ -363,6 +369,11 @@ def _worst(host: HostRecord) -> Severity | None:
 
 def _only_waived(host: HostRecord) -> bool:
     return host.diagnosis is not None and bool(host.diagnosis.findings) and host.diagnosis.worst is None
+
+
+def _elsewhere(result: CheckResult) -> bool:
+    """Tell whether a check does not concern a host because it is for other platforms."""
+    return result.why is not None and result.why.reason is Reason.PLATFORM
 
 
 def _result(host: HostRecord, check: str) -> CheckResult | None:

@@ -9,6 +9,7 @@ from diagnostics.content import Content
 from diagnostics.finding import Citation, Finding
 from diagnostics.verdict import Reason, Severity, Verdict, Why
 from inventory.errors import Text
+from inventory.host import Platform
 from remote.answer import Ended
 from reports.known import LONGEST_PARAM, known
 from reports.language import Language
@@ -96,9 +97,19 @@ def _detail(why: Why) -> Text | str:
             return known(why.detail)
 
 
-def root_denied(words: str) -> Text:
-    """Return that questions could not be asked as root, and why."""
-    return Text("root was denied: {why}", why=known(words))
+def root_denied(words: str, platform: str) -> Text | str:
+    """Return that questions could not be asked as root, or with an administrator's rights, and why."""
+    return known(words) if platform == Platform.WINDOWS else Text("root was denied: {why}", why=known(words))
+
+
+def needs_root(platform: str) -> Text:
+    """Return what a question wanted that was not to be had."""
+    return Text("needs an administrator") if platform == Platform.WINDOWS else Text("needs root")
+
+
+def as_root(platform: str) -> Text:
+    """Return with whose rights a question was asked that had more than the login user's."""
+    return Text("as an administrator") if platform == Platform.WINDOWS else Text("as root")
 
 
 def connection_dropped(session: Mapping[str, str], tongue: Language) -> str:

@@ -133,7 +133,7 @@ def test_what_a_parser_says_is_said_in_russian(answer: Answer | None, english: s
 )
 def test_words_of_a_host_stay_as_they_are(said: str) -> None:
     assert known(said) == said
-    assert RU.say(words.root_denied(said)) == f"права root не даны: {said}"
+    assert RU.say(words.root_denied(said, "linux")) == f"права root не даны: {said}"
 
 
 @given(st.one_of(st.text(), st.lists(st.sampled_from(["not asked", ": ", "status 1", "{x}", "{words}", "a"])).map("".join)))

@@ -95,7 +95,7 @@ Ask names {
     }
 }
 """
-_LOOKED_UP = {11001: "unknown name", 11002: "no server answers", 11003: "refused", 11004: "no address"}
+_LOOKED_UP = {11001: "no_such_name", 11002: "no_answer", 11003: "refused", 11004: "no_address"}
 """WSAHOST_NOT_FOUND, WSATRY_AGAIN, WSANO_RECOVERY, WSANO_DATA."""
 
 
@@ -111,7 +111,7 @@ def parse_names(answer: Answer) -> Facts:
         "failed": len(failed),
         "failed_names": strings([one["name"] for one in lookups if not one["resolved"]]),
         "domain_failed": any(one["domain"] and not one["resolved"] for one in lookups),
-        "why": strings(dict.fromkeys(one["why"] for one in lookups if one["why"])),
+        "why": next((one["why"] for one in lookups if one["why"]), ""),
         "at": items.at,
     }
 

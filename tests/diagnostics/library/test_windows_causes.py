@@ -57,7 +57,7 @@ def links_of(diagnosis: Diagnosis) -> set[tuple[str, str, str]]:
 
 
 FULL_C = "win-disk/drive=C:"
-FAILED_UPDATE = "win-wu-failed/update=KB5044277"
+FAILED_UPDATE = "win-wu-failed/title=KB5044277"
 FIRST_DISK = "win-smart/disk=ATA ST1000NM0033 (Z1W4A1BC)"
 
 
