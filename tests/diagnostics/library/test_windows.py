@@ -297,3 +297,18 @@ def test_sources_that_do_not_add_up_are_not_understood(text: str) -> None:
 def test_wrappings_come_off() -> None:
     assert plain({"value": {"value": "x"}}) == "x"
     assert many({"value": None}) == [] and many([None]) == [] and many([[1], 2]) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "expected"),
+    [(0, None), (-60, None), (55, None), (70, "warning"), (-90, "warning"), (400, "critical"), (-400, "critical")],
+)
+def test_a_clock_is_wrong_by_what_lies_outside_of_the_asking(ahead_s: int, expected: str | None, shipped: Library) -> None:
+    """The host was asked for eight seconds: its clock may say any moment of them, and a minute more or less."""
+    host = replace(HOSTS[0], change={}, slow_s=-ahead_s)
+    evidence, context = evidence_of(host)
+    context = replace(context, checks=("win-time",), library_digest=shipped.digest)
+    (result,) = diagnose(evidence, context, shipped).results
+    assert [finding.severity.value for finding in result.findings] == ([expected] if expected else [])
+    (unnoted,) = diagnose(evidence, replace(context, observations={}), shipped).results
+    assert unnoted.verdict in (Verdict.CLEAR, Verdict.FINDING)
