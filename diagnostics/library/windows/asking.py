@@ -30,24 +30,25 @@ PLATFORMS: Final = ("windows",)
 _SHELL: Final = "powershell"
 """What the bundle for Windows takes (remote.windows.bundle.SHELL, which is not loaded for it: 30 ms)."""
 ASKING: Final = r"""
-function Ask([string]$Of, [scriptblock]$How) {
-    $n = 0
+function Ask([string]$LaOf, [scriptblock]$LaHow) {
+    $LaCount = 0
     try {
-        & $How | ForEach-Object { Write-Json @{ of = $Of; it = $_ }; $n++ }
-        Write-Json @{ of = $Of; ended = 'ok'; count = $n }
+        & $LaHow | ForEach-Object { Write-Json @{ of = $LaOf; it = $_ }; $LaCount++ }
+        Write-Json @{ of = $LaOf; ended = 'ok'; count = $LaCount }
     } catch {
-        $e = $_.Exception.GetBaseException()
-        Write-Json @{ of = $Of; ended = 'failed'; id = [string]$_.FullyQualifiedErrorId
-            code = '0x{0:X8}' -f $e.HResult; category = [string]$_.CategoryInfo.Category }
+        $LaCode = '0x{0:X8}' -f $_.Exception.GetBaseException().HResult
+        Write-Json @{ of = $LaOf; ended = 'failed'; id = [string]$_.FullyQualifiedErrorId; code = $LaCode
+            category = [string]$_.CategoryInfo.Category }
     }
 }
-function Ask-Admin([string]$Of, [scriptblock]$How) {
-    $who = [Security.Principal.WindowsPrincipal][Security.Principal.WindowsIdentity]::GetCurrent()
-    if ($who.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) { Ask $Of $How }
-    else { Write-Json @{ of = $Of; ended = 'denied' } }
+function Ask-Admin([string]$LaOf, [scriptblock]$LaHow) {
+    $LaWho = [Security.Principal.WindowsPrincipal][Security.Principal.WindowsIdentity]::GetCurrent()
+    if ($LaWho.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) { Ask $LaOf $LaHow }
+    else { Write-Json @{ of = $LaOf; ended = 'denied' } }
 }
 """
-"""What each script begins with; Windows PowerShell 4 to 5.1, PowerShell 7."""
+"""What each script begins with; Windows PowerShell 4 to 5.1, PowerShell 7. A block that is asked sees these functions'
+variables (scopes are dynamic), so their names are none that a block would use."""
 
 NOT_ADMIN: Final = "access denied: the account has no rights of an administrator here"
 ABSENT: Final = (

@@ -49,7 +49,7 @@ def _adapter(one: Item) -> dict[str, Any]:
 
 
 _LINKS = r"""
-Ask links { Get-NetAdapter -Physical | ForEach-Object {
+Ask links { Get-NetAdapter -Physical | Where-Object { [int]$_.MediaConnectionState -eq 1 } | ForEach-Object {
         $a = $_
         $s = try { $a | Get-NetAdapterStatistics } catch { $null }
         @{ Name = $a.Name; Model = $a.InterfaceDescription; Media = [int]$a.MediaConnectionState
@@ -83,15 +83,21 @@ def _link(one: Item) -> dict[str, Any]:
 
 _NAMES = r"""
 $c = Get-CimInstance Win32_ComputerSystem
+$asked = @($names -split ' ' | Where-Object { $_ } | ForEach-Object { @{ Name = $_; Domain = $false } })
+if ($c.PartOfDomain) { $asked += @{ Name = $c.Domain; Domain = $true } }
 Ask names {
-    @($names -split ' ' | Where-Object { $_ } | ForEach-Object { @{ Name = $_
-                Domain = $false } }) + @(if ($c.PartOfDomain) { @{ Name = $c.Domain; Domain = $true } }) | ForEach-Object {
-        $w = [Diagnostics.Stopwatch]::StartNew()
-        $e = 0
-        $a = @(try { [Net.Dns]::GetHostAddresses($_.Name) | ForEach-Object { [string]$_ } } catch {
-                $x = $_.Exception.GetBaseException(); $e = if ($x -is [Net.Sockets.SocketException]) { $x.ErrorCode } else {
-                    -1 } })
-        @{ Name = $_.Name; Domain = $_.Domain; Addresses = $a; Error = $e; Milliseconds = $w.ElapsedMilliseconds }
+    foreach ($one in $asked) {
+        $clock = [Diagnostics.Stopwatch]::StartNew()
+        $code = 0
+        $found = @()
+        try {
+            $found = @([Net.Dns]::GetHostAddresses($one.Name) | ForEach-Object { [string]$_ })
+        } catch {
+            $base = $_.Exception.GetBaseException()
+            $code = if ($base -is [Net.Sockets.SocketException]) { $base.ErrorCode } else { -1 }
+        }
+        @{ Name = $one.Name; Domain = $one.Domain; Addresses = $found; Error = $code
+            Milliseconds = $clock.ElapsedMilliseconds }
     }
 }
 """

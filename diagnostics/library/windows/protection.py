@@ -144,11 +144,17 @@ def _volume(one: Item, system: str) -> dict[str, Any]:
 _CERTIFICATES = r"""
 Ask certificates {
     foreach ($s in 'My', 'WebHosting') {
-        if (Test-Path "Cert:\LocalMachine\$s") {
-            Get-ChildItem "Cert:\LocalMachine\$s" | ForEach-Object {
-                @{ Store = $s; Print = $_.Thumbprint; Subject = $_.Subject; Name = $_.GetNameInfo('DnsName', $false)
-                    Issuer = $_.Issuer
-                    From = ConvertTo-Utc $_.NotBefore; To = ConvertTo-Utc $_.NotAfter; Key = $_.HasPrivateKey } } } }
+        if (Test-Path "HKLM:\SOFTWARE\Microsoft\SystemCertificates\$s") {
+            $store = New-Object Security.Cryptography.X509Certificates.X509Store($s, 'LocalMachine')
+            $store.Open('ReadOnly')
+            foreach ($x in $store.Certificates) {
+                @{ Store = $s; Print = $x.Thumbprint; Subject = $x.Subject; Name = $x.GetNameInfo('DnsName', $false)
+                    Issuer = $x.Issuer; From = ConvertTo-Utc $x.NotBefore; To = ConvertTo-Utc $x.NotAfter
+                    Key = $x.HasPrivateKey }
+            }
+            $store.Close()
+        }
+    }
 }
 Ask bindings {
     foreach ($k in 'SslBindingInfo', 'SslSniBindingInfo') {

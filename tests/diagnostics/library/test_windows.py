@@ -17,7 +17,7 @@ from diagnostics.check_tests import load_capture
 from diagnostics.diagnose import diagnose
 from diagnostics.formats import encode_evidence
 from diagnostics.library import Library, in_order, shipped_probes
-from diagnostics.library.windows.asking import many, plain, read
+from diagnostics.library.windows.asking import many, plain, question, read
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe, SourceFailed
 from diagnostics.shapes import misfits
 from diagnostics.verdict import Reason, Verdict
@@ -30,6 +30,7 @@ from tests.diagnostics.library.windows_ills import HOSTS
 
 PROBES: dict[str, Probe] = {probe.id: probe for probe in shipped_probes() if "windows" in probe.platforms}
 QUESTIONS: dict[str, Question] = {question.id: question for probe in PROBES.values() for question in probe.questions}
+PARTS = question("parts", "").script
 FORBIDDEN = (
     r"Win32_Product\b",  # repairs every installed package
     r"\.Message\b",  # in the machine's language
@@ -83,6 +84,8 @@ def test_a_script_is_powershell_and_asks_nothing_that_it_may_not(name: str) -> N
     assert list(mistakes(script)) == []
     assert not [rule for rule in FORBIDDEN if re.search(rule, script)]
     assert re.search(r"^Ask(-Admin)? \w+ \{", script, re.MULTILINE)
+    assert "$La" not in script.removeprefix(PARTS), "a block sees the variables of what asks it"
+    assert script.startswith(PARTS)
 
 
 @pytest.mark.parametrize("name", sorted(QUESTIONS))
