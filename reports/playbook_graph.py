@@ -30,8 +30,14 @@ class Node:
 
 
 def nodes_of(playbook: Playbook, tongue: Language) -> tuple[Node, ...]:
-    """Return the steps of a playbook as they are drawn, included ones and those of rollbacks below theirs."""
-    return tuple(_nodes(playbook.steps, "", 0, tongue))
+    """Return the steps of a playbook as they are drawn, included ones and those of rollbacks below theirs; of a diagnostic
+    its checks.
+    """
+    checks = (
+        Node(key=f"c{index}", name=check, action="check", depth=0, kind="read", notes=())
+        for index, check in enumerate(playbook.checks, 1)
+    )
+    return (*checks, *_nodes(playbook.steps, "", 0, tongue))
 
 
 def _nodes(steps: tuple[Step, ...], prefix: str, depth: int, tongue: Language, mark: str = "s") -> Iterator[Node]:
