@@ -197,7 +197,8 @@ class _Player:
                 if behind.item is not None:
                     frame.set("item", behind.item)
                 frame.set("result", behind.result.seen())
-                done = await _Attempts(self, step, frame, f"{behind.key}.r{index}").result(when=step.when)
+                key = f"{behind.key}.r{index}"
+                done = self.ports.journal.ended(key) or await _Attempts(self, step, frame, key).result(when=step.when)
                 await self.ports.journal.end(done)
                 self.undone.append(done)
                 if done.state not in GOOD:
@@ -293,7 +294,10 @@ class _Attempts:
 
         def says_changed(done: Done) -> bool:
             self.frame.set("result", self.made(self.parsed(done)).seen())
-            return changed is None or self.frame.holds(changed)
+            try:
+                return changed is None or self.frame.holds(changed)
+            except Undecided:
+                return True  # it ran: what cannot be decided is not taken for nothing
 
         return Doing(
             key=self.key,

@@ -47,7 +47,7 @@ def lint_playbook(path: Path, library: Library) -> Linted:
         playbook = load_playbook(path, library)
     except InvalidFile as error:
         return Linted(playbook=None, issues=tuple(map(from_problem, error.problems)))
-    found, unseen = list(_of_the_whole(playbook)), []
+    found, unseen = [*_of_the_file(path, playbook), *_of_the_whole(playbook)], []
     steps = list(all_steps(playbook.steps))
     pieces = [(step, key, script) for step in steps for key, script in scripts_of(step).items()]
     in_sh = [piece for piece in pieces if _shell(playbook, piece[0]) == "sh"]
@@ -67,6 +67,14 @@ def lint_playbook(path: Path, library: Library) -> Linted:
     for step, key, script in in_powershell:
         found += check_powershell(script, _variables(playbook, step, key))
     return Linted(playbook=playbook, issues=tuple(sorted(found, key=lambda issue: issue.place)), unseen=tuple(unseen))
+
+
+def _of_the_file(path: Path, playbook: Playbook) -> Iterator[Issue]:
+    """Yield that a file is not named like its playbook: by its name nobody would find it."""
+    if path.stem != playbook.id:
+        hint = Text("rename it to {name}", name=f"{playbook.id}.yaml")
+        text = Text("the file is not named like its playbook")
+        yield Issue(code="name", grade=Grade.WARNING, place=playbook.place or Place(str(path), 1, 1), text=text, hint=hint)
 
 
 def all_steps(steps: tuple[Step, ...]) -> Iterator[Step]:

@@ -24,6 +24,7 @@ from playbooks.reading import KeyReader, Names
 from remote.question import Privilege
 
 MOST_STEPS: Final = 500
+NOT_UNDOING: Final = frozenset(("include", "loop", "on_failure", "register", "rollback"))
 REPEATABLE: Final = (Retry.READ, Retry.IDEMPOTENT, Retry.GUARDED)
 HOST: Final[Mapping[str, Shape]] = {
     "name": "str",
@@ -60,10 +61,19 @@ class StepReader:
                 fields.problem(node.place, Text("more than {limit} steps", limit=MOST_STEPS), Text("include other playbooks"))
                 break
             self.count += 1
+            if key == "rollback":
+                self.plain(node)
             step = self.step(node, names.also(results=dict(self.registered)))
             if step is not None:
                 steps.append(step)
         return tuple(steps)
+
+    def plain(self, node: Node) -> None:
+        """Note what a step that undoes another one may not have: it is done once, and whoever reads it sees all of it."""
+        for key, _ in node.entries if isinstance(node, MapNode) else ():
+            if key.text in NOT_UNDOING:
+                text = Text("a step that undoes another has no “{key}”", key=key.text)
+                self.problems.append(Problem(place=key.place, text=text))
 
     def step(self, node: Node, names: Names) -> Step | None:
         """Return one step, None where nobody can say what it does."""

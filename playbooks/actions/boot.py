@@ -37,7 +37,7 @@ class Reboot:
         if doing.values.get("only_if_needed") and not needed:
             return Done(state=StepState.OK, data={"boot_id_before": before})
         diff = (f"-boot {before}",)
-        return await self.ended(doing, await doing.send(doing.command(_of("apply", doing)), diff), diff)
+        return await self.ended(doing, await doing.send(doing.command(_of("apply", doing), {}), diff), diff)
 
     async def ended(self, doing: Doing, change: Change, diff: tuple[str, ...]) -> Done:
         """Return what the boot ids prove: `diff` says which one was before."""
@@ -71,7 +71,7 @@ class Reboot:
         return last
 
     async def _look(self, doing: Doing) -> tuple[str | Done, bool]:
-        answer: Answer = await doing.look(_of("look", doing))
+        answer: Answer = await doing.look(_of("look", doing), {})
         if answer.ended is not Ended.EXITED:
             return not_answered(answer) or _NOT_UNDERSTOOD, False
         found = _LOOKED.fullmatch(answer.stdout)

@@ -67,8 +67,13 @@ class Doing:
         return max(1.0, self.end_s - self.ports.clock.now_s())
 
     def command(self, script: str, also: Mapping[str, Any] | None = None, stdin: bytes | None = None) -> Command:
-        """Return a command for the host's shell; what its script does not mention is not sent."""
-        variables = mentioned(script, {**self.variables, **(also or {})})
+        """Return a command for the host's shell.
+
+        A script of the playbook gets what it mentions of its variables. One of ours, which says its own with `also`, gets
+        these alone, and what the step's `validate` mentions, which runs within it.
+        """
+        theirs = script if also is None else str(self.values.get("validate") or "")
+        variables = {**mentioned(theirs, self.variables), **(also or {})}
         deadline_s, privilege = math.ceil(self.left_s()), self.step.privilege
         if self.platform is Platform.WINDOWS:
             text = powershell_prologue(variables) + script

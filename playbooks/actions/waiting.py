@@ -45,7 +45,7 @@ class Wait:
             await clock.sleep(doing.step.every_s)
 
 
-def _question(doing: Doing) -> tuple[str, Mapping[str, Any]]:
+def _question(doing: Doing) -> tuple[str, Mapping[str, Any] | None]:
     values, suffix = doing.values, "ps1" if doing.platform is Platform.WINDOWS else "sh"
     if values.get("path") is not None:
         return script(f"path_is.{suffix}"), {"path": values["path"]}
@@ -55,7 +55,7 @@ def _question(doing: Doing) -> tuple[str, Mapping[str, Any]]:
         return script(f"port_is.{suffix}"), {"port": values["port"]}
     if values.get("service") is not None:
         return look_at_service({"name": values["service"]}, doing.platform)
-    return values["script"], {}
+    return values["script"], None
 
 
 def _is_so(doing: Doing, answer: Answer) -> bool:

@@ -125,7 +125,7 @@ def test_until_asks_again_and_has_a_deadline() -> None:
 
 
 ROLLBACK = """\
-  - {name: A, run: a, rollback: [{run: not a}, {run: 'echo "$item"', when: result.changed, vars: {item2: result.state}}]}
+  - {name: A, run: a, rollback: [{run: not a}, {run: again, when: result.changed}]}
   - {name: B, run: b, loop: params.peers, rollback: [{run: 'echo not "$item"'}]}
   - {name: C, run: c, on_failure: roll_back}
 """
@@ -136,7 +136,7 @@ def test_what_was_done_is_undone_the_last_first() -> None:
     script = {"s1": OK, "s2.i1": OK, "s2.i2": OK, "s3": StepScript(changes=[done(exit_status=1)])}
     undo = {"s2.i2.r1": OK, "s2.i1.r1": OK, "s1.r1": OK, "s1.r2": OK}
     hands = FakeHands(script=script | undo)
-    playbook = short(ROLLBACK.replace('echo "$item"', "a"), PEERS)
+    playbook = short(ROLLBACK, PEERS)
     outcome = played(playbook, hands)
     assert [step.key for step in outcome.undone] == ["s2.i2.r1", "s2.i1.r1", "s1.r1", "s1.r2"]
     assert [dict(command.variables) for _, command in hands.sent[4:6]] == [{"item": "db02"}, {"item": "db01"}]
@@ -297,3 +297,38 @@ def test_a_plan_says_what_it_cannot_know() -> None:
     assert plans["s3"].diff == (" would remove 3 files",)
     assert "results.later" in str(plans["s7"].why)
     assert hands.sent == []
+
+
+def test_a_rollback_that_was_cut_off_goes_on_and_undoes_nothing_twice() -> None:
+    step = "  - {run: a, rollback: [{run: not a}]}\n  - {run: b, on_failure: roll_back, rollback: [{run: not b}]}\n"
+    journal, bad = FakeJournal(), StepScript(changes=[done(exit_status=1)])
+    played(short(step), {"s1": OK, "s2": bad, "s2.r1": OK, "s1.r1": OK}, journal=journal)
+    del journal.ends["s1.r1"]
+    second = FakeHands(script={"s1.r1": OK}, recalls={"run-0001.s1.r1.1": done()})
+    outcome = played(short(step), second, journal=journal)
+    assert second.sent == [] and outcome.change is HostChange.ROLLED_BACK
+
+
+def test_whether_it_changed_something_is_what_the_step_says() -> None:
+    step = "  - {run: a, ok_statuses: [0, 3], changed: result.exit_status == 3}\n"
+    assert states(played(short(step), {"s1": StepScript(changes=[done(exit_status=3)])})) == {"s1": "changed"}
+    assert states(played(short(step), {"s1": StepScript(changes=[done()])})) == {"s1": "ok"}
+    unseen = "  - {run: a, changed: results.x.changed}\n"
+    steps = "  - {run: 'true', register: x, when: 'false'}\n" + unseen
+    outcome = played(short(steps), {"s2": StepScript(changes=[done()])})
+    assert states(outcome) == {"s1": "skipped", "s2": "changed"}, "it ran: what cannot be decided is not nothing"
+
+
+def test_scripts_of_ours_get_our_variables_alone() -> None:
+    more = "params: {found: {type: string, default: x}, one: {type: secret}, word: {type: string, default: w}}\n"
+    steps = '  - service: {name: cron, state: started}\n  - file: {path: /x, content: y, validate: \'grep "$word" "$file"\'}\n'
+    looks = [said(b"service systemd yes no yes\n"), said(b"service systemd yes yes yes\n")]
+    files = [said(b"absent -:-:-:0\n\n"), said(b"file 644:root:root:1\ncontent\ny")]
+    script = {"s1": StepScript(looks=looks, changes=[done()]), "s2": StepScript(looks=files, changes=[done()])}
+    hands = FakeHands(script=script)
+    outcome = played(short(steps, more), hands, params={"one": "s3cret"})
+    assert states(outcome) == {"s1": "changed", "s2": "changed"}
+    service, put = (command.variables for _, command in hands.sent)
+    assert set(service) == {"name", "manager", "does"}
+    assert set(put) == {"path", "validate", "mode", "owner", "group", "word"}
+    assert all("one" not in dict(question.variables) for question in hands.asked)

@@ -149,6 +149,7 @@ def test_the_schema_refuses_what_the_loader_refuses(library: Library, old: str, 
         ("platforms: [linux]", "platforms: [linux, windows]", "“run” does not work on windows"),
         ('run: journalctl --vacuum-size="$keep"', "run: ''", "the script is empty"),
         ("kind: repair", "kind: diagnostic", "a diagnostic playbook has no “steps”"),
+        ("        retry: idempotent\n", "        loop: params.peers\n", "a step that undoes another has no “loop”"),
         ("ask:\n      question", "ask:\n      qestion", "has no key “qestion” (did you mean question?)"),
     ],
 )
