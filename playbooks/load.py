@@ -21,7 +21,6 @@ from playbooks.model import Durations, Kind, Maintenance, Playbook, Risk, Step, 
 from playbooks.param_files import read_params
 from playbooks.params import Param, ParamType, shapes_of
 from playbooks.reading import KeyReader, Names, is_id
-from playbooks.step_files import HOST, StepReader
 
 SHIPPED = Path(__file__).parent / "library"
 MOST_INCLUDED: Final = 8
@@ -149,7 +148,9 @@ class _PlaybookReader:
             fields.problem(fields.key_place("checks"), text, Text("verify: [fs-space]"))
 
     def steps(self, platforms: Sequence[str], needs: Sequence[str], params: Mapping[str, Param]) -> tuple[Step, ...]:
-        """Return the steps."""
+        """Return the steps; what reads them is loaded with the first that there are: `diagnose` needs none of it."""
+        from playbooks.step_files import HOST, StepReader
+
         secrets = frozenset(name for name, param in params.items() if param.type is ParamType.SECRET)
         names = Names(shapes={"params": shapes_of(params), "facts": self.facts(needs), "host": HOST}, secrets=secrets)
         reader = StepReader(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from diagnostics.expressions import Expression, compile_expression
 from diagnostics.shapes import Shape, shape_problems
@@ -14,7 +14,9 @@ from inventory.errors import InvalidFile, Problem, Text
 from inventory.fields import Fields, is_empty
 from inventory.nodes import plain
 from playbooks.keys import ID_PATTERN, NAME_PATTERN, Form, Key, Many, Script, Type
-from playbooks.templates import TextTemplate, compile_template
+
+if TYPE_CHECKING:
+    from playbooks.templates import TextTemplate
 
 LONGEST_SCRIPT: Final = 64 * 1024
 _NAME = re.compile(NAME_PATTERN)
@@ -125,6 +127,8 @@ class KeyReader:
                 case Form.EXPRESSION:
                     return compile_expression(node, shapes=names.shapes, wants=key.gives)
                 case Form.TEMPLATE:
+                    from playbooks.templates import compile_template  # with the engine behind it, which diagnoses do not need
+
                     return compile_template(node, names.shapes)
                 case _:
                     return self.script(node)

@@ -1,6 +1,8 @@
 """Loading playbooks of the diagnostic kind: every mistake with its place, checks that exist, thresholds that fit."""
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,12 @@ def test_a_mistake_is_told_with_its_place(library: Library, old: str, new: str, 
 
 def test_without_a_library_the_checks_are_taken_as_they_are() -> None:
     assert read_playbook(parse_document(GOOD.replace("fs-inodes", "x").encode(), "p.yaml"), "").checks == ("fs-space", "x")
+
+
+def test_what_diagnoses_do_not_need_is_not_loaded() -> None:
+    code = (
+        "import sys; from playbooks.load import find_playbook; find_playbook('standard');"
+        " print([name for name in sys.modules if name.startswith(('jinja2', 'playbooks.actions', 'ansible'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout == "[]\n"
