@@ -23,6 +23,8 @@ class Edit:
     place: Place
     length: int
     text: str
+    old: str = ""
+    """What must stand there; empty: whatever does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ def from_problem(problem: Problem) -> Issue:
     edits: tuple[Edit, ...] = ()
     if problem.hint is not None and problem.hint.template == "did you mean {names}?":
         meant = str(problem.hint.params["names"])
-        word = next((str(problem.text.params[name]) for name in ("key", "name", "value") if name in problem.text.params), "")
+        word = next((str(problem.text.params[name]) for name in ("value", "name", "key") if name in problem.text.params), "")
         if word and meant and not any(sign in meant for sign in ", "):
-            edits = (Edit(place=problem.place, length=len(word), text=meant),)
+            edits = (Edit(place=problem.place, length=len(word), text=meant, old=word),)
     return Issue(code="load", grade=Grade.ERROR, place=problem.place, text=problem.text, hint=problem.hint, edits=edits)

@@ -43,6 +43,8 @@ def edited(text: str, edits: Sequence[Edit]) -> str:
         line, start = edit.place.line - 1, edit.place.column - 1
         if not 0 <= line < len(lines) or start + edit.length > taken.get(line, len(lines[line]) + 1):
             continue
+        if edit.old and lines[line][start : start + edit.length] != edit.old:
+            continue  # it is quoted, or said otherwise
         lines[line] = lines[line][:start] + edit.text + lines[line][start + edit.length :]
         taken[line] = start
     return "\n".join(lines)
