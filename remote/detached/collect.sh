@@ -15,10 +15,10 @@ await() {
 	ends=$!
 	(
 		exec >/dev/null 2>&1
-		trap 'kill "$!"; exit' TERM
+		trap 'kill -KILL "$!"; exit' TERM
 		sleep "$wait" &
 		wait "$!"
-		kill "$ends"
+		kill -KILL "$ends"
 	) &
 	late=$!
 	wait "$ends"
@@ -27,14 +27,14 @@ await() {
 
 # A command that is not known here is told to be so, or it might still come.
 withdraw() {
-	if [ "$age" ] && [ "$up" -gt "$((age + 1))" ]; then
-		note "$id" "0 $boot failed not_started -"
-		keep_somewhere && state=failed reason=not_started && return
-		reason=no_place
+	state=unknown reason=not_known
+	[ "$age" ] && [ "$up" -gt "$((age + 1))" ] || return
+	note "$id" "0 $boot failed not_started -"
+	if keep_somewhere; then
+		state=failed reason=not_started
 	else
-		reason=not_known
+		reason=no_place
 	fi
-	state=unknown
 }
 
 if found; then
@@ -48,15 +48,12 @@ if found && [ "$reason" != not_begun ]; then
 	answer
 else
 	# under the lock, or who is about to start it would be judged too early
-	hold_all
-	status=- ms=0 cuts='0 0' pids='' place=-
-	if found; then
-		settle "$id"
-		let_go
-		answer
-	else
-		remembered "$id" || withdraw
-		let_go
-		heading
-	fi
+	while
+		hold_all
+		again='' status=- ms=0 cuts='0 0' pids='' place=-
+		if found; then settle "$id"; else remembered "$id" || withdraw; fi
+		[ "$again" ]
+	do let_go; done
+	let_go
+	if found; then answer; else heading; fi
 fi

@@ -156,13 +156,32 @@ keep() {
 	printf 'longarm-fence/1 %s\n%s' "$seen" "$lines" | dd of=fence.new conv=fsync && mv -f fence.new fence
 } 2>/dev/null
 
-# Keeps it in the first place that is held and takes it.
+# Keeps it in the first place that takes it.
 keep_somewhere() {
 	for n in 1 2 3; do
-		case $held in *"$n"*) enter "$n" && keep && return ;; esac
+		case $held in
+		*"$n"*) enter "$n" && keep && return ;;
+		*) ! made "$n" || return ;;
+		esac
 	done
 	return 1
 }
+
+# Makes the n-th place, which has to be held first then, as by all others (again); else adds to why.
+made() {
+	eval "place=\$place$1"
+	if mkdir "$place"; then
+		enter "$1" && again=1 && return
+		rmdir "$place"
+		why="$why, $place: others may put something else in its place"
+	elif [ -e "$place" ] || [ -L "$place" ]; then
+		why="$why, $place: not a folder of ours alone"
+	else
+		why="$why, $place: cannot be made"
+	fi
+	return 1
+} 2>/dev/null
+again=''
 
 # Looks for the folder of a command, and goes to its place.
 seek() {
@@ -193,8 +212,7 @@ over() {
 retire() {
 	seek "$1" || return
 	over "$1" || {
-		judge "$1"
-		[ "$reason" != not_begun ] || void "$1" || return
+		settle "$1"
 		[ "$state" != running ] || return
 		note "$1" "${token_then:-0} ${claimed:-$boot} $state $reason $status"
 	}
@@ -232,10 +250,10 @@ judge() {
 		[ ! -e "c-$1/begun" ] || state=interrupted
 	elif runs "$1"; then
 		state=running reason=-
-	elif [ -e "c-$1/rc" ] && [ -z "$again" ]; then
-		again=1
+	elif [ -e "c-$1/rc" ] && [ -z "$twice" ]; then
+		twice=1
 		judge "$1" # it ended between our looking at one and the other
-		again=''
+		twice=''
 	elif [ -e "c-$1/begun" ]; then
 		state=interrupted reason=killed
 		marked "$1"
@@ -243,7 +261,7 @@ judge() {
 		state=failed reason=not_begun
 	fi
 } 2>/dev/null
-again=''
+twice=''
 
 # Whether the supervisor of a command is there, or what it was to look after.
 runs() {

@@ -16,7 +16,10 @@ begin() {
 		}
 	done
 	while
-		hold_all && recall || return
+		if ! hold_all || ! recall; then
+			echo "no_place $why"
+			return
+		fi
 		if seek "$id" || line_of "$id"; then
 			echo known
 			return
@@ -53,11 +56,8 @@ busy() {
 			[ -d "$busy" ] || continue
 			busy=${busy#c-} others=1
 			if [ -e "c-$busy/rc" ] || over "$busy"; then continue; fi
-			judge "$busy"
-			case $state:$reason:$pids in
-			running:* | *:killed:?*) return 0 ;;
-			*:not_begun:) void "$busy" || return 0 ;;
-			esac
+			settle "$busy"
+			case $state:$reason:$pids in running:* | *:killed:?*) return 0 ;; esac
 		done
 	done
 	return 1
@@ -95,18 +95,7 @@ claim() {
 			fi
 			why="$why, $place: cannot be written to"
 			;;
-		*)
-			eval "place=\$place$n"
-			if mkdir "$place"; then
-				enter "$n" && again=1 && return 1
-				rmdir "$place"
-				why="$why, $place: others may put something else in its place"
-			elif [ -e "$place" ] || [ -L "$place" ]; then
-				why="$why, $place: not a folder of ours alone"
-			else
-				why="$why, $place: cannot be made"
-			fi
-			;;
+		*) ! made "$n" || return 1 ;;
 		esac
 	done
 	why=${why#, } lines=$old
@@ -149,9 +138,8 @@ begin | {
 			answer
 		elif remembered "$id"; then
 			heading
-		else
-			reason=no_place && heading
 		fi
+		# else its start was killed, and nothing says that it will not come another time
 		;;
 	esac
 }

@@ -87,8 +87,9 @@ la_spool() {
 # it is ended too, and its work is done here, as it is where it was killed before.
 la_guard() {
 	exec >/dev/null 3<&- 4>&- 5<&- 6>&- 8<&-
-	# before there is a sleep, it is the command that this names, and that has ended by then
-	trap 'kill "$!"; wait "$!"; exit' TERM
+	# Before there is a sleep, it is the command that this names, and that has ended by then. Not by a signal that the shell
+	# handles: between fork and exec it would be lost (one of 80 on a busy machine).
+	trap 'kill -KILL "$!"; wait "$!"; exit' TERM
 	sleep "$la_deadline" &
 	wait "$!"
 	trap '' TERM
@@ -122,24 +123,28 @@ la_conclude() {
 		la_nap=$!
 	fi
 	[ -z "$la_out" ] || wait "$la_out"
-	la_cut out "$?" "$la_most" "$la_tail"
+	la_x=$?
+	la_cut out "${la_out:+$la_x}" "$la_most" "$la_tail"
 	la_cuts=$la_cut
 	[ -z "$la_err" ] || wait "$la_err"
-	la_cut err "$?" 65536 32768
+	la_x=$?
+	la_cut err "${la_err:+$la_x}" 65536 32768
 	[ -z "${la_nap-}" ] || kill "$la_nap"
 	printf '%-511s\n' "$la_how $la_status $la_ms $la_cuts $la_cut $la_found ." | dd of="$la_folder/rc.new" conv=notrunc,fsync &&
 		mv -f "$la_folder/rc.new" "$la_folder/rc"
 }
 
-# la_cut: how much of a stream was dropped (-1: nobody knows), given how its spooler ended. Its last bytes are kept apart.
+# la_cut: how much of a stream was dropped (-1: nobody knows), given how its spooler ended; empty: it goes on. Its last bytes are
+# kept apart.
 la_cut() {
 	la_cut=0
 	case $2 in
+	0 | '') ;;
 	1)
 		la_cut=-1
 		[ -e "$la_folder/$1.rest" ] || la_cut=$(($(wc -c <"$la_folder/$1") - $3))
 		cat "$la_folder/$1" "$la_folder/$1.rest" | tail -c "$4" >"$la_folder/$1.tail" || rm -f "$la_folder/$1.tail"
 		;;
-	3) la_cut=-1 ;;
+	*) la_cut=-1 ;;
 	esac
 }

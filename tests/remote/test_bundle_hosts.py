@@ -313,8 +313,8 @@ def scripts(tmp_path: Path) -> list[Path]:
     questions = [*ON_A_SICK_DISK[:3], *BY_PRIVILEGE, Question(id="v", script="echo $v", variables=(("v", "it's"),))]
     whole = tmp_path / "bundle"
     whole.write_bytes(b"#!/bin/sh\n" + BundleExchange(questions).script)
-    fixed = Path(__file__).parents[2] / "remote" / "bundle"
-    return [whole, *(fixed / name for name in ("processes.sh", "runner.sh", "detours.sh", "reaper.sh"))]
+    fixed = Path(__file__).parents[2] / "remote"
+    return [whole, *sorted((fixed / "bundle").glob("*.sh")), *sorted((fixed / "detached").glob("*.sh"))]
 
 
 def test_shellcheck_has_nothing_to_say(scripts: list[Path]) -> None:

@@ -1,0 +1,90 @@
+"""A detached command from its start to its end, its output put together from as many pieces as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from dataclasses import dataclass, replace
+from typing import Final
+
+from remote.detached.standing import START, DetachedCommand, Offset, Standing, State
+from remote.session import Session
+
+WAIT_S: Final = 20
+"""How long the host waits for the end of a command before it says how it stands."""
+_PAUSES_S: Final = (0.0, 0.2, 1.0, 5.0)
+"""Between askings that were not answered."""
+_GRACE_S: Final = 5.0
+"""What an exchange takes beside the waiting."""
+
+
+@dataclass(slots=True)
+class Following:
+    """What has been collected of one command; it can be followed on over another session."""
+
+    detached: DetachedCommand
+    sent_at: float
+    """When its first start was sent, on the wall clock: by that a host knows whether it can be certain (`collect`)."""
+    last: Standing | None = None
+    """With all output so far; None: nothing was heard."""
+    _anew: bool = False
+    """Whether it was collected from the start again, since the digests differed."""
+
+    async def start(self, session: Session, *, deadline_s: float) -> Standing:
+        """Return how it stands, once it is final and its output is whole, at the latest after `deadline_s`.
+
+        Where it is not final then, or the connection is gone, `follow` goes on, with this or another session.
+        """
+        end = time.monotonic() + deadline_s
+        wait_s = max(1, min(WAIT_S, int(deadline_s - _GRACE_S)))
+        self._take(await session.start(self.detached, wait_s=wait_s, deadline_s=deadline_s))
+        return await self._followed(session, end)
+
+    async def follow(self, session: Session, *, deadline_s: float) -> Standing:
+        """Return how it stands, as `start` does, without starting it."""
+        return await self._followed(session, time.monotonic() + deadline_s)
+
+    async def _followed(self, session: Session, end: float) -> Standing:
+        unanswered = 0
+        while (left_s := end - time.monotonic()) > 0:
+            if self._is_whole or session.dropped:
+                break
+            if self.last is not None and self.last.state is State.UNANSWERED:
+                await asyncio.sleep(min(left_s, _PAUSES_S[min(unanswered, len(_PAUSES_S) - 1)]))
+                unanswered += 1
+            await self._collect(session, end - time.monotonic())
+        return self.last or Standing(id=self.detached.id, state=State.UNANSWERED)
+
+    @property
+    def _is_whole(self) -> bool:
+        return self.last is not None and self.last.whole
+
+    async def _collect(self, session: Session, left_s: float) -> None:
+        have = self.last or Standing(id=self.detached.id, state=State.UNANSWERED)
+        more = have.final  # all that is missing is there by now
+        self._take(
+            await session.collect(
+                self.detached.id,
+                have.offset,
+                privilege=self.detached.command.privilege,
+                sent_s_ago=max(0.0, time.time() - self.sent_at),
+                wait_s=0 if more else max(0, min(WAIT_S, int(left_s - _GRACE_S))),
+                deadline_s=max(0.0, left_s),
+            )
+        )
+
+    def _take(self, heard: Standing) -> None:
+        """Add what was heard to what there is; output that is not what the host has is collected anew, once."""
+        have = self.last or Standing(id=self.detached.id, state=State.UNANSWERED)
+        if heard.state is State.UNANSWERED:
+            self.last = replace(have, state=State.UNANSWERED, why=heard.why, whole=False)
+            return
+        stdout, stderr = have.stdout + heard.stdout, have.stderr + heard.stderr
+        if heard.digest and heard.whole and hashlib.sha256(stdout).hexdigest() != heard.digest:
+            if not self._anew:
+                self._anew = True
+                self.last = replace(heard, stdout=b"", stderr=b"", offset=START, whole=False)
+                return
+            heard = replace(heard, stdout_cut=-1)
+        self.last = replace(heard, stdout=stdout, stderr=stderr, offset=Offset(stdout=len(stdout), stderr=len(stderr)))
