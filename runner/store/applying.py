@@ -18,25 +18,31 @@ from runner.store.changes import (
     EndRun,
     Erase,
     HostStates,
+    Journalled,
     Note,
     Prune,
     Recover,
     Rendered,
     ResumeRun,
+    Sampled,
     SendFailed,
     Sent,
+    TakeLease,
 )
 from runner.store.encoding import (
     attachment_columns,
     audit_columns,
     host_columns,
+    journal_columns,
     outbox_columns,
     run_columns,
+    sample_columns,
     state_columns,
 )
+from runner.store.leases import release, release_all, take
 from runner.store.removing import erase, prune
 from runner.store.rows import AuditRow, HostRow, OutboxState
-from runner.store.schema import AUDIT, CASE_ATTACHMENT, CHECK_STATE, HOST_RUN, OUTBOX, RUN, SUPPORT_CASE
+from runner.store.schema import AUDIT, CASE_ATTACHMENT, CHECK_STATE, HOST_RUN, JOURNAL, OUTBOX, RUN, SAMPLE, SUPPORT_CASE
 from runner.store.sentences import text_to_json
 
 
@@ -62,6 +68,23 @@ def _resume_run(connection: Connection, change: ResumeRun) -> None:
 
 def _end_host(connection: Connection, change: EndHost) -> None:
     _host(connection, change.host)
+    if not change.keeps_lease:
+        release(connection, change.host.run, change.host.host)
+
+
+_JOURNALLED = insert(JOURNAL)
+
+
+def _journalled(connection: Connection, change: Journalled) -> None:
+    connection.execute(_JOURNALLED, journal_columns(change.line))
+
+
+def _sampled(connection: Connection, change: Sampled) -> None:
+    connection.execute(_insert_new(connection, SAMPLE, "run", "position", "number"), sample_columns(change.sample))
+
+
+def _take_lease(connection: Connection, change: TakeLease) -> None:
+    take(connection, change.lease)
 
 
 _HOST = (
@@ -84,6 +107,8 @@ def _end_run(connection: Connection, change: EndRun) -> None:
         connection.execute(_insert_new(connection, OUTBOX, "run", "case_ref", "kind", "audience", "language"), rows)
     for states in change.states:
         _states(connection, change.run, states)
+    if change.state is RunState.ENDED:
+        release_all(connection, change.run)
     _audit(connection, change.audit)
 
 
@@ -199,6 +224,9 @@ _APPLY: dict[type[Change], Callable[[Connection, Any], None]] = {
     ResumeRun: _resume_run,
     EndHost: _end_host,
     EndRun: _end_run,
+    TakeLease: _take_lease,
+    Journalled: _journalled,
+    Sampled: _sampled,
     Recover: _recover,
     Rendered: _rendered,
     Sent: _sent,

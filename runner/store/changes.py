@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from inventory.errors import Text
 from runner.outcome import RunState
-from runner.store.rows import AttachmentRow, AuditRow, HostRow, OutboxRow, RunRow, StateRow
+from runner.store.rows import AttachmentRow, AuditRow, HostRow, JournalRow, LeaseRow, OutboxRow, RunRow, SampleRow, StateRow
 
 PROCESS_GONE = Text("the process that ran it ended before this host did")
 
@@ -33,9 +33,35 @@ class ResumeRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndHost:
-    """How one host ended."""
+    """How one host ended; its lease, if the run has one, is given back unless the run is to go on with it."""
 
     host: HostRow
+    keeps_lease: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeLease:
+    """A run takes the lease of a host, or takes it anew: raises HostLeased where another run has it.
+
+    That of an interrupted run is taken over only where nothing it intended is left open. The token that is on disk then is
+    the greater one of the lease's and one more than the last.
+    """
+
+    lease: LeaseRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journalled:
+    """A line of a journal."""
+
+    line: JournalRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampled:
+    """What the questions of a repair showed, before or after; one that is there already stays."""
+
+    sample: SampleRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,5 +172,19 @@ class Note:
 
 
 Change: TypeAlias = (
-    BeginRun | ResumeRun | EndHost | EndRun | Recover | Rendered | Sent | SendFailed | Attach | Prune | Erase | Note
+    BeginRun
+    | ResumeRun
+    | EndHost
+    | EndRun
+    | TakeLease
+    | Journalled
+    | Sampled
+    | Recover
+    | Rendered
+    | Sent
+    | SendFailed
+    | Attach
+    | Prune
+    | Erase
+    | Note
 )

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import zlib
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import RowMapping
 
 from diagnostics.verdict import Severity
+from playbooks.results import HostChange
 from runner.outcome import Outcome, RunState
-from runner.store.rows import AttachmentRow, AuditRow, CaseRow, HostRow, OutboxRow, OutboxState, RunRow, StateRow
+from runner.store.rows import (
+    AttachmentRow,
+    AuditRow,
+    CaseRow,
+    Event,
+    HostRow,
+    JournalRow,
+    LeaseRow,
+    OutboxRow,
+    OutboxState,
+    RunRow,
+    SampleRow,
+    StateRow,
+)
 from runner.store.sentences import text_from_json, text_to_json
 
 Columns = dict[str, Any]
@@ -73,6 +89,8 @@ def host_columns(host: HostRow) -> Columns:
         "denied_root": host.denied_root,
         "diagnosis": host.diagnosis,
         "pruned_at": host.pruned_at,
+        "change": host.change.value if host.change else None,
+        "flags": list(host.flags),
     }
 
 
@@ -85,8 +103,59 @@ def host_row(columns: RowMapping) -> HostRow:
             "outcome": Outcome(values["outcome"]) if values["outcome"] else None,
             "error": text_from_json(values["error"]),
             "hint": text_from_json(values["hint"]),
+            "change": HostChange(values["change"]) if values["change"] else None,
+            "flags": tuple(values["flags"]),
         }
     )
+
+
+def journal_columns(line: JournalRow) -> Columns:
+    """Return the columns of a line of a journal; what a step said is packed."""
+    return {
+        "run": line.run,
+        "position": line.position,
+        "event": line.event.value,
+        "step": line.key,
+        "at": line.at,
+        "data": dict(line.data),
+        "stdout": _packed(line.stdout),
+        "stderr": _packed(line.stderr),
+    }
+
+
+def journal_row(columns: RowMapping) -> JournalRow:
+    """Return a line of a journal from its columns."""
+    values = _fields(columns, key="step", id=None)
+    streams = {name: _unpacked(values[name]) for name in ("stdout", "stderr")}
+    return JournalRow(**{**values, **streams, "event": Event(values["event"])})
+
+
+def _packed(data: bytes) -> bytes:
+    return zlib.compress(data, 1) if data else b""
+
+
+def _unpacked(data: bytes) -> bytes:
+    return zlib.decompress(data) if data else b""
+
+
+def sample_columns(sample: SampleRow) -> Columns:
+    """Return the columns of a sample."""
+    return {one.name: getattr(sample, one.name) for one in fields(SampleRow)}
+
+
+def sample_row(columns: RowMapping) -> SampleRow:
+    """Return a sample from its columns."""
+    return SampleRow(**columns)
+
+
+def lease_columns(lease: LeaseRow) -> Columns:
+    """Return the columns of a lease."""
+    return {one.name: getattr(lease, one.name) for one in fields(LeaseRow)}
+
+
+def lease_row(columns: RowMapping) -> LeaseRow:
+    """Return a lease from its columns."""
+    return LeaseRow(**columns)
 
 
 def state_columns(state: StateRow) -> Columns:

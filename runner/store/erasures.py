@@ -22,7 +22,7 @@ from runner.store.opening import database
 from runner.store.verified import Undone
 
 _NAMES = """
-SELECT customer, NULL FROM host_run UNION SELECT customer, NULL FROM check_state
+SELECT customer, NULL FROM host_run UNION SELECT customer, NULL FROM check_state UNION SELECT customer, NULL FROM lease
 UNION SELECT customer, NULL FROM case_attachment UNION SELECT customer, NULL FROM support_case
 UNION SELECT NULL, case_ref FROM run UNION SELECT NULL, case_ref FROM outbox
 UNION SELECT NULL, case_ref FROM case_attachment UNION SELECT NULL, ref FROM support_case

@@ -1,5 +1,6 @@
 """
 LongarmError             (inventory/errors.py)
+|- HostLeased            .holder: another run may change the host: exit code 5
 `- StoreError            .home: exit code 7
    |- StoreBusy          .holder: another process writes to this home
    |- StoreTooNew        written by a newer longarm: not touched
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING
 from inventory.errors import LongarmError, Text
 
 if TYPE_CHECKING:
+    from runner.store.rows import LeaseRow
     from runner.store.verified import Undone
 
 
@@ -35,6 +37,22 @@ class StoreError(LongarmError):
     def __init__(self, home: Path, text: Text, hint: Text | None = None) -> None:
         self.home = home
         super().__init__(text, hint)
+
+
+class HostLeased(LongarmError):
+    """Another run has the lease of a host, and may still change it."""
+
+    def __init__(self, holder: LeaseRow) -> None:
+        self.holder = holder
+        text = Text(
+            "{host} is being changed by run {run} of {actor} since {since}: {reason}",
+            host=holder.host,
+            run=holder.run,
+            actor=holder.actor,
+            since=f"{holder.since:%Y-%m-%d %H:%M:%S} UTC",
+            reason=holder.reason,
+        )
+        super().__init__(text, Text("longarm run resume {run}", run=holder.run))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from runner.store.errors import StoreFailed, StoreTooNew, StoreTooOld, UnsafeHom
 if TYPE_CHECKING:  # importing SQLAlchemy takes 0.2 s: only those who open a store pay it
     from sqlalchemy import Engine
 
-SCHEMAS = ("0001", "0002")
+SCHEMAS = ("0001", "0002", "0003")
 """Every schema that this version can bring up to date, oldest first; the last one is the one it uses."""
 
 _BUSY_TIMEOUT_MS = 5000

@@ -10,7 +10,19 @@ from typing import Protocol
 
 from runner.outcome import Outcome
 from runner.store.changes import Belonging, Change
-from runner.store.rows import AttachmentRow, AuditRow, CaseRow, HostRow, OutboxRow, OutboxState, RunRow, StateRow
+from runner.store.rows import (
+    AttachmentRow,
+    AuditRow,
+    CaseRow,
+    HostRow,
+    JournalRow,
+    LeaseRow,
+    OutboxRow,
+    OutboxState,
+    RunRow,
+    SampleRow,
+    StateRow,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +32,9 @@ class WholeRun:
     run: RunRow
     hosts: tuple[HostRow, ...]
     outbox: tuple[OutboxRow, ...]
+    journal: tuple[JournalRow, ...] = ()
+    """Of all hosts, in the order in which it was written."""
+    samples: tuple[SampleRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +130,12 @@ class Store(Protocol):
 
     def states(self, hosts: Sequence[str]) -> tuple[StateRow, ...]:
         """Return what the last completed runs said about these hosts."""
+
+    def lease(self, host: str) -> LeaseRow | None:
+        """Return who has the lease of a host, or had it last."""
+
+    def leases(self) -> tuple[LeaseRow, ...]:
+        """Return the leases that are held, by host."""
 
     def outbox(self, state: OutboxState | None = None) -> tuple[OutboxRow, ...]:
         """Return what waits for delivery or was delivered, oldest first."""

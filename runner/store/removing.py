@@ -27,7 +27,19 @@ from sqlalchemy import (
 from runner.outcome import RunState
 from runner.store.changes import Belonging, Prune
 from runner.store.port import Erasable, Prunable
-from runner.store.schema import AUDIT, CASE_ATTACHMENT, CHECK_STATE, DOOMED, HOST_RUN, OUTBOX, RUN, SUPPORT_CASE
+from runner.store.schema import (
+    AUDIT,
+    CASE_ATTACHMENT,
+    CHECK_STATE,
+    DOOMED,
+    HOST_RUN,
+    JOURNAL,
+    LEASE,
+    OUTBOX,
+    RUN,
+    SAMPLE,
+    SUPPORT_CASE,
+)
 
 T = TypeVar("T")
 
@@ -49,8 +61,8 @@ class Doom(StrEnum):
 
 def prunable(connection: Connection, before: datetime | None, keep: int, cases: bool) -> Prunable:
     """Return the runs, oldest first, that began before a time and are not among the newest `keep`."""
-    unpruned = (HOST_RUN.c.run == RUN.c.id, HOST_RUN.c.evidence_digest.is_not(None), HOST_RUN.c.pruned_at.is_(None))
-    query = select(RUN.c.id, RUN.c.case_ref, RUN.c.state, RUN.c.started_at, exists().where(*unpruned).label("has"))
+    has = exists().where(HOST_RUN.c.run == RUN.c.id, _unpruned()).label("has")
+    query = select(RUN.c.id, RUN.c.case_ref, RUN.c.state, RUN.c.started_at, has)
     newest_first = connection.execute(query.order_by(RUN.c.started_at.desc(), RUN.c.id.desc())).all()
     old = [
         run
@@ -58,16 +70,20 @@ def prunable(connection: Connection, before: datetime | None, keep: int, cases: 
         if run.has and run.state != RunState.RUNNING.value and (before is None or run.started_at < before)
     ]
     runs = tuple(run.id for run in old if cases or run.case_ref is None)
-    digests = tuple(_with_evidence(connection, runs))
-    return Prunable(runs=runs, hosts=len(digests), evidence=digests, kept_for_cases=len(old) - len(runs))
+    digests = tuple(dict.fromkeys(_with_evidence(connection, runs)))
+    hosts = sum(_count(connection, HOST_RUN, and_(HOST_RUN.c.run.in_(some), _unpruned())) for some in _parts(runs))
+    return Prunable(runs=runs, hosts=hosts, evidence=digests, kept_for_cases=len(old) - len(runs))
 
 
 def prune(connection: Connection, change: Prune) -> None:
     """Mark the evidence of the runs as gone and doom its blobs."""
     digests = tuple(_with_evidence(connection, change.runs))
     for some in _parts(change.runs):
-        unpruned = (HOST_RUN.c.run.in_(some), HOST_RUN.c.evidence_digest.is_not(None), HOST_RUN.c.pruned_at.is_(None))
+        unpruned = (HOST_RUN.c.run.in_(some), _unpruned())
         connection.execute(update(HOST_RUN).where(*unpruned).values(pruned_at=change.audit.at))
+        samples = (SAMPLE.c.run.in_(some), SAMPLE.c.pruned_at.is_(None))
+        connection.execute(update(SAMPLE).where(*samples).values(pruned_at=change.audit.at))
+        connection.execute(update(JOURNAL).where(JOURNAL.c.run.in_(some)).values(stdout=b"", stderr=b""))
     _doom(connection, Doom.BLOB, _unnamed(connection, [*digests, *change.orphans]))
 
 
@@ -101,7 +117,9 @@ def erase(connection: Connection, belonging: Belonging) -> None:
     gone = [*_digests(connection, found, belonging)]
     for some in _parts(found.runs):
         connection.execute(delete(CHECK_STATE).where(CHECK_STATE.c.run.in_(some)))
+        connection.execute(delete(LEASE).where(LEASE.c.run.in_(some)))
     connection.execute(delete(CHECK_STATE).where(_is(CHECK_STATE.c.customer, belonging.customer)))
+    connection.execute(delete(LEASE).where(_is(LEASE.c.customer, belonging.customer)))
     for table, column, ids in (
         (OUTBOX, OUTBOX.c.id, found.reports),
         (CASE_ATTACHMENT, CASE_ATTACHMENT.c.id, found.attachments),
@@ -142,14 +160,17 @@ def _digests(connection: Connection, found: Erasable, belonging: Belonging) -> I
     """Yield the digests of every blob that a row which goes names; some rows that stay may name it too."""
     for column, ids, wanted in (
         (HOST_RUN.c.run, found.runs, HOST_RUN.c.evidence_digest),
+        (SAMPLE.c.run, found.runs, SAMPLE.c.evidence_digest),
         (RUN.c.id, found.runs, RUN.c.content_digest),
         (OUTBOX.c.id, found.reports, OUTBOX.c.digest),
         (CASE_ATTACHMENT.c.id, found.attachments, CASE_ATTACHMENT.c.digest),
     ):
         for some in _parts(ids):
             yield from filter(None, connection.execute(select(wanted).where(column.in_(some))).scalars())
-    theirs = select(HOST_RUN.c.evidence_digest).where(_is(HOST_RUN.c.customer, belonging.customer))
-    yield from filter(None, connection.execute(theirs).scalars())
+    theirs = _is(HOST_RUN.c.customer, belonging.customer)
+    yield from filter(None, connection.execute(select(HOST_RUN.c.evidence_digest).where(theirs)).scalars())
+    of_samples = (HOST_RUN.c.run == SAMPLE.c.run) & (HOST_RUN.c.position == SAMPLE.c.position)
+    yield from connection.execute(select(SAMPLE.c.evidence_digest).join(HOST_RUN, of_samples).where(theirs)).scalars()
 
 
 def _take_out(connection: Connection, run: str, count: int, belonging: Belonging) -> None:
@@ -176,6 +197,15 @@ def _with_evidence(connection: Connection, runs: Sequence[str]) -> Iterator[str]
     for some in _parts(runs):
         unpruned = (HOST_RUN.c.run.in_(some), HOST_RUN.c.evidence_digest.is_not(None), HOST_RUN.c.pruned_at.is_(None))
         yield from connection.execute(select(HOST_RUN.c.evidence_digest).where(*unpruned)).scalars()
+        sampled = select(SAMPLE.c.evidence_digest).where(SAMPLE.c.run.in_(some), SAMPLE.c.pruned_at.is_(None))
+        yield from connection.execute(sampled).scalars()
+
+
+def _unpruned() -> ColumnElement[bool]:
+    """Return that a host has evidence which is not pruned, of its end or of a sample."""
+    of_host = (SAMPLE.c.run == HOST_RUN.c.run, SAMPLE.c.position == HOST_RUN.c.position)
+    sampled = exists().where(*of_host).correlate(HOST_RUN)
+    return and_(or_(HOST_RUN.c.evidence_digest.is_not(None), sampled), HOST_RUN.c.pruned_at.is_(None))
 
 
 def _unnamed(connection: Connection, digests: Sequence[str]) -> list[str]:
@@ -192,6 +222,7 @@ def _unnamed(connection: Connection, digests: Sequence[str]) -> list[str]:
 NAMING: tuple[tuple[Column[str], ColumnElement[bool]], ...] = (
     (RUN.c.content_digest, true()),
     (HOST_RUN.c.evidence_digest, HOST_RUN.c.pruned_at.is_(None)),
+    (SAMPLE.c.evidence_digest, SAMPLE.c.pruned_at.is_(None)),
     (OUTBOX.c.digest, true()),
     (CASE_ATTACHMENT.c.digest, true()),
 )

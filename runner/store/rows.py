@@ -10,6 +10,7 @@ from typing import Any
 
 from diagnostics.verdict import Severity
 from inventory.errors import Text
+from playbooks.results import HostChange
 from runner.outcome import Outcome, RunState
 
 
@@ -62,6 +63,62 @@ class HostRow:
     denied_root: str = ""
     pruned_at: datetime | None = None
     """When the evidence was pruned; its digest stays, its bytes are gone."""
+    change: HostChange | None = None
+    """What a run that changes something did to the host; None: it was none, or has not ended."""
+    flags: tuple[str, ...] = ()
+    """`needs_reboot`, `held`, `fenced`, `forced`."""
+
+
+class Event(StrEnum):
+    """What a line of the journal says."""
+
+    PLAN = "plan"  # what a step would do
+    INTENT = "intent"  # a command is about to be sent
+    END = "end"  # how a step ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalRow:
+    """One line of the journal of a host run; lines are added and never changed."""
+
+    run: str
+    position: int
+    event: Event
+    key: str
+    """Of the step."""
+    at: datetime
+    data: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    stdout: bytes = field(default=b"", repr=False)
+    stderr: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRow:
+    """What the questions of a repair showed at one time: number 0 is before, those from 1 on after."""
+
+    run: str
+    position: int
+    number: int
+    at: datetime
+    evidence_digest: str
+    diagnosis_digest: str
+    diagnosis: bytes = field(repr=False)
+    pruned_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRow:
+    """Who may change a host, or was the last who might; there is one for each host that was ever changed."""
+
+    host: str
+    token: int
+    """Grows with every taking; a host refuses what comes with a lower one than it has seen."""
+    run: str
+    actor: str
+    reason: str
+    customer: str | None
+    since: datetime
+    held: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -96,8 +97,54 @@ HOST_RUN = Table(
     Column("denied_root", Text, nullable=False),
     Column("diagnosis", LargeBinary),
     Column("pruned_at", Moment),
+    Column("change", String(20)),
+    Column("flags", JSON, nullable=False, server_default="[]"),
     UniqueConstraint("run", "host"),
     Index(None, "host", "ended_at"),
+)
+
+JOURNAL = Table(
+    "journal",
+    TABLES,
+    Column("id", Integer, primary_key=True),
+    Column("run", String(40), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("event", String(20), nullable=False),
+    Column("step", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("stdout", LargeBinary, nullable=False),
+    Column("stderr", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["run", "position"], ["host_run.run", "host_run.position"], ondelete="CASCADE"),
+    Index(None, "run", "position"),
+)
+
+SAMPLE = Table(
+    "sample",
+    TABLES,
+    Column("run", String(40), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("evidence_digest", String(64), nullable=False),
+    Column("diagnosis_digest", String(64), nullable=False),
+    Column("diagnosis", LargeBinary, nullable=False),
+    Column("pruned_at", Moment),
+    ForeignKeyConstraint(["run", "position"], ["host_run.run", "host_run.position"], ondelete="CASCADE"),
+)
+
+LEASE = Table(
+    "lease",
+    TABLES,
+    Column("host", Text, primary_key=True),
+    Column("token", BigInteger, nullable=False),
+    Column("run", String(40), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("customer", Text),
+    Column("since", Moment, nullable=False),
+    Column("held", Boolean, nullable=False),
+    Index(None, "run"),
 )
 
 CHECK_STATE = Table(

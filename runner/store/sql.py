@@ -16,14 +16,25 @@ from runner.outcome import Outcome
 from runner.store.applying import apply
 from runner.store.blobs import Blobs
 from runner.store.changes import Belonging, Change
-from runner.store.encoding import attachment_row, audit_row, case_row, host_row, outbox_row, run_row, state_row
+from runner.store.encoding import (
+    attachment_row,
+    audit_row,
+    case_row,
+    host_row,
+    journal_row,
+    lease_row,
+    outbox_row,
+    run_row,
+    sample_row,
+    state_row,
+)
 from runner.store.errors import StoreFailed, StoreReadOnly
 from runner.store.leftovers import finish, waiting
 from runner.store.opening import engine_to_read, engine_to_write, unpacking
 from runner.store.port import CountedRun, Erasable, Prunable, WholeRun
 from runner.store.removing import erasable, prunable
-from runner.store.rows import AttachmentRow, AuditRow, CaseRow, OutboxRow, OutboxState, StateRow
-from runner.store.schema import AUDIT, CASE_ATTACHMENT, CHECK_STATE, HOST_RUN, OUTBOX, RUN, SUPPORT_CASE
+from runner.store.rows import AttachmentRow, AuditRow, CaseRow, LeaseRow, OutboxRow, OutboxState, StateRow
+from runner.store.schema import AUDIT, CASE_ATTACHMENT, CHECK_STATE, HOST_RUN, JOURNAL, LEASE, OUTBOX, RUN, SAMPLE, SUPPORT_CASE
 from runner.store.verifying import NAMED
 from runner.store.writer import Alone, Pending, Writer
 
@@ -70,10 +81,15 @@ class SqlStore:
                 return None
             hosts = connection.execute(select(HOST_RUN).where(HOST_RUN.c.run == run).order_by(HOST_RUN.c.position))
             outbox = connection.execute(select(OUTBOX).where(OUTBOX.c.run == run).order_by(OUTBOX.c.id))
+            journal = connection.execute(select(JOURNAL).where(JOURNAL.c.run == run).order_by(JOURNAL.c.id))
+            in_order = (SAMPLE.c.position, SAMPLE.c.number)
+            samples = connection.execute(select(SAMPLE).where(SAMPLE.c.run == run).order_by(*in_order))
             return WholeRun(
                 run=run_row(row),
                 hosts=tuple(host_row(host) for host in hosts.mappings()),
                 outbox=tuple(outbox_row(entry) for entry in outbox.mappings()),
+                journal=tuple(journal_row(line) for line in journal.mappings()),
+                samples=tuple(sample_row(sample) for sample in samples.mappings()),
             )
 
     def states(self, hosts: Sequence[str]) -> tuple[StateRow, ...]:
@@ -87,6 +103,14 @@ class SqlStore:
                     select(CHECK_STATE).where(CHECK_STATE.c.host.in_(hosts[start : start + _AT_ONCE])).order_by(*columns)
                 ).mappings()
             )
+
+    def lease(self, host: str) -> LeaseRow | None:
+        """Return who has the lease of a host, or had it last."""
+        return next(iter(self._leases(select(LEASE).where(LEASE.c.host == host))), None)
+
+    def leases(self) -> tuple[LeaseRow, ...]:
+        """Return the leases that are held, by host."""
+        return self._leases(select(LEASE).where(LEASE.c.held.is_(True)).order_by(LEASE.c.host))
 
     def outbox(self, state: OutboxState | None = None) -> tuple[OutboxRow, ...]:
         """Return what waits for delivery or was delivered, oldest first."""
@@ -166,6 +190,10 @@ class SqlStore:
     def _outbox(self, query: Select[tuple[object, ...]]) -> tuple[OutboxRow, ...]:
         with self._snapshot() as connection:
             return tuple(outbox_row(row) for row in connection.execute(query).mappings())
+
+    def _leases(self, query: Select[tuple[object, ...]]) -> tuple[LeaseRow, ...]:
+        with self._snapshot() as connection:
+            return tuple(lease_row(row) for row in connection.execute(query).mappings())
 
     @contextmanager
     def _snapshot(self) -> Iterator[Connection]:

@@ -20,6 +20,7 @@ Progress = Callable[[int, int], None]
 NAMED = """
 SELECT content_digest FROM run
 UNION SELECT evidence_digest FROM host_run WHERE evidence_digest IS NOT NULL AND pruned_at IS NULL
+UNION SELECT evidence_digest FROM sample WHERE pruned_at IS NULL
 UNION SELECT digest FROM outbox WHERE digest <> ''
 UNION SELECT digest FROM case_attachment
 """
@@ -122,7 +123,11 @@ def _of_schema(connection: sqlite3.Connection) -> Iterator[Text]:
 
 
 def _of_diagnoses(connection: sqlite3.Connection) -> Iterator[Text]:
-    rows = connection.execute("SELECT run, host, diagnosis, diagnosis_digest FROM host_run WHERE diagnosis_digest IS NOT NULL")
+    rows = connection.execute(
+        "SELECT run, host, diagnosis, diagnosis_digest FROM host_run WHERE diagnosis_digest IS NOT NULL"
+        " UNION ALL SELECT s.run, h.host, s.diagnosis, s.diagnosis_digest"
+        " FROM sample s JOIN host_run h ON h.run = s.run AND h.position = s.position"
+    )
     for run, host, diagnosis, digest in rows:
         if diagnosis is None or digest_of(diagnosis) != digest:
             yield Text("the diagnosis of {host} in run {run} is damaged", host=host, run=run)
