@@ -170,7 +170,7 @@ def test_thousands_of_match_lines_are_not_asked_by_each_of_thousands_of_hosts(
     names, asked = [f"h{number}" for number in range(300)], 0
     lines = [f"Host {name}\n HostName 10.0.0.{name[1:]}\n" for name in names[:200]] + [f"Host {' '.join(names)}\n Port 9\n"]
     lines += [f"Match originalhost {name}\n User u\nMatch host 10.0.0.{name[1:]}\n IdentityFile /k\n" for name in names]
-    fits = ssh_config_module.fits_match
+    fits = ssh_blocks.fits_match
 
     def counted(criteria: tuple[ssh_blocks.Criterion, ...], about: ssh_blocks.Asked) -> bool:
         nonlocal asked

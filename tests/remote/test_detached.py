@@ -259,7 +259,7 @@ async def test_a_reboot_in_the_midst_is_told_and_nothing_is_run_again(bench: Ben
 async def test_values_secrets_and_stdin_arrive_and_leave_nothing(bench: Bench) -> None:
     secret = "S3cret'$(id) `id` \\ é"
     script = 'printf "%s|" "$text" "$secret"; cat; [ -z "$LONGARM_TEST$id$job$token" ] || echo leak'
-    variables = {"text": 'it\'s\n"$HOME"', "secret": Secret(secret)}
+    variables: dict[str, Value] = {"text": 'it\'s\n"$HOME"', "secret": Secret(secret)}
     command = Command(script=script, variables=variables, stdin=bytes(range(256)))
     detached = DetachedCommand(id="values-and-secrets", token=1, command=command)
     standing = await started(bench.session(), detached)
