@@ -1,0 +1,110 @@
+"""A playbook over real sessions: real supervisors, real ends, a run that was cut off and goes on, a line that drops."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from inventory.host import Host, Transport
+from playbooks.interpreter import play
+from playbooks.ports import Ports
+from playbooks.results import HostChange, Played, StepState
+from playbooks.session_hands import NoLogin, SessionHands
+from playbooks.testing import FakeClock, FakeJournal, FakeOperator
+from remote.detached import DetachedCommand, Standing
+from remote.errors import ConnectFailed
+from remote.local import LocalSession
+from remote.session import Session
+from tests.playbooks.playing import short
+from tests.remote.detached import NEEDS, Bench
+
+pytestmark = [pytest.mark.hosts, pytest.mark.skipif(bool(NEEDS), reason=NEEDS)]
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    await made.leave()
+
+
+def hands_on(bench: Bench, token: int = 7) -> SessionHands:
+    async def connect(_: float) -> Session:
+        return bench.session()
+
+    return SessionHands(bench.session(), token=token, connect=connect)
+
+
+async def played(steps: str, hands: SessionHands, journal: FakeJournal, run: str = "run-0001") -> Played:
+    ports = Ports(run=run, hands=hands, journal=journal, operator=FakeOperator(), clock=FakeClock())
+    return await play(short(steps), {}, {}, ports)
+
+
+async def test_steps_run_detached_and_nothing_but_the_fence_stays(bench: Bench) -> None:
+    hands, journal = hands_on(bench), FakeJournal()
+    steps = f"  - run: echo one >>{bench.log}; echo said\n  - run: exit 3\n    on_failure: continue\n  - run: sleep 1\n"
+    outcome = await played(steps, hands, journal)
+    assert [step.state for step in outcome.steps] == [StepState.CHANGED, StepState.FAILED, StepState.CHANGED]
+    assert (outcome.steps[0].stdout, outcome.steps[1].exit_status) == (b"said\n", 3)
+    assert outcome.change is HostChange.PARTLY
+    await hands.forget(deadline_s=60)
+    assert bench.log.read_text() == "one\n"
+    assert [name for name in bench.remains() if not name.endswith("longarm")] == ["lib/longarm/fence"]
+
+
+async def test_what_an_earlier_process_sent_is_not_sent_again(bench: Bench) -> None:
+    journal, steps = FakeJournal(), f"  - run: echo x >>{bench.log}\n  - run: echo y >>{bench.log}\n"
+    await played(steps, hands_on(bench), journal)
+    del journal.ends["s2"]  # the process died before it could write that down
+    outcome = await played(steps, hands_on(bench), journal)
+    assert [step.state for step in outcome.steps] == [StepState.CHANGED, StepState.CHANGED]
+    assert bench.log.read_text() == "x\ny\n", "each once"
+
+
+class Drops:
+    """A session whose connection goes away as soon as its first command is on its way."""
+
+    def __init__(self, session: LocalSession) -> None:
+        self.session, self.dropped = session, False
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.session, name)
+
+    async def start(self, detached: DetachedCommand, *, wait_s: int, deadline_s: float) -> Standing:
+        standing = await self.session.start(detached, wait_s=min(wait_s, 0), deadline_s=deadline_s)
+        await self.session.leave()
+        self.dropped = True
+        return standing
+
+
+async def test_a_line_that_drops_loses_nothing_and_does_nothing_twice(bench: Bench) -> None:
+    hands = hands_on(bench)
+    first = Drops(bench.session())
+    hands.session = first  # type: ignore[assignment]
+    outcome = await played(f"  - run: sleep 2; echo x >>{bench.log}; echo done\n", hands, FakeJournal())
+    assert outcome.steps[0].state is StepState.CHANGED and outcome.steps[0].stdout == b"done\n"
+    assert first.dropped and hands.session is not first
+    assert bench.log.read_text() == "x\n"
+
+
+async def test_a_newer_lease_fences_an_older_run(bench: Bench) -> None:
+    steps = f"  - run: echo x >>{bench.log}\n"
+    assert (await played(steps, hands_on(bench, token=9), FakeJournal(), "run-0009")).change is HostChange.CHANGED
+    outcome = await played(steps, hands_on(bench, token=8), FakeJournal(), "run-0008")
+    assert outcome.steps[0].state is StepState.FENCED and outcome.change is HostChange.UNCHANGED
+    assert bench.log.read_text() == "x\n"
+
+
+async def test_a_host_that_is_gone_is_said_to_be() -> None:
+    async def refuse(_: float) -> Session:
+        raise ConnectFailed("here", "no route")
+
+    session = LocalSession(Host(name="here", address="127.0.0.1", transport=Transport.LOCAL))
+    hands = SessionHands(session, token=1, connect=refuse)
+    assert not await hands.again(deadline_s=1)
+    with pytest.raises(NoLogin, match="Ansible has no way to here"):
+        await hands.ansible_login()
+    assert await hands.fabric(lambda connection: connection.host, deadline_s=20) == "127.0.0.1"
+    await session.leave()
