@@ -45,11 +45,11 @@ def diagnosed(home: Path, *hosts: str) -> dict[str, Any]:
 
 def test_two_windows_hosts_are_handed_out_with_the_others() -> None:
     assert len(WINDOWS) == 2
-    assert {scenario.name for _, scenario in list(keeper.planned_hosts(8))} >= WINDOWS
+    assert {scenario.name for _, scenario in list(keeper.planned_hosts(11))} >= WINDOWS
 
 
 def test_they_are_reached_and_tell_their_stories(home: Path) -> None:
-    lab = keeper.up(home, 8, shell=Shell.ANSWERS)
+    lab = keeper.up(home, 11, shell=Shell.ANSWERS)
     by_scenario = {host.scenario: host.name for host in lab.hosts if host.scenario in WINDOWS}
     known = load_inventory([lab.inventory]).hosts
     for name in by_scenario.values():
@@ -72,7 +72,7 @@ def test_they_are_reached_and_tell_their_stories(home: Path) -> None:
 
 
 def test_papers_are_private_and_gone_with_the_lab(home: Path) -> None:
-    lab = keeper.up(home, 8, shell=Shell.ANSWERS)
+    lab = keeper.up(home, 11, shell=Shell.ANSWERS)
     papers = list((lab.folder / "keys").iterdir())
     assert len([path for path in papers if path.suffix == ".pem"]) == 3
     assert all(path.stat().st_mode & 0o077 == 0 for path in papers)
