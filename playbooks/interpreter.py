@@ -224,14 +224,17 @@ class _Attempts:
                 return self.made(Done(state=StepState.SKIPPED, why=Text("its condition does not hold")))
         except Undecided as undecided:
             return self.made(Done(state=StepState.UNDECIDED, why=_missing(undecided)))
-        done = await self.attempted()
-        tried = 1
+        done, touched, tried = await self.attempted(), None, 1
         while self.again(done, tried):
+            touched = done if done.effect is not Effect.NONE else touched
             await self.ports.clock.sleep(self.step.every_s)
             tried, self.number = tried + 1, self.number + 1
             done = await self.attempted()
-        result = self.made(done)
-        return replace(result, attempts=tried)
+        if touched is not None and done.effect is Effect.NONE:  # nothing is left to do, because an attempt before did it
+            state = StepState.CHANGED if done.state is StepState.OK else done.state
+            effect = Effect.CHANGED if done.state in GOOD else touched.effect
+            done = replace(done, state=state, effect=effect, diff=touched.diff)
+        return replace(self.made(done), attempts=tried)
 
     def again(self, done: Done, tried: int) -> bool:
         """Tell whether another attempt is made: there is time, it may be, and it may help."""

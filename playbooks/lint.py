@@ -122,8 +122,11 @@ def _of_a_step(playbook: Playbook, step: Step) -> Iterator[Issue]:
     if step.action == "reboot" and playbook.risk is not Risk.DISRUPTIVE:
         text = Text("a playbook with a reboot is disruptive")
         yield Issue(code="risk", grade=Grade.ERROR, place=step.place, text=text, hint=Text("risk: disruptive"))
-    for text_template in _texts(step.values):
-        shown = Script(text=text_template.text, place=text_template.place)
+    texts = [(one.text, one.place) for one in _texts(step.values)]
+    if isinstance(content := step.values.get("content"), str):
+        texts.append((content, step.place))
+    for words, place in texts:
+        shown = Script(text=words, place=place)
         yield from (issue for issue in dangers_in(shown, "sh") if issue.code == "danger.unsigned")
 
 

@@ -115,7 +115,6 @@ class Played:
     change: HostChange
     undone: tuple[StepResult, ...] = ()
     """The steps of the rollback, in the order in which they were done."""
-    needs_reboot: bool = False
 
     @property
     def failed(self) -> StepResult | None:

@@ -168,7 +168,8 @@ def _with_fault(
     again = [ident for ident in sent[at:] if ident.split(".", 1)[1].rpartition(".")[0] == key]
     if again and (step is None or step.retry not in REPEATABLE):
         yield Text("{fault} at {key}: what is never repeated was sent again", fault=fault, key=key)
-    if fault in ("lost", "reboot", "fenced") and not again and len(sent) > at and step is not None and step.action != "reboot":
+    ends = fault == "fenced" or (fault in ("lost", "reboot") and (step is None or step.retry not in REPEATABLE))
+    if ends and not again and len(sent) > at and (step is None or step.action != "reboot"):
         yield Text("{fault} at {key}: something was done after it", fault=fault, key=key)
     open_end = any(one.key == key and one.state in (StepState.UNKNOWN, StepState.INTERRUPTED) for one in played.steps)
     if open_end and played.change is not HostChange.UNKNOWN:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from diagnostics.library import Library, load_library
 from inventory.errors import InvalidFile
+from inventory.secret import MASKER, Secret
+from playbooks.interpreter import play
 from playbooks.load import load_playbook
 from playbooks.model import Playbook
+from playbooks.params import settled_params
+from playbooks.ports import Ports
 from playbooks.scenario_files import load_scenarios, scenarios_of
+from playbooks.scenario_writing import RecordingHands, written_scenario
 from playbooks.scenarios import ScenarioResult, run_scenario
 from playbooks.skeletons import PLAYBOOK, SCENARIO
+from playbooks.testing import FakeClock, FakeJournal, FakeOperator
+from remote.local import LocalSession
+from tests.playbooks.real_hands import HERE, RealHands
 
 RESTARTED = '    Restart it:\n      look: {stdout: "service systemd yes no yes\\n"}\n'
 DONE = "      change: done\n"
@@ -136,3 +145,36 @@ def test_verdicts_come_from_evidence_before_and_after(tmp_path: Path, library: L
     same = told.replace("[scenario-healthy.evidence]", "[scenario-full-disk.evidence]")
     (result,) = run(tmp_path, playbook, library, same)
     assert "the verdict on fs-space is unchanged, not fixed" in str(result.problems[0])
+
+
+def test_a_real_run_becomes_a_scenario_that_passes(tmp_path: Path, library: Library) -> None:
+    steps = """steps:
+  - {name: Make, file: {path: '%s/x', content: "a: b\\n"}}
+  - {name: Say, run: 'echo "[$word]"; echo "$token" >&2; exit 3', on_failure: continue}
+  - {name: Look, run: 'cat "$file"', vars: {file: "'%s/x'"}, retry: read}
+verify: [svc-failed]
+""".replace("%s", str(tmp_path))
+    head = PLAYBOOK.replace("NAME", "restart-it").split("params:")[0]
+    path = tmp_path / "restart-it.yaml"
+    path.write_text(
+        f"{head}params:\n  word: {{type: string}}\n  wait: {{type: duration, default: 90s}}\n  token: {{type: secret}}\n{steps}"
+    )
+    playbook = load_playbook(path, library)
+    MASKER.learn(Secret("s3cr3t-canary"))
+    params = settled_params(playbook.params, {"word": "it's: {a}", "token": Secret("s3cr3t-canary")})
+
+    async def recorded() -> str:
+        hands = RealHands(session=LocalSession(HERE))
+        recording = RecordingHands(hands)
+        ports = Ports(run="run-0001", hands=recording, journal=FakeJournal(), operator=FakeOperator(), clock=FakeClock())
+        try:
+            outcome = await play(playbook, params, {}, ports)
+        finally:
+            await hands.session.leave()
+        return written_scenario("As it was", recording, outcome, params, {})
+
+    text = asyncio.run(recorded())
+    assert "s3cr3t-canary" not in text and "here" not in text.split("answers")[0]
+    text = text.replace("params: {", "params: {token: x, ", 1)  # a secret is nowhere in it: whoever keeps it says one
+    (result,) = run(tmp_path, playbook, library, text)
+    assert result.problems == () and result.faults == 12
