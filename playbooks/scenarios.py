@@ -93,6 +93,7 @@ def _planned(
 def word_of(plan: StepPlan) -> str:
     """Return what a plan says of a step in one word.
 
+    >>> from playbooks.results import Forecast
     >>> word_of(StepPlan(key="s1", name="a", action="run", forecast=Forecast(changes=None)))
     'unpredictable'
     """
