@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -15,21 +16,26 @@ from diagnostics.formats import decode_content, decode_diagnosis, decode_evidenc
 from diagnostics.library import Library
 from inventory.errors import LongarmError, Text
 from inventory.inventory import Inventory
+from inventory.secret import Secret
 from inventory.walls import refuse_case_of_others
+from playbooks.model import Playbook
+from playbooks.ports import Operator
 from remote.answer import Answer
 from remote.lasting import ONCE, LastingConnect
 from remote.session import Connect
 from runner.desk_base import DeskBase
 from runner.observer import Guarded, Observer
-from runner.outcome import RunState
+from runner.outcome import RunKind, RunState
 from runner.planning import plan_of, plan_of_rest, plan_of_task
 from runner.record import HostRecord, RunRecord, RunSummary
 from runner.recording import Kept, host_record, run_record, run_summary
-from runner.request import DiagnoseRequest, NoSuchRun, TaskRequest
+from runner.repair_planning import plan_of_repair, plan_of_the_rest
+from runner.repair_recording import CHANGING, Shown, host_repair
+from runner.request import DiagnoseRequest, NoSuchRun, RepairRequest, TaskRequest
 from runner.run import FleetRun, Plan
 from runner.store.lock import held
 from runner.store.port import WholeRun
-from runner.store.rows import HostRow
+from runner.store.rows import HostRow, JournalRow, LeaseRow, SampleRow
 
 T = TypeVar("T")
 
@@ -77,6 +83,42 @@ class RunDesk(DeskBase):
         self._refuse_case_of_others(request)
         return await self._drive(plan_of_task(request, self._clock), LastingConnect(connect), Guarded(observer))
 
+    async def repair(self, request: RepairRequest, *, connect: Connect, observer: Observer) -> RunRecord:
+        """Repair hosts, or plan that, and return the record, which is on disk, as is the report it owes its case.
+
+        No host is changed that another run may change: it is refused, and the others go on. Raises CaseOfOthers for a case
+        of another customer, before any host is touched.
+        """
+        self._refuse_case_of_others(request)
+        plan = plan_of_repair(request, self._store, connect, self._clock)
+        return await self._drive(plan, LastingConnect(connect), Guarded(observer))
+
+    async def resume_repair(
+        self,
+        run: str,
+        *,
+        inventory: Inventory,
+        library: Library,
+        playbook: Playbook,
+        secrets: Mapping[str, Secret],
+        operator: Operator,
+        connect: Connect,
+        observer: Observer,
+    ) -> RunRecord:
+        """Go on with a repair that was cut off, and return the record of the whole run.
+
+        Each unfinished host is asked first how its last step ended; what nobody can know is `unknown`, and nothing of it is
+        repeated. Raises NotResumable for a run that has ended, or whose playbook is another one by now.
+        """
+        plan = plan_of_the_rest(
+            self._whole(run), inventory, library, playbook, secrets, operator, self._store, connect, self._clock, self.actor
+        )
+        return await self._drive(plan, LastingConnect(connect), Guarded(observer))
+
+    def leases(self) -> tuple[LeaseRow, ...]:
+        """Return which hosts may be changed by which run alone."""
+        return self._store.leases()
+
     async def resume(
         self, run: str, *, inventory: Inventory, library: Library, connect: Connect, observer: Observer
     ) -> RunRecord:
@@ -108,7 +150,7 @@ class RunDesk(DeskBase):
         """Return the record of a run by its id, or by a unique beginning or end of it; raises NoSuchRun."""
         whole, gone = self._look(lambda: self._whole(run))
         state = _state(whole.run.state, gone)
-        return self._record(whole, state, (host_record(row, self._kept(row), state) for row in whole.hosts))
+        return self._record(whole, state, (host_record(row, kept, state) for row, kept in self._kept_all(whole)))
 
     def answers(self, run: str) -> Iterator[tuple[str, str, Answer]]:
         """Yield host, question and answer of everything that was kept of a run, in inventory order; raises EvidencePruned."""
@@ -130,7 +172,7 @@ class RunDesk(DeskBase):
 
     # Inside
 
-    def _refuse_case_of_others(self, request: DiagnoseRequest | TaskRequest) -> None:
+    def _refuse_case_of_others(self, request: DiagnoseRequest | TaskRequest | RepairRequest) -> None:
         if request.case is not None and not request.across_customers:
             refuse_case_of_others(request.selection, request.case, self._store.customers(request.case))
 
@@ -148,13 +190,37 @@ class RunDesk(DeskBase):
         finally:
             self._running = None
         whole = self._whole(run.id)
-        hosts = (run.records.get(row.host) or host_record(row, self._kept(row), whole.run.state) for row in whole.hosts)
-        record = self._record(whole, whole.run.state, hosts)
+        made = {} if _kind(whole) in CHANGING else run.records  # what was done is read from the journal
+        state = whole.run.state
+        hosts = (made.get(row.host) or host_record(row, kept, state) for row, kept in self._kept_all(whole, made))
+        record = self._record(whole, state, hosts)
         observer.run_ended(record)
         return record
 
     def _record(self, whole: WholeRun, state: RunState, hosts: Iterator[HostRecord]) -> RunRecord:
         return run_record(whole, hosts, decode_content(self._store.blob(whole.run.content_digest)), state)
+
+    def _kept_all(self, whole: WholeRun, made: Mapping[str, HostRecord] = {}) -> Iterator[tuple[HostRow, Kept]]:
+        """Yield each host with what is kept of it; of those whose records are made already nothing is read."""
+        if _kind(whole) not in CHANGING:
+            yield from ((row, Kept() if row.host in made else self._kept(row)) for row in whole.hosts)
+            return
+        lines: defaultdict[int, list[JournalRow]] = defaultdict(list)
+        samples: defaultdict[int, list[SampleRow]] = defaultdict(list)
+        for line in whole.journal:
+            lines[line.position].append(line)
+        for sample in whole.samples:
+            samples[sample.position].append(sample)
+        for row in whole.hosts:
+            repair = host_repair(whole.run, row, lines[row.position], [*map(self._shown, samples[row.position])])
+            yield row, replace(self._kept(row), repair=repair)
+
+    def _shown(self, sample: SampleRow) -> Shown:
+        """Return what a sample showed; where its evidence was pruned, what was concluded from it stands."""
+        diagnosis = decode_diagnosis(sample.diagnosis)
+        if sample.pruned_at is not None:
+            return Shown(diagnosis=diagnosis)
+        return Shown(diagnosis=diagnosis, answers=self.evidence(sample.evidence_digest)[0].answers)
 
     def _kept(self, row: HostRow) -> Kept:
         digest = row.evidence_digest if row.pruned_at is None else None
@@ -189,6 +255,10 @@ class RunDesk(DeskBase):
         gone = self._lock is None and not held(self.home)
         found = read()
         return found, gone and not held(self.home)
+
+
+def _kind(whole: WholeRun) -> RunKind:
+    return RunKind(whole.run.request.get("kind", RunKind.DIAGNOSE))
 
 
 def _state(state: RunState, gone: bool) -> RunState:

@@ -13,7 +13,7 @@ from diagnostics.context import Context, Earlier
 from diagnostics.diagnose import diagnose
 from diagnostics.evidence import Evidence
 from diagnostics.finding import Diagnosis
-from diagnostics.formats import encode_diagnosis, encode_evidence
+from diagnostics.formats import decode_diagnosis, decode_evidence, encode_diagnosis, encode_evidence
 from diagnostics.library import Library
 from diagnostics.probe import Probe
 from diagnostics.redaction import redact
@@ -72,6 +72,41 @@ class _Taken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the questions showed at one time: the evidence as it is kept, and what was concluded from it."""
+
+    evidence: Evidence
+    context: Context
+    data: bytes = field(repr=False)
+    evidence_digest: str
+    diagnosis: Diagnosis
+    diagnosis_data: bytes = field(repr=False)
+
+    @property
+    def diagnosis_digest(self) -> str:
+        """Return the digest of the diagnosis."""
+        return digest_of(self.diagnosis_data)
+
+    @property
+    def denied_root(self) -> str:
+        """Return why questions were not asked as root, in the host's words; empty: they were, or none had to be."""
+        return _denied_root(self.evidence)
+
+    @classmethod
+    def kept(cls, data: bytes, diagnosis: bytes) -> Seen:
+        """Return what was seen, from what was kept of it."""
+        evidence, context = decode_evidence(data)
+        return cls(
+            evidence=evidence,
+            context=context,
+            data=data,
+            evidence_digest=digest_of(data),
+            diagnosis=decode_diagnosis(diagnosis),
+            diagnosis_data=diagnosis,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosing:
     """Everything that asking and judging the hosts of one run needs."""
 
@@ -118,7 +153,7 @@ class Diagnosing:
         asked = ended.value
         if asked is None:
             return _unjudged(target, ended)
-        taken = attempt(lambda: self._take(ended, asked))
+        taken = attempt(lambda: self._take(ended.host, ended.ended_at or asked.asked_at, asked))
         if isinstance(taken, Exception):
             return _unjudged(target, broken(ended, taken))
         target = replace(target, evidence_digest=taken.digest, denied_root=_denied_root(taken.evidence))
@@ -127,9 +162,22 @@ class Diagnosing:
             return _unjudged(target, broken(ended, judged), taken)
         return judged
 
-    def _take(self, ended: HostRun[Asked], asked: Asked) -> _Taken:
+    def seen(self, host: Host, now: datetime, asked: Asked) -> Seen:
+        """Return what the answers of a host show."""
+        taken = self._take(host, now, asked)
+        diagnosis = self._diagnosed(taken)
+        return Seen(
+            evidence=taken.evidence,
+            context=taken.context,
+            data=taken.data,
+            evidence_digest=taken.digest,
+            diagnosis=diagnosis,
+            diagnosis_data=encode_diagnosis(diagnosis),
+        )
+
+    def _take(self, host: Host, now: datetime, asked: Asked) -> _Taken:
         """Return the evidence as it is kept: redacted, with everything else that a verdict depends on."""
-        host, probes = ended.host, {**self.library.probes, **{probe.id: probe for probe in self.extra}}
+        probes = {**self.library.probes, **{probe.id: probe for probe in self.extra}}
         evidence = Evidence(
             host=host.name,
             taken_at=asked.asked_at,
@@ -139,7 +187,7 @@ class Diagnosing:
             session=asked.session,
         )
         context = Context(
-            now=ended.ended_at or asked.asked_at,
+            now=now,
             checks=self.checks,
             library_digest=self.library.digest,
             thresholds=merged(self.thresholds, host.vars.get("thresholds")),
@@ -159,11 +207,16 @@ class Diagnosing:
         data = encode_evidence(evidence, context)
         return _Taken(evidence=evidence, context=context, data=data, digest=digest_of(data))
 
-    def _judged(self, target: HostRow, taken: _Taken, asked: Asked, ended: HostRun[Asked]) -> Judged:
+    def _diagnosed(self, taken: _Taken) -> Diagnosis:
+        """Return what the evidence shows, each check accounted for."""
         diagnosis = diagnose(taken.evidence, taken.context, self.library)
         if sorted(result.check for result in diagnosis.results) != sorted(self.checks):
             raise AssertionError(f"accounting: {len(self.checks)} checks asked for, {len(diagnosis.results)} accounted for")
-        outcome = Outcome.TIMED_OUT if asked.overdue else self._outcome(diagnosis, asked.answers)
+        return diagnosis
+
+    def _judged(self, target: HostRow, taken: _Taken, asked: Asked, ended: HostRun[Asked]) -> Judged:
+        diagnosis = self._diagnosed(taken)
+        outcome = Outcome.TIMED_OUT if asked.overdue else self.outcome(diagnosis, asked.answers)
         data = encode_diagnosis(diagnosis)
         row = replace(
             _row(target, ended),
@@ -182,7 +235,7 @@ class Diagnosing:
             states=self.states(target, taken.context.now, diagnosis),
         )
 
-    def _outcome(self, diagnosis: Diagnosis, answers: Mapping[str, Answer]) -> Outcome:
+    def outcome(self, diagnosis: Diagnosis, answers: Mapping[str, Answer]) -> Outcome:
         """Return how a host ended whose answers came back: what could not be seen goes before what was."""
         extra = [(probe.question, answers[probe.question.id]) for probe in self.extra if probe.question.id in answers]
         unseen = not all(result.complete for result in diagnosis.results)

@@ -37,6 +37,13 @@ class RunKind(StrEnum):
     COMMAND = "command"  # `host run`
     FILE = "file"  # `host get`
     TERMINAL = "terminal"  # `host shell`
+    REPAIR = "repair"
+    PLAN = "plan"  # `repair --plan`: changes nothing
+
+    @property
+    def resumable(self) -> bool:
+        """Tell whether a run that was cut off can go on: it asks the hosts first, and repeats nothing that may not be."""
+        return self in (RunKind.DIAGNOSE, RunKind.REPAIR)
 
 
 class RunState(StrEnum):
@@ -78,8 +85,15 @@ class Coverage:
         return sum(count for outcome, count in self.counts.items() if outcome.seen)
 
 
-def exit_code(outcomes: Iterable[Outcome], worst: Severity | None, fail_on: FailOn, *, interrupted: bool = False) -> int:
-    """Return the exit code of a run by design.md's order: 130, 4, 3, 1, 0.
+def exit_code(
+    outcomes: Iterable[Outcome],
+    worst: Severity | None,
+    fail_on: FailOn,
+    *,
+    interrupted: bool = False,
+    leased: bool = False,
+) -> int:
+    """Return the exit code of a run by design.md's order: 130, 5, 4, 3, 1, 0; `leased`: a host was refused by us.
 
     >>> exit_code([Outcome.OK, Outcome.REFUSED, Outcome.UNREACHABLE], None, FailOn.WARNING)
     4
@@ -89,6 +103,8 @@ def exit_code(outcomes: Iterable[Outcome], worst: Severity | None, fail_on: Fail
     ended = set(outcomes)
     if interrupted:
         return 130
+    if leased:
+        return 5
     if Outcome.REFUSED in ended:
         return 4
     if ended - {Outcome.OK, Outcome.FINDINGS, Outcome.FAILED}:

@@ -42,7 +42,7 @@ VANISHED = Text("not asked: the inventory does not know this host any more")
 def plan_of(request: DiagnoseRequest, store: Store, clock: Clock) -> Plan:
     """Return the plan of a new run."""
     now, hosts, library = clock(), request.selection.hosts, request.library
-    _check_inventory(request.playbook.thresholds, hosts, library)
+    check_inventory(request.playbook.thresholds, hosts, library)
     checks = _concerned(request)
     content = encode_content(library.content(checks))
     run = RunRow(
@@ -65,16 +65,16 @@ def plan_of(request: DiagnoseRequest, store: Store, clock: Clock) -> Plan:
             "extra_probes": [probe.id for probe in request.extra_probes],
             "thresholds": {check: dict(values) for check, values in request.playbook.thresholds.items()},
         },
-        versions={**_versions(library), "playbook": request.playbook.digest},
+        versions={**versions_of(library), "playbook": request.playbook.digest},
         content_digest=digest_of(content),
         started_at=now,
     )
     rows = tuple(target_row(run.run, position, host) for position, host in enumerate(hosts))
     return Plan(
-        begin=BeginRun(run=run, hosts=rows, audit=_audit(run, request.actor, "run.started", now)),
+        begin=BeginRun(run=run, hosts=rows, audit=audited(run, request.actor, "run.started", now)),
         hosts=hosts,
-        per_host=_diagnosing(run, library, request.extra_probes, hosts, store, clock),
-        limits=_limits(run),
+        per_host=diagnosing_of(run, library, request.extra_probes, hosts, store, clock),
+        limits=limits_of(run),
         languages=request.languages,
         content=content,
     )
@@ -119,10 +119,10 @@ def plan_of_task(request: TaskRequest, clock: Clock) -> Plan:
     rows = tuple(target_row(run.run, position, host) for position, host in enumerate(hosts))
     versions = {"longarm": VERSION, "bundle": BUNDLE}
     return Plan(
-        begin=BeginRun(run=run, hosts=rows, audit=_audit(run, request.actor, "run.started", now, run.request["subject"])),
+        begin=BeginRun(run=run, hosts=rows, audit=audited(run, request.actor, "run.started", now, run.request["subject"])),
         hosts=hosts,
         per_host=Tasking.of(run.run, task, versions, clock),
-        limits=_limits(run),
+        limits=limits_of(run),
         languages=request.languages,
         content=content,
     )
@@ -130,27 +130,29 @@ def plan_of_task(request: TaskRequest, clock: Clock) -> Plan:
 
 def plan_of_rest(whole: WholeRun, inventory: Inventory, library: Library, store: Store, clock: Clock, actor: str) -> Plan:
     """Return the plan of what an interrupted run has not done; what it did stays as it is."""
-    _check_resumable(whole.run, library)
+    check_resumable(whole.run, library)
     unfinished = [row for row in whole.hosts if row.outcome in UNFINISHED]
     hosts = tuple(inventory.hosts[row.host] for row in unfinished if row.host in inventory.hosts)
-    _check_customers(whole.run.run, unfinished, inventory)
-    _check_inventory(whole.run.request["thresholds"], hosts, library)
-    content = encode_content(_both(decode_content(store.blob(whole.run.content_digest)), library.content(whole.run.checks)))
-    run = replace(whole.run, versions=_resumed(whole.run.versions, library), content_digest=digest_of(content))
+    check_customers(whole.run.run, unfinished, inventory)
+    check_inventory(whole.run.request["thresholds"], hosts, library)
+    content = encode_content(
+        both_contents(decode_content(store.blob(whole.run.content_digest)), library.content(whole.run.checks))
+    )
+    run = replace(whole.run, versions=versions_resumed(whole.run.versions, library), content_digest=digest_of(content))
     extra = tuple(library.probes[probe] for probe in run.request["extra_probes"])
-    diagnosing = _diagnosing(run, library, extra, hosts, store, clock)
+    diagnosing = diagnosing_of(run, library, extra, hosts, store, clock)
     now = clock()
     changed = run.versions["library"] != library.digest
     detail = f"library {run.versions['library']} at the start, {library.digest} now" if changed else ""
     return Plan(
         begin=ResumeRun(
             run=run,
-            hosts=tuple(_asked_again(row, inventory.hosts.get(row.host)) for row in unfinished),
-            audit=_audit(run, actor, "run.resumed", now, detail),
+            hosts=tuple(asked_again(row, inventory.hosts.get(row.host)) for row in unfinished),
+            audit=audited(run, actor, "run.resumed", now, detail),
         ),
         hosts=hosts,
         per_host=diagnosing,
-        limits=_limits(run),
+        limits=limits_of(run),
         languages=tuple(run.request["languages"]),
         content=content,
         states=tuple(
@@ -161,7 +163,7 @@ def plan_of_rest(whole: WholeRun, inventory: Inventory, library: Library, store:
     )
 
 
-def _check_customers(run: str, unfinished: Sequence[HostRow], inventory: Inventory) -> None:
+def check_customers(run: str, unfinished: Sequence[HostRow], inventory: Inventory) -> None:
     """Raise NotResumable for a host that belongs to another customer by now: the run, and its case, are of the first."""
     for row in unfinished:
         host = inventory.hosts.get(row.host)
@@ -176,7 +178,7 @@ def _check_customers(run: str, unfinished: Sequence[HostRow], inventory: Invento
             raise NotResumable(text, Text("begin a run of its own: longarm diagnose {host}", host=row.host))
 
 
-def _check_inventory(thresholds: Thresholds, hosts: Sequence[Host], library: Library) -> None:
+def check_inventory(thresholds: Thresholds, hosts: Sequence[Host], library: Library) -> None:
     """Raise UsageError or InvalidFile for thresholds and waivers that mean nothing: judging would pass over them."""
     for problem in library.threshold_problems(thresholds):
         raise UsageError(Text("the playbook's thresholds: {problem}", problem=problem))
@@ -186,10 +188,11 @@ def _check_inventory(thresholds: Thresholds, hosts: Sequence[Host], library: Lib
         raise InvalidFile(problems)
 
 
-def _check_resumable(run: RunRow, library: Library) -> None:
-    if run.request.get("kind", RunKind.DIAGNOSE) != RunKind.DIAGNOSE:
+def check_resumable(run: RunRow, library: Library) -> None:
+    """Raise NotResumable for a run that has ended, or whose questions cannot be asked any more."""
+    if not RunKind(run.request.get("kind", RunKind.DIAGNOSE)).resumable:
         raise NotResumable(
-            Text("run {run} was no diagnosis: what may have had an effect is not done again by itself", run=run.run),
+            Text("run {run} was neither a diagnosis nor a repair: it is not done again by itself", run=run.run),
             Text("longarm run show {run}", run=run.run),
         )
     if run.state is RunState.ENDED:
@@ -203,9 +206,10 @@ def _check_resumable(run: RunRow, library: Library) -> None:
         )
 
 
-def _diagnosing(
+def diagnosing_of(
     run: RunRow, library: Library, extra: tuple[Probe, ...], hosts: Sequence[Host], store: Store, clock: Clock
 ) -> Diagnosing:
+    """Return what asks and judges the hosts of a run."""
     earlier: defaultdict[str, list[StateRow]] = defaultdict(list)
     for state in store.states([host.name for host in hosts]):
         earlier[state.host].append(state)
@@ -221,7 +225,8 @@ def _diagnosing(
     )
 
 
-def _limits(run: RunRow) -> Limits:
+def limits_of(run: RunRow) -> Limits:
+    """Return the limits that a run was begun with."""
     return Limits(
         concurrency=run.request["concurrency"],
         host_deadline_s=run.request["host_deadline_s"],
@@ -229,7 +234,8 @@ def _limits(run: RunRow) -> Limits:
     )
 
 
-def _versions(library: Library) -> dict[str, str]:
+def versions_of(library: Library) -> dict[str, str]:
+    """Return what a run is made with."""
     return {
         "longarm": VERSION,
         "library": library.digest,
@@ -238,13 +244,13 @@ def _versions(library: Library) -> dict[str, str]:
     }
 
 
-def _resumed(versions: Mapping[str, str], library: Library) -> dict[str, str]:
+def versions_resumed(versions: Mapping[str, str], library: Library) -> dict[str, str]:
     """Return the versions as they were at the start, with those of the resumption where they differ."""
-    now = {name: value for name, value in _versions(library).items() if versions.get(name) != value}
+    now = {name: value for name, value in versions_of(library).items() if versions.get(name) != value}
     return {**versions, **{f"{name}, resumed": value for name, value in now.items()}}
 
 
-def _both(recorded: Content, now: Content) -> Content:
+def both_contents(recorded: Content, now: Content) -> Content:
     """Return the words that a run began with, and those that only the library of now has."""
     return Content(
         checks={**now.checks, **recorded.checks},
@@ -253,13 +259,15 @@ def _both(recorded: Content, now: Content) -> Content:
     )
 
 
-def _asked_again(row: HostRow, host: Host | None) -> HostRow:
+def asked_again(row: HostRow, host: Host | None) -> HostRow:
+    """Return the row of a host that a resumed run asks, or cannot ask any more."""
     if host is None:
         return replace(row, outcome=Outcome.NOT_STARTED, error=VANISHED, hint=None, error_kind="", ended_at=None)
     return target_row(row.run, row.position, host)
 
 
-def _audit(run: RunRow, actor: str, action: str, now: datetime, detail: str = "") -> AuditRow:
+def audited(run: RunRow, actor: str, action: str, now: datetime, detail: str = "") -> AuditRow:
+    """Return what the audit says of a run."""
     return AuditRow(
         at=now,
         actor=actor,

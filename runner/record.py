@@ -13,6 +13,7 @@ from inventory.errors import Text
 from remote.answer import Ended
 from runner.outcome import Coverage, Outcome, RunKind, RunState
 from runner.output import Output
+from runner.repair_record import HostRepair, RunRepair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,8 @@ class HostRecord:
     """Of a run that was no diagnosis: what the host said."""
     pruned_at: datetime | None = None
     """When the evidence was pruned: findings stand, their lines cannot be quoted any more."""
+    repair: HostRepair | None = None
+    """Of a repair, or the plan of one: what was done, before and after; `diagnosis` is what was seen last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +124,8 @@ class RunRecord:
     kind: RunKind = RunKind.DIAGNOSE
     subject: str = ""
     """Of a run that was no diagnosis: the script, or the path of the file."""
+    repair: RunRepair | None = None
+    """Of a repair, or the plan of one."""
 
     @property
     def coverage(self) -> Coverage:

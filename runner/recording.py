@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from diagnostics.content import Content
 from diagnostics.context import Context
 from diagnostics.evidence import Evidence
-from diagnostics.finding import Citation, Diagnosis
+from diagnostics.finding import Diagnosis
 from inventory.errors import Text
 from remote.answer import Answer
 from runner.outcome import Coverage, Outcome, RunKind, RunState
 from runner.output import output_of
-from runner.record import AnswerNote, Delivery, HostRecord, Quote, RunRecord, RunSummary
+from runner.quoting import quotes_of
+from runner.record import AnswerNote, Delivery, HostRecord, RunRecord, RunSummary
+from runner.repair_record import HostRepair
+from runner.repair_recording import CHANGING, run_repair
 from runner.store.changes import PROCESS_GONE
 from runner.store.port import CountedRun, WholeRun
 from runner.store.rows import HostRow, OutboxRow
-
-MOST_LINES = 20
-MOST_CHARACTERS = 500
 
 NOT_ENDED = Text("has not ended yet")
 
@@ -31,6 +31,7 @@ class Kept:
     evidence: Evidence | None = None
     context: Context | None = None
     diagnosis: Diagnosis | None = None
+    repair: HostRepair | None = None
 
 
 def host_record(row: HostRow, kept: Kept, state: RunState) -> HostRecord:
@@ -55,18 +56,20 @@ def host_record(row: HostRow, kept: Kept, state: RunState) -> HostRecord:
         evidence_digest=row.evidence_digest,
         diagnosis=kept.diagnosis,
         answers=tuple(_note(question, answers[question]) for question in sorted(answers)),
-        quotes=_quotes(kept.diagnosis, answers) if kept.diagnosis else {},
+        quotes=quotes_of(kept.diagnosis, answers) if kept.diagnosis else {},
         session=kept.evidence.session if kept.evidence else {},
         thresholds=kept.context.thresholds if kept.context else {},
         denied_root=row.denied_root,
         output=output_of(answers),
         pruned_at=row.pruned_at,
+        repair=kept.repair,
     )
 
 
 def run_record(whole: WholeRun, hosts: Iterable[HostRecord], content: Content, state: RunState) -> RunRecord:
     """Return the record of a run that stands in `state`."""
-    run = whole.run
+    run, hosts = whole.run, tuple(hosts)
+    kind = RunKind(run.request.get("kind", RunKind.DIAGNOSE))
     record = RunRecord(
         run=run.run,
         playbook=run.playbook,
@@ -79,15 +82,16 @@ def run_record(whole: WholeRun, hosts: Iterable[HostRecord], content: Content, s
         state=state,
         started_at=run.started_at,
         ended_at=run.ended_at,
-        hosts=tuple(hosts),
+        hosts=hosts,
         checks=run.checks,
         checks_chosen=bool(run.request.get("checks_chosen")),
         versions=run.versions,
         content=content,
         deliveries=tuple(map(delivery_of, whole.outbox)),
         erased_hosts=run.erased_hosts,
-        kind=RunKind(run.request.get("kind", RunKind.DIAGNOSE)),
+        kind=kind,
         subject=run.request.get("subject", ""),
+        repair=run_repair(whole, [host.repair for host in hosts if host.repair]) if kind in CHANGING else None,
     )
     if record.coverage.targeted != len(whole.hosts):
         raise AssertionError(f"{run.run}: {len(whole.hosts)} targeted, {record.coverage.targeted} accounted for")
@@ -128,37 +132,6 @@ def _note(question: str, answer: Answer) -> AnswerNote:
         as_root=answer.as_root,
         why=answer.why,
         unkillable=answer.unkillable,
-    )
-
-
-def _quotes(diagnosis: Diagnosis, answers: Mapping[str, Answer]) -> dict[str, tuple[Quote, ...]]:
-    """Return the cited lines by finding: its own citations, then those of the links it stands in."""
-    cited: dict[str, dict[Citation, None]] = {}
-    for finding in diagnosis.findings:
-        cited.setdefault(finding.id, {}).update(dict.fromkeys(finding.citations))
-    for link in diagnosis.links:
-        cited.setdefault(link.cause, {}).update(dict.fromkeys(link.cause_citations))
-        cited.setdefault(link.effect, {}).update(dict.fromkeys(link.effect_citations))
-    return {
-        finding: tuple(quote(citation, answers[citation.question]) for citation in citations if citation.question in answers)
-        for finding, citations in cited.items()
-    }
-
-
-def quote(citation: Citation, answer: Answer) -> Quote:
-    """Return the cited lines of an answer; they count from 1.
-
-    >>> from remote.answer import answered
-    >>> quote(Citation(question="df", first=2, last=3), answered(b"Use%\\n91%\\n12%\\n")).lines
-    ('91%', '12%')
-    """
-    data = answer.stderr if citation.stream == "stderr" else answer.stdout
-    cited = data.split(b"\n")[citation.first - 1 : citation.last]
-    lines = [line.rstrip(b"\r").decode("utf-8", "replace") for line in cited[:MOST_LINES]]
-    return Quote(
-        citation=citation,
-        lines=tuple(line[:MOST_CHARACTERS] for line in lines),
-        cut=len(cited) > MOST_LINES or any(len(line) > MOST_CHARACTERS for line in lines),
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ from diagnostics.library import Library
 from diagnostics.probe import Probe
 from inventory.errors import LongarmError, Text, UsageError
 from inventory.host import Selection
-from playbooks.model import Playbook
+from playbooks.model import Kind, Playbook
+from playbooks.params import ParamValue
+from playbooks.ports import Operator
 
 if TYPE_CHECKING:
     from runner.tasks import Task
@@ -62,6 +65,48 @@ class TaskRequest:
 
     def __post_init__(self) -> None:
         check_limits(self.concurrency, self.host_deadline_s, self.run_deadline_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairRequest:
+    """Repair the selected hosts by a playbook, or plan that; who asks has named the hosts, and none is added later."""
+
+    selection: Selection
+    playbook: Playbook
+    library: Library
+    params: Mapping[str, ParamValue] = field(hash=False, repr=False)
+    """All of them, as `settled_params` gives them."""
+    secrets: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Where the secret ones are kept, `env:TOKEN`: that is what the run remembers of them."""
+    file: str = ""
+    """Where the playbook was read from; empty: it is a shipped one."""
+    case: str | None
+    actor: str
+    operator: Operator = field(hash=False, repr=False)
+    only_plan: bool = False
+    forced: str = ""
+    """Why it is done where there is no finding; empty: it is not."""
+    retries: str = ""
+    """The run whose hosts are tried again; empty: none."""
+    concurrency: int = 10
+    host_deadline_s: float | None = None
+    """None: what the playbook itself may take, and a little."""
+    run_deadline_s: float | None = None
+    languages: tuple[str, ...] = ("en",)
+    across_customers: bool = False
+    """The case may hold what belongs to other customers."""
+
+    def __post_init__(self) -> None:
+        check_limits(self.concurrency, 1.0 if self.host_deadline_s is None else self.host_deadline_s, self.run_deadline_s)
+        if self.playbook.kind is Kind.DIAGNOSTIC:
+            text = Text("“{name}” asks and changes nothing", name=self.playbook.id)
+            raise UsageError(
+                text, Text("longarm diagnose {targets} --playbook {name}", targets="TARGETS", name=self.playbook.id)
+            )
+        other = [host.name for host in self.selection.hosts if host.platform.value not in self.playbook.platforms]
+        if other:
+            text = Text("“{name}” is not for {hosts}", name=self.playbook.id, hosts=", ".join(other[:5]))
+            raise UsageError(text, Text("it is for {platforms}", platforms=", ".join(self.playbook.platforms)))
 
 
 def check_limits(concurrency: int, host_deadline_s: float, run_deadline_s: float | None) -> None:

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from inventory.host import Host
 from remote.session import Connect, Session
-from runner.diagnosing import Asked, Judged
+from runner.diagnosing import Judged
 from runner.fan_out import FanOut, Limits
 from runner.host_run import Clock, HostRun
 from runner.observer import Observer
@@ -29,16 +29,16 @@ AUDIENCE = "internal"
 
 
 class PerHost(Protocol):
-    """What is done on each host of a run, and what becomes of it (`Diagnosing`, `Tasking`)."""
+    """What is done on each host of a run, and what becomes of it (`Diagnosing`, `Tasking`, `Repairing`)."""
 
     @property
     def clock(self) -> Clock:
         """Return the clock of the run."""
 
-    async def ask(self, session: Session, left_s: float) -> Asked:
-        """Return what came back from one host."""
+    async def ask(self, session: Session, left_s: float) -> Any:
+        """Return what came back from one host, of its own type."""
 
-    def judge(self, target: HostRow, ended: HostRun[Asked]) -> Judged:
+    def judge(self, target: HostRow, ended: HostRun[Any]) -> Judged:
         """Return how one host ended, with what is kept of it."""
 
 
@@ -67,7 +67,7 @@ class FleetRun:
         self._attached: list[Attached] = []
         self._kind = RunKind(plan.begin.run.request.get("kind", RunKind.DIAGNOSE))
         self.records: dict[str, HostRecord] = {}
-        self._fan_out: FanOut[Asked] = FanOut(
+        self._fan_out: FanOut[Any] = FanOut(
             plan.hosts,
             plan.per_host.ask,
             connect,
@@ -99,10 +99,11 @@ class FleetRun:
         unfinished = {record.outcome for record in self.records.values()} & {Outcome.INTERRUPTED, Outcome.NOT_STARTED}
         await self._kept(self._end(RunState.INTERRUPTED if self._fan_out.stopped and unfinished else RunState.ENDED))
 
-    async def _host_ended(self, ended: HostRun[Asked]) -> None:
+    async def _host_ended(self, ended: HostRun[Any]) -> None:
         judged = self._plan.per_host.judge(self._targets.pop(ended.host.name), ended)
         files = (judged.attached.data,) if judged.attached else ()
-        await self._kept(EndHost(host=judged.row), (*judged.blobs, *files))
+        keeps_lease = self._kind is RunKind.REPAIR and judged.row.outcome is Outcome.INTERRUPTED
+        await self._kept(EndHost(host=judged.row, keeps_lease=keeps_lease), (*judged.blobs, *files))
         if judged.attached is not None:
             self._attached.append(judged.attached)
         if judged.states is not None and judged.states.checks:
@@ -116,7 +117,7 @@ class FleetRun:
 
     def _end(self, state: RunState) -> EndRun:
         now = max(self._plan.begin.run.started_at, self._plan.per_host.clock())  # a clock may be stepped back
-        ended = state is RunState.ENDED or self._kind is not RunKind.DIAGNOSE  # what is no diagnosis is never gone on with
+        ended = state is RunState.ENDED or not self._kind.resumable
         return EndRun(
             run=self.id,
             state=state,
@@ -128,7 +129,7 @@ class FleetRun:
 
     def _owed_all(self, now: datetime) -> Iterator[OutboxRow]:
         """Yield what the case is to get: the report in each language; or the files themselves, which are there already."""
-        if self._kind in (RunKind.DIAGNOSE, RunKind.COMMAND):
+        if self._kind not in (RunKind.FILE, RunKind.TERMINAL):
             yield from (self._owed(language, now) for language in self._plan.languages)
         for attached in self._attached:
             digest = digest_of(attached.data)

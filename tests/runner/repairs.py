@@ -1,0 +1,159 @@
+"""Hosts to repair: real shells on this machine, each with a home of its own, a check of what lies there, and playbooks."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from diagnostics.check_files import load_checks
+from diagnostics.library import Library
+from diagnostics.parsing import whole
+from diagnostics.probe import Facts, ParseError, Probe
+from inventory.host import Host, Selection, Transport
+from playbooks.load import load_playbook
+from playbooks.model import Playbook
+from playbooks.params import settled_params
+from playbooks.testing import FakeOperator
+from remote.answer import Answer
+from remote.errors import ConnectFailed
+from remote.local import LocalSession
+from remote.question import Question
+from remote.session import Session
+from runner.request import RepairRequest
+
+USER: Final = 64998
+"""Whom root becomes here: root's places for detached commands are those of the machine, not of a test."""
+
+CHECK = """
+check: mark-bad
+title: {en: Mark is bad, ru: Отметка плохая}
+platforms: [linux]
+needs: [mark]
+subject: {mark: "'mark'"}
+params: {state: facts.mark.state}
+cite: facts.mark.at
+severity:
+  critical: {raise: facts.mark.state == "bad"}
+finding: {en: "the mark is {{ params.state }}", ru: "отметка: {{ params.state }}"}
+tests: []
+"""
+
+MEND = """
+playbook: mend
+title: {en: Mend the mark, ru: Исправить отметку}
+kind: repair
+maintenance: corrective
+platforms: [linux]
+tier: L2
+risk: reversible
+fixes: [mark-bad]
+needs: [mark]
+params:
+  word: {type: string, default: good}
+steps:
+  - name: Note the effect
+    run: echo "one" >>"$HOME/effects"
+    retry: never
+    deadline: 20s
+  - name: Write the mark
+    run: echo "$word" >"$HOME/mark"; echo "two" >>"$HOME/effects"; echo written
+    retry: never
+    deadline: 20s
+verify: [mark-bad]
+"""
+
+
+def _parse_mark(answer: Answer) -> Facts:
+    if not (match := re.fullmatch(rb"(\w+)\n", answer.stdout)):
+        raise ParseError("mark", answer.stdout)
+    return {"state": match[1].decode(), "at": whole("mark", answer)}
+
+
+PROBE = Probe(question=Question(id="mark", script='cat "$HOME/mark"'), parse=_parse_mark, shape={"state": "str", "at": "at"})
+
+
+@dataclass(slots=True)
+class Bench:
+    """A folder of hosts; each one's home holds its mark and the log of the effects that it has seen."""
+
+    folder: Path
+    library: Library = field(init=False)
+    down: set[str] = field(default_factory=set)
+    """Hosts that do not answer."""
+    connected: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder.chmod(0o711)
+        check = self.folder / "mark-bad.yaml"
+        check.write_text(CHECK)
+        probes = {PROBE.id: PROBE}
+        self.library = Library(probes=probes, checks=load_checks([check], probes), digest="d" * 64)
+
+    def home(self, host: str) -> Path:
+        """Return the home of a host, which is made where there is none."""
+        home = self.folder / host
+        if not home.exists():
+            home.mkdir()
+            (home / "mark").write_text("bad\n")
+            if os.geteuid() == 0:
+                for path in (home, home / "mark"):
+                    os.chown(path, USER, USER)
+        return home
+
+    def mark(self, host: str, word: str) -> None:
+        """Write the mark of a host."""
+        (self.home(host) / "mark").write_text(f"{word}\n")
+
+    def effects(self, host: str) -> list[str]:
+        """Return what was done to a host, in order."""
+        log = self.home(host) / "effects"
+        return log.read_text().splitlines() if log.exists() else []
+
+    def playbook(self, text: str = MEND) -> Playbook:
+        """Return a playbook."""
+        path = self.folder / "playbook.yaml"
+        path.write_text(text)
+        return load_playbook(path, self.library)
+
+    def selection(self, *names: str) -> Selection:
+        """Return hosts."""
+        hosts = tuple(Host(name=name, address="127.0.0.1", transport=Transport.LOCAL, customer="acme") for name in names)
+        return Selection(expression="all", hosts=hosts)
+
+    def asking(self, *names: str, playbook: Playbook | None = None, **values: Any) -> RepairRequest:
+        """Return a request to repair hosts."""
+        book = playbook or self.playbook()
+        row: dict[str, Any] = {
+            "selection": self.selection(*names),
+            "playbook": book,
+            "library": self.library,
+            "params": settled_params(book.params, {}),
+            "case": None,
+            "actor": "anna",
+            "operator": FakeOperator(),
+        }
+        return RepairRequest(**{**row, **values})
+
+    def shell(self, host: str) -> Sequence[str]:
+        """Return the words that start a shell on a host."""
+        become = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"] if os.geteuid() == 0 else []
+        assert not become or shutil.which("setpriv")
+        return (*become, "env", f"HOME={self.home(host)}", "/bin/sh")
+
+    @asynccontextmanager
+    async def connect(self, host: Host) -> AsyncIterator[Session]:
+        """Open a session to a host."""
+        self.connected.append(host.name)
+        if host.name in self.down:
+            raise ConnectFailed(host.name, "no route")
+        session = LocalSession(host, shell=self.shell(host.name))
+        try:
+            yield session
+        finally:
+            await session.leave()

@@ -1,0 +1,124 @@
+"""Repairs on real shells: asked before, done once, asked again, and told as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from playbooks.results import HostChange, StepState
+from playbooks.verdicts import Fix
+from runner.desk import Desk
+from runner.observer import Silent
+from runner.outcome import Outcome, RunKind, RunState
+from runner.record import RunRecord
+from runner.request import RepairRequest
+from tests.runner.repairs import MEND, Bench
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Bench(Path(folder))
+
+
+def repaired(home: Path, bench: Bench, request: RepairRequest) -> RunRecord:
+    with Desk.open(home, write=True, actor="anna") as desk:
+        record = asyncio.run(desk.repair(request, connect=bench.connect, observer=Silent()))
+        assert desk.record(record.run) == record
+        assert desk.leases() == ()
+    return record
+
+
+def test_a_repair_is_proved_by_the_same_questions(home: Path, bench: Bench) -> None:
+    record = repaired(home, bench, bench.asking("db-1", case="DEMO-1"))
+    (host,) = record.hosts
+    assert (record.state, record.kind, host.outcome, host.error) == (RunState.ENDED, RunKind.REPAIR, Outcome.OK, None)
+    assert bench.effects("db-1") == ["one", "two"]
+    repair = host.repair
+    assert repair is not None
+    assert (repair.change, repair.samples, [one.fix for one in repair.verdicts]) == (HostChange.CHANGED, 1, [Fix.FIXED])
+    assert [(step.name, step.state, step.stdout) for step in repair.steps] == [
+        ("Note the effect", StepState.CHANGED, b""),
+        ("Write the mark", StepState.CHANGED, b"written\n"),
+    ]
+    assert repair.verdicts[0].before is not None
+    assert repair.before is not None
+    assert [quote.lines for quotes in repair.before_quotes.values() for quote in quotes] == [("bad",)]
+    assert record.repair is not None
+    assert record.repair.params == {"word": "good"}
+    assert [delivery.kind for delivery in record.deliveries] == ["repair"]
+    left = [path.name for path in bench.home("db-1").rglob("*") if path.is_file() and path.name not in ("mark", "effects")]
+    assert left == ["fence"], "nothing but the fence file stays on a host"
+
+
+def test_without_a_finding_nothing_is_done(home: Path, bench: Bench) -> None:
+    bench.mark("db-1", "good")
+    record = repaired(home, bench, bench.asking("db-1"))
+    (host,) = record.hosts
+    assert host.repair is not None
+    assert (host.outcome, host.repair.change, bench.effects("db-1")) == (Outcome.OK, HostChange.UNCHANGED, [])
+    assert str(host.error) == "nothing was done: there is no finding that it is for (mark-bad)"
+    forced = repaired(home, bench, bench.asking("db-1", forced="the customer wants it"))
+    assert bench.effects("db-1") == ["one", "two"]
+    assert forced.hosts[0].repair is not None
+    assert "forced" in forced.hosts[0].repair.flags
+
+
+def test_what_cannot_be_seen_is_not_repaired(home: Path, bench: Bench) -> None:
+    bench.mark("db-1", "?")
+    record = repaired(home, bench, bench.asking("db-1"))
+    assert (record.hosts[0].outcome, bench.effects("db-1")) == (Outcome.INCOMPLETE, [])
+
+
+def test_a_repair_that_does_not_help_says_so(home: Path, bench: Bench) -> None:
+    playbook = bench.playbook(MEND.replace("default: good", "default: bad"))
+    record = repaired(home, bench, bench.asking("db-1", playbook=playbook))
+    (host,) = record.hosts
+    assert host.repair is not None
+    assert (host.outcome, host.repair.change) == (Outcome.FINDINGS, HostChange.CHANGED)
+    assert [one.fix for one in host.repair.verdicts] == [Fix.UNCHANGED]
+
+
+def test_a_repair_that_blinds_says_so(home: Path, bench: Bench) -> None:
+    playbook = bench.playbook(MEND.replace("default: good", "default: '?'"))
+    record = repaired(home, bench, bench.asking("db-1", playbook=playbook))
+    assert record.hosts[0].repair is not None
+    assert (record.hosts[0].outcome, [one.fix for one in record.hosts[0].repair.verdicts]) == (
+        Outcome.INCOMPLETE,
+        [Fix.VISIBILITY_LOST],
+    )
+
+
+def test_every_host_is_accounted_for_whatever_becomes_of_it(home: Path, bench: Bench) -> None:
+    playbook = bench.playbook(MEND.replace('echo "one" >>"$HOME/effects"', 'echo one >>"$HOME/effects"; [ ! -e "$HOME/no" ]'))
+    (bench.home("db-2") / "no").touch()
+    bench.mark("db-3", "good")
+    bench.down.add("db-4")
+    record = repaired(home, bench, bench.asking("db-1", "db-2", "db-3", "db-4", playbook=playbook))
+    told = {host.host: (host.outcome, host.repair.change if host.repair else None) for host in record.hosts}
+    assert told == {
+        "db-1": (Outcome.OK, HostChange.CHANGED),
+        "db-2": (Outcome.FAILED, HostChange.PARTLY),
+        "db-3": (Outcome.OK, HostChange.UNCHANGED),
+        "db-4": (Outcome.UNREACHABLE, HostChange.UNCHANGED),
+    }
+    assert record.repair is not None
+    assert sum(record.repair.changes.values()) == 4
+    assert bench.effects("db-2") == ["one"]
+
+
+def test_a_plan_changes_nothing_and_says_what_it_would_do(home: Path, bench: Bench) -> None:
+    record = repaired(home, bench, bench.asking("db-1", only_plan=True))
+    (host,) = record.hosts
+    assert (record.kind, host.outcome, bench.effects("db-1")) == (RunKind.PLAN, Outcome.FINDINGS, [])
+    assert host.repair is not None
+    assert host.repair.change is HostChange.UNCHANGED
+    assert [(plan.name, plan.forecast.changes) for plan in host.repair.plans] == [
+        ("Note the effect", None),
+        ("Write the mark", None),
+    ]
+    assert not list(bench.home("db-1").rglob("fence"))
