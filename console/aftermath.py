@@ -15,7 +15,7 @@ from console.settings import Output, Settings
 from console.terminal import tell, write, write_bytes
 from inventory.errors import Text, UsageError
 from runner.desk import Desk
-from runner.outcome import FailOn, RunKind, RunState, exit_code
+from runner.outcome import FailOn, RunState, exit_code
 from runner.record import RunRecord
 
 _FORMATS = {Output.JSON: "json", Output.JSONL: "json", Output.CSV: "csv"}
@@ -44,7 +44,9 @@ def settle(settings: Settings, desk: Desk, record: RunRecord, wanted: Aftermath)
         show_record(settings, record)
     tell_next(settings, record, page)
     interrupted = record.state is RunState.INTERRUPTED
-    code = exit_code([host.outcome for host in record.hosts], record.worst, wanted.fail_on, interrupted=interrupted)
+    leased = any(host.error_kind == "HostLeased" for host in record.hosts)
+    outcomes, fail_on = [host.outcome for host in record.hosts], wanted.fail_on
+    code = exit_code(outcomes, record.worst, fail_on, interrupted=interrupted, leased=leased)
     undelivered = any(delivery.state != "sent" for delivery in record.deliveries)
     return FAULT if undelivered and not interrupted else code
 
@@ -129,7 +131,7 @@ def show_record(settings: Settings, record: RunRecord) -> None:
 def tell_next(settings: Settings, record: RunRecord, page: Path) -> None:
     """Tell where the report is and which command comes next."""
     tell(settings, Text("report: {path}", path=str(page)))
-    if record.state is RunState.INTERRUPTED and record.kind is RunKind.DIAGNOSE:
+    if record.state is RunState.INTERRUPTED and record.kind.resumable:
         tell(settings, Text("next: {hint}", hint=f"longarm run resume {record.run}"), level=-1)
     else:
         tell(settings, Text("next: {hint}", hint=f"longarm report open {record.run}"))

@@ -68,6 +68,21 @@ def playbooks(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
     return _starting(_stems(playbooks.__path__[0], "library/*.yaml"), begun)
 
 
+def params(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """Return the parameters of the playbook that was named, as `name=`; of an enumeration its values too."""
+    from console.authoring import playbook_path
+    from playbooks.load import load_playbook
+
+    name, equals, value = begun.partition("=")
+    try:
+        known = load_playbook(playbook_path(str(ctx.params.get("playbook") or ""))).params
+    except (LongarmError, OSError):
+        return []
+    if equals:
+        return [f"{name}={choice}" for choice in _starting(known[name].choices if name in known else (), value)]
+    return [f"{one}=" for one in _starting(known, begun)]
+
+
 def _stems(folder: str, files: str) -> list[str]:
     return sorted(path.stem for path in Path(folder).glob(files))
 

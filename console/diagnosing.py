@@ -88,7 +88,7 @@ def resume_run(settings: Settings, run: str, probes: Path | None, wanted: Afterm
     connect = connector(settings, credentials)
     with Desk.open(settings.writable_home(), write=True) as desk:
         unfinished = [host for host in desk.record(run).hosts if host.ended_at is None]
-        _refuse_others(settings, run, unfinished)
+        refuse_others(settings, run, unfinished)
         waiting = [host.host for host in unfinished]
         work = Work(
             prepare=lambda: credentials.prepare(inventory.hosts[name] for name in waiting if name in inventory.hosts),
@@ -98,7 +98,7 @@ def resume_run(settings: Settings, run: str, probes: Path | None, wanted: Afterm
         return settle(settings, desk, record, wanted)
 
 
-def _refuse_others(settings: Settings, run: str, unfinished: Sequence[HostRecord]) -> None:
+def refuse_others(settings: Settings, run: str, unfinished: Sequence[HostRecord]) -> None:
     """Raise UsageError where a command that knows one customer only would have to go on with hosts of others."""
     wall = settings.wall
     others = [host.host for host in unfinished if wall is not None and (host.customer or "").casefold() != wall.casefold()]

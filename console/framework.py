@@ -47,6 +47,23 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+class Among(click.ParamType[tuple[str, ...]]):
+    """Some of these words, with commas."""
+
+    name = "words"
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = tuple(words)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the words, or raise click's BadParameter."""
+        given = tuple(dict.fromkeys(word.strip() for word in str(value).split(",")))
+        for word in given:
+            if word not in self.words:
+                self.fail(say(Text("{word} is none of {words}", word=word, words=", ".join(self.words))), param, ctx)
+        return given
+
+
 def option(*names: str, text: Text, **rest: Any) -> click.Parameter:
     """Return an option; `rest` is click's."""
     return Option(*names, text=text, **rest)

@@ -7,10 +7,15 @@ from inventory.errors import Text
 
 COMMANDS = {
     "diagnose": Row("console.commands.diagnose:diagnose", Text("Ask hosts what is wrong with them, and say why."), main=True),
+    "repair": Row(
+        "console.commands.repair:repair",
+        Text("Repair hosts by a playbook, and prove it: the same questions before and after."),
+        main=True,
+    ),
     "inventory": Row("console.commands.inventory:inventory", Text("The hosts we know: check, list, show.")),
     "host": Row("console.commands.host:host", Text("Host keys: enrol hosts before the first connection.")),
     "secret": Row("console.commands.secret:secret", Text("Secrets that credentials refer to: set, list, remove, test.")),
-    "run": Row("console.commands.run:run", Text("Past runs: list, show, resume, export.")),
+    "run": Row("console.commands.run:run", Text("Past runs: list, show, resume, retry, export.")),
     "report": Row("console.commands.report:report", Text("Reports of runs: list, open, render.")),
     "case": Row("console.commands.case:case", Text("Cases and what is attached to them.")),
     "store": Row("console.commands.store:store", Text("What longarm keeps: back up, restore, verify, prune, erase.")),

@@ -49,6 +49,8 @@ class RunRepair:
     """As they were given and settled, but the secret ones: sizes in bytes, durations in seconds."""
     secrets: Mapping[str, str] = field(hash=False)
     """Where the secret ones were kept."""
+    file: str
+    """Where the playbook was read from; empty: it is a shipped one."""
     risk: str
     tier: str
     says: Mapping[str, str] = field(hash=False)

@@ -65,6 +65,7 @@ def run_repair(whole: WholeRun, hosts: Iterable[HostRepair]) -> RunRepair:
         planned=request["kind"] == RunKind.PLAN,
         params=request["params"],
         secrets=request["secrets"],
+        file=request["file"],
         risk=request["risk"],
         tier=request["tier"],
         says=request["says"],

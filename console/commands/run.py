@@ -1,4 +1,4 @@
-"""`longarm run list | show | resume | export`."""
+"""`longarm run list | show | resume | retry | export`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from pathlib import Path
 import click
 
 from console import choices
-from console.framework import Group, argument, option
+from console.framework import Among, Group, argument, option
 from console.listing import show_list
 from console.settings import Settings
 from console.terminal import tell, write_bytes
 from inventory.errors import Text
 from runner.outcome import FailOn
 
-run = Group("run", Text("Past runs: list, show, resume, export."))
+run = Group("run", Text("Past runs: list, show, resume, retry, export."))
 
+_RETRIED = ("failed", "unreachable", "refused", "timed_out", "incomplete", "interrupted", "not_started", "findings")
+"""Outcomes after which a host may be repaired again: all but those where it was well, and where nobody knows."""
 _COLUMNS = {
     "run": Text("run"),
     "state": Text("state"),
@@ -92,8 +94,40 @@ def resume(settings: Settings, run_id: str, probes: Path | None, answers: Path |
     """Resume a run and settle what follows from it."""
     from console.aftermath import Aftermath, writable
     from console.diagnosing import resume_run
+    from console.repairing import resume_repair
+    from runner.desk import Desk
+    from runner.outcome import RunKind
 
+    with Desk.open(settings.home, write=False) as desk:
+        kind = desk.record(run_id).kind
+    if kind is RunKind.REPAIR:
+        return resume_repair(settings, run_id, FailOn(fail_on))
     return resume_run(settings, run_id, probes, Aftermath(fail_on=FailOn(fail_on), answers=writable(answers)))
+
+
+@run.add(
+    "retry",
+    Text("Repair those hosts of an earlier repair again that ended so; what is unknown is never tried again by itself."),
+    argument("run_id", metavar="RUN", shell_complete=choices.runs),
+    option(
+        "--only",
+        text=Text("How they ended, with commas; default: failed,unreachable."),
+        type=Among(_RETRIED),
+        metavar="OUTCOMES",
+        default="failed,unreachable",
+    ),
+    option(
+        "--fail-on",
+        text=Text("Severity from which findings give exit code 1; default: warning."),
+        type=click.Choice([str(row) for row in FailOn]),
+        default=str(FailOn.WARNING),
+    ),
+)
+def retry(settings: Settings, run_id: str, only: tuple[str, ...], fail_on: str) -> int:
+    """Begin a new repair of some hosts of an earlier one."""
+    from console.repairing import retry_repair
+
+    return retry_repair(settings, run_id, only, FailOn(fail_on))
 
 
 _FORMATS = ("json", "html", "text", "junit", "csv", "answers")

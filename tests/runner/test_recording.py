@@ -14,7 +14,7 @@ from inventory.errors import Text
 from inventory.secret import MASKER, Secret
 from remote.answer import answered
 from runner.outcome import Outcome, RunState
-from runner.recording import MOST_CHARACTERS, MOST_LINES, quote
+from runner.quoting import MOST_CHARACTERS, MOST_LINES, quote
 from runner.request import new_run_id
 from runner.store.sentences import as_kept
 
