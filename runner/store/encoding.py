@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from dataclasses import fields
-from typing import Any
-
-from sqlalchemy import RowMapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from diagnostics.verdict import Severity
 from playbooks.results import HostChange
@@ -27,11 +27,53 @@ from runner.store.rows import (
 )
 from runner.store.sentences import text_from_json, text_to_json
 
+if TYPE_CHECKING:  # SQLAlchemy takes 0.1 s to load
+    from sqlalchemy import RowMapping
+
 Columns = dict[str, Any]
 _TUPLES = frozenset({"customers", "checks", "digests"})
 
 
-def _fields(columns: RowMapping, **named: str | None) -> dict[str, Any]:
+JSON_COLUMNS = {
+    "run": frozenset({"title", "customers", "checks", "request", "versions"}),
+    "host_run": frozenset({"error", "hint", "flags"}),
+    "check_state": frozenset[str](),
+    "journal": frozenset({"data"}),
+    "sample": frozenset[str](),
+    "outbox": frozenset({"customers"}),
+    "audit": frozenset({"customers", "digests"}),
+}
+MOMENT_COLUMNS = frozenset({"started_at", "ended_at", "pruned_at", "since", "created_at", "sent_at", "at"})
+"""Columns of a run's tables by what they hold (a test compares them with `runner.store.schema`)."""
+
+
+def kept(columns: Columns) -> Columns:
+    """Return columns as SQLite holds them, which is how the types of the schema write them.
+
+    >>> kept({"at": datetime(2026, 11, 22, 10, 47, 55, tzinfo=UTC), "digests": ["a"], "run": None})
+    {'at': '2026-11-22 10:47:55.000000', 'digests': '["a"]', 'run': None}
+    """
+    return {name: _kept(value) for name, value in columns.items()}
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError(f"a time without a zone: {value}")
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    return json.dumps(value) if isinstance(value, (dict, list)) else value
+
+
+def found(table: str, columns: Columns) -> Columns:
+    """Return columns that SQLite has given of a table, as `kept` was given them."""
+    for name in JSON_COLUMNS[table] & columns.keys():
+        columns[name] = None if columns[name] is None else json.loads(columns[name])
+    for name in MOMENT_COLUMNS & columns.keys():
+        columns[name] = None if columns[name] is None else datetime.fromisoformat(columns[name]).replace(tzinfo=UTC)
+    return columns
+
+
+def _fields(columns: RowMapping | Columns, **named: str | None) -> dict[str, Any]:
     """Return columns by the names of a row's fields: those in `named` come from another column, and None leaves one out."""
     besides = {*named, *named.values()}
     values = {name: value for name, value in columns.items() if name not in besides}
@@ -61,7 +103,7 @@ def run_columns(run: RunRow) -> Columns:
     }
 
 
-def run_row(columns: RowMapping) -> RunRow:
+def run_row(columns: RowMapping | Columns) -> RunRow:
     """Return a run from its columns."""
     values = _fields(columns, run="id", case="case_ref")
     return RunRow(**{**values, "state": RunState(values["state"])})
@@ -94,7 +136,7 @@ def host_columns(host: HostRow) -> Columns:
     }
 
 
-def host_row(columns: RowMapping) -> HostRow:
+def host_row(columns: RowMapping | Columns) -> HostRow:
     """Return a host run from its columns."""
     values = dict(columns)
     return HostRow(
@@ -123,7 +165,7 @@ def journal_columns(line: JournalRow) -> Columns:
     }
 
 
-def journal_row(columns: RowMapping) -> JournalRow:
+def journal_row(columns: RowMapping | Columns) -> JournalRow:
     """Return a line of a journal from its columns."""
     values = _fields(columns, key="step", id=None)
     streams = {name: _unpacked(values[name]) for name in ("stdout", "stderr")}
@@ -143,7 +185,7 @@ def sample_columns(sample: SampleRow) -> Columns:
     return {one.name: getattr(sample, one.name) for one in fields(SampleRow)}
 
 
-def sample_row(columns: RowMapping) -> SampleRow:
+def sample_row(columns: RowMapping | Columns) -> SampleRow:
     """Return a sample from its columns."""
     return SampleRow(**columns)
 
@@ -153,7 +195,7 @@ def lease_columns(lease: LeaseRow) -> Columns:
     return {one.name: getattr(lease, one.name) for one in fields(LeaseRow)}
 
 
-def lease_row(columns: RowMapping) -> LeaseRow:
+def lease_row(columns: RowMapping | Columns) -> LeaseRow:
     """Return a lease from its columns."""
     return LeaseRow(**columns)
 
@@ -171,7 +213,7 @@ def state_columns(state: StateRow) -> Columns:
     }
 
 
-def state_row(columns: RowMapping) -> StateRow:
+def state_row(columns: RowMapping | Columns) -> StateRow:
     """Return what a run said about a subject from its columns."""
     values = _fields(columns, check="check_id")
     return StateRow(**{**values, "severity": Severity(values["severity"])})
@@ -197,13 +239,13 @@ def outbox_columns(row: OutboxRow) -> Columns:
     }
 
 
-def outbox_row(columns: RowMapping) -> OutboxRow:
+def outbox_row(columns: RowMapping | Columns) -> OutboxRow:
     """Return an outbox row from its columns."""
     values = _fields(columns, case="case_ref")
     return OutboxRow(**{**values, "state": OutboxState(values["state"])})
 
 
-def case_row(columns: RowMapping) -> CaseRow:
+def case_row(columns: RowMapping | Columns) -> CaseRow:
     """Return a case from its columns and the number of its attachments."""
     return CaseRow(**columns)
 
@@ -224,7 +266,7 @@ def attachment_columns(row: AttachmentRow) -> Columns:
     }
 
 
-def attachment_row(columns: RowMapping) -> AttachmentRow:
+def attachment_row(columns: RowMapping | Columns) -> AttachmentRow:
     """Return an attachment from its columns."""
     return AttachmentRow(**_fields(columns, case="case_ref", id=None))
 
@@ -243,6 +285,6 @@ def audit_columns(row: AuditRow) -> Columns:
     }
 
 
-def audit_row(columns: RowMapping) -> AuditRow:
+def audit_row(columns: RowMapping | Columns) -> AuditRow:
     """Return an audit row from its columns."""
     return AuditRow(**_fields(columns, case="case_ref", id=None))

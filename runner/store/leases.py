@@ -25,16 +25,6 @@ def take(connection: Connection, wanted: LeaseRow) -> None:
     connection.execute(update(LEASE).where(LEASE.c.host == wanted.host).values(values))
 
 
-def release(connection: Connection, run: str, host: str) -> None:
-    """Give back the lease of a host if this run has it; its token stays."""
-    connection.execute(update(LEASE).where(LEASE.c.host == host, LEASE.c.run == run).values(held=False))
-
-
-def release_all(connection: Connection, run: str) -> None:
-    """Give back every lease that a run still has."""
-    connection.execute(update(LEASE).where(LEASE.c.run == run).values(held=False))
-
-
 def _over(connection: Connection, holder: LeaseRow) -> bool:
     """Tell whether the run that has a lease can do nothing more to the host: it is not on its way, and left nothing open."""
     state = connection.execute(select(RUN.c.state).where(RUN.c.id == holder.run)).scalar_one_or_none()

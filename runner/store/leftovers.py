@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import delete, select
 
 from runner.store.blobs import Blobs, remove, sync
 from runner.store.errors import StoreInUse
+from runner.store.link import Link
 from runner.store.lock import blobs_unread
 from runner.store.opening import database
 from runner.store.removing import Doom
@@ -20,27 +22,22 @@ def reports(home: Path) -> Path:
     return home / "reports"
 
 
-def waiting(connection: Connection) -> bool:
-    """Tell whether something doomed is still on the disk."""
-    return connection.execute(select(DOOMED.c.name).limit(1)).first() is not None
-
-
-def finish(home: Path, connection: Connection) -> None:
+def finish(home: Path, link: Link) -> None:
     """Take everything doomed off the disk, then forget that it was; raises StoreInUse while somebody reads it.
 
     The order makes it repeatable: the rows go last, so a process that is killed here leaves them to the next one.
     """
-    with connection.begin():
-        doomed = [(Doom(row.what), row.name) for row in connection.execute(select(DOOMED))]
+    with link.transaction():
+        doomed = [(Doom(row.what), row.name) for row in link.core.execute(select(DOOMED))]
     with blobs_unread(home):
         blobs = Blobs(home)
         blobs.remove(name for what, name in doomed if what is Doom.BLOB)
         blobs.remove((name for what, name in doomed if what is Doom.SHRED), overwrite=True)
     _remove_reports(home, [name for what, name in doomed if what is Doom.REPORT])
     if any(what is Doom.DATABASE for what, _ in doomed):
-        _overwrite_database(home, connection)
-    with connection.begin():
-        connection.execute(delete(DOOMED))
+        _overwrite_database(home, link.plain)
+    with link.transaction():
+        link.core.execute(delete(DOOMED))
 
 
 def _remove_reports(home: Path, runs: list[str]) -> None:
@@ -51,15 +48,13 @@ def _remove_reports(home: Path, runs: list[str]) -> None:
         sync(reports(home))
 
 
-def _overwrite_database(home: Path, connection: Connection) -> None:
+def _overwrite_database(home: Path, plain: sqlite3.Connection) -> None:
     """Leave no deleted byte in the database or its log.
 
     Deleting has filled the cells with zeros (secure_delete); VACUUM writes every page anew, without the free
     ones. When a checkpoint has brought all of the log into the database and no reader needs it (RESTART), the log
     is dead: it is overwritten before TRUNCATE gives its blocks back.
     """
-    plain = connection.connection.driver_connection
-    assert plain is not None
     plain.execute("VACUUM")
     _checkpoint(home, plain.execute("PRAGMA wal_checkpoint(RESTART)").fetchone())
     log = database(home).with_name(database(home).name + "-wal")

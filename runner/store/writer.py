@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
 from runner.store.blobs import Blobs
 from runner.store.changes import Change
-from runner.store.errors import StoreFailed
+from runner.store.link import Link, told
 
 _MOST = 256
 """Changes in one transaction: it also bounds what one failure can take with it."""
@@ -36,7 +31,7 @@ class Pending:
 class Alone:
     """Work on the writer's own connection, outside any transaction, while nothing else is written."""
 
-    work: Callable[[Connection], None]
+    work: Callable[[Link], None]
     done: Future[None] = field(default_factory=Future)
 
 
@@ -47,11 +42,9 @@ class Writer:
     fsync runs share the next one.
     """
 
-    def __init__(self, home: Path, engine: Engine, blobs: Blobs, apply: Callable[[Connection, Change], None]) -> None:
-        """Connect and start the thread, or raise StoreFailed: past this every change that comes in is answered."""
-        self._home, self._blobs, self._apply = home, blobs, apply
-        with _told(home):
-            self._connection = engine.connect()
+    def __init__(self, home: Path, link: Link, blobs: Blobs, apply: Callable[[Link, Change], None]) -> None:
+        """Start the thread: past this every change that comes in is answered; the connection is its own from here on."""
+        self._home, self._link, self._blobs, self._apply = home, link, blobs, apply
         self._queue: queue.SimpleQueue[Pending | Alone | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
         self._thread.start()
@@ -68,12 +61,12 @@ class Writer:
         self._thread.join()
 
     def _serve(self) -> None:
-        with self._connection as connection:
-            for piece in self._pieces():
-                if isinstance(piece, Alone):
-                    self._do(connection, piece)
-                else:
-                    self._keep_all(connection, piece)
+        for piece in self._pieces():
+            if isinstance(piece, Alone):
+                self._do(piece)
+            else:
+                self._keep_all(piece)
+        self._link.close()
 
     def _pieces(self) -> Iterator[list[Pending] | Alone]:
         """Yield what comes next: every change that waits already, or work to be done alone; ends when closed."""
@@ -93,39 +86,28 @@ class Writer:
                 return
             yield following
 
-    def _do(self, connection: Connection, alone: Alone) -> None:
+    def _do(self, alone: Alone) -> None:
         with _Settling((alone,)):
-            with _told(self._home):
-                alone.work(connection)
+            with told(self._home):
+                alone.work(self._link)
             alone.done.set_result(None)
 
-    def _keep_all(self, connection: Connection, group: Sequence[Pending]) -> None:
+    def _keep_all(self, group: Sequence[Pending]) -> None:
         """Keep the group in one transaction; if that fails, each alone, so that one cannot take others with it."""
         with _Settling(group if len(group) == 1 else ()) as settling:
-            self._keep(connection, group)
+            self._keep(group)
         if settling.failed and len(group) > 1:
             for pending in group:
-                self._keep_all(connection, [pending])
+                self._keep_all([pending])
 
-    def _keep(self, connection: Connection, group: Sequence[Pending]) -> None:
-        with _told(self._home):
+    def _keep(self, group: Sequence[Pending]) -> None:
+        with told(self._home):
             self._blobs.write(data for pending in group for data in pending.blobs)
-            with connection.begin():
+            with self._link.transaction():
                 for pending in group:
-                    self._apply(connection, pending.change)
+                    self._apply(self._link, pending.change)
         for pending in group:
             pending.done.set_result(None)
-
-
-@contextmanager
-def _told(home: Path) -> Iterator[None]:
-    """Turn what the disk or the database says into a StoreFailed of this home."""
-    try:
-        yield
-    except DBAPIError as error:
-        raise StoreFailed(home, str(error.orig)) from error
-    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-        raise StoreFailed(home, str(error)) from error
 
 
 class _Settling:

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import alembic.command  # noqa: F401 - imported before the fork, as is all below
-import sqlalchemy
 
 import runner.store.backup
+import runner.store.queries
+import runner.store.seldom
 import runner.store.sql  # noqa: F401
 from diagnostics.library import Library
 from inventory.host import Host
@@ -39,6 +40,7 @@ from runner.record import HostRecord, RunRecord
 from runner.store import leftovers
 from runner.store.blobs import Blobs
 from runner.store.changes import Belonging
+from runner.store.link import Link
 from tests.runner.fleet import DENIED, FULL, LOST, OK, Act, ActingConnect, asking, fleet, small_library
 
 CONCURRENCY = 5
@@ -96,6 +98,8 @@ POINTS: tuple[tuple[Any, str], ...] = (
     (Blobs, "write"),
     (leftovers, "_checkpoint"),
     (leftovers, "_overwrite_database"),
+    (Link, "begin"),
+    (Link, "commit"),
 )
 
 
@@ -106,8 +110,6 @@ class Steps:
         self.taken, self._last = 0, last
         for owner, name in POINTS:
             setattr(owner, name, self._around(getattr(owner, name)))
-        for event in ("begin", "commit"):
-            sqlalchemy.event.listen(sqlalchemy.Engine, event, self._step)
 
     def _step(self, *_: object) -> None:
         self.taken += 1

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection
 
 from diagnostics.library import Library
 from diagnostics.verdict import Severity, Verdict
@@ -35,6 +34,7 @@ from runner.request import NoSuchRun, NotResumable
 from runner.store.applying import apply
 from runner.store.changes import Change, EndHost
 from runner.store.errors import StoreBusy, StoreFailed, StoreReadOnly
+from runner.store.link import Link
 from tests.runner.fleet import DENIED, FULL, LOST, OK, PROBES, Act, ActingConnect, asking, fleet, inventory_of
 
 MOTD = PROBES[2]
@@ -541,11 +541,11 @@ async def test_a_store_that_fails_ends_the_run_and_keeps_what_was_acknowledged(
     with Desk.open(home, write=True) as desk:
         broke = list[Change]()
 
-        def failing(connection: Connection, change: Change) -> None:
+        def failing(link: Link, change: Change) -> None:
             if broke or (isinstance(change, EndHost) and change.host.host == "h7"):
                 broke.append(change)
                 raise OSError(28, "No space left on device")
-            apply(connection, change)
+            apply(link, change)
 
         monkeypatch.setattr(desk._store._writer, "_apply", failing)  # type: ignore[attr-defined]
         request = asking(library, fleet(*reversed(acts)), concurrency=3)
@@ -604,3 +604,28 @@ def test_importing_the_desk_is_cheap(repository: Path) -> None:
     script = f"import sys, runner.desk; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], cwd=repository, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+_WITHOUT_A_CASE = """
+import asyncio, sys
+from pathlib import Path
+from runner.desk import Desk
+from runner.observer import Silent
+from tests.runner.fleet import FULL, Act, ActingConnect, asking, fleet, small_library
+acts, library = {"a": Act(), "b": Act(FULL)}, small_library(Path(sys.argv[2]))
+for _ in range(2):
+    with Desk.open(Path(sys.argv[1]), write=True) as desk:
+        request = asking(library, fleet(*acts), case=None)
+        record = asyncio.run(desk.diagnose(request, connect=ActingConnect(acts), observer=Silent()))
+print(record.state, len(record.hosts), "sqlalchemy" in sys.modules)
+"""
+
+
+def test_a_run_that_owes_nothing_needs_no_sqlalchemy(repository: Path, home: Path, tmp_path: Path) -> None:
+    """It takes a tenth of a second to load, and every host would wait for it."""
+    with Desk.open(home, write=True):
+        pass
+    (tmp_path / "library").mkdir()
+    script = [sys.executable, "-c", _WITHOUT_A_CASE, str(home), str(tmp_path / "library")]
+    done = subprocess.run(script, cwd=repository, capture_output=True, text=True, check=False)
+    assert done.stdout == "ended 2 False\n", done.stderr

@@ -11,17 +11,21 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import JSON
+from sqlalchemy.dialects import sqlite
 
 from runner.desk import Desk
-from runner.store import opening
+from runner.store import encoding, opening
 from runner.store.blobs import Blobs, digest_of
 from runner.store.changes import EndHost, SendFailed
 from runner.store.errors import StoreDamaged, StoreFailed, StoreTooNew, StoreTooOld, UnsafeHome
+from runner.store.link import Link
+from runner.store.schema import TABLES, Moment
 from runner.store.sql import open_store
 from runner.store.writer import Alone, Pending, Writer
 
@@ -55,11 +59,26 @@ def schema_of_tables(path: Path) -> dict[str, list[object]]:
 def test_migrations_make_the_schema_of_the_tables(made: Path, tmp_path: Path) -> None:
     migrated = tmp_path / "migrated"
     opening.make_home(migrated)
-    engine = opening._engine(f"{opening.database(migrated).as_uri()}?mode=rwc", "BEGIN IMMEDIATE", ())
-    opening.migrate(engine)
-    engine.dispose()
+    with closing(opening.connect(f"{opening.database(migrated).as_uri()}?mode=rwc", "BEGIN IMMEDIATE", ())) as link:
+        opening.migrate(link)
     assert schema_of_tables(opening.database(migrated)) == schema_of_tables(opening.database(made))
     assert opening.schema_of(migrated) == opening.SCHEMAS[-1]
+
+
+def test_plain_values_are_kept_as_the_types_of_the_schema_keep_them() -> None:
+    columns = {name: TABLES.tables[name].columns for name in encoding.JSON_COLUMNS}
+    assert {
+        name: {column.name for column in of_one if isinstance(column.type, JSON)} for name, of_one in columns.items()
+    } == encoding.JSON_COLUMNS
+    assert {
+        column.name for of_one in columns.values() for column in of_one if isinstance(column.type, Moment)
+    } == encoding.MOMENT_COLUMNS
+    moment, dialect = datetime(2026, 11, 22, 13, 47, 55, 120, tzinfo=timezone(timedelta(hours=3))), sqlite.dialect()
+    for name, value in {"title": {"ru": "Обычная"}, "checks": ["a", "“b”"], "started_at": moment, "ended_at": None}.items():
+        kept = encoding.kept({name: value})
+        write = columns["run"][name].type.dialect_impl(dialect).bind_processor(dialect)
+        assert write is not None and kept[name] == write(value)
+        assert encoding.found("run", kept)[name] == value
 
 
 def test_every_migration_is_known(repository: Path) -> None:
@@ -148,15 +167,15 @@ def test_a_home_that_everybody_may_write_is_refused(home: Path) -> None:
 
 
 def test_settings_that_make_a_commit_last(made: Path) -> None:
-    with opening.engine_to_write(made).connect() as connection:
+    with closing(opening.link_to_write(made)) as link:
         pragmas = {
-            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            name: link.plain.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "mmap_size")
         }
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000, "mmap_size": 0}
-    with opening.engine_to_read(made).connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA wal_autocheckpoint").scalar_one() == 0
-        assert connection.exec_driver_sql("PRAGMA query_only").scalar_one() == 1
+    with closing(opening.link_to_read(made)) as link:
+        assert link.plain.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
+        assert link.plain.execute("PRAGMA query_only").fetchone() == (1,)
 
 
 def test_a_reader_reads_while_a_transaction_writes(made: Path, rows: Rows) -> None:
@@ -246,14 +265,14 @@ def test_nothing_is_acknowledged_before_it_is_on_disk(home: Path, repository: Pa
 
 def test_changes_that_meet_share_one_transaction_and_a_lone_one_waits_for_nobody(made: Path) -> None:
     busy, free = threading.Event(), threading.Event()
-    commits: list[Connection] = []
-    engine, blobs = create_engine(f"sqlite:///{made / 'other.db'}"), Blobs(made)
-    event.listen(engine, "commit", commits.append)
+    link = opening.connect(f"{(made / 'other.db').as_uri()}?mode=rwc", "BEGIN IMMEDIATE", ())
+    commits: list[str] = []
+    link.plain.set_trace_callback(lambda said: commits.append(said) if said == "COMMIT" else None)
     applied: list[object] = []
-    writer = Writer(made, engine, blobs, lambda _, change: applied.append(change))
+    writer = Writer(made, link, Blobs(made), lambda _, change: applied.append(change))
     change = SendFailed(id=1, error="")
 
-    def hold(_: Connection) -> None:
+    def hold(_: Link) -> None:
         busy.set()
         assert free.wait(60)
 

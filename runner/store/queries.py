@@ -1,0 +1,88 @@
+"""What is read of the store seldom: lists of runs, cases, deliveries, the audit; through SQLAlchemy."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, Select, func, select
+
+from runner.outcome import Outcome
+from runner.store.changes import Belonging
+from runner.store.encoding import attachment_row, audit_row, case_row, lease_row, outbox_row, run_row
+from runner.store.port import CountedRun, Erasable, Prunable
+from runner.store.removing import erasable, prunable
+from runner.store.rows import AttachmentRow, AuditRow, CaseRow, LeaseRow, OutboxRow, OutboxState
+from runner.store.schema import AUDIT, CASE_ATTACHMENT, HOST_RUN, LEASE, OUTBOX, RUN, SUPPORT_CASE
+from runner.store.verifying import NAMED
+
+
+class Queries:
+    """The questions, within the snapshot that is open."""
+
+    def __init__(self, core: Connection) -> None:
+        self._core = core
+
+    def runs(self, limit: int) -> tuple[CountedRun, ...]:
+        """Return the newest runs, newest first."""
+        newest = select(RUN).order_by(RUN.c.started_at.desc(), RUN.c.id.desc()).limit(limit)
+        runs = [run_row(row) for row in self._core.execute(newest).mappings()]
+        counted = [CountedRun(run=run, counts=_counts(self._core, run.run)) for run in runs]
+        return tuple(counted)
+
+    def outbox(self, state: OutboxState | None = None) -> tuple[OutboxRow, ...]:
+        """Return what waits for delivery or was delivered, oldest first."""
+        query = select(OUTBOX).order_by(OUTBOX.c.id)
+        return self._outbox(query if state is None else query.where(OUTBOX.c.state == state.value))
+
+    def outbox_row(self, row: int) -> OutboxRow | None:
+        """Return one outbox row."""
+        return next(iter(self._outbox(select(OUTBOX).where(OUTBOX.c.id == row))), None)
+
+    def lease(self, host: str) -> LeaseRow | None:
+        """Return who has the lease of a host, or had it last."""
+        return next(iter(self._leases(select(LEASE).where(LEASE.c.host == host))), None)
+
+    def leases(self) -> tuple[LeaseRow, ...]:
+        """Return the leases that are held, by host."""
+        return self._leases(select(LEASE).where(LEASE.c.held.is_(True)).order_by(LEASE.c.host))
+
+    def cases(self) -> tuple[CaseRow, ...]:
+        """Return the cases of the built-in case system, oldest first."""
+        attached = func.count(CASE_ATTACHMENT.c.id).label("attachments")
+        query = select(SUPPORT_CASE, attached).outerjoin(CASE_ATTACHMENT).group_by(*SUPPORT_CASE.c)
+        rows = self._core.execute(query.order_by(SUPPORT_CASE.c.opened_at, SUPPORT_CASE.c.ref)).mappings()
+        return tuple(case_row(row) for row in rows)
+
+    def attachments(self, case: str) -> tuple[AttachmentRow, ...]:
+        """Return the files on one case, in the order they were attached."""
+        query = select(CASE_ATTACHMENT).where(CASE_ATTACHMENT.c.case_ref == case).order_by(CASE_ATTACHMENT.c.id)
+        return tuple(attachment_row(row) for row in self._core.execute(query).mappings())
+
+    def audit(self, run: str | None = None) -> tuple[AuditRow, ...]:
+        """Return the audit rows, oldest first."""
+        query = select(AUDIT).order_by(AUDIT.c.id)
+        rows = self._core.execute(query if run is None else query.where(AUDIT.c.run == run)).mappings()
+        return tuple(audit_row(row) for row in rows)
+
+    def prunable(self, *, before: datetime | None, keep: int, cases: bool) -> Prunable:
+        """Return the runs whose evidence may go."""
+        return prunable(self._core, before, keep, cases)
+
+    def erasable(self, belonging: Belonging) -> Erasable:
+        """Return what belongs to a customer or a case."""
+        return erasable(self._core, belonging)
+
+    def named(self) -> frozenset[str]:
+        """Return the digests that some row names."""
+        return frozenset(self._core.exec_driver_sql(NAMED).scalars())
+
+    def _leases(self, query: Select[tuple[object, ...]]) -> tuple[LeaseRow, ...]:
+        return tuple(lease_row(row) for row in self._core.execute(query).mappings())
+
+    def _outbox(self, query: Select[tuple[object, ...]]) -> tuple[OutboxRow, ...]:
+        return tuple(outbox_row(row) for row in self._core.execute(query).mappings())
+
+
+def _counts(connection: Connection, run: str) -> dict[Outcome | None, int]:
+    query = select(HOST_RUN.c.outcome, func.count()).where(HOST_RUN.c.run == run).group_by(HOST_RUN.c.outcome)
+    return {Outcome(outcome) if outcome else None: count for outcome, count in connection.execute(query)}
