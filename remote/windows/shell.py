@@ -73,6 +73,8 @@ class Carriage:
     """On the clock."""
     answers: Callable[[], None]
     """Called when the host's script runs."""
+    tidying: bool = field(default=False, init=False)
+    """Whether it ends what it began: it has a time of its own for that, and a late cut would only cost it a connection."""
     _shell: str | None = field(default=None, init=False)
     _command: str | None = field(default=None, init=False)
     _status: int | None = field(default=None, init=False)
@@ -91,6 +93,7 @@ class Carriage:
         except Troubled as error:
             why, number = str(error), error.trouble.number
         finally:
+            self.tidying = True
             self._tidy()
         return Ending(begun=self._begun, status=self._status, why=why, number=number)
 
@@ -201,11 +204,11 @@ class Carriage:
         """End the command, unless it has, and delete the shell; once more over a new connection."""
         if self._shell is None:
             return
-        self.wire.mend()
         self.wire.end = time.monotonic() + TIDY_S
         self.messages.wait_s = TIDY_S
         shell, self._shell = self._shell, None
         for last in (False, True):
+            self.wire.mend()
             try:
                 if not self.wire.connected:
                     self.reconnect()

@@ -181,14 +181,19 @@ class Line:
             end=time.monotonic() + deadline_s,
             answers=hearing().answers,
         )
+
+        def cut() -> None:
+            if not carriage.tidying:
+                self._cut()
+
         timers = [
-            self._loop.call_later(deadline_s + _OVERTIME_S, self._cut),
+            self._loop.call_later(deadline_s + _OVERTIME_S, cut),
             self._loop.call_later(deadline_s + _OVERTIME_S + TIDY_S, lambda: self._cut(for_good=True)),
         ]
         try:
             return await self.worker.call(carriage.carry)
         except asyncio.CancelledError:
-            self._cut()
+            cut()
             raise
         finally:
             for timer in timers:

@@ -69,8 +69,8 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give what is tidied up after a deadline more time than a user waits: these machines have other work too."""
     assert winrm._OVERTIME_S + shell.TIDY_S <= 2.0, "what a user waits"
     for module in (shell, winrm):
-        monkeypatch.setattr(module, "TIDY_S", 20.0)
-    monkeypatch.setattr(winrm, "_LEAVING_S", 20.0)
+        monkeypatch.setattr(module, "TIDY_S", 5.0)
+    monkeypatch.setattr(winrm, "_LEAVING_S", 10.0)
 
 
 async def no_threads() -> None:
