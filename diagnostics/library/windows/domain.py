@@ -27,8 +27,8 @@ Ask status {
 _LEAP, _STRATUM, _REFERENCE, _SOURCE, _PHASE, _LAST_ERROR, _SINCE = 0, 1, 5, 7, 9, 14, 15
 """Lines of `w32tm /query /status /verbose`; their order is the same in every language. Kept is what stands behind the colon."""
 _STATUS_LINES = 16
-_NUMBER = re.compile(r"(-?\d+) ?\(.*")
-_SECONDS = re.compile(r"(-?\d+)(?:[.,](\d+))?s")
+_NUMBER = re.compile(r"(-?\d{1,10}) ?\(.*")
+_SECONDS = re.compile(r"(-?\d{1,12})(?:[.,](\d{1,9}))?s")
 _LOCAL_CLOCK = "0x4C4F434C"
 """«LOCL»: the machine follows its own clock."""
 _NOT_RUNNING = 0x80070426
@@ -70,13 +70,8 @@ def _status(one: Item) -> dict[str, Any]:
     lines = one.texts("Lines")
     if len(lines) != _STATUS_LINES:
         raise ParseError("win.time", "; ".join(lines).encode())
-    leap, stratum, since = (
-        _NUMBER.fullmatch(lines[_LEAP]),
-        _NUMBER.fullmatch(lines[_STRATUM]),
-        _SECONDS.fullmatch(lines[_SINCE]),
-    )
-    last = _NUMBER.fullmatch(lines[_LAST_ERROR])
-    phase = _SECONDS.fullmatch(lines[_PHASE])
+    leap, stratum, last = (_NUMBER.fullmatch(lines[place]) for place in (_LEAP, _STRATUM, _LAST_ERROR))
+    phase, since = (_SECONDS.fullmatch(lines[place]) for place in (_PHASE, _SINCE))
     if not (leap and stratum and last and phase):
         raise ParseError("win.time", "; ".join(lines).encode())
     own = lines[_REFERENCE].upper().startswith(_LOCAL_CLOCK.upper())
@@ -96,7 +91,7 @@ $c = Get-CimInstance Win32_ComputerSystem
 Ask computer { @{ Joined = $c.PartOfDomain; Domain = $c.Domain; Role = [int]$c.DomainRole } }
 if ($c.PartOfDomain -and $c.DomainRole -lt 4) {
     Ask channel {
-        $l = @(& "$env:SystemRoot\System32\nltest.exe" "/sc_verify:$($c.Domain)")
+        $l = @(& "$env:SystemRoot\System32\nltest.exe" "/sc_query:$($c.Domain)")
         @{ Exit = $LASTEXITCODE; Lines = @($l | ForEach-Object { $_.Trim() } | Where-Object { $_ }) }
     }
 }
@@ -116,8 +111,9 @@ _DC = re.compile(r"\\\\\S{1,255}")
 def parse_domain(answer: Answer) -> Facts:
     r"""Return how the secure channel to the domain stands; raise NothingThere outside of domains and on their controllers.
 
-    `nltest /sc_verify` ends its lines with the number and the constant of a Win32 error, whatever the language:
-    `Trusted DC Connection Status Status = 5 0x5 ERROR_ACCESS_DENIED` is a machine whose password the domain does not know.
+    `nltest /sc_query` tells the last state without touching the channel (`/sc_verify` would build a new one). It ends its
+    lines with the number and the constant of a Win32 error, whatever the language: `Trusted DC Connection Status Status = 5
+    0x5 ERROR_ACCESS_DENIED` is a machine whose password the domain does not know.
     """
     sources = read("win.domain", answer)
     computer = sources["computer"].one()

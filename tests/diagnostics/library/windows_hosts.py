@@ -365,7 +365,6 @@ def channel(number: int, constant: str) -> list[str]:
         "Flags: b0 HAS_IP  HAS_TIMESERV",
         "Trusted DC Name \\\\dc1.nord.example",
         f"Trusted DC Connection Status Status = {number} 0x{number:x} {constant}",
-        f"Trust Verification Status = {number} 0x{number:x} {constant}",
         "The command completed successfully",
     ]
 
