@@ -135,7 +135,7 @@ def test_lists_for_machines_are_lossless_and_no_formula(capsysbinary: pytest.Cap
 
 def test_the_list_of_practice_hosts_does_not_name_what_ails_them(console: Console) -> None:
     rows = console("lab", "list", "--json").json()
-    assert [set(row) for row in rows] == [{"title", "learn", "hosts"}] * 9
+    assert [set(row) for row in rows] == [{"title", "learn", "hosts"}] * 11
     assert "full-disk" not in console("lab", "list").out
 
 

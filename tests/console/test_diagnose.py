@@ -18,7 +18,7 @@ from runner.desk import Desk
 from tests.console.conftest import LONGARM, Console, Done
 from tests.forked import Forked
 
-HOSTS = 9
+HOSTS = 11
 PROBES = "- probe: os.name\n  script: uname -s\n"
 
 pytestmark = pytest.mark.xdist_group("console_diagnose")  # one lab for the module
@@ -60,6 +60,8 @@ def test_the_document_accounts_for_every_host(diagnosed: Done) -> None:
         ("lab-portal-01", "dns-broken"),
         ("lab-auth-01", "time-unsync"),
         ("lab-build-01", "pkg-broken"),
+        ("lab-erp-01", "win-time"),
+        ("lab-iis-01", "win-cert"),
     ],
 )
 def test_each_scenario_shows_what_it_is_for(diagnosed: Done, host: str, check: str) -> None:

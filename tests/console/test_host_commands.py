@@ -10,7 +10,7 @@ import pytest
 from tests.console.conftest import Console
 from tests.forked import Forked
 
-HOSTS = 9
+HOSTS = 11
 WELL = "lab-web-01,lab-db-01,lab-app-01"
 
 pytestmark = pytest.mark.xdist_group("console_host_commands")  # one lab for the module
