@@ -34,7 +34,9 @@ from remote.known_hosts import KnownHosts
 from remote.lab.windows.host import WindowsHost
 from remote.lab.windows.login import Doors
 from remote.lab.windows.mishaps import Mishaps
+from remote.lab.windows.pipelines import CapturedPipelines
 from remote.lab.windows.replies import Captured
+from remote.lab.windows.runspaces import Endpoint
 from remote.lab.windows.shells import Limits, Running, Said
 from remote.question import Question
 from remote.ways import Direct, Way
@@ -66,7 +68,9 @@ async def serve() -> None:
         return Said() if running.asked.line == TRIVIAL else await captured(running)
 
     def host(mishaps: Mishaps) -> WindowsHost:
-        return WindowsHost(program, doors=Doors(), limits=Limits(max_shells_per_user=10_000), mishaps=mishaps)
+        pipelines = {"Microsoft.PowerShell": Endpoint(program=CapturedPipelines(captured=captured))}
+        limits = Limits(max_shells_per_user=10_000)
+        return WindowsHost(program, doors=Doors(), endpoints=pipelines, limits=limits, mishaps=mishaps)
 
     hosts = {
         "well": host(Mishaps()),
@@ -76,8 +80,8 @@ async def serve() -> None:
     async with hosts["well"].listening() as well, hosts["hung"].listening() as hung, hosts["dropping"].listening() as dropping:
         print(json.dumps({"well": well, "hung": hung, "dropping": dropping}), flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-        shells = {name: (len(one.service.shells.started), len(one.service.shells.open)) for name, one in hosts.items()}
-        print(json.dumps(shells), flush=True)
+        told = {name: (len(one.service.shells.started), len(one.service.shells.open)) for name, one in hosts.items()}
+        print(json.dumps(told | {"processor ms": (round(time.process_time() * 1000), 0)}), flush=True)
 
 
 @contextmanager
@@ -123,18 +127,18 @@ def connector() -> WinrmConnector:
     return WinrmConnector(known_hosts=nowhere, credentials=OneCredential(), breaker=Breaker(), way_to=direct)  # type: ignore[arg-type]
 
 
-def host_at(port: int, name: str = "win1") -> Host:
+def host_at(port: int, transport: Transport, name: str = "win1") -> Host:
     """Return a host at a port."""
     settings = WinrmSettings(scheme="http")
-    return Host(name=name, address="127.0.0.1", port=port, transport=Transport.WINRM, platform=Platform.WINDOWS, winrm=settings)
+    return Host(name=name, address="127.0.0.1", port=port, transport=transport, platform=Platform.WINDOWS, winrm=settings)
 
 
-async def ours(port: int, asked: list[Question], hosts: int) -> tuple[float, int]:
+async def ours(port: int, transport: Transport, asked: list[Question], hosts: int) -> tuple[float, int]:
     """Return the processor time of one host in ms, and its HTTP requests."""
     connect, calls = connector(), 0
     begun = time.process_time()
     for _ in range(hosts):
-        async with connect(host_at(port)) as session:
+        async with connect(host_at(port, transport)) as session:
             answers = await session.ask(asked, deadline_s=60)
             assert all(answer.ended is Ended.EXITED for answer in answers.values())
             assert isinstance(session, WinrmSession)
@@ -155,7 +159,7 @@ def bare(port: int, hosts: int) -> float:
     return (time.process_time() - begun) / hosts * 1000
 
 
-async def fleet(ports: Mapping[str, int], asked: list[Question]) -> tuple[float, Counter[str], float]:
+async def fleet(ports: Mapping[str, int], transport: Transport, asked: list[Question]) -> tuple[float, Counter[str], float]:
     """Return the wall time of a fleet in s, how its hosts ended, and by how many MiB we grew from its first third on."""
     kinds = ["hung"] * HUNG + ["dropping"] * DROPPING + ["well"] * (HOSTS - HUNG - DROPPING)
     order = [kinds[(n * 7) % HOSTS] for n in range(HOSTS)]  # 7 has nothing in common with 300
@@ -163,7 +167,7 @@ async def fleet(ports: Mapping[str, int], asked: list[Question]) -> tuple[float,
 
     async def one(number: int, kind: str) -> None:
         try:
-            async with connect(host_at(ports[kind], f"win{number}")) as session:
+            async with connect(host_at(ports[kind], transport, f"win{number}")) as session:
                 answers = await session.ask(asked, deadline_s=DEADLINE_S)
         except RemoteError as error:
             ended[f"{kind}: {type(error).__name__}"] += 1
@@ -190,22 +194,29 @@ def main() -> None:
     if sys.argv[1:] == ["serve"]:
         asyncio.run(serve())
         return
-    asked = questions()
+    for transport in (Transport.WINRM, Transport.PSRP):
+        measure(transport, questions())
+
+
+def measure(transport: Transport, asked: list[Question]) -> None:
+    """Print the figures of one transport."""
     with practice() as (ports, ended):
-        asyncio.run(ours(ports["well"], asked, 3))  # what is imported lazily is none of a host's
+        asyncio.run(ours(ports["well"], transport, asked, 3))  # what is imported lazily is none of a host's
         bare(ports["well"], 3)
-        mine, calls = asyncio.run(ours(ports["well"], asked, SINGLE))
+        mine, calls = asyncio.run(ours(ports["well"], transport, asked, SINGLE))
         theirs = bare(ports["well"], SINGLE)
-        took_s, how, grown = asyncio.run(fleet(ports, asked))
-        shells = ended()
-    print(f"HTTP requests per host: {calls} ({len(asked)} questions; NTLM's login is 2 of them)")
+        took_s, how, grown = asyncio.run(fleet(ports, transport, asked))
+        told = dict(ended())
+    print(f"{transport}: HTTP requests per host: {calls} ({len(asked)} questions; NTLM's login is 2 of them)")
     print(
         f"processor time per host: {mine:.1f} ms, bare pywinrm with one trivial command {theirs:.1f} ms: {mine / theirs:.2f} x"
     )
     print(f"{HOSTS} hosts at {THREADS} threads, {HUNG} hung, {DROPPING} dropping: {took_s:.1f} s (deadline {DEADLINE_S:g} s)")
     for kind, count in sorted(how.items()):
         print(f"  {count:4} {kind}")
-    print(f"  grown by {grown:.1f} MiB after the first third; commands started, shells left: {shells}")
+    spent, _ = told.pop("processor ms")
+    print(f"  grown by {grown:.1f} MiB after the first third; commands started, shells left: {told}")
+    print(f"  practice hosts: {spent} ms of processor time in all, starting included")
     assert sum(how.values()) == HOSTS
 
 
