@@ -151,7 +151,10 @@ class Line:
 
     def reconnect(self) -> None:
         """Make the connection anew, in the thread."""
-        turn = self._home.result_of(self._take_turn())
+        try:
+            turn = self._home.result_of(self._take_turn())
+        except CancelledError as error:
+            raise CutOff from error
         try:
             self.wire.connect()
         except BaseException:
