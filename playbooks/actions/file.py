@@ -23,6 +23,11 @@ OWNED: Final = (
         form=Form.SCRIPT,
     ),
 )
+HIDDEN: Final = Key(
+    name="hidden",
+    says=Text("What is in it is shown nowhere: plans and differences tell sizes, and it is compared by its digest."),
+    type=Type.BOOL,
+)
 PATH: Final = Key(name="path", says=Text("Where it is, absolute."), form=Form.TEMPLATE, required=True)
 GIVES: Final = {"path": "str", "before": "str?"}
 _MODE = re.compile(r"0?[0-7]{3,4}")
@@ -41,8 +46,13 @@ def owned_mistakes(values: Values) -> Iterator[Mistake]:
 def _mistakes(values: Values) -> Iterator[Mistake]:
     yield from owned_mistakes(values)
     state = values.get("state") or "present"
-    allowed = {"present": ("content", "source", "validate"), "link": ("target",), "absent": ("recursive",), "directory": ()}
-    for key in ("content", "source", "validate", "target", "recursive"):
+    allowed = {
+        "present": ("content", "source", "validate", "hidden"),
+        "link": ("target",),
+        "absent": ("recursive",),
+        "directory": (),
+    }
+    for key in ("content", "source", "validate", "hidden", "target", "recursive"):
         if values.get(key) is not None and key not in allowed[state]:
             yield key, Text("“{key}” does not go with {state}", key=key, state=f"state: {state}"), None
     if state == "absent":
@@ -75,6 +85,7 @@ ROW: Final = Action(
             Key(name="source", says=Text("A file beside the playbook whose content it has.")),
             Key(name="target", says=Text("Where a link leads to."), form=Form.TEMPLATE),
             *OWNED,
+            HIDDEN,
             Key(
                 name="recursive",
                 says=Text("With absent: a folder that is not empty goes with all that is in it."),

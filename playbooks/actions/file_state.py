@@ -16,6 +16,8 @@ from playbooks.actions.row import Values
 from remote.answer import Answer
 
 _ABOUT: Final = re.compile(rb"(file|directory|link|other|absent) ([0-7]{1,4}|-):([^:\n]+):([^:\n]+):(\d{1,18})")
+_COMPARED_WHOLE: Final = 256 * 1024
+"""Bytes of a file that travel here to be compared; of a longer one its digest does."""
 _FEW: Final = 2
 """Names below / that a folder has at least which may go with all that is in it."""
 
@@ -68,7 +70,8 @@ def look_at_file(values: Values, platform: Platform) -> Look:
         raise NotThere(Text("“{path}” is not an absolute path", path=path))
     if ".." in re.split(r"[/\\]", path):
         raise NotThere(Text("“{path}” has “..” in it", path=path))
-    return script(f"file_look.{_suffix(platform)}"), {"path": path}
+    limit = -1 if values.get("hidden") else _COMPARED_WHOLE
+    return script(f"file_look.{_suffix(platform)}"), {"path": path, "limit": limit}
 
 
 def decide_file(values: Values, platform: Platform, answer: Answer) -> Decision:
@@ -165,7 +168,9 @@ def _present(values: Values, platform: Platform, found: Found, data: Mapping[str
             return Decision(data=data)
         return Decision(diff=own, script=script("file_set.sh"), variables=_set("own", values, wanted), data=data)
     content = text_diff(found.content if found.kind == "file" else None, want)
-    if found.kind == "file" and found.content is None:
+    if values.get("hidden"):
+        content = (f"+({len(want)} bytes)",)
+    elif found.kind == "file" and found.content is None:
         content = setting("sha256", found.digest, hashlib.sha256(want).hexdigest())
     if found.kind == "link":
         content = (f"-link {found.target}", *content)

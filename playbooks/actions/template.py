@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from inventory.errors import Text
-from playbooks.actions.file import GIVES, OWNED, PATH, owned_mistakes
+from playbooks.actions.file import GIVES, HIDDEN, OWNED, PATH, owned_mistakes
 from playbooks.actions.file_state import decide_file, look_at_file
 from playbooks.actions.native import Native
 from playbooks.actions.row import EVERYWHERE, Action, Mistake, Predicts, Values
@@ -34,6 +34,7 @@ ROW: Final = Action(
             Key(name="content", says=Text("The template."), form=Form.TEMPLATE),
             Key(name="source", says=Text("A file beside the playbook that is the template.")),
             *OWNED,
+            HIDDEN,
         ),
     ),
     changes=True,

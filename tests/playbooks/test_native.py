@@ -70,6 +70,18 @@ def test_content_is_bytes_whatever_they_are(tmp_path: Path, shell: Sequence[str]
     assert second.steps[0].state is StepState.OK and not hands.sent
 
 
+def test_what_is_hidden_is_shown_nowhere(tmp_path: Path, shell: Sequence[str]) -> None:
+    path = tmp_path / "x"
+    path.write_text("old-canary\n")
+    steps = f"  - file: {{path: '{path}', content: new-canary, hidden: true}}\n"
+    (plan,) = foreseen_here(short(steps), shell)
+    first, hands = played_here(short(steps), shell)
+    assert "canary" not in str(plan) + str(first) and plan.forecast.diff == ("+(10 bytes)",)
+    assert path.read_text() == "new-canary" and first.steps[0].state is StepState.CHANGED
+    again, hands = played_here(short(steps), shell)
+    assert again.steps[0].state is StepState.OK and not hands.sent
+
+
 def test_a_link_is_not_followed_but_replaced(tmp_path: Path, shell: Sequence[str]) -> None:
     target, path = tmp_path / "target", tmp_path / "path"
     target.write_text("untouched")

@@ -24,7 +24,7 @@ from playbooks.testing import FakeHands, StepScript, done, said
 from tests.playbooks.playing import HEAD, ports
 
 SCRIPTS = Path(__file__).parent.parent.parent / "playbooks" / "actions" / "scripts"
-VARIABLES = ("path", "what", "target", "packed", "validate", "name", "does", "port", "creates")
+VARIABLES = ("path", "limit", "what", "target", "packed", "validate", "name", "does", "port", "creates")
 
 
 def test_shellcheck_finds_nothing() -> None:

@@ -13,7 +13,7 @@ if ($null -eq $item) {
     [string]$item.Target
 } else {
     'file -:-:-:' + $item.Length
-    if ($item.Length -le 262144) {
+    if ($item.Length -le $limit) {
         'base64'
         [Convert]::ToBase64String([IO.File]::ReadAllBytes($item.FullName))
     } else {

@@ -1,5 +1,6 @@
 # What is at $path: a line "kind mode:owner:group:bytes", a line on the content, the content where it is short.
-# shellcheck shell=sh disable=SC2154 # path: a variable that the bundle sets
+# $limit: bytes up to which it is told.
+# shellcheck shell=sh disable=SC2154 # variables that the bundle sets
 owned() { stat -c '%a:%U:%G:%s' -- "$path"; }
 if [ -L "$path" ]; then
   about=$(owned) && printf 'link %s\ntarget\n' "$about" && readlink -- "$path"
@@ -12,7 +13,7 @@ elif [ -d "$path" ]; then
   printf 'directory %s\n%s\n' "$about" "$filled"
 elif [ -f "$path" ]; then
   about=$(owned) || exit 1
-  if [ "${about##*:}" -le 262144 ]; then
+  if [ "${about##*:}" -le "$limit" ]; then
     printf 'file %s\ncontent\n' "$about" && cat -- "$path"
   else
     sum=$(sha256sum <"$path") && printf 'file %s\ndigest %s\n' "$about" "${sum%% *}"
