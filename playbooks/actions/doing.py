@@ -18,6 +18,8 @@ from remote.answer import Answer, Ended
 from remote.command import Command
 from remote.question import Question
 
+LOOKING_S = 60
+"""How long a look of ours may take, however long the step may."""
 MOST_OUTPUT = 1024 * 1024
 
 
@@ -103,7 +105,7 @@ class Doing:
             id=f"step.{self.key}",
             script=asked.script,
             shell=shell,
-            deadline_s=asked.deadline_s,
+            deadline_s=asked.deadline_s if also is None else min(asked.deadline_s, LOOKING_S),
             max_bytes=asked.max_bytes,
             privilege=self.step.privilege,
             variables=asked.variables,

@@ -333,3 +333,11 @@ def test_scripts_of_ours_get_our_variables_alone() -> None:
     assert set(service) == {"name", "manager", "does"}
     assert set(put) == {"path", "validate", "mode", "owner", "group", "word"}
     assert all("one" not in dict(question.variables) for question in hands.asked)
+
+
+def test_a_look_of_ours_does_not_take_as_long_as_the_step_may() -> None:
+    steps = "  - package: {names: curl}\n  - {run: a, unless: g, deadline: 10m}\n"
+    looks = {"s1": StepScript(looks=[said(b"manager apt\npackage curl 1 -\n")]), "s2": StepScript(looks=[said()])}
+    hands = FakeHands(script=looks)
+    assert states(played(short(steps), hands)) == {"s1": "ok", "s2": "ok"}
+    assert [question.deadline_s for question in hands.asked] == [60, 600]
