@@ -19,9 +19,10 @@ WINDOW = 1024 * 1024
 
 
 class SshWire(asyncssh.SSHClientSession[bytes]):
-    """The two streams of one exec, held back when nobody reads."""
+    """The two streams of one exec, held back when nobody reads; `opening` is sent behind the request, not after its answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, opening: bytes = b"") -> None:
+        self._opening = opening
         self.exit_status: int | None = None
         """The status the host reported for the whole exec; None: it did not."""
         self.why = ""
@@ -33,8 +34,10 @@ class SshWire(asyncssh.SSHClientSession[bytes]):
         self._news = asyncio.Event()
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
-        """Keep the channel."""
+        """Keep the channel; the request goes out before the loop runs again."""
         self._channel = chan
+        if self._opening:
+            asyncio.get_running_loop().call_soon(self.write, self._opening)
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         """Keep what came, and pause the host when too much of it waits."""

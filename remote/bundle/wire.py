@@ -67,15 +67,17 @@ async def drive(
     deadline_s: float,
     passwords: Passwords | None = None,
     open_terminal: OpenTerminal | None = None,
+    sent: bool = False,
 ) -> dict[str, Answer]:
-    """Return exactly one answer for each question of `exchange`; the wire is closed afterwards.
+    """Return exactly one answer for each question of `exchange`; the wire is closed afterwards. `sent`: its script has gone.
 
     Ends at the final frames, when the wire ends, when a question is past its deadline and the host's
     watchdog does not act, when the host sends more than it may, or after `deadline_s`.
     """
     sudo = _Asking(exchange, wire, passwords, open_terminal)
     try:
-        wire.write(exchange.script)
+        if not sent:
+            wire.write(exchange.script)
         why, cut = await _carry(exchange, wire, time.monotonic() + deadline_s, deadline_s, sudo)
         await sudo.hear_out()
         return exchange.finish(why, cut=cut)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import shutil
+import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +19,12 @@ from remote.local import LocalSession
 
 DEADLINE_S = 60.0  # far above what any of this takes: only a hang reaches it
 SHELLS = {"dash": ("dash",), "bash": ("bash",), "ash": ("busybox", "sh")}
-USER = 64997
+USER = 50000 + os.getpid() % 10000
+"""A user of nobody else, also where tests run beside each other: /tmp is the same for all."""
 NEEDS = "" if os.geteuid() == 0 and shutil.which("unshare") else "needs root and unshare"
 """Why hosts cannot be made here; empty: they can."""
 SIGNALLED = 128
+NUMBERS = itertools.count()
 PLACES = ("/var/lib/longarm", "/root/.longarm", "/run/longarm")
 
 
@@ -35,10 +39,12 @@ class Bench:
     shell: tuple[str, ...] = ("dash",)
     before: str = ""
     """What else is done to the host first."""
-    path: str = ""
-    """What stands in front of PATH."""
+    become: str = ""
+    """What makes another user of whoever logs in."""
+    without: str = ""
+    """A program that the host does not have."""
     sessions: list[LocalSession] = field(default_factory=list)
-    numbers: itertools.count[int] = field(default_factory=itertools.count)
+    names: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name in ("lib", "root", "run"):
@@ -55,12 +61,22 @@ class Bench:
         steps = ["mount --make-rprivate /", f"mount --bind $(command -v {words[0]}) $(readlink -f /bin/sh)"]
         steps += [f"mount --bind {self.folder}/{name} {target}" for name, target in self._mounts()]
         steps += [self.before, *before]
-        setting = f"PATH={self.path}:$PATH; " if self.path else ""
-        script = f'{"; ".join(filter(None, steps))}; {setting}exec "$@"'
+        if self.without:
+            steps.append(f"PATH={self._tools()}")
+        script = f'{"; ".join(filter(None, steps))}; exec {self.become} "$@"'
         command = ("unshare", "-m", "/bin/sh", "-c", script, "sh", *words)
         session = LocalSession(Host(name="here", address="here", transport=Transport.LOCAL), shell=command)
         self.sessions.append(session)
         return session
+
+    def _tools(self) -> Path:
+        folder = self.folder / "tools"
+        if not folder.exists():
+            folder.mkdir()
+            for program in Path("/usr/bin").iterdir():
+                if program.name != self.without:
+                    (folder / program.name).symlink_to(program)
+        return folder
 
     def _mounts(self) -> list[tuple[str, str]]:
         return [("lib", "/var/lib"), ("root", "/root"), ("run", "/run")]
@@ -69,7 +85,8 @@ class Bench:
         self, script: str = "", *, name: str = "", token: int = 1, deadline_s: int = 30, **options: object
     ) -> DetachedCommand:
         """Return a command that leaves its effect in the log, when it begins and when it ends."""
-        name = name or f"test-{os.getpid()}-{next(self.numbers)}"
+        name = name or f"test-{os.getpid()}-{next(NUMBERS)}"
+        self.names.append(name)
         whole = f'echo begin {name} >>"$log"; ({script or ":"}); la=$?; echo end {name} >>"$log"; exit $la'
         command = Command(script=whole, variables={"log": str(self.log)}, deadline_s=deadline_s, **options)  # type: ignore[arg-type]
         return DetachedCommand(id=name, token=token, command=command)
@@ -86,8 +103,15 @@ class Bench:
         )
 
     async def leave(self) -> None:
-        """End all connections."""
+        """End all connections, and what commands have left behind."""
         await asyncio.gather(*(session.leave() for session in self.sessions))
+        self._end_all()
+
+    def _end_all(self) -> None:
+        for environ in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if any(f"LONGARM_Q={name}.".encode() in environ.read_bytes() for name in self.names):
+                    os.kill(int(environ.parent.name), signal.SIGKILL)
 
 
 async def started(session: LocalSession, detached: DetachedCommand, wait_s: int = 20) -> Standing:
