@@ -134,7 +134,7 @@ class FakeSession:
         if (known := self.script.detached.get(detached.id)) is not None:
             return known
         if detached.token < self.script.token:
-            return Standing(id=detached.id, state=State.FENCED, why=str(self.script.token))
+            return Standing(id=detached.id, state=State.FENCED, why=str(self.script.token), whole=True)
         if (result := self.script.results.get(detached.command.script)) is None:
             raise UnscriptedQuestion(self.host.name, detached.command.script)
         faults = self.script.faults.get(detached.command.script, [])
@@ -145,7 +145,7 @@ class FakeSession:
         if fault is Fault.NEVER_ARRIVED:
             return unanswered
         if fault is Fault.NO_PLACE:
-            return Standing(id=detached.id, state=State.FAILED, reason=Why.NO_PLACE)
+            return Standing(id=detached.id, state=State.FAILED, reason=Why.NO_PLACE, whole=True)
         self.script.token = detached.token
         self.script.ran.append(detached.command)
         self.script.detached[detached.id] = _after(done, fault)

@@ -114,7 +114,7 @@ class _Asked:
 def told(name: str, offset: Offset, result: CommandResult) -> Standing:
     """Return how a command stands, given what one of the scripts brought back."""
     if result.denied and result.ended is Ended.NOT_RUN:
-        return Standing(id=name, state=State.FAILED, reason=Reason.DENIED, why=result.denied)
+        return Standing(id=name, state=State.FAILED, reason=Reason.DENIED, why=result.denied, whole=True)
     said = result.stdout.removeprefix(_LAUNCHED + b"\n")
     heading, end, stdout = said.partition(b"\n\n")
     if result.ended is Ended.TIMED_OUT and result.stdout.startswith(_LAUNCHED):
@@ -125,7 +125,7 @@ def told(name: str, offset: Offset, result: CommandResult) -> Standing:
         return _understood(name, offset, dict(_fields(heading)), stdout, result)
     except (ValueError, KeyError):
         why = heading.decode(errors="replace")[:200]
-        return Standing(id=name, state=State.UNKNOWN, reason=Reason.GARBLED, why=why)
+        return Standing(id=name, state=State.UNKNOWN, reason=Reason.GARBLED, why=why, whole=True)
 
 
 def _understood(name: str, offset: Offset, said: Mapping[str, str], stdout: bytes, result: CommandResult) -> Standing:

@@ -1,0 +1,191 @@
+"""Detached commands over real connections, by both libraries and as other users: drops in the midst of a step lose nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from inventory.host import CredentialReference, Host
+from remote.command import Command
+from remote.detached import START, DetachedCommand, Reason, State
+from remote.detached.following import Following
+from remote.lasting import LastingConnect
+from remote.question import Privilege
+from remote.session import Session
+from remote.testing import FakeConnect, FakeHost, Fault
+from tests.conftest import SOAK
+from tests.remote.becoming import PASSWORD, WAYS, session_on
+from tests.remote.detached import DEADLINE_S, NEEDS, Bench
+from tests.remote.servers import Keys, MakeConnector, by_paramiko, serving, sshd_command
+from tests.remote.test_sudo import Given
+
+pytestmark = pytest.mark.skipif(bool(NEEDS), reason=NEEDS)
+DROPS = 100 if SOAK else 5
+STEP = 'i=0; while [ $i -lt 30 ]; do echo "line $i"; i=$((i + 1)); sleep 0.02; done; exit 7'
+OUTPUT = b"".join(b"line %d\n" % number for number in range(30))
+Open = Callable[[], AbstractAsyncContextManager[Session]]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def sshd_port(bench: Bench, tmp_path: Path, host_key: Keys, user_key: Keys) -> Iterator[int]:
+    """Start an sshd whose host has its places among the bench's folders."""
+    (folder := tmp_path / "sshd").mkdir()
+    port, command = sshd_command(folder, host_key, user_key, MaxStartups="600")
+    script = f'mount --make-rprivate / && mount --bind {bench.folder}/lib /var/lib && exec "$@" -e'
+    with serving(["unshare", "-m", "sh", "-c", script, "sh", *command], b"Server listening", folder / "log"):
+        yield port
+
+
+@pytest.fixture(params=["asyncssh", "paramiko"])
+def connection(
+    request: pytest.FixtureRequest, sshd_port: int, reference: CredentialReference, connector: MakeConnector
+) -> Open:
+    """Return what opens a session to the sshd."""
+    host = Host(name="node", address="127.0.0.1", port=sshd_port, credential=reference)
+    made = connector()
+    return lambda: made(by_paramiko(host) if request.param == "paramiko" else host)
+
+
+async def test_a_step_over_ssh_is_told_by_its_start_and_by_whoever_asks_later(bench: Bench, connection: Open) -> None:
+    detached = bench.command("echo out; echo err >&2; exit 4")
+    async with connection() as session:
+        standing = await session.start(detached, wait_s=20, deadline_s=DEADLINE_S)
+    assert (standing.state, standing.exit_status, standing.stdout, standing.stderr) == (State.DONE, 4, b"out\n", b"err\n")
+    async with connection() as session:
+        assert await session.collect(detached.id, START, deadline_s=DEADLINE_S) == standing
+        assert await session.forget([detached.id], deadline_s=DEADLINE_S) == {detached.id}
+    assert bench.remains() == ["lib/longarm", "lib/longarm/fence"]
+
+
+async def test_connections_that_drop_in_the_midst_of_steps_lose_nothing(bench: Bench, connection: Open) -> None:
+    moments = random.Random(16)
+    for _ in range(DROPS):
+        detached = bench.command(STEP)
+        following = Following(detached, time.time())
+        async with connection() as session:
+            task = asyncio.create_task(following.start(session, deadline_s=DEADLINE_S))
+            await asyncio.sleep(moments.random() * 0.8)
+            drop(session)
+            standing = await task
+        while not (standing.final and standing.whole):
+            async with connection() as session:
+                standing = await following.follow(session, deadline_s=DEADLINE_S)
+        if standing.reason in (Reason.NOT_STARTED, Reason.NOT_BEGUN):
+            assert bench.effects(detached.id) == []
+            continue
+        assert (standing.state, standing.exit_status, standing.stdout) == (State.DONE, 7, OUTPUT)
+        assert bench.effects(detached.id) == ["begin", "end"]
+
+
+def drop(session: Session) -> None:
+    """Let the connection go as a line does that is cut: without a word."""
+    line = getattr(session, "_line", None)
+    if line is not None:
+        line.abort()
+    else:
+        session._connection.abort()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["sudo", "doas", "su"])
+async def test_a_step_as_root_is_started_and_collected_by_whatever_becomes_root(
+    name: str, bench: Bench, everybodys: Path
+) -> None:
+    mount = f"mount --bind {bench.folder}/lib /var/lib"
+    sessions = [session_on(everybodys, WAYS[name], Given(PASSWORD), before=mount) for _ in range(3)]
+    command = Command(
+        script='id -u; echo "$secret" | wc -c; sleep 3; exit 2', variables={"secret": PASSWORD}, privilege=Privilege.ROOT
+    )
+    detached = DetachedCommand(id=f"as-root-by-{name}", token=1, command=command)
+    try:
+        early = await sessions[0].start(detached, wait_s=1, deadline_s=DEADLINE_S)
+        assert early.state in (State.RUNNING, State.DONE)
+        await sessions[0].leave()
+        late = await sessions[1].collect(detached.id, START, privilege=Privilege.ROOT, wait_s=20, deadline_s=DEADLINE_S)
+        assert (late.state, late.exit_status, late.stdout.split()[0], late.as_root) == (State.DONE, 2, b"0", True)
+        gone = await sessions[2].forget([detached.id], privilege=Privilege.ROOT, deadline_s=DEADLINE_S)
+        assert gone == {detached.id}
+    finally:
+        await asyncio.gather(*(session.leave() for session in sessions))
+    assert bench.remains() == ["lib/longarm", "lib/longarm/fence"]
+
+
+async def test_where_root_cannot_be_had_nothing_runs(bench: Bench, everybodys: Path) -> None:
+    session = session_on(everybodys, WAYS["sudo"], None, before=f"mount --bind {bench.folder}/lib /var/lib")
+    command = Command(script="echo no", privilege=Privilege.ROOT)
+    try:
+        standing = await session.start(
+            DetachedCommand(id="not-as-root", token=1, command=command), wait_s=9, deadline_s=DEADLINE_S
+        )
+    finally:
+        await session.leave()
+    assert (standing.state, standing.reason, standing.ran) == (State.FAILED, Reason.DENIED, False)
+    assert "password" in standing.why and bench.remains() == []
+
+
+# --- the fake, which playbooks are tested with -----------------------------------------------------------------------
+
+SCRIPT = "change"
+FAKE = DetachedCommand(id="fake-command", token=3, command=Command(script=SCRIPT))
+
+
+@pytest.fixture
+async def fake_host() -> FakeHost:
+    from tests.remote.test_session_contract import ended
+
+    return FakeHost(results={SCRIPT: ended(4, b"out")})
+
+
+@pytest.fixture
+async def fake(fake_host: FakeHost) -> AsyncIterator[Session]:
+    async with LastingConnect(FakeConnect({"h": fake_host}))(Host(name="h", address="192.0.2.1")) as session:
+        yield session
+
+
+async def test_the_fake_runs_an_id_once_and_fences(fake: Session, fake_host: FakeHost) -> None:
+    standing = await fake.start(FAKE, wait_s=1, deadline_s=1)
+    assert (standing.state, standing.exit_status, standing.stdout, standing.whole) == (State.DONE, 4, b"out", True)
+    assert await fake.start(FAKE, wait_s=1, deadline_s=1) == standing
+    older = replace(FAKE, id="older-command", token=2)
+    assert (await fake.start(older, wait_s=1, deadline_s=1)).state is State.FENCED
+    assert len(fake_host.ran) == 1
+    assert await fake.forget([FAKE.id], deadline_s=1) == {FAKE.id}
+    assert (await fake.collect(FAKE.id, START, deadline_s=1)).exit_status == 4
+
+
+@pytest.mark.parametrize(
+    ("fault", "state", "reason", "ran"),
+    [
+        (Fault.NEVER_ARRIVED, State.FAILED, Reason.NOT_STARTED, 0),
+        (Fault.ANSWER_LOST, State.DONE, None, 1),
+        (Fault.GOES_ON, State.DONE, None, 1),
+        (Fault.REBOOT, State.INTERRUPTED, Reason.REBOOTED, 1),
+        (Fault.KILLED, State.INTERRUPTED, Reason.KILLED, 1),
+        (Fault.FORGOTTEN, State.UNKNOWN, Reason.GONE, 1),
+        (Fault.NO_PLACE, State.FAILED, Reason.NO_PLACE, 0),
+    ],
+)
+async def test_the_fake_has_faults(
+    fake: Session, fake_host: FakeHost, fault: Fault, state: State, reason: Reason | None, ran: int
+) -> None:
+    fake_host.faults[SCRIPT] = [fault]
+    standing = await Following(FAKE, time.time()).start(fake, deadline_s=30)
+    assert (standing.state, standing.reason, len(fake_host.ran)) == (state, reason, ran)
+
+
+async def test_a_fake_that_is_asked_what_was_not_scripted_refuses(fake: Session) -> None:
+    from remote.testing import UnscriptedQuestion
+
+    with pytest.raises(UnscriptedQuestion):
+        await fake.start(replace(FAKE, command=Command(script="else")), wait_s=1, deadline_s=1)
