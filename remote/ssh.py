@@ -91,9 +91,11 @@ class SshSession(ShellSession):
             async with asyncio.timeout(deadline_s):
                 wire = await self._exec(exchange.script if self._is_openssh else b"")
         except TimeoutError:
-            return exchange.finish(f"the host did not start a command within {deadline_s:g} s")
+            return exchange.finish(f"the host did not start a command within {deadline_s:g} s", cut=self._is_openssh)
         except (asyncssh.Error, OSError) as error:
-            return exchange.finish(f"the host did not start a command: {reason_of(error)}")
+            refused = isinstance(error, asyncssh.ChannelOpenError) and not self.dropped
+            why = f"the host did not start a command: {reason_of(error)}"
+            return exchange.finish(why, cut=self._is_openssh and not refused)
         left_s = max(0.0, end - time.monotonic())
         return await drive(
             exchange,
