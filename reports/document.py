@@ -19,6 +19,7 @@ from inventory.host import Waiver
 from reports import words
 from reports.explain import explain
 from reports.language import Language, language
+from reports.repair_document import host_repair, run_repair
 from reports.sentences import sentence
 from reports.summary import next_commands, tally, tone, verdict
 from reports.visible import json_escaped
@@ -185,6 +186,7 @@ def _content(record: RunRecord, tongue: Language) -> dict[str, Any]:
         "checks": list(record.checks),
         "versions": dict(record.versions),
         "hosts": [],
+        **({"repair": run_repair(record.repair)} if record.repair else {}),
         "next": [{"why": step.why, "command": step.command} for step in next_commands(record, tongue)],
     }
 
@@ -214,6 +216,7 @@ def _host(host: HostRecord, record: RunRecord, tongue: Language) -> dict[str, An
         "links": [_link(link, record, tongue) for link in diagnosis.links] if diagnosis else [],
         "unchecked": [_unchecked(one) for one in diagnosis.unchecked] if diagnosis else [],
         "questions": [_question(note) for note in host.answers],
+        **({"repair": host_repair(host.repair, record, tongue)} if host.repair else {}),
     }
 
 

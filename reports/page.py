@@ -18,6 +18,7 @@ from diagnostics.verdict import Verdict
 from reports import words
 from reports.document import content_digest
 from reports.language import Language
+from reports.repairs import RepairView
 from reports.summary import coverage_line, verdict_sentences
 from reports.view import FULL, Detail, View
 from reports.visible import visible
@@ -87,7 +88,8 @@ def _names(record: RunRecord, tongue: Language, detail: Detail) -> dict[str, obj
         "as_root": words.as_root,
         "dropped": lambda host: words.connection_dropped(host.session, tongue),
         "waived_sign": words.WAIVED,
-        "diagnosed": record.kind is RunKind.DIAGNOSE,
+        "diagnosed": record.kind is RunKind.DIAGNOSE or record.repair is not None,
+        "r": RepairView(record, tongue) if record.repair is not None else None,
         "report_title": words.REPORTS[record.kind],
         "subject_title": words.SUBJECTS.get(record.kind, words.REPORTS[record.kind]),
         "not_well": words.NOT_WELL[record.kind],

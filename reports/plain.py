@@ -9,6 +9,7 @@ from reports import words
 from reports.explain import Problem, Told, problems
 from reports.language import Language
 from reports.outputs import said_alike
+from reports.repairs import RepairView
 from reports.sentences import sentence
 from reports.summary import coverage_line, next_commands, verdict, why_unseen
 from reports.visible import shortened, visible
@@ -34,6 +35,9 @@ def _lines(record: RunRecord, tongue: Language) -> Iterator[str]:
     yield " · ".join(filter(None, (title, record.run, tongue.say("case {case}", case=record.case) if record.case else "")))
     yield verdict(record, tongue)
     yield coverage_line(record, tongue)
+    if record.repair is not None:
+        yield ""
+        yield from RepairView(record, tongue).lines()
     for problem in problems(record.hosts):
         yield ""
         yield from _problem(problem, record, tongue)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -11,8 +11,10 @@ from typing import Final
 from diagnostics.verdict import Reason, Severity, Verdict, Why
 from inventory.errors import Text
 from playbooks.model import DEFAULT_PLAYBOOK
+from playbooks.results import HostChange
 from reports.explain import by_severity, problems
 from reports.language import Language
+from reports.repairs import command_of, verdict_of
 from reports.words import OUTCOMES, connection_dropped, needs_root, reason, root_denied
 from runner.outcome import Outcome, RunKind, RunState
 from runner.record import HostRecord, RunRecord
@@ -91,12 +93,18 @@ def tally(record: RunRecord) -> Tally:
 
 def tone(record: RunRecord) -> Tone:
     """Return what the verdict looks like at a glance."""
-    if record.kind is not RunKind.DIAGNOSE:
+    if record.repair is not None and record.repair.planned:
+        return Tone.INFO if record.coverage.seen == record.coverage.targeted else Tone.UNSEEN
+    if record.repair is not None and record.repair.changes[HostChange.UNKNOWN]:
+        return Tone.UNSEEN
+    if record.kind is not RunKind.DIAGNOSE and record.repair is None:
         if record.coverage.counts[Outcome.FAILED]:
             return Tone.WARNING
         return Tone.CLEAR if record.coverage.seen == record.coverage.targeted else Tone.UNSEEN
     if (worst := record.worst) is not None:
         return Tone(worst.value)
+    if record.coverage.counts[Outcome.FAILED] and record.repair is not None:
+        return Tone.WARNING
     if not record.checks or record.coverage.seen != record.coverage.targeted:
         return Tone.UNSEEN
     waived = any(host.diagnosis and host.diagnosis.findings for host in record.hosts)
@@ -111,9 +119,11 @@ def verdict(record: RunRecord, tongue: Language) -> str:
 def verdict_sentences(record: RunRecord, tongue: Language) -> tuple[str, ...]:
     """Return the verdict: what was found, what of it is waived, what was not seen, whether it ended, what is gone."""
     figures = tally(record)
-    sentences = [
-        _what_was_found(record, figures, tongue) if record.kind is RunKind.DIAGNOSE else _what_was_done(record, tongue)
-    ]
+    if record.repair is not None:
+        sentences = verdict_of(record, tongue)
+    else:
+        found = record.kind is RunKind.DIAGNOSE
+        sentences = [_what_was_found(record, figures, tongue) if found else _what_was_done(record, tongue)]
     if figures.waived:
         waived = tongue.plural("{n} finding is waived.", "{n} findings are waived.", figures.waived)
         sentences.append(waived)
@@ -253,6 +263,9 @@ def next_commands(record: RunRecord, tongue: Language) -> tuple[Next, ...]:
         step(why, "host", "enrol", "--replace", _targets(record, changed))
     if hosts := [host for host in _named(record, {Outcome.REFUSED}, ("HostKeyRefused",)) if host not in changed]:
         step(Text("compare the fingerprints of their host keys, then trust them"), "host", "enrol", _targets(record, hosts))
+    if record.repair is not None:
+        _after_repair(record, step)
+        return tuple(steps)
     if not diagnosed:
         if hosts := _named(record, {Outcome.UNREACHABLE, Outcome.REFUSED}, besides=("HostKeyRefused",)):
             step(Text("what stands in the way"), "doctor", "--host", hosts[0])
@@ -268,6 +281,24 @@ def next_commands(record: RunRecord, tongue: Language) -> tuple[Next, ...]:
         step(Text("when what stood in the way is gone"), "diagnose", _targets(record, hosts), *same)
     step(Text("every host of this run, in the terminal"), "run", "show", record.run)
     return tuple(steps)
+
+
+def _after_repair(record: RunRecord, step: Callable[..., None]) -> None:
+    """Say what to type after a repair, or after the plan of one."""
+    assert record.repair is not None
+    if record.state is not RunState.ENDED and not record.repair.planned:
+        step(Text("ask the hosts how it ended there, and do the rest"), "run", "resume", record.run)
+    if record.repair.planned:
+        step(Text("do it"), *command_of(record))
+    if hosts := [host.host for host in record.hosts if host.repair and host.repair.change is HostChange.UNKNOWN]:
+        step(Text("look yourself: nobody knows how it ended there"), "diagnose", _targets(record, hosts))
+    again = {Outcome.FAILED, Outcome.UNREACHABLE, Outcome.TIMED_OUT, Outcome.INCOMPLETE} & {
+        host.outcome for host in record.hosts
+    }
+    if again and not record.repair.planned:
+        only = ",".join(sorted(outcome.value for outcome in again))
+        step(Text("when what stood in the way is gone"), "run", "retry", record.run, "--only", only)
+    step(Text("every host of this run, in the terminal"), "run", "show", record.run)
 
 
 def _selection(record: RunRecord) -> tuple[str, ...]:

@@ -183,6 +183,8 @@ NOT_WELL: Final[Mapping[RunKind, Text]] = {
     RunKind.COMMAND: Text("Not well, or not known"),
     RunKind.FILE: Text("Not got"),
     RunKind.TERMINAL: Text("Not opened"),
+    RunKind.REPAIR: Text("Not well, or not known"),
+    RunKind.PLAN: Text("Not fully seen"),
 }
 """What stands above the hosts that a run of this kind has no good news of."""
 
@@ -191,6 +193,8 @@ REPORTS: Final[Mapping[RunKind, Text]] = {
     RunKind.COMMAND: Text("Report on a command"),
     RunKind.FILE: Text("A file from a host"),
     RunKind.TERMINAL: Text("A terminal on a host"),
+    RunKind.REPAIR: Text("Repair report"),
+    RunKind.PLAN: Text("Plan of a repair"),
 }
 
 SUBJECTS: Final[Mapping[RunKind, Text]] = {RunKind.COMMAND: Text("Command"), RunKind.FILE: Text("File")}
