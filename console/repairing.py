@@ -24,7 +24,7 @@ from inventory.inventory import Inventory
 from inventory.kept import KINDS
 from inventory.secret import Secret
 from inventory.walls import refuse_mixed
-from playbooks.load import load_playbook
+from playbooks.load import SHIPPED, load_playbook
 from playbooks.model import Playbook
 from playbooks.params import BadParams, ParamType, ParamValue, settled_params
 from runner.desk import Desk
@@ -76,7 +76,7 @@ def repair_hosts(settings: Settings, playbook: str | None, targets: str | None, 
         library=library,
         params=_settled(book, {**given, **secrets}),
         secrets={name: str(reference) for name, reference in references.items()},
-        file=str(path.resolve()) if str(path) == asked.playbook else "",
+        file="" if path.parent == SHIPPED else str(path.resolve()),
         case=case_named(wishes.case),
         actor=getpass.getuser(),
         operator=operator_of(settings),

@@ -207,7 +207,7 @@ class RepairView:
 
     def _planned(self, plan: StepPlan) -> Told:
         changes = plan.forecast.changes
-        word = Text("cannot be predicted") if changes is None else Text("would change") if changes else Text("nothing to do")
+        word = Text("not known beforehand") if changes is None else Text("would change") if changes else Text("nothing to do")
         return self._told(
             tone="unseen" if changes is None else "info" if changes else "clear",
             word=self.tongue.say(STATES[StepState.SKIPPED] if plan.skipped else word),
@@ -270,7 +270,7 @@ def verdict_of(record: RunRecord, tongue: Language) -> list[str]:
     elif not any(changes[one] for one in HostChange if one is not HostChange.UNCHANGED):
         told.append(tongue.say("Nothing was changed."))
     else:
-        told.append(tongue.say("No finding was there to be fixed."))
+        told.append(tongue.say("It was done where no finding was there to be fixed."))
     if count := fixes[Fix.NEW]:
         told.append(tongue.plural("{n} finding is new.", "{n} findings are new.", count))
     if count := fixes[Fix.VISIBILITY_LOST]:

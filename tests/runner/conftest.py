@@ -18,7 +18,19 @@ from runner.desk import Desk
 from runner.outcome import Outcome, RunState
 from runner.store.blobs import digest_of
 from runner.store.changes import Attach, BeginRun, EndRun
-from runner.store.rows import AttachmentRow, AuditRow, HostRow, OutboxRow, OutboxState, RunRow, StateRow
+from runner.store.rows import (
+    AttachmentRow,
+    AuditRow,
+    Event,
+    HostRow,
+    JournalRow,
+    LeaseRow,
+    OutboxRow,
+    OutboxState,
+    RunRow,
+    SampleRow,
+    StateRow,
+)
 from tests.runner.fleet import small_library
 from tests.runner.killer import Killer, fork_server
 
@@ -114,6 +126,33 @@ class Rows:
             "customer": "acme",
         }
         return StateRow(**{**row, **values})
+
+    def line(self, position: int, event: Event, *, key: str, run: str = "20261122-104755-7f3a9c", **values: Any) -> JournalRow:
+        return JournalRow(run=run, position=position, event=event, key=key, at=NOW, **values)
+
+    def sample(self, number: int, **values: Any) -> SampleRow:
+        row: dict[str, Any] = {
+            "run": "20261122-104755-7f3a9c",
+            "position": 0,
+            "number": number,
+            "at": NOW,
+            "evidence_digest": digest_of(b"evidence"),
+            "diagnosis_digest": digest_of(b"diagnosis"),
+            "diagnosis": b"diagnosis",
+        }
+        return SampleRow(**{**row, **values})
+
+    def lease(self, **values: Any) -> LeaseRow:
+        row: dict[str, Any] = {
+            "host": "db-0",
+            "token": 1,
+            "run": "20261122-104755-7f3a9c",
+            "actor": "anna",
+            "reason": "mend",
+            "customer": "acme",
+            "since": NOW,
+        }
+        return LeaseRow(**{**row, **values})
 
     def attach(self, data: bytes = b"<html>", **values: Any) -> Attach:
         row: dict[str, Any] = {

@@ -42,6 +42,7 @@ from runner.store.blobs import Blobs
 from runner.store.changes import Belonging
 from runner.store.link import Link
 from tests.runner.fleet import DENIED, FULL, LOST, OK, Act, ActingConnect, asking, fleet, small_library
+from tests.runner.repairs import Bench
 
 CONCURRENCY = 5
 ACTS = {
@@ -164,6 +165,14 @@ def erase(_: Library, order: dict[str, Any]) -> None:
         desk.erase(Belonging(case="DEMO-1"))
 
 
+def repair(_: Library, order: dict[str, Any]) -> None:
+    """Repair the hosts of a bench."""
+    bench = Bench(Path(order["bench"]))
+    with Desk.open(Path(order["home"]), write=True, actor="anna") as desk:
+        request = bench.asking(*order["hosts"], playbook=bench.playbook(order["playbook"]), concurrency=len(order["hosts"]))
+        asyncio.run(desk.repair(request, connect=bench.connect, observer=Telling()))
+
+
 JOBS: Mapping[str, Callable[[Library, dict[str, Any]], None]] = {
     "diagnose": diagnose,
     "deliver": diagnose_and_deliver,
@@ -171,6 +180,7 @@ JOBS: Mapping[str, Callable[[Library, dict[str, Any]], None]] = {
     "restore": restore,
     "prune": prune,
     "erase": erase,
+    "repair": repair,
 }
 
 

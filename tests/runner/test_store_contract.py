@@ -14,11 +14,25 @@ import pytest
 from diagnostics.verdict import Severity
 from runner.outcome import Outcome, RunState
 from runner.store.blobs import digest_of
-from runner.store.changes import EndHost, HostStates, Recover, Rendered, ResumeRun, SendFailed, Sent
-from runner.store.errors import StoreDamaged, StoreFailed, StoreReadOnly
+from runner.store.changes import (
+    Belonging,
+    EndHost,
+    Erase,
+    HostStates,
+    Journalled,
+    Prune,
+    Recover,
+    Rendered,
+    ResumeRun,
+    Sampled,
+    SendFailed,
+    Sent,
+    TakeLease,
+)
+from runner.store.errors import HostLeased, StoreDamaged, StoreFailed, StoreReadOnly
 from runner.store.opening import make_home
 from runner.store.port import Store
-from runner.store.rows import OutboxState
+from runner.store.rows import Event, OutboxState
 from runner.store.sql import open_store
 
 if TYPE_CHECKING:
@@ -288,3 +302,73 @@ def test_what_was_acknowledged_is_there_after_reopening(opening: Opening, rows: 
         assert whole.hosts[0] == rows.ended(0)
     with opening(True) as store:
         assert store.blob(digest_of(b"evidence")) == b"evidence"
+
+
+def test_a_journal_comes_back_in_the_order_in_which_it_was_written(store: Store, rows: Rows) -> None:
+    store.write(rows.begin(hosts=2))
+    lines = [
+        rows.line(0, Event.INTENT, key="s1", data={"ident": "a", "attempt": 1, "diff": ["+x"]}),
+        rows.line(1, Event.INTENT, key="s1"),
+        rows.line(0, Event.END, key="s1", stdout=b"\x00said" * 1000, stderr=b"\xff"),
+    ]
+    for line in lines:
+        store.write(Journalled(line=line))
+    store.write(Sampled(sample=rows.sample(0)), [b"evidence"])
+    store.write(Sampled(sample=rows.sample(0, diagnosis=b"another"))).result()
+    whole = store.run(RUN)
+    assert whole is not None
+    assert (whole.journal, whole.samples) == (tuple(lines), (rows.sample(0),)), "what was seen first stays"
+
+
+def test_one_run_at_a_time_has_the_lease_of_a_host(store: Store, rows: Rows) -> None:
+    other = "20261122-104756-000000"
+    store.write(rows.begin())
+    store.write(rows.begin(run=other)).result()
+    store.write(TakeLease(lease=rows.lease(token=7))).result()
+    with pytest.raises(HostLeased) as refused:
+        store.write(TakeLease(lease=rows.lease(run=other, token=9))).result()
+    assert refused.value.holder == rows.lease(token=7)
+    assert store.leases() == (rows.lease(token=7),)
+    store.write(TakeLease(lease=rows.lease(token=3))).result()  # the same run, resumed: its old process is fenced
+    assert store.lease("db-0") == rows.lease(token=8)
+    store.write(EndHost(host=rows.ended(0))).result()
+    assert (store.leases(), store.lease("db-0")) == ((), rows.lease(token=8, held=False))
+    store.write(TakeLease(lease=rows.lease(run=other, token=8))).result()
+    assert store.lease("db-0") == rows.lease(run=other, token=9)
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_the_lease_of_a_run_that_was_cut_off_is_taken_over_where_nothing_is_open(
+    store: Store, rows: Rows, is_open: bool
+) -> None:
+    other = "20261122-104756-000000"
+    store.write(rows.begin())
+    store.write(TakeLease(lease=rows.lease(token=7)))
+    store.write(Journalled(line=rows.line(0, Event.INTENT, key="s1")))
+    if not is_open:
+        store.write(Journalled(line=rows.line(0, Event.END, key="s1")))
+    store.write(Recover(at=rows.now, actor="anna"))
+    store.write(rows.begin(run=other)).result()
+    taking = store.write(TakeLease(lease=rows.lease(run=other, token=8)))
+    if is_open:
+        assert isinstance(taking.exception(), HostLeased)
+    else:
+        taking.result()
+        assert store.lease("db-0") == rows.lease(run=other, token=8)
+
+
+def test_what_was_pruned_or_erased_of_a_repair_is_gone(store: Store, rows: Rows) -> None:
+    store.write(rows.begin(hosts=1))
+    store.write(TakeLease(lease=rows.lease(token=7)))
+    store.write(Journalled(line=rows.line(0, Event.END, key="s1", stdout=b"said")))
+    store.write(Sampled(sample=rows.sample(0)), [b"evidence"])
+    store.write(rows.end()).result()
+    found = store.prunable(before=None, keep=0, cases=True)
+    assert (found.runs, found.hosts, found.evidence) == ((RUN,), 1, (digest_of(b"evidence"),))
+    store.write(Prune(runs=(RUN,), orphans=(), audit=rows.audit("store.pruned"))).result()
+    whole = store.run(RUN)
+    assert whole is not None
+    assert [line.stdout for line in whole.journal] == [b""]
+    assert [sample.pruned_at for sample in whole.samples] == [rows.now]
+    store.write(Erase(belonging=Belonging(customer="acme"), audit=rows.audit("store.erased", run=None))).result()
+    assert (store.run(RUN), store.lease("db-0")) == (None, None)
