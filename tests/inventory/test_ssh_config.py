@@ -18,7 +18,6 @@ from inventory.inventory import Inventory
 from inventory.names import shown
 from inventory.own import load_inventory
 from inventory.sources import ssh_blocks
-from inventory.sources import ssh_config as ssh_config_module
 from inventory.sources.ssh_config import SshConfig, filled
 from inventory.stamps import Looked
 
@@ -170,14 +169,13 @@ def test_thousands_of_match_lines_are_not_asked_by_each_of_thousands_of_hosts(
     names, asked = [f"h{number}" for number in range(300)], 0
     lines = [f"Host {name}\n HostName 10.0.0.{name[1:]}\n" for name in names[:200]] + [f"Host {' '.join(names)}\n Port 9\n"]
     lines += [f"Match originalhost {name}\n User u\nMatch host 10.0.0.{name[1:]}\n IdentityFile /k\n" for name in names]
-    fits = ssh_blocks.fits_match
 
     def counted(criteria: tuple[ssh_blocks.Criterion, ...], about: ssh_blocks.Asked) -> bool:
         nonlocal asked
         asked += 1
-        return fits(criteria, about)
+        return ssh_blocks.fits_match(criteria, about)
 
-    monkeypatch.setattr(ssh_config_module, "fits_match", counted)
+    monkeypatch.setattr("inventory.sources.ssh_config.fits_match", counted)
     config = SshConfig(written("".join(lines), tmp_path), Looked())
     found = [config.effective(name) for name in names]
     assert all(one.text("user") == "u" for one in found)

@@ -198,6 +198,7 @@ def test_a_mark_that_is_missing_or_doubled_makes_no_success_of_another_payload(
         )
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=3000), st.binary(max_size=3000))
 def test_any_bytes_give_one_answer_per_question_and_never_a_success(stdout: bytes, stderr: bytes) -> None:
     exchange = exchange_for({"a": None, "b": None})  # type: ignore[dict-item]  # only the names matter
