@@ -85,10 +85,11 @@ class CommandResult(Answer):
 def as_format(data: bytes) -> str:
     r"""Return the format from which printf of every sh makes `data`: printable ASCII as it is, else three octal digits.
 
-    >>> as_format(b"50% of \\ \x00\xff\n")
-    '50%% of \\\\ \\000\\377\n'
+    >>> as_format(b"50% of \\ \x00\xff\n"), as_format(b"-n")
+    ('50%% of \\\\ \\000\\377\n', '\\055n')
     """
-    return "".join(_PRINTF[byte] for byte in data)
+    text = "".join(_PRINTF[byte] for byte in data)
+    return f"\\055{text[1:]}" if text.startswith("-") else text  # it would be an option, and nothing was written
 
 
 def _word(value: Value) -> str:

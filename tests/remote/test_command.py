@@ -68,10 +68,10 @@ def test_a_file_is_no_stdin() -> None:
 
 @pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
 def test_every_shell_makes_all_bytes_from_their_format(shell: str) -> None:
-    data = bytes(range(256)) * 3 + b"%s %d \\n \\0"
     words = [shutil.which(shell.split()[0]) or shell, *shell.split()[1:]]
-    printed = subprocess.run([*words, "-c", f"printf {quote(as_format(data))}"], capture_output=True, check=True)
-    assert printed.stdout == data
+    for data in (bytes(range(256)) * 3 + b"%s %d \\n \\0", b"-n no option", b"--", b"-"):
+        printed = subprocess.run([*words, "-c", f"printf {quote(as_format(data))}"], capture_output=True, check=True)
+        assert printed.stdout == data
 
 
 async def test_values_are_data_also_on_a_hostile_day() -> None:
