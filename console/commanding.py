@@ -14,7 +14,7 @@ from console.tasking import CONNECTING_S, do_task
 from console.terminal import confirmed, tell
 from inventory.errors import Text, UsageError
 from inventory.walls import refuse_mixed
-from remote.command import Command
+from remote.command import COMMAND, Command
 from remote.question import Privilege
 from runner.request import TaskRequest
 from runner.tasks import CommandTask
@@ -74,9 +74,9 @@ def command_of(script: str, wishes: Wishes) -> Command:
             privilege=Privilege.ROOT if wishes.root else Privilege.USER,
         )
     except ValueError as error:
-        raise UsageError(
-            Text("--var: {reason}", reason=str(error)), Text("names are lower-case letters, digits and _: file=/var/log/x")
-        ) from error
+        reason = str(error).removeprefix(f"{COMMAND}: ")
+        hint = Text("names are lower-case letters, digits and _: file=/var/log/x")
+        raise UsageError(Text("--var: {reason}", reason=reason), hint) from error
 
 
 def _variable(pair: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from console.listing import show_list
 from console.settings import Settings
 from console.terminal import confirmed, tell
 from console.wiring import connector, credential_store
+from console.words import say
 from inventory.errors import Text, UsageError
 from inventory.host import Host, Transport
 from remote.connect import Connector
@@ -132,7 +133,7 @@ async def _asked(connect: Connector, hosts: Sequence[Host], known: KnownHosts, e
                     return Offer(host=host, state=KNOWN, keys=(proof.key,))
                 keys = await offered_keys(host, deadline_s=_DEADLINE_S, way=way)
         except RemoteError as error:
-            return Offer(host=host, state=UNSEEN, error=str(error))
+            return Offer(host=host, state=UNSEEN, error=say(error.text))
         return judged(host, keys, known.keys(host.name), expected.get(host.name))
 
     return await told_at_once(hosts, asked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from inventory.copies import Copies, CopyUsed
 from inventory.errors import Place, Text, UsageError
 from inventory.host import CredentialReference, Host, SecretReference
 from inventory.inventory import Inventory
+from inventory.proxies import DIRECT
 from inventory.secret import Secret
 
 
@@ -72,13 +73,28 @@ def _origin(host: Host, key: str, value: object, place: Place | None) -> Mapping
     return {"host": host.name, "key": key, "value": value, "origin": place}
 
 
+def _ssh(host: Host) -> Mapping[str, object]:
+    """Return how SSH is spoken to a host, by the words of an inventory."""
+    proxy = host.ssh.proxy
+    return {
+        "proxy": proxy.url if proxy else DIRECT,
+        "proxy_command": host.ssh.proxy_command,
+        "proxy_credential": proxy.credential if proxy else None,
+        "ssh_library": host.ssh.library,
+        "ssh_algorithms": host.ssh.old_algorithms,
+    }
+
+
 def _value(host: Host, key: str) -> object:
     name, _, rest = key.partition(".")
     if name in ("tags", "services", "ports", "names"):
         return rest
-    value = getattr(host, name)
+    ssh = _ssh(host)
+    value = ssh[name] if name in ssh else getattr(host, name)
     if isinstance(value, Host | CredentialReference):
         value = value.name
+    if rest and is_dataclass(value):
+        return getattr(value, rest)
     while rest and isinstance(value, Mapping):
         whole = next(part for part in sorted(value, key=len, reverse=True) if rest == part or rest.startswith(part + "."))
         value, rest = value[whole], rest[len(whole) + 1 :]

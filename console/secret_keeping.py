@@ -116,6 +116,8 @@ def _used(settings: Settings) -> dict[str, list[str]]:
 def forget(settings: Settings, name: str) -> int:
     """Remove a secret once the user agrees; return the exit code."""
     reference, store = _writable(settings, name)
+    if isinstance(store, SealedStore):
+        store.known(reference.value)
     if users := _used(settings).get(str(reference)):
         tell(settings, Text("{secret} is used by {names}", secret=reference, names=", ".join(users)), level=-1)
     if not confirmed(settings, Text("remove {secret} for good?", secret=reference)):

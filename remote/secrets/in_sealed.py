@@ -76,10 +76,14 @@ class SealedStore:
                 refuse(Text("more than {limit} secrets in one file", limit=MOST_SECRETS))
             self._write(before.with_secret(name, value, now or datetime.now(UTC)), folder)
 
+    def known(self, name: str) -> None:
+        """Raise Unusable where no secret of that name was set."""
+        if name not in self.names():
+            refuse(_absent(name), Text("longarm secret list"))
+
     def remove(self, name: str) -> None:
         """Remove a secret; raises Unusable where there is none of that name."""
-        if name not in self.names():
-            refuse(_absent(name))
+        self.known(name)
         self._unlocked(self._file())
         with one_writer(self.path.parent) as folder:
             self._write(self._opened(self._file()).without(name), folder)

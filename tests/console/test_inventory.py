@@ -38,6 +38,21 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return run
 
 
+def test_where_what_is_said_of_ssh_and_becoming_comes_from_is_shown_too(run: Run, tmp_path: Path) -> None:
+    said = "{address: 192.0.2.1, proxy: 'socks5://p:1', proxy_credential: c, ssh_library: either, host_key_alias: a.example, "
+    said += "ssh_algorithms: {kex: [+diffie-hellman-group14-sha1]}, become: {method: doas, user: oracle}, winrm: {auth: ntlm}}"
+    credential = "credentials: {c: {user: u, password: {env: X}}}\n"
+    hosts = f"hosts:\n  a: {said}\n  b: {{proxy_command: [/usr/bin/nc, '%h', '%p'], credential: c}}\n"
+    (tmp_path / "other.yaml").write_text(f"{hosts}{credential}proxy_programs: [/usr/bin/nc]\n")
+    code, out, _ = run("--inventory", str(tmp_path / "other.yaml"), "inventory", "show", "a,b", "--origin", "--json")
+    assert code == 0
+    rows = {(row["host"], row["key"]): row["value"] for row in json.loads(out)}
+    assert (rows["a", "proxy"], rows["a", "proxy_credential"], rows["a", "ssh_library"]) == ("socks5://p:1", "c", "either")
+    assert rows["a", "ssh_algorithms.kex"] == ["diffie-hellman-group14-sha1"]
+    assert (rows["a", "become.method"], rows["a", "become.user"], rows["a", "winrm.auth"]) == ("doas", "oracle", "ntlm")
+    assert rows["b", "proxy_command"] == ["/usr/bin/nc", "%h", "%p"] and rows["b", "credential"] == "c"
+
+
 def test_where_each_value_comes_from_is_shown(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("inventory", "show", "a1", "--origin", "--json")
     assert code == 0
