@@ -18,7 +18,7 @@ from remote.answer import Ended
 from remote.command import Command
 from remote.files import Destination, TransferFailed
 from remote.lab.windows import runspaces
-from remote.lab.windows.faults import Kind
+from remote.lab.windows.faults import ENGLISH, RUSSIAN, Kind
 from remote.lab.windows.host import WindowsHost
 from remote.lab.windows.login import Rights
 from remote.lab.windows.mishaps import Mishaps
@@ -80,6 +80,20 @@ async def test_who_is_denied_both_is_told_why(connector: MakeConnector) -> None:
     async with connected(connector, host, transport=Transport.WINRM) as session:
         answer = (await session.ask(QUESTIONS[:1], deadline_s=DEADLINE_S))[QUESTIONS[0].id]
         assert (answer.ended, answer.why) == (Ended.NOT_RUN, "the user may log in, but open no shell of this kind")
+
+
+@pytest.mark.parametrize("kind", [Kind.ACCESS_DENIED, Kind.MAX_SHELLS, Kind.SHELL_NOT_FOUND, Kind.PIPE_CLOSED])
+async def test_what_a_russian_host_says_means_the_same(kind: Kind, connector: MakeConnector) -> None:
+    told = set()
+    for language in (ENGLISH, RUSSIAN):
+        for transport in (Transport.WINRM, Transport.PSRP):
+            host = practice(Mishaps(faults=dict.fromkeys(range(1, 100), kind)))
+            host.service.language = language
+            async with connected(connector, host, transport=transport) as session:
+                answer = (await session.ask(QUESTIONS[:1], deadline_s=1.0))[QUESTIONS[0].id]
+                told.add((answer.ended, answer.why))
+    ((ended, why),) = told
+    assert ended is Ended.NOT_RUN and not any("а" <= letter <= "я" for letter in why)
 
 
 async def test_an_endpoint_by_its_name(connector: MakeConnector) -> None:

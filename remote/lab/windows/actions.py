@@ -7,7 +7,7 @@ from typing import Final
 
 from remote.lab.windows import wsman
 from remote.lab.windows.descriptions import configuration, described
-from remote.lab.windows.faults import Fault, Kind
+from remote.lab.windows.faults import ENGLISH, Fault, Kind
 from remote.lab.windows.login import Doors, Rights
 from remote.lab.windows.runspaces import Endpoint, Runspaces
 from remote.lab.windows.shells import Limits, Program, Shell, Shells, no_shell
@@ -20,8 +20,10 @@ ADDRESS: Final = "http://127.0.0.1/wsman"
 class Service:
     """WS-Management of one host, for whoever is logged in."""
 
-    def __init__(self, program: Program, doors: Doors, limits: Limits, endpoints: Mapping[str, Endpoint]) -> None:
-        self.doors, self.limits, self.endpoints = doors, limits, endpoints
+    def __init__(
+        self, program: Program, doors: Doors, limits: Limits, endpoints: Mapping[str, Endpoint], language: str = ENGLISH
+    ) -> None:
+        self.doors, self.limits, self.endpoints, self.language = doors, limits, endpoints, language
         self.shells = Shells(limits)
         self._winrs, self._runspaces = Winrs(self.shells, program), Runspaces(self.shells)
 

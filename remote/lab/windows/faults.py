@@ -5,7 +5,8 @@ Numbers from wsmerror.h as PowerShell's sources repeat it; shapes from what publ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -57,6 +58,19 @@ class Kind(Enum):
 
 
 _QUOTAS: Final = 0x803381
+ENGLISH: Final = "en-US"
+RUSSIAN: Final = "ru-RU"
+_RUSSIAN: Final[Mapping[Kind, str]] = {
+    Kind.OPERATION_TIMEOUT: "Службе WS-Management не удалось завершить операцию за время, указанное в OperationTimeout. ",
+    Kind.SHELL_NOT_FOUND: "Службе WS-Management не удается обработать запрос: он содержит недопустимые селекторы для ресурса. ",
+    Kind.ACCESS_DENIED: "Отказано в доступе. ",
+    Kind.INVALID_PARAMETER: "Параметр задан неверно. ",
+    Kind.BUSY: "Требуемый ресурс занят. ",
+    Kind.PIPE_CLOSED: "Канал был закрыт. ",
+    Kind.NO_FILE: "Не удается найти указанный файл. ",
+    Kind.MAX_SHELLS: "Служба WS-Management не может обработать запрос. Превышено число оболочек, разрешенных пользователю. ",
+}
+"""What a Russian Windows says of the same, from memory: that nobody goes by words is what matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +83,15 @@ class Fault(Exception):
     reason: str = ""
     """In more general words, if Windows has those for it."""
     provider: Provider | None = None
+    language: str = ENGLISH
+
+    def said_in(self, language: str) -> Fault:
+        """Return it as a machine of this language says it."""
+        return (
+            self
+            if language == ENGLISH
+            else replace(self, words=_RUSSIAN.get(self.kind, self.words), reason="", language=language)
+        )
 
     def envelope(self, relates_to: str) -> bytes:
         """Return the fault as an answer to a message."""
@@ -80,7 +103,7 @@ class Fault(Exception):
             ],
         )
         text = element("s:Text", self.reason or self.words)
-        text.set("{http://www.w3.org/XML/1998/namespace}lang", "en-US")
+        text.set("{http://www.w3.org/XML/1998/namespace}lang", self.language)
         detail = [self._wmi_error()] if self.kind.of_wmi else self._wsman_fault()
         fault = element("s:Fault", children=[code, element("s:Reason", children=[text]), element("s:Detail", children=detail)])
         action = f"{ADDRESSING}/fault" if self.kind.subcode.startswith("a:") else FAULT_ACTION

@@ -10,6 +10,7 @@ from weakref import WeakSet
 
 from remote.lab.windows.actions import Service
 from remote.lab.windows.conversation import LARGEST_HEADERS, converse
+from remote.lab.windows.faults import ENGLISH
 from remote.lab.windows.login import Doors
 from remote.lab.windows.mishaps import Mishaps
 from remote.lab.windows.runspaces import Endpoint
@@ -30,8 +31,9 @@ class WindowsHost:
         endpoints: Mapping[str, Endpoint] | None = None,
         limits: Limits | None = None,
         mishaps: Mishaps | None = None,
+        language: str = ENGLISH,
     ) -> None:
-        self.service = Service(program, doors, limits or Limits(), endpoints or {})
+        self.service = Service(program, doors, limits or Limits(), endpoints or {}, language)
         self.mishaps, self.seen = mishaps or Mishaps(), Seen()
 
     @asynccontextmanager

@@ -91,7 +91,7 @@ class Talk:
         try:
             answer = HTTPStatus.OK, await self._done(request, number, len(data))
         except Fault as fault:
-            answer = HTTPStatus.INTERNAL_SERVER_ERROR, fault.envelope(request.message_id)
+            answer = HTTPStatus.INTERNAL_SERVER_ERROR, fault.said_in(self._service.language).envelope(request.message_id)
         if number in mishaps.drop_after:
             raise HangUp
         return answer
