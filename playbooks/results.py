@@ -117,6 +117,16 @@ class Played:
     """The steps of the rollback, in the order in which they were done."""
 
     @property
+    def needs_reboot(self) -> bool:
+        """Tell whether the host says that what was installed wants a reboot, and none has followed."""
+        needed = False
+        for step in self.steps:
+            needed = bool(step.data.get("needs_reboot", needed)) and not (
+                step.action == "reboot" and step.state is StepState.CHANGED
+            )
+        return needed
+
+    @property
     def failed(self) -> StepResult | None:
         """Return the first step that did not end well; None: all did."""
         return next((step for step in self.steps if step.state not in GOOD), None)

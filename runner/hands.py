@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import Any, Final
 
 from inventory.errors import Text
@@ -15,17 +14,14 @@ from playbooks.ports import AnsibleLogin, Change, Intent
 from playbooks.standings import change_of
 from remote.answer import Answer, Ended
 from remote.command import Command
-from remote.detached import DetachedCommand, Offset, Standing, State
+from remote.detached import DetachedCommand, Standing, State
+from remote.detached.following import Following
 from remote.errors import RemoteError
 from remote.question import Privilege, Question
 from remote.session import Connect, Session
 
-WAIT_S: Final = 20
-"""How long the host waits for the end of a command before it says how it stands."""
-_GRACE_S: Final = 5.0
-"""What an exchange takes beside the waiting."""
 _PAUSES_S: Final = (0.1, 0.5, 2.0, 5.0)
-"""Between askings that were not answered."""
+"""Between attempts to reach a host that is gone."""
 _HELLO: Final = Question(id="hello", script=":", deadline_s=10)
 
 
@@ -59,28 +55,25 @@ class SessionHands:
 
     async def change(self, ident: str, command: Command, *, deadline_s: float) -> Change:
         """Return what became of a command that was sent detached under this id, at most once whatever happens."""
-        end, sent_at = time.monotonic() + deadline_s, time.monotonic()
+        end = time.monotonic() + deadline_s
         forget = tuple(name for name, privilege in self._sent.items() if privilege is command.privilege)
-        detached = DetachedCommand(id=ident, token=self._token, command=command, forget=forget)
+        following = Following(DetachedCommand(id=ident, token=self._token, command=command, forget=forget), sent_at=time.time())
         if self._session.dropped:
             await self.again(deadline_s=deadline_s)
-        wait_s = max(1, min(WAIT_S, int(deadline_s - _GRACE_S)))
-        first = await self._session.start(detached, wait_s=wait_s, deadline_s=max(0.0, end - time.monotonic()))
+        standing = await following.start(self._session, deadline_s=max(0.0, end - time.monotonic()))
         for name in forget:
             del self._sent[name]
         self._sent[ident] = command.privilege
-        return change_of(await self._followed(first, command.privilege, end, lambda: time.monotonic() - sent_at))
+        return change_of(await self._followed(following, standing, end))
 
     async def recall(self, intent: Intent, *, privilege: Privilege, deadline_s: float) -> Change:
         """Return what became of a command that an earlier process sent, or meant to send."""
-        end, began = time.monotonic() + deadline_s, time.monotonic()
         self._sent[intent.ident] = privilege
-
-        def sent_s_ago() -> float | None:
-            return None if intent.sent_s_ago is None else intent.sent_s_ago + time.monotonic() - began
-
+        command = Command(script=":", privilege=privilege)  # asked for by its id: its script was sent before, or never
+        sent_at = 0.0 if intent.sent_s_ago is None else time.time() - intent.sent_s_ago
+        following = Following(DetachedCommand(id=intent.ident, token=self._token, command=command), sent_at=sent_at)
         nothing = Standing(id=intent.ident, state=State.UNANSWERED)
-        return change_of(await self._followed(nothing, privilege, end, sent_s_ago))
+        return change_of(await self._followed(following, nothing, time.monotonic() + deadline_s))
 
     async def again(self, *, deadline_s: float) -> bool:
         """Connect anew where the connection is gone; tell whether the host answers."""
@@ -108,28 +101,15 @@ class SessionHands:
             if names and not self._session.dropped:
                 await self._session.forget(names, privilege=privilege, deadline_s=deadline_s)
 
-    async def _followed(
-        self, standing: Standing, privilege: Privilege, end: float, sent_s_ago: Callable[[], float | None]
-    ) -> Standing:
+    async def _followed(self, following: Following, standing: Standing, end: float) -> Standing:
         """Return how a command stands once it is over and its output is whole, or at `end`."""
-        unanswered = 0
+        unreached = 0
         while not standing.whole and (left_s := end - time.monotonic()) > 0:
-            if standing.state is State.UNANSWERED and unanswered:
-                await asyncio.sleep(min(left_s, _PAUSES_S[min(unanswered, len(_PAUSES_S)) - 1]))
             if self._session.dropped and not await self._reconnected(end):
-                unanswered += 1
+                await asyncio.sleep(min(left_s, _PAUSES_S[min(unreached, len(_PAUSES_S) - 1)]))
+                unreached += 1
                 continue
-            wait_s = 0 if standing.final else max(0, min(WAIT_S, int(end - time.monotonic() - _GRACE_S)))
-            heard = await self._session.collect(
-                standing.id,
-                Offset(stdout=len(standing.stdout), stderr=len(standing.stderr)),
-                privilege=privilege,
-                sent_s_ago=sent_s_ago(),
-                wait_s=wait_s,
-                deadline_s=max(0.0, end - time.monotonic()),
-            )
-            unanswered = unanswered + 1 if heard.state is State.UNANSWERED else 0
-            standing = _joined(standing, heard)
+            standing = await following.follow(self._session, deadline_s=max(0.0, end - time.monotonic()))
         return standing
 
     async def _reconnected(self, end: float) -> bool:
@@ -144,14 +124,6 @@ class SessionHands:
         except (RemoteError, TimeoutError):  # the host is down, or not up yet: whoever waits asks again
             return False
         return True
-
-
-def _joined(before: Standing, heard: Standing) -> Standing:
-    """Return what is known of a command with what was heard of it now."""
-    if heard.state is State.UNANSWERED:
-        return replace(before, state=State.UNANSWERED, why=heard.why, whole=False)
-    stdout, stderr = before.stdout + heard.stdout, before.stderr + heard.stderr
-    return replace(heard, stdout=stdout, stderr=stderr, offset=Offset(stdout=len(stdout), stderr=len(stderr)))
 
 
 class LoopClock:

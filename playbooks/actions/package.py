@@ -42,5 +42,5 @@ ROW: Final = Action(
     predicts=Predicts.ALWAYS,
     deadline_s=1800.0,
     doer=Native(look=look_at_packages, decide=decide_packages),
-    gives={"manager": "str", "packages": [{"name": "str", "before": "str?", "after": "str?"}]},
+    gives={"manager": "str", "packages": [{"name": "str", "before": "str?", "after": "str?"}], "needs_reboot": "bool?"},
 )

@@ -14,6 +14,7 @@ from remote.answer import Answer
 MOST_NAMES: Final = 200
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:-]{0,127}")
 _MANAGER: Final = re.compile(r"manager (apt|dnf|yum|zypper|apk)")
+_REBOOT: Final = re.compile(r"reboot (yes|no)")
 _PACKAGE: Final = re.compile(r"package (\S+) (\S+) (\S+)")
 
 
@@ -34,6 +35,7 @@ def decide_packages(values: Values, platform: Platform, answer: Answer) -> Decis
         raise NotThere(Text("{said}", said=answer.stderr[:200].decode("utf-8", "backslashreplace").strip()))
     head, *lines = answer.stdout.decode("utf-8", "backslashreplace").splitlines() or [""]
     manager = _MANAGER.fullmatch(head)
+    reboot = _REBOOT.fullmatch(lines.pop()) if lines and lines[-1].startswith("reboot ") else None
     rows = [_PACKAGE.fullmatch(line) for line in lines]
     state = values.get("state") or "present"
     wanted = list(dict.fromkeys(values["names"]))
@@ -53,7 +55,7 @@ def decide_packages(values: Values, platform: Platform, answer: Answer) -> Decis
         packages.append(
             {"name": name, **({} if here == "-" else {"before": here}), **({} if after in ("-", "") else {"after": after})}
         )
-    data = {"manager": manager[1], "packages": packages}
+    data = {"manager": manager[1], "packages": packages, **({} if reboot is None else {"needs_reboot": reboot[1] == "yes"})}
     if not names:
         return Decision(data=data)
     action = {"absent": "remove", "latest": "upgrade"}.get(state, "install")

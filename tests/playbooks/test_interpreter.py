@@ -341,3 +341,14 @@ def test_a_look_of_ours_does_not_take_as_long_as_the_step_may() -> None:
     hands = FakeHands(script=looks)
     assert states(played(short(steps), hands)) == {"s1": "ok", "s2": "ok"}
     assert [question.deadline_s for question in hands.asked] == [60, 600]
+
+
+def test_a_host_that_needs_a_reboot_is_said_to_until_it_had_one() -> None:
+    steps = "  - package: {names: kernel}\n"
+    looks = [said(b"manager apt\npackage kernel - -\nreboot no\n"), said(b"manager apt\npackage kernel 2 -\nreboot yes\n")]
+    script = {"s1": StepScript(looks=looks, changes=[done()])}
+    assert played(short(steps), script).needs_reboot
+    boots = [said(b"boot 11111111-1111-1111-1111-11111111111%d\nneeded no\n" % number) for number in (1, 2)]
+    script["s2"] = StepScript(looks=boots, changes=[done()])
+    outcome = played(short(steps + "  - reboot: {}\n"), script)
+    assert states(outcome) == {"s1": "changed", "s2": "changed"} and not outcome.needs_reboot

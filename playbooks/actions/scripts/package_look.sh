@@ -1,4 +1,5 @@
-# Which package manager the host has, and for each of $names (one a line): "name installed candidate", "-" for none.
+# Which package manager the host has, and for each of $names (one a line): "name installed candidate", "-" for none;
+# at the end "reboot yes|no", where the host says whether it needs one.
 # shellcheck shell=sh disable=SC2154 # variables that the bundle sets
 if command -v dpkg-query >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1; then
   manager=apt
@@ -33,3 +34,11 @@ printf '%s\n' "$names" | while IFS= read -r name; do
   if [ "$state" = latest ]; then newest=$(candidate "$name"); fi
   printf 'package %s %s %s\n' "$name" "${here:--}" "${newest:--}"
 done
+if [ -e /run/reboot-required ] || [ -e /var/run/reboot-required ]; then
+  printf 'reboot yes\n'
+elif [ "$manager" = apt ]; then
+  printf 'reboot no\n'
+elif command -v needs-restarting >/dev/null 2>&1; then
+  needs-restarting -r >/dev/null 2>&1
+  case $? in 0) printf 'reboot no\n' ;; 1) printf 'reboot yes\n' ;; esac
+fi

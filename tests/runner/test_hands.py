@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,12 @@ from inventory.host import Host, Transport
 from playbooks.interpreter import play
 from playbooks.ports import Ports
 from playbooks.results import HostChange, Played, StepState
-from playbooks.session_hands import NoLogin, SessionHands
 from playbooks.testing import FakeClock, FakeJournal, FakeOperator
 from remote.detached import DetachedCommand, Standing
 from remote.errors import ConnectFailed
 from remote.local import LocalSession
 from remote.session import Session
+from runner.hands import NotOffered, SessionHands
 from tests.playbooks.playing import short
 from tests.remote.detached import NEEDS, Bench
 
@@ -30,11 +31,18 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     await made.leave()
 
 
-def hands_on(bench: Bench, token: int = 7) -> SessionHands:
-    async def connect(_: float) -> Session:
-        return bench.session()
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as opened:
+        yield opened
 
-    return SessionHands(bench.session(), token=token, connect=connect)
+
+def hands_on(bench: Bench, stack: AsyncExitStack, token: int = 7) -> SessionHands:
+    @asynccontextmanager
+    async def connect(host: Host) -> AsyncIterator[Session]:
+        yield bench.session()
+
+    return SessionHands(bench.session(), connect, stack, token)
 
 
 async def played(steps: str, hands: SessionHands, journal: FakeJournal, run: str = "run-0001") -> Played:
@@ -42,23 +50,23 @@ async def played(steps: str, hands: SessionHands, journal: FakeJournal, run: str
     return await play(short(steps), {}, {}, ports)
 
 
-async def test_steps_run_detached_and_nothing_but_the_fence_stays(bench: Bench) -> None:
-    hands, journal = hands_on(bench), FakeJournal()
+async def test_steps_run_detached_and_nothing_but_the_fence_stays(bench: Bench, stack: AsyncExitStack) -> None:
+    hands, journal = hands_on(bench, stack), FakeJournal()
     steps = f"  - run: echo one >>{bench.log}; echo said\n  - run: exit 3\n    on_failure: continue\n  - run: sleep 1\n"
     outcome = await played(steps, hands, journal)
     assert [step.state for step in outcome.steps] == [StepState.CHANGED, StepState.FAILED, StepState.CHANGED]
     assert (outcome.steps[0].stdout, outcome.steps[1].exit_status) == (b"said\n", 3)
     assert outcome.change is HostChange.PARTLY
-    await hands.forget(deadline_s=60)
+    await hands.forget([], deadline_s=60)
     assert bench.log.read_text() == "one\n"
     assert [name for name in bench.remains() if not name.endswith("longarm")] == ["lib/longarm/fence"]
 
 
-async def test_what_an_earlier_process_sent_is_not_sent_again(bench: Bench) -> None:
+async def test_what_an_earlier_process_sent_is_not_sent_again(bench: Bench, stack: AsyncExitStack) -> None:
     journal, steps = FakeJournal(), f"  - run: echo x >>{bench.log}\n  - run: echo y >>{bench.log}\n"
-    await played(steps, hands_on(bench), journal)
+    await played(steps, hands_on(bench, stack), journal)
     del journal.ends["s2"]  # the process died before it could write that down
-    outcome = await played(steps, hands_on(bench), journal)
+    outcome = await played(steps, hands_on(bench, stack), journal)
     assert [step.state for step in outcome.steps] == [StepState.CHANGED, StepState.CHANGED]
     assert bench.log.read_text() == "x\ny\n", "each once"
 
@@ -79,32 +87,37 @@ class Drops:
         return standing
 
 
-async def test_a_line_that_drops_loses_nothing_and_does_nothing_twice(bench: Bench) -> None:
-    hands = hands_on(bench)
+async def test_a_line_that_drops_loses_nothing_and_does_nothing_twice(bench: Bench, stack: AsyncExitStack) -> None:
+    hands = hands_on(bench, stack)
     first = Drops(bench.session())
-    hands.session = first  # type: ignore[assignment]
+    hands._session = first  # type: ignore[assignment]
     outcome = await played(f"  - run: sleep 2; echo x >>{bench.log}; echo done\n", hands, FakeJournal())
     assert outcome.steps[0].state is StepState.CHANGED and outcome.steps[0].stdout == b"done\n"
     assert first.dropped and not isinstance(hands.session, Drops)
     assert bench.log.read_text() == "x\n"
 
 
-async def test_a_newer_lease_fences_an_older_run(bench: Bench) -> None:
+async def test_a_newer_lease_fences_an_older_run(bench: Bench, stack: AsyncExitStack) -> None:
     steps = f"  - run: echo x >>{bench.log}\n"
-    assert (await played(steps, hands_on(bench, token=9), FakeJournal(), "run-0009")).change is HostChange.CHANGED
-    outcome = await played(steps, hands_on(bench, token=8), FakeJournal(), "run-0008")
+    assert (await played(steps, hands_on(bench, stack, token=9), FakeJournal(), "run-0009")).change is HostChange.CHANGED
+    outcome = await played(steps, hands_on(bench, stack, token=8), FakeJournal(), "run-0008")
     assert outcome.steps[0].state is StepState.FENCED and outcome.change is HostChange.UNCHANGED
     assert bench.log.read_text() == "x\n"
 
 
-async def test_a_host_that_is_gone_is_said_to_be() -> None:
-    async def refuse(_: float) -> Session:
+async def test_a_host_that_is_gone_is_said_to_be(stack: AsyncExitStack) -> None:
+    @asynccontextmanager
+    async def refuse(host: Host) -> AsyncIterator[Session]:
         raise ConnectFailed("here", "no route")
+        yield  # makes it a generator
 
     session = LocalSession(Host(name="here", address="127.0.0.1", transport=Transport.LOCAL))
-    hands = SessionHands(session, token=1, connect=refuse)
-    assert not await hands.again(deadline_s=1)
-    with pytest.raises(NoLogin, match="Ansible has no way to here"):
+    hands = SessionHands(session, refuse, stack, 1)
+    with pytest.raises(NotOffered, match="no login of its own yet"):
         await hands.ansible_login()
     assert await hands.fabric(lambda connection: connection.host, deadline_s=20) == "127.0.0.1"
+    first = Drops(session)
+    first.dropped = True
+    hands._session = first  # type: ignore[assignment]
+    assert not await hands.again(deadline_s=1)
     await session.leave()
