@@ -87,15 +87,15 @@ class SshSession(ShellSession):
         end = time.monotonic() + deadline_s
         exchange = BundleExchange(questions, elevation=elevation)
         self._intake.allow(_UNASKED + 2 * exchange.receive_limit)
+        early = self._is_openssh and not self.dropped
         try:
             async with asyncio.timeout(deadline_s):
-                wire = await self._exec(exchange.script if self._is_openssh else b"")
+                wire = await self._exec(exchange.script if early else b"")
         except TimeoutError:
-            return exchange.finish(f"the host did not start a command within {deadline_s:g} s", cut=self._is_openssh)
+            return exchange.finish(f"the host did not start a command within {deadline_s:g} s", cut=early)
         except (asyncssh.Error, OSError) as error:
             refused = isinstance(error, asyncssh.ChannelOpenError) and not self.dropped
-            why = f"the host did not start a command: {reason_of(error)}"
-            return exchange.finish(why, cut=self._is_openssh and not refused)
+            return exchange.finish(f"the host did not start a command: {reason_of(error)}", cut=early and not refused)
         left_s = max(0.0, end - time.monotonic())
         return await drive(
             exchange,
@@ -103,7 +103,7 @@ class SshSession(ShellSession):
             deadline_s=left_s,
             passwords=self._become_password,
             open_terminal=self._open_terminal,
-            sent=self._is_openssh,
+            sent=early,
         )
 
     @property
