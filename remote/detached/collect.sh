@@ -33,7 +33,7 @@ withdraw() {
 	if keep_somewhere; then
 		state=failed reason=not_started
 	else
-		reason=no_place
+		reason=unreadable
 	fi
 }
 
@@ -51,7 +51,13 @@ else
 	while
 		hold_all
 		again='' status=- ms=0 cuts='0 0' pids='' place=-
-		if found; then settle "$id"; else remembered "$id" || withdraw; fi
+		if found; then
+			settle "$id"
+		elif ! recall; then
+			state=unknown reason=unreadable
+		else
+			remembered "$id" || withdraw
+		fi
 		[ "$again" ]
 	do let_go; done
 	let_go

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     KILLED = "killed"
     GONE = "gone"
     NOT_KNOWN = "not_known"
+    UNREADABLE = "unreadable"
     GARBLED = "garbled"
 
 
@@ -58,6 +59,7 @@ WORDS: Final[Mapping[Reason, Text]] = {
     Reason.KILLED: Text("its supervisor on the host was killed, and nothing of it runs any more"),
     Reason.GONE: Text("its record on the host was removed by somebody"),
     Reason.NOT_KNOWN: Text("the host does not know it, and was rebooted since it was sent"),
+    Reason.UNREADABLE: Text("what the host keeps of commands can be read or written by nobody, or by too many"),
     Reason.GARBLED: Text("what the host says of it cannot be understood"),
 }
 _NOTHING_RAN = frozenset({Reason.BUSY, Reason.NO_PLACE, Reason.NO_TOOL, Reason.DENIED, Reason.NOT_STARTED, Reason.NOT_BEGUN})

@@ -85,6 +85,19 @@ async def test_a_place_of_ours_that_others_may_write_to_refuses_all(bench: Bench
     assert (standing.state, standing.reason, "/var/lib/longarm" in standing.why) == (State.FAILED, Reason.NO_PLACE, True)
 
 
+@pytest.mark.parametrize("sick", ["chmod 777 /var/lib/longarm", "echo >/var/lib/longarm/fence"])
+async def test_what_cannot_be_read_is_unknown_and_not_taken_for_never_started(bench: Bench, sick: str) -> None:
+    detached = bench.command("echo out")
+    await started(bench.session(), detached)
+    standing = await collected(bench.session(sick), detached.id)
+    assert (standing.state, standing.reason, standing.ran) == (State.UNKNOWN, Reason.UNREADABLE, None)
+
+
+async def test_what_cannot_be_withdrawn_for_want_of_room_is_unknown(bench: Bench) -> None:
+    standing = await collected(bench.session(*(FULL.format(place) for place in (LIB, ROOT, RUN))), "never-heard-of")
+    assert (standing.state, standing.reason, standing.ran) == (State.UNKNOWN, Reason.UNREADABLE, None)
+
+
 # --- somebody else on the host ---------------------------------------------------------------------------------------
 
 
