@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from runner.store.errors import StoreFailed, StoreTooNew, StoreTooOld, UnsafeHome
@@ -69,10 +70,11 @@ def link_to_write(home: Path) -> Link:
     settings = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
     with told(home):
         link = connect(f"{database(home).as_uri()}?mode=rw", "BEGIN IMMEDIATE", settings)
-        if schema is None:
-            _create(link)
-        elif schema != SCHEMAS[-1]:
-            migrate(link)
+        with closed_if_it_fails(link):
+            if schema is None:
+                _create(link)
+            elif schema != SCHEMAS[-1]:
+                migrate(link)
     return link
 
 
@@ -118,10 +120,21 @@ def _create(link: Link) -> None:
 
 def connect(uri: str, begin: str, pragmas: tuple[str, ...]) -> Link:
     """Return a connection with the settings that every one has, and these."""
-    plain = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-    for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "foreign_keys=ON", "mmap_size=0", *pragmas):
-        plain.execute(f"PRAGMA {pragma}")
-    return Link(plain, begin)
+    link = Link(sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False), begin)
+    with closed_if_it_fails(link):
+        for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "foreign_keys=ON", "mmap_size=0", *pragmas):
+            link.plain.execute(f"PRAGMA {pragma}")
+    return link
+
+
+@contextmanager
+def closed_if_it_fails(link: Link) -> Iterator[None]:
+    """Let go of the files of a connection that nobody gets: an error on its way keeps everything it met."""
+    try:
+        yield
+    except BaseException:
+        link.close()
+        raise
 
 
 def create_private(path: Path) -> int:

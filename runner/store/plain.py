@@ -27,7 +27,7 @@ from runner.store.encoding import (
     state_row,
 )
 from runner.store.port import WholeRun
-from runner.store.rows import AuditRow, HostRow, StateRow
+from runner.store.rows import AuditRow, HostRow, OutboxRow, OutboxState, StateRow
 from runner.store.sentences import text_to_json
 
 _AT_ONCE = 500
@@ -130,6 +130,17 @@ def states_of(plain: sqlite3.Connection, hosts: Sequence[str]) -> tuple[StateRow
     return tuple(state_row(row) for part in parts for row in _rows(plain, "check_state", query.format(_marks(part)), *part))
 
 
+def outbox(plain: sqlite3.Connection, state: OutboxState | None) -> tuple[OutboxRow, ...]:
+    """Return what waits for delivery or was delivered, oldest first."""
+    query = "SELECT * FROM outbox WHERE ?1 IS NULL OR state = ?1 ORDER BY id"
+    return tuple(map(outbox_row, _rows(plain, "outbox", query, None if state is None else state.value)))
+
+
+def outbox_of(plain: sqlite3.Connection, row: int) -> OutboxRow | None:
+    """Return one outbox row by its number."""
+    return next(map(outbox_row, _rows(plain, "outbox", "SELECT * FROM outbox WHERE id = ?", row)), None)
+
+
 _CUSTOMERS = """
 SELECT host_run.customer FROM host_run JOIN run ON run.id = host_run.run WHERE run.case_ref = :case
 UNION SELECT customer FROM case_attachment WHERE case_ref = :case
@@ -186,7 +197,7 @@ def _update(plain: sqlite3.Connection, table: str, values: Columns, **key: str |
     plain.execute(f"UPDATE {table} SET {assigned} WHERE {where}", kept(values | named))  # noqa: S608 - our names
 
 
-def _rows(plain: sqlite3.Connection, table: str, query: str, *values: str) -> list[Columns]:
+def _rows(plain: sqlite3.Connection, table: str, query: str, *values: str | int | None) -> list[Columns]:
     cursor = plain.execute(query, values)
     names = [column[0] for column in cursor.description]
     return [found(table, dict(zip(names, row, strict=True))) for row in cursor]

@@ -8,11 +8,11 @@ from sqlalchemy import Connection, Select, func, select
 
 from runner.outcome import Outcome
 from runner.store.changes import Belonging
-from runner.store.encoding import attachment_row, audit_row, case_row, lease_row, outbox_row, run_row
+from runner.store.encoding import attachment_row, audit_row, case_row, lease_row, run_row
 from runner.store.port import CountedRun, Erasable, Prunable
 from runner.store.removing import erasable, prunable
-from runner.store.rows import AttachmentRow, AuditRow, CaseRow, LeaseRow, OutboxRow, OutboxState
-from runner.store.schema import AUDIT, CASE_ATTACHMENT, HOST_RUN, LEASE, OUTBOX, RUN, SUPPORT_CASE
+from runner.store.rows import AttachmentRow, AuditRow, CaseRow, LeaseRow
+from runner.store.schema import AUDIT, CASE_ATTACHMENT, HOST_RUN, LEASE, RUN, SUPPORT_CASE
 from runner.store.verifying import NAMED
 
 
@@ -28,15 +28,6 @@ class Queries:
         runs = [run_row(row) for row in self._core.execute(newest).mappings()]
         counted = [CountedRun(run=run, counts=_counts(self._core, run.run)) for run in runs]
         return tuple(counted)
-
-    def outbox(self, state: OutboxState | None = None) -> tuple[OutboxRow, ...]:
-        """Return what waits for delivery or was delivered, oldest first."""
-        query = select(OUTBOX).order_by(OUTBOX.c.id)
-        return self._outbox(query if state is None else query.where(OUTBOX.c.state == state.value))
-
-    def outbox_row(self, row: int) -> OutboxRow | None:
-        """Return one outbox row."""
-        return next(iter(self._outbox(select(OUTBOX).where(OUTBOX.c.id == row))), None)
 
     def lease(self, host: str) -> LeaseRow | None:
         """Return who has the lease of a host, or had it last."""
@@ -78,9 +69,6 @@ class Queries:
 
     def _leases(self, query: Select[tuple[object, ...]]) -> tuple[LeaseRow, ...]:
         return tuple(lease_row(row) for row in self._core.execute(query).mappings())
-
-    def _outbox(self, query: Select[tuple[object, ...]]) -> tuple[OutboxRow, ...]:
-        return tuple(outbox_row(row) for row in self._core.execute(query).mappings())
 
 
 def _counts(connection: Connection, run: str) -> dict[Outcome | None, int]:

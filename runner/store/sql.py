@@ -17,7 +17,7 @@ from runner.store.blobs import Blobs
 from runner.store.changes import Belonging, Change
 from runner.store.errors import StoreReadOnly
 from runner.store.link import Link, told
-from runner.store.opening import link_to_read, link_to_write, unpacking
+from runner.store.opening import closed_if_it_fails, link_to_read, link_to_write, unpacking
 from runner.store.port import CountedRun, Erasable, Prunable, WholeRun
 from runner.store.rows import AttachmentRow, AuditRow, CaseRow, LeaseRow, OutboxRow, OutboxState, StateRow
 from runner.store.writer import Alone, Pending, Writer
@@ -77,13 +77,13 @@ class SqlStore:
 
     def outbox(self, state: OutboxState | None = None) -> tuple[OutboxRow, ...]:
         """Return what waits for delivery or was delivered, oldest first."""
-        with self._seldom() as queries:
-            return queries.outbox(state)
+        with self._snapshot() as link:
+            return plain.outbox(link.plain, state)
 
     def outbox_row(self, row: int) -> OutboxRow | None:
         """Return one outbox row."""
-        with self._seldom() as queries:
-            return queries.outbox_row(row)
+        with self._snapshot() as link:
+            return plain.outbox_of(link.plain, row)
 
     def cases(self) -> tuple[CaseRow, ...]:
         """Return the cases of the built-in case system, oldest first."""
@@ -160,7 +160,8 @@ def open_store(home: Path, *, write: bool) -> SqlStore:
     if not write:
         return SqlStore(home, link_to_read(home), None)
     link = link_to_write(home)
-    if unpacking(home).exists():  # of a restoration that was killed: what it had moved into place is whole
-        shutil.rmtree(unpacking(home))
-    Blobs(home).prepare()
-    return SqlStore(home, link_to_read(home), link)
+    with closed_if_it_fails(link):
+        if unpacking(home).exists():  # of a restoration that was killed: what it had moved into place is whole
+            shutil.rmtree(unpacking(home))
+        Blobs(home).prepare()
+        return SqlStore(home, link_to_read(home), link)

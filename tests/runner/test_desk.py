@@ -617,7 +617,8 @@ for _ in range(2):
     with Desk.open(Path(sys.argv[1]), write=True) as desk:
         request = asking(library, fleet(*acts), case=None)
         record = asyncio.run(desk.diagnose(request, connect=ActingConnect(acts), observer=Silent()))
-print(record.state, len(record.hosts), "sqlalchemy" in sys.modules)
+        owed = desk.outbox()
+print(record.state, len(record.hosts), len(owed), "sqlalchemy" in sys.modules)
 """
 
 
@@ -628,4 +629,4 @@ def test_a_run_that_owes_nothing_needs_no_sqlalchemy(repository: Path, home: Pat
     (tmp_path / "library").mkdir()
     script = [sys.executable, "-c", _WITHOUT_A_CASE, str(home), str(tmp_path / "library")]
     done = subprocess.run(script, cwd=repository, capture_output=True, text=True, check=False)
-    assert done.stdout == "ended 2 False\n", done.stderr
+    assert done.stdout == "ended 2 0 False\n", done.stderr
