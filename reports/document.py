@@ -186,7 +186,7 @@ def _content(record: RunRecord, tongue: Language) -> dict[str, Any]:
         "checks": list(record.checks),
         "versions": dict(record.versions),
         "hosts": [],
-        **({"repair": run_repair(record.repair)} if record.repair else {}),
+        "repair": run_repair(record.repair) if record.repair else None,
         "next": [{"why": step.why, "command": step.command} for step in next_commands(record, tongue)],
     }
 
@@ -216,7 +216,7 @@ def _host(host: HostRecord, record: RunRecord, tongue: Language) -> dict[str, An
         "links": [_link(link, record, tongue) for link in diagnosis.links] if diagnosis else [],
         "unchecked": [_unchecked(one) for one in diagnosis.unchecked] if diagnosis else [],
         "questions": [_question(note) for note in host.answers],
-        **({"repair": host_repair(host.repair, record, tongue)} if host.repair else {}),
+        "repair": host_repair(host.repair, record, tongue) if host.repair else None,
     }
 
 

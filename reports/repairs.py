@@ -49,8 +49,6 @@ RISKS: Final[Mapping[str, Text]] = {
     "disruptive": Text("interrupts what runs"),
 }
 FLAGS: Final[Mapping[str, Text]] = {
-    "needs_reboot": Text("has to be started anew"),
-    "held": Text("held"),
     "fenced": Text("a newer run was first"),
     "forced": Text("forced"),
 }
@@ -150,7 +148,7 @@ class RepairView:
             return host.diagnosis.worst.value
         if any(step.state not in _WELL for step in repair.steps):
             return "warning"
-        return "info" if repair.plans else "clear" if host.outcome.seen else "unseen"
+        return "info" if repair.plans else "done" if host.outcome.seen else "unseen"
 
     def proven(self, host: HostRecord, found: Sequence[FindingVerdict]) -> list[Proven]:
         """Return verdicts with both their sides."""
@@ -271,6 +269,8 @@ def verdict_of(record: RunRecord, tongue: Language) -> list[str]:
         told.append(tongue.say("Nothing was changed."))
     else:
         told.append(tongue.say("It was done where no finding was there to be fixed."))
+    if count := fixes[Fix.UNCHANGED]:
+        told.append(tongue.plural("{n} finding is not fixed.", "{n} findings are not fixed.", count))
     if count := fixes[Fix.NEW]:
         told.append(tongue.plural("{n} finding is new.", "{n} findings are new.", count))
     if count := fixes[Fix.VISIBILITY_LOST]:

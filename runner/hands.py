@@ -94,10 +94,12 @@ class SessionHands:
         raise NotOffered(self.host.name, Text("longarm gives Ansible no login of its own yet"))
 
     async def forget(self, idents: Sequence[str], *, deadline_s: float) -> None:
-        """Remove what the host keeps of commands whose ends are on disk; what cannot be removed now, a later run removes."""
-        known = {**dict.fromkeys(idents, Privilege.USER), **self._sent}
+        """Remove what the host keeps of commands whose ends are on disk; what cannot be removed now, a later run removes.
+
+        `idents` are those of an earlier process, which may have been sent by either user.
+        """
         for privilege in (Privilege.USER, Privilege.ROOT):
-            names = [name for name, its in known.items() if its is privilege]
+            names = list(dict.fromkeys((*idents, *(name for name, its in self._sent.items() if its is privilege))))
             if names and not self._session.dropped:
                 await self._session.forget(names, privilege=privilege, deadline_s=deadline_s)
 

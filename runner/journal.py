@@ -33,14 +33,13 @@ class StoreJournal:
         self._waiting: list[Future[None]] = []
         self.open = set(self._intents) - set(self._ends)
         """Steps that were intended and whose ends nobody has seen."""
-        self.idents = [str(line.data["ident"]) for line in earlier if line.event is Event.INTENT]
-        """Of every command that was intended."""
+        self.earlier = [str(line.data["ident"]) for line in earlier if line.event is Event.INTENT]
+        """Ids of the commands that an earlier process intended."""
         self.touched = any(result.effect is not Effect.NONE for result in self._ends.values())
 
     async def intend(self, intent: Intent) -> None:
         """Keep an intent; it is on disk when this returns, and so is everything before it."""
         self.open.add(intent.key)
-        self.idents.append(intent.ident)
         data = {"ident": intent.ident, "attempt": intent.attempt, "diff": _masked(list(intent.diff))}
         self._write(Event.INTENT, intent.key, data)
         await self.settled()

@@ -132,7 +132,7 @@ class Repairing:
         end = loop.time() + left_s
         progress = self._begun(hands.host)
         before = progress.seen.get(BEFORE) or await self._sample(hands, progress, BEFORE, end - loop.time())
-        idle = None if progress.journal.idents or self.forced else self._idle(before.diagnosis)
+        idle = None if progress.journal.earlier or self.forced else self._idle(before.diagnosis)
         if idle is not None:
             return Repaired(session={}, idle=idle, blind=not self._seen_whole(before.diagnosis))
         ports = Ports(
@@ -149,7 +149,7 @@ class Repairing:
         played = await play(self.playbook, self.params, facts, ports, probes)
         await progress.journal.settled()
         if played.failed is None or played.failed.state not in LEFT_OPEN:
-            await hands.forget(progress.journal.idents, deadline_s=min(_FORGETTING_S, max(1.0, end - loop.time())))
+            await hands.forget(progress.journal.earlier, deadline_s=min(_FORGETTING_S, max(1.0, end - loop.time())))
             await self._proved(hands, progress, end)
         return Repaired(session={}, played=played)
 
@@ -282,7 +282,6 @@ class Repairing:
         flags = tuple(
             name
             for name, holds in (
-                ("needs_reboot", played.needs_reboot),
                 ("fenced", any(step.state is StepState.FENCED for step in played.steps)),
                 ("forced", bool(self.forced)),
             )

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from playbooks.results import HostChange, StepState
 from playbooks.verdicts import Fix
+from reports.language import language
+from reports.render import Audience, Format, render
+from reports.repairs import FIXES
 from runner.desk import Desk
 from runner.observer import Silent
 from runner.outcome import Outcome, RunKind, RunState
 from runner.record import RunRecord
 from runner.request import RepairRequest
+from tests.reports.test_formats import SCHEMA, whole
 from tests.runner.repairs import MEND, Bench
 
 
@@ -122,3 +128,28 @@ def test_a_plan_changes_nothing_and_says_what_it_would_do(home: Path, bench: Ben
         ("Write the mark", None),
     ]
     assert not list(bench.home("db-1").rglob("fence"))
+
+
+@pytest.mark.parametrize("code", ["en", "ru"])
+def test_the_report_of_a_repair_holds_to_its_schema_and_shows_both_sides(home: Path, bench: Bench, code: str) -> None:
+    """Here, since what it is made from is here: a real repair with a verdict of each kind, and what was left alone."""
+    playbook = bench.playbook(MEND.replace('echo "$word" >"$HOME/mark"', 'cp "$HOME/next" "$HOME/mark" || rm "$HOME/mark"'))
+    for host, following in {"db-1": "good", "db-2": "bad", "db-3": None, "db-4": "good"}.items():
+        if following is not None:
+            (bench.home(host) / "next").write_text(f"{following}\n")
+        bench.home(host)
+    bench.mark("db-4", "good")
+    record = repaired(home, bench, bench.asking("db-1", "db-2", "db-3", "db-4", playbook=playbook))
+    document = json.loads(render(record, audience=Audience.INTERNAL, language=code, format=Format.JSON))
+    Draft202012Validator(whole(SCHEMA)).validate(document)
+    fixes = [[one["fix"] for one in host["repair"]["verdicts"]] for host in document["hosts"]]
+    assert fixes == [["fixed"], ["unchanged"], ["visibility_lost"], []]
+    page = render(record, audience=Audience.INTERNAL, language=code, format=Format.HTML).decode()
+    text = render(record, audience=Audience.INTERNAL, language=code, format=Format.TEXT).decode()
+    tongue = language(code)
+    for word in FIXES.values():
+        if word.template != "new":
+            assert tongue.say(word) in page
+            assert tongue.say(word) in text
+    assert tongue.plural("{some} of {n} finding is fixed.", "{some} of {n} findings are fixed.", 3, some=1) in page
+    assert record.versions["playbook"] in page
