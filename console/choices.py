@@ -74,8 +74,9 @@ def params(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
     from playbooks.load import load_playbook
 
     name, equals, value = begun.partition("=")
+    chosen = ctx.params.get("playbook") or next(iter(ctx.args), "")  # an option without its value lets click give up the words
     try:
-        known = load_playbook(playbook_path(str(ctx.params.get("playbook") or ""))).params
+        known = load_playbook(playbook_path(str(chosen))).params
     except (LongarmError, OSError):
         return []
     if equals:

@@ -289,7 +289,8 @@ def verdict_of(record: RunRecord, tongue: Language) -> list[str]:
 def command_of(record: RunRecord) -> tuple[str, ...]:
     """Return the words after `longarm` that do what was planned, without its secrets' values, which no run keeps."""
     assert record.repair is not None
-    given = [*((name, plain(value)) for name, value in record.repair.params.items()), *record.repair.secrets.items()]
+    params = sorted((name, plain(value)) for name, value in record.repair.params.items())
+    given = [*params, *sorted(record.repair.secrets.items())]
     words_ = ["repair", record.repair.file or record.playbook, record.expression]
     words_ += [word for name, value in given for word in ("-p", f"{name}={value}")]
     return (*words_, *(("--case", record.case) if record.case else ()))
