@@ -12,7 +12,7 @@ from console.authoring import playbook_path
 from console.conduct import Work, conduct
 from console.diagnosing import case_named, refuse_others
 from console.inventories import known_inventory
-from console.operator import operator_of
+from console.operating import operator_of
 from console.settings import Settings
 from console.wiring import connector, credential_store, secrets_of
 from diagnostics.finding import Finding
