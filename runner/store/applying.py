@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from runner.store import plain
-from runner.store.changes import BeginRun, Change, EndHost, EndRun, Note, Recover, ResumeRun
+from runner.store.changes import BeginRun, Change, EndHost, EndRun, Journalled, Note, Recover, ResumeRun, Sampled
 from runner.store.link import Link
 
 
@@ -26,6 +26,8 @@ _OF_A_RUN: dict[type[Change], Callable[[sqlite3.Connection, Any], None]] = {
     ResumeRun: plain.resume_run,
     EndHost: plain.end_host,
     EndRun: plain.end_run,
+    Journalled: plain.journalled,
+    Sampled: plain.sampled,
     Recover: plain.recover,
     Note: plain.note,
 }

@@ -9,19 +9,32 @@ import sqlite3
 from collections.abc import Sequence
 
 from runner.outcome import Outcome, RunState
-from runner.store.changes import PROCESS_GONE, BeginRun, EndHost, EndRun, HostStates, Note, Recover, ResumeRun
+from runner.store.changes import (
+    PROCESS_GONE,
+    BeginRun,
+    EndHost,
+    EndRun,
+    HostStates,
+    Journalled,
+    Note,
+    Recover,
+    ResumeRun,
+    Sampled,
+)
 from runner.store.encoding import (
     Columns,
     audit_columns,
     found,
     host_columns,
     host_row,
+    journal_columns,
     journal_row,
     kept,
     outbox_columns,
     outbox_row,
     run_columns,
     run_row,
+    sample_columns,
     sample_row,
     state_columns,
     state_row,
@@ -56,6 +69,16 @@ def end_host(plain: sqlite3.Connection, change: EndHost) -> None:
     _host(plain, change.host)
     if not change.keeps_lease:
         _update(plain, "lease", {"held": False}, host=change.host.host, run=change.host.run)
+
+
+def journalled(plain: sqlite3.Connection, change: Journalled) -> None:
+    """Keep a line of a journal."""
+    _insert(plain, "journal", [journal_columns(change.line)])
+
+
+def sampled(plain: sqlite3.Connection, change: Sampled) -> None:
+    """Keep what the questions of a repair showed, unless that is kept already."""
+    _insert(plain, "sample", [sample_columns(change.sample)], "ON CONFLICT (run, position, number) DO NOTHING")
 
 
 def end_run(plain: sqlite3.Connection, change: EndRun) -> None:

@@ -5,33 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Table, insert, update
+from sqlalchemy import Connection, Insert, Table, update
 from sqlalchemy.dialects import sqlite
 
-from runner.store.changes import Attach, Change, Erase, Journalled, Prune, Rendered, Sampled, SendFailed, Sent, TakeLease
-from runner.store.encoding import attachment_columns, journal_columns, sample_columns
+from runner.store.changes import Attach, Change, Erase, Prune, Rendered, SendFailed, Sent, TakeLease
+from runner.store.encoding import attachment_columns
 from runner.store.leases import take
 from runner.store.link import Link
 from runner.store.plain import audit
 from runner.store.removing import erase, prune
 from runner.store.rows import OutboxState
-from runner.store.schema import CASE_ATTACHMENT, JOURNAL, OUTBOX, SAMPLE, SUPPORT_CASE
+from runner.store.schema import CASE_ATTACHMENT, OUTBOX, SUPPORT_CASE
 
 
 def apply_seldom(link: Link, change: Change) -> None:
     """Do what a change says, within the transaction that is open."""
     _APPLY[type(change)](link, change)
-
-
-def _journalled(link: Link, change: Journalled) -> None:
-    link.core.execute(_JOURNALLED, journal_columns(change.line))
-
-
-_JOURNALLED = insert(JOURNAL)
-
-
-def _sampled(link: Link, change: Sampled) -> None:
-    link.core.execute(_insert_new(link.core, SAMPLE, "run", "position", "number"), sample_columns(change.sample))
 
 
 def _take_lease(link: Link, change: TakeLease) -> None:
@@ -92,8 +81,6 @@ def _insert_new(connection: Connection, table: Table, *key: str) -> Insert:
 
 
 _APPLY: dict[type[Change], Callable[[Link, Any], None]] = {
-    Journalled: _journalled,
-    Sampled: _sampled,
     TakeLease: _take_lease,
     Rendered: _rendered,
     Sent: _sent,
