@@ -49,6 +49,7 @@ RISKS: Final[Mapping[str, Text]] = {
     "disruptive": Text("interrupts what runs"),
 }
 FLAGS: Final[Mapping[str, Text]] = {
+    "needs_reboot": Text("has to be started anew"),
     "fenced": Text("a newer run was first"),
     "forced": Text("forced"),
 }

@@ -282,6 +282,7 @@ class Repairing:
         flags = tuple(
             name
             for name, holds in (
+                ("needs_reboot", played.needs_reboot),
                 ("fenced", any(step.state is StepState.FENCED for step in played.steps)),
                 ("forced", bool(self.forced)),
             )

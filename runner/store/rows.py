@@ -66,7 +66,7 @@ class HostRow:
     change: HostChange | None = None
     """What a run that changes something did to the host; None: it was none, or has not ended."""
     flags: tuple[str, ...] = ()
-    """What else there is to say of it: `fenced`, `forced`."""
+    """What else there is to say of it: `needs_reboot`, `fenced`, `forced`."""
 
 
 class Event(StrEnum):
