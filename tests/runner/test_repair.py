@@ -6,23 +6,35 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from inventory.host import Host
 from playbooks.results import HostChange, StepState
+from playbooks.testing import FakeOperator
 from playbooks.verdicts import Fix
 from reports.language import language
 from reports.render import Audience, Format, render
 from reports.repairs import FIXES
 from runner.desk import Desk
 from runner.observer import Silent
-from runner.outcome import Outcome, RunKind, RunState
+from runner.outcome import FailOn, Outcome, RunKind, RunState, exit_code
 from runner.record import RunRecord
-from runner.request import RepairRequest
+from runner.request import NotResumable, RepairRequest
+from runner.store.changes import Journalled, TakeLease
+from runner.store.opening import make_home
+from runner.store.rows import Event
+from runner.store.sql import open_store
 from tests.reports.test_formats import SCHEMA, whole
+from tests.runner.fleet import inventory_of
 from tests.runner.repairs import MEND, Bench
+
+if TYPE_CHECKING:
+    from tests.runner.conftest import Rows
 
 
 @pytest.fixture
@@ -153,3 +165,81 @@ def test_the_report_of_a_repair_holds_to_its_schema_and_shows_both_sides(home: P
             assert tongue.say(word) in text
     assert tongue.plural("{some} of {n} finding is fixed.", "{some} of {n} findings are fixed.", 3, some=1) in page
     assert record.versions["playbook"] in page
+
+
+def test_a_host_that_another_run_has_is_refused_and_the_others_go_on(home: Path, bench: Bench, rows: Rows) -> None:
+    """That run was cut off, and nobody has asked the host yet how its command ended: it may still be running."""
+    make_home(home)
+    with closing(open_store(home, write=True)) as store:
+        store.write(rows.begin(hosts=1))
+        store.write(TakeLease(lease=rows.lease(token=7)))
+        store.write(Journalled(line=rows.line(0, Event.INTENT, key="s1"))).result()
+    with Desk.open(home, write=True, actor="anna") as desk:
+        record = asyncio.run(desk.repair(bench.asking("db-0", "db-1"), connect=bench.connect, observer=Silent()))
+        assert [lease.run for lease in desk.leases()] == [rows.run().run]
+    refused, done = record.hosts
+    assert (refused.outcome, refused.error_kind, done.outcome) == (Outcome.REFUSED, "HostLeased", Outcome.OK)
+    assert str(refused.error) == f"db-0 is being changed by run {rows.run().run} of anna since 2026-11-22 10:47:55 UTC: mend"
+    assert (bench.effects("db-0"), bench.effects("db-1")) == ([], ["one", "two"])
+    assert exit_code([host.outcome for host in record.hosts], None, FailOn.WARNING, leased=True) == 5
+
+
+class Stopping(Silent):
+    """Stops the run a while after its first host was begun."""
+
+    def __init__(self, desk: Desk, after_s: float) -> None:
+        self._desk, self._after_s = desk, after_s
+
+    def host_started(self, host: Host) -> None:
+        """Stop it soon."""
+        asyncio.get_running_loop().call_later(self._after_s, self._desk.stop)
+
+
+def test_a_repair_that_is_stopped_goes_on_where_it_was(home: Path, bench: Bench) -> None:
+    waits = 'n=0; until [ -e "$HOME/go" ] || [ "$n" -ge 600 ]; do sleep 0.1; n=$((n + 1)); done; echo "one" >>"$HOME/effects"'
+    playbook = bench.playbook(MEND.replace('echo "one" >>"$HOME/effects"', waits).replace("deadline: 20s", "deadline: 100s"))
+    with Desk.open(home, write=True, actor="anna") as desk:
+        request = bench.asking("db-1", "db-2", playbook=playbook, concurrency=1, case="DEMO-1")
+        stopped = asyncio.run(desk.repair(request, connect=bench.connect, observer=Stopping(desk, 5.0)))
+        first, second = stopped.hosts
+        assert (stopped.state, first.outcome, second.outcome) == (
+            RunState.INTERRUPTED,
+            Outcome.INTERRUPTED,
+            Outcome.NOT_STARTED,
+        )
+        assert first.repair is not None
+        assert (first.repair.change, first.repair.left_open) == (HostChange.UNKNOWN, ("Note the effect",))
+        assert ([lease.host for lease in desk.leases()], stopped.deliveries) == (["db-1"], ())
+        for name in ("db-1", "db-2"):
+            (bench.home(name) / "go").touch()
+        record = asyncio.run(
+            desk.resume_repair(
+                stopped.run,
+                inventory=inventory_of(bench.selection("db-1", "db-2")),
+                library=bench.library,
+                playbook=playbook,
+                secrets={},
+                operator=FakeOperator(),
+                connect=bench.connect,
+                observer=Silent(),
+            )
+        )
+        assert [bench.effects(name) for name in ("db-1", "db-2")] == [["one", "two"]] * 2
+        assert [(host.outcome, host.repair.change if host.repair else None) for host in record.hosts] == [
+            (Outcome.OK, HostChange.CHANGED)
+        ] * 2
+        assert (desk.leases(), len(record.deliveries)) == ((), 1)
+        other = bench.playbook(MEND)
+        with pytest.raises(NotResumable, match="has ended"):
+            asyncio.run(
+                desk.resume_repair(
+                    stopped.run,
+                    inventory=inventory_of(bench.selection("db-1")),
+                    library=bench.library,
+                    playbook=other,
+                    secrets={},
+                    operator=FakeOperator(),
+                    connect=bench.connect,
+                    observer=Silent(),
+                )
+            )
