@@ -33,7 +33,7 @@ FIXES: Final[Mapping[Fix, Text]] = {
 }
 STATES: Final[Mapping[StepState, Text]] = {
     StepState.OK: Text("as it should be"),
-    StepState.CHANGED: Text("changed"),
+    StepState.CHANGED: Text("made a change"),
     StepState.SKIPPED: Text("skipped"),
     StepState.FAILED: Text("failed"),
     StepState.TIMED_OUT: Text("timed out"),
