@@ -26,9 +26,13 @@ class Link:
         """Return the same connection as SQLAlchemy's, within the transaction that is open."""
         if self._core is None:
             from sqlalchemy import create_engine
-            from sqlalchemy.pool import StaticPool
+            from sqlalchemy.pool import NullPool
 
-            self._core = create_engine("sqlite://", creator=lambda: self.plain, poolclass=StaticPool).connect()
+            # an engine looks at its first connection and rolls back what is open on it: let that be another one
+            given = iter((sqlite3.connect(":memory:"), self.plain))
+            engine = create_engine("sqlite://", creator=lambda: next(given), poolclass=NullPool)
+            engine.connect().close()
+            self._core = engine.connect()
         if not self._core.in_transaction():
             self._core.begin()
         return self._core

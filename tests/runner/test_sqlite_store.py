@@ -20,7 +20,7 @@ from sqlalchemy import JSON
 from sqlalchemy.dialects import sqlite
 
 from runner.desk import Desk
-from runner.store import encoding, opening
+from runner.store import encoding, opening, plain
 from runner.store.blobs import Blobs, digest_of
 from runner.store.changes import EndHost, SendFailed
 from runner.store.errors import StoreDamaged, StoreFailed, StoreTooNew, StoreTooOld, UnsafeHome
@@ -351,3 +351,21 @@ def test_a_change_is_not_lost_when_the_database_stays_locked(made: Path, rows: R
                 store.write(rows.begin()).result()
         store.write(rows.begin()).result()
         store.write(EndHost(host=rows.ended(0))).result()
+
+
+def test_plain_sql_and_sqlalchemy_share_a_transaction(made: Path, rows: Rows) -> None:
+    """An engine rolls back what is open on the first connection that it sees."""
+    with closing(opening.link_to_write(made)) as link, closing(opening.link_to_read(made)) as reader:
+        with pytest.raises(ZeroDivisionError), link.transaction():
+            plain.begin_run(link.plain, rows.begin())
+            assert link.core.exec_driver_sql("SELECT count(*) FROM run").scalar_one() == 1
+            raise ZeroDivisionError
+        for _ in range(2):
+            assert plain.run_ids(reader.plain, "") == ()
+            assert not link.plain.in_transaction
+        with link.transaction():
+            plain.begin_run(link.plain, rows.begin())
+            link.core.exec_driver_sql("DELETE FROM audit")
+            assert link.plain.in_transaction and plain.run_ids(reader.plain, "") == ()
+        assert len(plain.run_ids(reader.plain, "")) == 1
+        assert reader.plain.execute("SELECT count(*) FROM audit").fetchone() == (0,)
