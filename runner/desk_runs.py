@@ -29,7 +29,6 @@ from runner.outcome import RunKind, RunState
 from runner.planning import plan_of, plan_of_rest, plan_of_task
 from runner.record import HostRecord, RunRecord, RunSummary
 from runner.recording import Kept, host_record, run_record, run_summary
-from runner.repair_planning import plan_of_repair, plan_of_the_rest
 from runner.repair_recording import CHANGING, Shown, host_repair
 from runner.request import DiagnoseRequest, NoSuchRun, RepairRequest, TaskRequest
 from runner.run import FleetRun, Plan
@@ -89,6 +88,8 @@ class RunDesk(DeskBase):
         No host is changed that another run may change: it is refused, and the others go on. Raises CaseOfOthers for a case
         of another customer, before any host is touched.
         """
+        from runner.repair_planning import plan_of_repair  # what acts on hosts: a diagnosis does without
+
         self._refuse_case_of_others(request)
         plan = plan_of_repair(request, self._store, connect, self._clock)
         return await self._drive(plan, LastingConnect(connect), Guarded(observer))
@@ -110,6 +111,8 @@ class RunDesk(DeskBase):
         Each unfinished host is asked first how its last step ended; what nobody can know is `unknown`, and nothing of it is
         repeated. Raises NotResumable for a run that has ended, or whose playbook is another one by now.
         """
+        from runner.repair_planning import plan_of_the_rest
+
         plan = plan_of_the_rest(
             self._whole(run), inventory, library, playbook, secrets, operator, self._store, connect, self._clock, self.actor
         )
