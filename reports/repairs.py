@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
+import playbooks
 from diagnostics.finding import Finding
 from inventory.errors import Text
 from playbooks.results import HostChange, StepPlan, StepResult, StepState
@@ -15,6 +19,7 @@ from reports import words
 from reports.language import Language
 from reports.sentences import sentence
 from reports.visible import shortened
+from runner.outcome import RunKind
 from runner.record import HostRecord, Quote, RunRecord
 from runner.repair_record import HostRepair
 
@@ -285,6 +290,20 @@ def verdict_of(record: RunRecord, tongue: Language) -> list[str]:
             tongue.plural("Nobody knows whether {n} host was changed.", "Nobody knows whether {n} hosts were changed.", count)
         )
     return told
+
+
+def offer_of(record: RunRecord, finding: Finding) -> str:
+    """Return the command that repairs a finding of a diagnosis; empty where no playbook that comes with longarm does."""
+    remedy = finding.remedy
+    if record.kind is not RunKind.DIAGNOSE or remedy is None or finding.waived or remedy.playbook not in _shipped():
+        return ""
+    case = ("--case", record.case) if record.case else ()
+    return shlex.join(("longarm", "repair", "--finding", f"{record.run}/{finding.id}", *case))
+
+
+@cache
+def _shipped() -> frozenset[str]:
+    return frozenset(path.stem for path in (Path(playbooks.__file__).parent / "library").glob("*.yaml"))
 
 
 def command_of(record: RunRecord) -> tuple[str, ...]:

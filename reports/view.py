@@ -18,6 +18,7 @@ from reports.explain import Problem, Told, by_severity, explain, problems
 from reports.language import Language
 from reports.outputs import Alike, said_alike
 from reports.pictures import Piece, bar, strip
+from reports.repairs import offer_of
 from reports.sentences import sentence
 from reports.summary import Next, next_commands, tally, tone, why_unseen
 from runner.outcome import Outcome
@@ -178,6 +179,10 @@ class View:
     def cause(self, finding: Finding) -> str:
         """Return the likely cause that the check's author names, or nothing."""
         return words.cause(finding.check, self.record.content, self.tongue)
+
+    def offer(self, finding: Finding) -> str:
+        """Return the command that repairs a finding, or nothing."""
+        return offer_of(self.record, finding)
 
     def prose(self, text: str) -> list[tuple[bool, str]]:
         """Return content as pieces, true for those that its author put between backticks: commands and file names."""

@@ -80,6 +80,7 @@ def test_the_report_is_in_the_home_and_on_the_case_once(lab: Console, diagnosed:
     run = diagnosed.json()["run"]
     page = lab.home / "reports" / f"{run}.html"
     assert page.read_text().startswith("<!doctype html>")
+    assert f"longarm repair --finding {run}/lab-db-01/fs-space/mount=/var --case DEMO-1" in page.read_text()
     assert json.loads(page.with_suffix(".json").read_text())["run"] == run
     attached = [row for row in lab("case", "show", "DEMO-1", "--json").json() if row["run"] == run]
     assert [row["state"] for row in attached] == ["sent"]

@@ -123,3 +123,16 @@ def test_playbooks_and_their_parameters_are_completed(here: Console) -> None:
     assert completed("longarm repair rest") == ["restart-service"]
     assert completed("longarm repair restart-service here -p ") == ["unit="]
     assert completed(f"longarm repair {here.home}/look-around.yaml here -p mode=f") == ["mode=fast"]
+
+
+def test_what_failed_is_repaired_again_as_it_was_asked_for(here: Console) -> None:
+    ready = here.home / "ready"
+    (here.home / "look-around.yaml").write_text(PLAYBOOK.replace('test -n "$token"', f'test -n "$token" && test -e {ready}'))
+    failed = here(*words(here, "-p", "size=5MiB", "--case", "DEMO-1", "--json"), environ=TOKEN)
+    assert (failed.code, failed.json()["hosts"][0]["outcome"]) == (1, "failed")
+    assert f"longarm run retry {failed.json()['run']} --only failed" in [step["command"] for step in failed.json()["next"]]
+    ready.touch()
+    again = here("run", "retry", failed.json()["run"], "--json", environ=TOKEN)
+    document = again.json()
+    assert (again.code, document["hosts"][0]["outcome"], document["case"]) == (0, "ok", "DEMO-1")
+    assert (document["repair"]["retries"], document["repair"]["params"]["size"]) == (failed.json()["run"], 5 * 1024**2)
