@@ -32,6 +32,7 @@ from remote.errors import (
     JumpFailed,
     ProxyFailed,
     RemoteError,
+    TlsRefused,
 )
 from remote.patience import PATIENCE, Patience
 from remote.session import Connect, Session
@@ -48,6 +49,7 @@ OUTCOMES: tuple[tuple[type[RemoteError], Outcome], ...] = (
     (AlgorithmsRefused, Outcome.UNREACHABLE),
     (ConnectFailed, Outcome.UNREACHABLE),
     (HostCertificateRefused, Outcome.REFUSED),
+    (TlsRefused, Outcome.REFUSED),
     (HostKeyRefused, Outcome.REFUSED),
     (AuthenticationRefused, Outcome.REFUSED),
     (CredentialUnusable, Outcome.REFUSED),
