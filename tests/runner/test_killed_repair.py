@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from playbooks.results import HostChange
+from playbooks.results import HostChange, StepState
 from playbooks.testing import FakeOperator
 from runner.desk import Desk
 from runner.observer import Silent
@@ -105,15 +105,28 @@ def resumed(home: Path, bench: Bench) -> RunRecord:
         )
 
 
-def check(record: RunRecord, bench: Bench, moment: int) -> None:
+def check(record: RunRecord, bench: Bench, moment: int) -> int:
+    """Hold each host against the log of its effects; return how many were cut off on the host itself.
+
+    Once in some hundred kills our connection ends while a supervisor leaves its session, and what ends that session ends it
+    too: then the host says that it was cut off, nobody knows how far it came, and nothing more is done there.
+    """
+    cut_off = 0
     for host in record.hosts:
         assert host.repair is not None
+        if host.outcome is Outcome.UNKNOWN:
+            cut_off += 1
+            *before, last = host.repair.steps
+            assert (last.state, host.repair.change) == (StepState.INTERRUPTED, HostChange.UNKNOWN), f"{host}, {moment}"
+            assert bench.effects(host.host) in (EFFECTS[: len(before)], EFFECTS[: len(before) + 1]), f"{host.host}, {moment}"
+            continue
         assert bench.effects(host.host) == EFFECTS, f"{host.host}, killed at {moment}"
         assert (host.outcome, host.repair.change) == (Outcome.OK, HostChange.CHANGED), f"{host}, killed at {moment}"
         said = [step.stdout for step in host.repair.steps]
         assert said == [*(f"said {number}\n".encode() for number in EFFECTS), b""], f"{host.host}, killed at {moment}"
         assert host.repair.left_open == ()
     assert record.state is RunState.ENDED
+    return cut_off
 
 
 def test_a_repair_killed_at_any_moment_is_done_once(killer: Killer, template: Path, scratch: Path, benches: Path) -> None:
@@ -121,15 +134,16 @@ def test_a_repair_killed_at_any_moment_is_done_once(killer: Killer, template: Pa
     shutil.copytree(template, home)
     bench, most, status = order(killer, benches / "whole", home)
     assert status == 0
-    check(resumed(home, bench), bench, 0)
+    assert check(resumed(home, bench), bench, 0) == 0
     moments = random.Random(SEED).sample(range(1, most + 1), min(MOMENTS, most))
-    cut_off = 0
+    cut_off = on_hosts = 0
     for moment in moments:
         home = scratch / f"home-{moment}"
         shutil.copytree(template, home)
         bench, _, status = order(killer, benches / str(moment), home, kill_at=moment)
         cut_off += status != 0
-        check(resumed(home, bench), bench, moment)
+        on_hosts += check(resumed(home, bench), bench, moment)
         shutil.rmtree(home)
         shutil.rmtree(bench.folder)
     assert cut_off >= len(moments) // 2
+    assert on_hosts <= max(3, len(moments) * len(HOSTS) // 20)
