@@ -81,13 +81,18 @@ def check_the_end(desk: Desk, record: RunRecord, library: Library) -> None:
 def test_a_run_killed_at_any_moment_keeps_what_was_acknowledged(
     killer: Killer, template: Path, scratch: Path, library: Library
 ) -> None:
-    whole = max(killer.order(scratch / f"whole-{number}", seed=number).took_s for number in range(2))
-    moments, states = random.Random(SEED), list[RunState | None]()
-    for number in range(KILLS):
-        home = scratch / f"home-{number}"
+    def home_for(number: int, name: str) -> Path:
+        home = scratch / f"{name}-{number}"
         if number % 4:  # every fourth also makes its home, and may be killed at that
             shutil.copytree(template, home)
-        told = killer.order(home, seed=number, kill_after_s=moments.uniform(0, whole))
+        return home
+
+    wholes = [killer.order(home_for(number, "whole"), seed=number).took_s for number in range(4)]
+    making, using = wholes[0], max(wholes[1:])  # who makes its home takes several times as long
+    moments, states = random.Random(SEED), list[RunState | None]()
+    for number in range(KILLS):
+        home = home_for(number, "home")
+        told = killer.order(home, seed=number, kill_after_s=moments.uniform(0, using if number % 4 else making))
         states.append(check_what_is_left(home, told, library))
         shutil.rmtree(home)
     assert states.count(RunState.INTERRUPTED) >= KILLS // 4, "the moments did not fall into the run"

@@ -146,7 +146,7 @@ def test_an_interrupted_command_is_not_run_again(desk: Desk, library: Library) -
     assert record.state is RunState.INTERRUPTED
     assert [host.outcome for host in record.hosts] == [Outcome.OK, Outcome.NOT_STARTED, Outcome.NOT_STARTED]
     inventory: Inventory = inventory_of(request.selection)
-    with pytest.raises(NotResumable, match="no diagnosis"):
+    with pytest.raises(NotResumable, match="neither a diagnosis nor a repair"):
         asyncio.run(desk.resume(record.run, inventory=inventory, library=library, connect=connect(), observer=Silent()))
 
 
