@@ -152,9 +152,10 @@ def test_an_older_store_is_brought_up_to_date_by_what_writes(console: Console) -
     console.inventory(LOCAL)
     assert console("store", "prune", "--keep", "1").code == 0
     with closing(sqlite3.connect(console.home / "longarm.db")) as connection:
-        for statement in ("ALTER TABLE run DROP COLUMN erased_hosts", "ALTER TABLE host_run DROP COLUMN pruned_at"):
-            connection.execute(statement)
-        connection.execute("DROP TABLE doomed")
+        for column in ("run.erased_hosts", "host_run.pruned_at", "host_run.change", "host_run.flags"):
+            connection.execute("ALTER TABLE {} DROP COLUMN {}".format(*column.split(".")))
+        for table in ("doomed", "journal", "lease", "sample"):
+            connection.execute(f"DROP TABLE {table}")
         connection.commit()
     set_schema(console.home, "0001")
     read = console("run", "list")
