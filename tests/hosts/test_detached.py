@@ -87,3 +87,4 @@ def test_a_connection_whose_sshd_is_killed_does_not_end_the_step(lab: RealLab) -
     while (told := taken(lab, "web1", ("collect", "sshd-is-killed", "", "root"))[0])["state"] != "done":
         assert time.monotonic() < end, told
     assert told["stdout"] == "through\n"
+    taken(lab, "web1", ("forget", "sshd-is-killed", "", "root"))

@@ -9,6 +9,7 @@ import secrets
 import time
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,11 +120,21 @@ async def test_leaving_in_the_middle_ends_everything(mark: str) -> None:
     assert children() <= others
 
 
-async def test_a_session_that_is_left_while_it_asks_tells_what_it_has(mark: str) -> None:
+async def test_a_session_that_is_left_while_it_asks_tells_what_it_has(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    exchanges = list[BundleExchange]()
+
+    class Shown(BundleExchange):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            exchanges.append(self)
+
+    monkeypatch.setattr("remote.local.BundleExchange", Shown)
     async with open_local(HERE) as session:
         questions = [Question(id="first", script="echo first"), hung(mark, deadline_s=100)]
         asking = asyncio.create_task(session.ask(questions, deadline_s=DEADLINE_S))
         await begun(mark)
+        while exchanges[0].finish("")["first"].ended is not Ended.EXITED:  # noqa: ASYNC110  # its end is in a pipe
+            await asyncio.sleep(0.01)
     answers = await asking
     assert [answer.ended for answer in answers.values()] == [Ended.EXITED, Ended.LOST]
     assert not alive(mark)
