@@ -138,6 +138,7 @@ async def _run(process: asyncssh.SSHServerProcess[bytes], *command: str) -> None
         if shell.returncode is None:
             os.killpg(shell.pid, signal.SIGKILL)
             await shell.wait()
+        shell._transport.close()  # type: ignore[attr-defined]  # what left its group may hold the pipes: collected, they would be unclosed
 
 
 async def _feed(source: asyncssh.SSHReader[bytes], sink: asyncio.StreamWriter) -> None:
