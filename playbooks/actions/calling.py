@@ -17,6 +17,10 @@ class NoSuchFunction(LongarmError):
     """A file beside the playbook that cannot be loaded, or that has no such function."""
 
 
+class FunctionFailed(LongarmError):
+    """What the function itself raised."""
+
+
 class Call:
     """Gives the function a `fabric.Connection`, in a thread, at most once."""
 
@@ -34,7 +38,12 @@ class Call:
         given = {one: doing.variables[one] for one in doing.step.values.get("vars", {})}
 
         def called(connection: Any) -> Any:
-            return function(connection, **given)
+            try:
+                return function(connection, **given)
+            except (RemoteError, TimeoutError):
+                raise
+            except Exception as error:  # a function of L3 may raise anything: it fails its own step, and hides no fault of ours
+                raise FunctionFailed(Text("{kind}: {message}", kind=type(error).__name__, message=str(error)[:300])) from error
 
         try:
             async with asyncio.timeout(doing.left_s() + 10.0):
@@ -42,11 +51,8 @@ class Call:
         except (DeadlineExceeded, TimeoutError):
             why = Text("the function did not end before the deadline: nobody knows what it did")
             return Done(state=StepState.UNKNOWN, effect=Effect.MAYBE, why=why)
-        except RemoteError as error:
+        except (RemoteError, FunctionFailed) as error:
             return Done(state=StepState.FAILED, effect=Effect.MAYBE, why=error.text)
-        except Exception as error:  # noqa: BLE001 (a function of L3 may raise anything: it fails its own step)
-            why = Text("{kind}: {message}", kind=type(error).__name__, message=str(error)[:300])
-            return Done(state=StepState.FAILED, effect=Effect.MAYBE, why=why)
         return _done(value)
 
 
