@@ -1,6 +1,6 @@
 """The file of a cached inventory: sections that are decoded when they are first needed, proved whole by one digest.
 
-    longarm inventory cache 1 SHA256
+    longarm inventory cache 2 SHA256
     {"key": …, "sections": {NAME: [OFFSET, LENGTH], …}}
     …
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_MAGIC = b"longarm inventory cache 1 "
+_MAGIC = b"longarm inventory cache 2 "
 _LEVEL = 1  # 100,000 hosts: 25 MB of JSON become 4, in 0.2 s
 _LARGEST = 1024 * 1024 * 1024
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from types import MappingProxyType, NoneType
+from types import MappingProxyType
 from typing import Any
 
 from inventory.cache_file import CacheFile
-from inventory.cache_values import packed, unpacked, variables
+from inventory.cache_values import SIMPLE, packed, unpacked, variables
 from inventory.errors import Place
 from inventory.host import CredentialReference, Expectations, Host, Platform, Transport, Waiver
 from inventory.matching import KEYS, Columns
@@ -97,9 +97,8 @@ class _Packer:
         return self._numbers[id(mapping)]
 
     def _mapping(self, mapping: Mapping[str, Any]) -> dict[str, Any]:
-        plain = (str, int, float, bool, NoneType)
         return {
-            key: value if isinstance(value, plain) else self._place(value) if isinstance(value, Place) else packed(value)
+            key: value if type(value) in SIMPLE else self._place(value) if isinstance(value, Place) else packed(value)
             for key, value in mapping.items()
         }
 

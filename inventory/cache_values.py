@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any
 
 import inventory.host
@@ -16,7 +17,14 @@ from inventory.host import Value
 
 _KIND = "\0"
 """The key that marks a mapping as a value of one of our types; no key of an inventory can be it."""
+SIMPLE = frozenset((NoneType, bool, int, float, str))
+"""Types that JSON has itself; a class made of one, as an enum is, would come back as that one."""
 _OF_HOSTS = tuple(one for one in vars(inventory.host).values() if is_dataclass(one) and isinstance(one, type))
+_ENUMS: tuple[type[Enum], ...] = tuple(
+    one
+    for one in vars(inventory.host).values()
+    if isinstance(one, type) and issubclass(one, Enum) and one.__module__ == inventory.host.__name__
+)
 _PLAIN: tuple[type, ...] = (*_OF_HOSTS, Place, Problem)
 _STORES = "inventory.secret_stores"
 _ELSEWHERE: Mapping[str, str] = {
@@ -34,9 +42,9 @@ class NotCacheable(Exception):
 
 def packed(value: object) -> Any:
     """Return a value as JSON has it; raises NotCacheable."""
+    if type(value) in SIMPLE:
+        return value
     match value:
-        case None | bool() | int() | float() | str():
-            return value
         case tuple() | list():
             return [packed(item) for item in value]
         case Mapping():
@@ -50,6 +58,8 @@ def packed(value: object) -> Any:
         case Path():
             return {_KIND: "Path", "path": str(value)}
     name = type(value).__name__
+    if isinstance(value, _ENUMS):
+        return {_KIND: name, "value": value.value}
     if type(value) in _PLAIN or _ELSEWHERE.get(name) == type(value).__module__:
         return {_KIND: name, **{field.name: packed(getattr(value, field.name)) for field in fields(value)}}  # type: ignore[arg-type]
     raise NotCacheable(name)
@@ -73,8 +83,13 @@ def _plain(kind: type) -> Callable[[Mapping[str, Any]], object]:
     return lambda values: kind(**values)
 
 
+def _member(kind: type[Enum]) -> Callable[[Mapping[str, Any]], object]:
+    return lambda values: kind(values["value"])
+
+
 _MADE: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
     **{kind.__name__: _plain(kind) for kind in _PLAIN},
+    **{kind.__name__: _member(kind) for kind in _ENUMS},
     "Text": lambda values: Text(values["template"], **values["params"]),
     "datetime": lambda values: datetime.fromisoformat(values["at"]),
     "timedelta": lambda values: timedelta(seconds=values["s"]),

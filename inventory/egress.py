@@ -138,6 +138,10 @@ class Egress:
         """Send JSON to a path below its origin and return what it answers; as `get`, so only what may be sent twice."""
         return self._answered("POST", path, body)
 
+    def delete(self, path: str) -> None:
+        """Have a path below its origin removed; as `get`."""
+        self._answered("DELETE", path, None)
+
     def _answered(self, method: str, path: str, sent: bytes | None) -> bytes:
         until = time.monotonic() + self.deadline_s
         for attempt in range(1, self.most_tries + 1):

@@ -89,7 +89,8 @@ class NothingMatched(LongarmError):
 
     def __init__(self, expression: str, part: str, nearest: Iterable[str] = ()) -> None:
         self.expression, self.part, self.nearest = expression, part, tuple(nearest)
-        hint = Text("did you mean {names}?", names=", ".join(self.nearest)) if self.nearest else None
+        near = Text("did you mean {names}?", names=", ".join(self.nearest))
+        hint = near if self.nearest else Text("longarm inventory list")
         super().__init__(Text("nothing matches “{part}” in “{expression}”", part=part, expression=expression), hint)
 
 

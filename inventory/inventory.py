@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -48,6 +48,12 @@ class Inventory:
 
     files: tuple[Path, ...] = ()
     """Every file and folder that was read for it."""
+    hidden: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+    """Names of hosts that are there, too, and were left out of it: who goes on with a run does not take them for gone."""
+
+    def beside(self, other: Inventory) -> Inventory:
+        """Return the same inventory, to which the hosts of another one are no unknown names."""
+        return replace(self, hidden=self.hidden | other.hidden | (other.hosts.keys() - self.hosts.keys()))
 
     def of_customer(self, name: str) -> Inventory:
         """Return the inventory of one customer: nothing of the others is in it. Raises NothingMatched if it has no host.
@@ -60,7 +66,13 @@ class Inventory:
         theirs = sorted(at for customer, some in customers if customer.casefold() == name.casefold() for at in some)
         if not theirs:
             raise NothingMatched(f"customer={name}", name, nearest(name, sorted({customer for customer, _ in customers})))
-        hosts = {host.name: host for host in map(listed.at, theirs)}
+        return self._of({host.name: host for host in map(listed.at, theirs)})
+
+    def where(self, wanted: Callable[[Host], bool]) -> Inventory:
+        """Return the inventory of those hosts that are wanted: nothing of the others is in it, nor are notes."""
+        return self._of({name: host for name, host in self.hosts.items() if wanted(host)})
+
+    def _of(self, hosts: dict[str, Host]) -> Inventory:
         members = {key: tuple(host for host in group.hosts if host in hosts) for key, group in self.groups.items()}
         groups = {
             key: replace(group, hosts=members[key], groups=tuple(child for child in group.groups if members[child]))
@@ -76,6 +88,7 @@ class Inventory:
             credentials=MappingProxyType({key: one for key, one in self.credentials.items() if key in used}),
             waivers=tuple(waiver for waiver in self.waivers if id(waiver) in waived),
             notes=(),
+            hidden=self.hidden | (self.hosts.keys() - hosts.keys()),
         )
 
     def select(self, expression: str) -> Selection:

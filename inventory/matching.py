@@ -77,7 +77,7 @@ class Matcher:
     def __init__(self, expression: str, hosts: Columns, groups: Sequence[str]) -> None:
         self.expression, self._inventory, self._groups = expression, hosts, groups
         self.everything: Hosts = frozenset(range(len(hosts)))
-        self._indexes: dict[str, dict[str, set[int]]] = {}
+        self._indexes: dict[str, dict[str, list[int]]] = {}
         self._suggestions = iter(range(MOST_SUGGESTIONS))
 
     def of(self, expression: str) -> Matcher:
@@ -88,23 +88,22 @@ class Matcher:
 
     def named(self, text: str, *, literal: bool) -> Hosts:
         """Return the hosts of a bare word: a host, a group, a glob of host names, a range, or all."""
-        names, groups = self._index("name"), self._index("group")
-        if literal:
-            return self._some(names.get(text.casefold(), set()) | groups.get(text.casefold(), set()), text)
-        if text.casefold() == "all":
+        if text.casefold() == "all" and not literal:  # nothing has to be looked up for it
             return self._some(self.everything, text)
-        if _is_glob(text):
+        names = self._index("name")
+        if _is_glob(text) and not literal:
             return self._some(_matching(names, text), text)
+        groups = self._index("group")
         found: set[int] = set()
-        for name in self._expanded(text):
-            found |= self._some(names.get(name.casefold(), set()) | groups.get(name.casefold(), set()), name)
+        for name in (text,) if literal else self._expanded(text):
+            found |= self._some([*names.get(name.casefold(), ()), *groups.get(name.casefold(), ())], name)
         return frozenset(found)
 
     def having(self, key: str, value: str, *, part: str, literal: bool) -> Hosts:
         """Return the hosts on which a key has a value; `part` is how the expression writes it."""
         key = key.casefold() if key.casefold() in KEYS else key
         index = self._index(key)
-        found = _matching(index, value) if _is_glob(value) and not literal else index.get(value.casefold(), set())
+        found = _matching(index, value) if _is_glob(value) and not literal else index.get(value.casefold(), ())
         if found:
             return frozenset(found)
         if not index and key not in KEYS:
@@ -128,12 +127,12 @@ class Matcher:
         except BadName:
             return (text,)  # which is no name, and is told as such
 
-    def _index(self, key: str) -> Mapping[str, set[int]]:
-        """Return the hosts by the value that a key has on them, the values folded to one case."""
+    def _index(self, key: str) -> Mapping[str, list[int]]:
+        """Return the hosts by the value that a key has on them, the values folded to one case; one may be there twice."""
         if key not in self._indexes:
             index = self._indexes[key] = {}
             for text, positions in self._texts(key):
-                index.setdefault(text.casefold(), set()).update(positions)
+                index.setdefault(text.casefold(), []).extend(positions)
         return self._indexes[key]
 
     def _texts(self, key: str) -> Iterable[tuple[str, Iterable[int]]]:
@@ -152,7 +151,7 @@ def _is_glob(text: str) -> bool:
     return "*" in text or "?" in text
 
 
-def _matching(index: Mapping[str, set[int]], glob: str) -> set[int]:
+def _matching(index: Mapping[str, list[int]], glob: str) -> set[int]:
     pattern = re.compile(fnmatch.translate(glob.casefold().replace("[", "[[]")))
     return {position for value, positions in index.items() if pattern.match(value) for position in positions}
 

@@ -15,7 +15,7 @@ misspelt than meant.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn, TypeAlias
 
@@ -23,6 +23,7 @@ from inventory.errors import LongarmError, NothingMatched, Text
 from inventory.host import Host, Selection
 from inventory.matching import Columns, Hosts, Listed, Matcher
 from inventory.names import shown
+from inventory.ranges import expand_range
 
 MAX_LENGTH = 65_536
 MAX_NESTING = 50
@@ -79,6 +80,33 @@ def select(expression: str, hosts: Sequence[Host] | Columns, groups: Sequence[st
     Raises BadExpression, or NothingMatched if the whole or any part of it matches no host.
     """
     return Chooser(hosts, groups).select(expression)
+
+
+def says_all(expression: str, names: Collection[str]) -> bool:
+    """Tell whether an expression that chooses every host says so: by the word `all`, or by naming hosts one by one.
+
+    >>> [says_all(text, ("db1", "db2")) for text in ("all", "db1, DB2", "db[1:2]", "all and not site=x", "db*", "not site=x")]
+    [True, True, True, True, False, False]
+    """
+    folded, parts = {name.casefold() for name in names}, [*_parts(parse(expression))]
+    if any(part.key is None and not part.literal and part.value.casefold() == "all" for part in parts):
+        return True
+    return all(part.key is None and _expanded(part) <= folded for part in parts)
+
+
+def _parts(tree: Tree) -> Iterator[Part]:
+    match tree:
+        case Part():
+            yield tree
+        case Not():
+            yield from _parts(tree.operand)
+        case AllOf() | AnyOf():
+            for operand in tree.operands:
+                yield from _parts(operand)
+
+
+def _expanded(part: Part) -> set[str]:
+    return {name.casefold() for name in ((part.value,) if part.literal else expand_range(part.value))}
 
 
 class Chooser:
@@ -248,7 +276,8 @@ class _Parser:
             text = Text("column {column}: a name is missing at the end", column=token.column)
         else:
             text = Text("column {column}: a name is missing before “{word}”", column=token.column, word=shown(token.text))
-        hint = Text("“all” chooses every host") if not self.expression.strip() else None
+        end = Text("such as {example}", example="site=berlin and not tag=frozen") if token.kind == "end" else None
+        hint = end if self.expression.strip() else Text("“all” chooses every host")
         self._fail(token, text, hint)
 
     def _fail(self, token: _Token, text: Text, hint: Text | None = None) -> NoReturn:

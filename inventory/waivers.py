@@ -27,7 +27,8 @@ def read_waivers(nodes: Iterable[Node], problems: list[Problem]) -> list[Waiver]
 def _read(node: Node, problems: list[Problem]) -> Waiver | None:
     before, fields = len(problems), Fields(node, problems, Text("the waiver"))
     check, targets = fields.text("check", required=True), fields.text("targets", required=True)
-    reason, owner = fields.text("reason", required=True), fields.text("owner", required=True)
+    reason = _told(fields, "reason", Text("say why it is accepted"))
+    owner = _told(fields, "owner", Text("say who answers for it"))
     subject, expires_at = _subject(fields), _expiry(fields)
     fields.done()
     if len(problems) > before:
@@ -44,8 +45,20 @@ def _read(node: Node, problems: list[Problem]) -> Waiver | None:
     )
 
 
+def _told(fields: Fields, key: str, hint: Text) -> str:
+    """Return a text in which something is to be seen."""
+    before, text = len(fields.problems), fields.text(key, required=True)
+    if len(fields.problems) == before and not any(character.isprintable() and not character.isspace() for character in text):
+        fields.problem(fields.place(key), Text("“{key}” must not be blank", key=key), hint)
+    return text
+
+
 def _subject(fields: Fields) -> Mapping[str, str]:
-    node, found = fields.mapping("subject"), {}
+    """Return what a waiver is about, empty where it says nothing of that: then it is for whatever the check finds."""
+    before, node, found = len(fields.problems), fields.mapping("subject"), {}
+    if fields.has("subject") and len(fields.problems) == before and not (node and node.entries):
+        hint = Text("leave it out to accept everything that the check finds")
+        fields.problem(fields.place("subject"), Text("“subject” is empty"), hint)
     for key, value in node.entries if node else ():
         if isinstance(value, ScalarNode) and not is_empty(value):
             found[key.text] = value.text

@@ -142,11 +142,9 @@ class Builder:
             self._key(frame, event, place)
             return
         style = _STYLES[event.style]
-        value: ScalarValue = event.value
-        if style is Style.PLAIN:
-            value = self._plain_value(event.value, place)
-            if frame is not None and frame.flow:
-                self._look_for_tear(frame, event, place)
+        value = self._value(event.value, style, place)
+        if style is Style.PLAIN and frame is not None and frame.flow:
+            self._look_for_tear(frame, event, place)
         if "\0" in event.value:
             self._report(place, Text("the text contains the character NUL"))
         node = ScalarNode(place, value, style, event.value, self._body(event, style, place))
@@ -154,7 +152,9 @@ class Builder:
             self._name(event.anchor, _Anchored(place, node))
         self._add(node, size=1, height=0)
 
-    def _plain_value(self, text: str, place: Place) -> ScalarValue:
+    def _value(self, text: str, style: Style, place: Place) -> ScalarValue:
+        if style is not Style.PLAIN:
+            return text
         try:
             return core_value(text)
         except NotStorable:
@@ -183,12 +183,16 @@ class Builder:
         text = Text("the key “{key}” stands here twice, first in line {line}", key=shown(key.text), line=frame.seen[key.text])
         self._report(key.place, text, Text("keep one of them"))
 
-    def _mapping(self, frame: Frame) -> MapNode:
+    def _mapping(self, frame: Frame) -> MapNode | ListNode:
         return MapNode(frame.place, tuple(frame.entries))
 
-    def _tagged(self, tag: str, place: Place) -> None:
+    def _tagged(self, tag: str, event: yaml.NodeEvent) -> None:
         tag = tag.replace("tag:yaml.org,2002:", "!!")
-        self._report(place, Text("the tag “{tag}” is not read", tag=shown(tag)), Text("a text that begins with ! needs quotes"))
+        self._report(
+            self._place(event.start_mark),
+            Text("the tag “{tag}” is not read", tag=shown(tag)),
+            Text("a text that begins with ! needs quotes"),
+        )
 
     def _look_for_tear(self, frame: Frame, event: yaml.ScalarEvent, place: Place) -> None:
         """Report text in a flow collection that a comma or colon seems to have cut in two."""
@@ -278,7 +282,7 @@ class Builder:
                 place, Text("more than {limit} values in one file", limit=self.max_nodes), Text("split it into several files")
             )
         if (tag := getattr(event, "tag", None)) is not None:
-            self._tagged(tag, place)
+            self._tagged(tag, event)
 
     def _name(self, anchor: str, anchored: _Anchored) -> None:
         if earlier := self.anchors.get(anchor):

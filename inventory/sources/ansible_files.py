@@ -12,7 +12,7 @@ from inventory.errors import InvalidFile, Place, Problem, Text
 from inventory.fields import is_empty
 from inventory.names import shown
 from inventory.nodes import ListNode, MapNode, Node, ScalarNode
-from inventory.sources.ansible_ini import read_ini
+from inventory.sources.ansible_ini import is_ini, read_ini
 from inventory.sources.ansible_model import AnsibleGroup, AnsibleHost, AnsibleInventory, Given, Variables
 from inventory.sources.ansible_program import MOST_ASKED
 from inventory.sources.ansible_vaulted import Sealed, unquoted
@@ -62,7 +62,7 @@ class AnsibleFiles:
         data = read_guarded(path, FOREIGN.bytes)
         if path.suffix == ".toml":
             self._cannot(path, Text("inventories in TOML are not read"), Text("write it as YAML or INI"))
-        elif os.access(path, os.X_OK) and data.startswith(b"#!"):
+        elif os.access(path, os.X_OK) and (data.startswith(b"#!") or b"\0" in data):  # a script, or compiled
             self._program(path)
         elif data.startswith(VAULT_HEADER):
             self._encrypted(path, data)
@@ -70,12 +70,13 @@ class AnsibleFiles:
             self._plain(path, data)
 
     def _plain(self, path: Path, data: bytes, *, sealed: bool = False) -> None:
-        if path.suffix in _YAML:
-            self._yaml(_document(data, path, sealed=sealed), path)
-        elif path.suffix or (document := _mapping(data, path, sealed=sealed)) is None:
-            read_ini(data, str(path), self.inventory, sealed=sealed)
-        else:
+        document = None if path.suffix and path.suffix not in _YAML else _mapping(data, path, sealed=sealed)
+        if document is not None:
             self._yaml(document, path)
+        elif path.suffix in _YAML and not is_ini(data, str(path), self.inventory.groups):
+            self._yaml(_document(data, path, sealed=sealed), path)
+        else:
+            read_ini(data, str(path), self.inventory, sealed=sealed)
 
     def _encrypted(self, path: Path, data: bytes) -> None:
         """Take up a file of sources that is encrypted as a whole; what is wrong in it is told without its words."""
@@ -222,7 +223,7 @@ def _document(data: bytes, path: Path, *, sealed: bool) -> AnsibleDocument:
 
 
 def _mapping(data: bytes, path: Path, *, sealed: bool) -> AnsibleDocument | None:
-    """Return the document of a file without a suffix if it is a YAML mapping, None if it must be something else."""
+    """Return the document of a file if it is a YAML mapping, None if it must be something else."""
     try:
         document = _document(data, path, sealed=sealed)
     except InvalidFile:
@@ -236,12 +237,14 @@ def variables_in(entries: Iterable[tuple[ScalarNode, Node]], document: AnsibleDo
 
 
 def _given(key: ScalarNode, value: Node, document: AnsibleDocument) -> Given:
+    node = None if isinstance(value, ScalarNode) else value
     if document.sealed:
-        return Given(key.place, value_of(value), vaulted=True, sealed=Sealed(document.file, document.pointer(value)))
+        sealed = Sealed(document.file, document.pointer(value))
+        return Given(key.place, value_of(value), vaulted=True, sealed=sealed, node=node)
     if not is_vaulted(value, document):
-        return Given(key.place, value_of(value))
+        return Given(key.place, value_of(value), node=node)
     sealed = Sealed(document.file, document.pointer(value), value, document.vaulted)
-    return Given(key.place, None, vaulted=True, sealed=sealed)
+    return Given(key.place, None, vaulted=True, sealed=sealed, node=node)
 
 
 def read_list(document: AnsibleDocument, inventory: AnsibleInventory) -> None:

@@ -6,13 +6,13 @@ import ast
 import re
 import shlex
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from inventory.documents import FOREIGN, decoded
-from inventory.errors import Place, Text
+from inventory.errors import InvalidFile, Place, Text
 from inventory.host import Value
-from inventory.names import shown, storable_text
+from inventory.names import BadName, group_name, host_name, shown, storable_text
 from inventory.sources.ansible_model import UNGROUPED, AnsibleInventory, Given, Variables
 from inventory.yaml_scalars import storable
 
@@ -30,6 +30,27 @@ def read_ini(data: bytes, file: str, inventory: AnsibleInventory, *, sealed: boo
         if stripped and stripped[0] not in "#;":
             reader.read(stripped, number, line.index(stripped[0]) + 1)
     reader.end()
+
+
+def is_ini(data: bytes, file: str, groups: Iterable[str]) -> bool:
+    """Tell whether a file whose name says otherwise is INI: it begins with a section, or has no mistake read as that.
+
+    `groups`: those that are declared already.
+    """
+    trial = AnsibleInventory(Place(file, 1, 1))
+    for name in groups:
+        trial.group(name, Place(file, 1, 1))
+    try:
+        lines = (line.strip() for line in decoded(data, file, FOREIGN).splitlines())
+        if begins := _SECTION.fullmatch(next((line for line in lines if line and line[0] not in "#;"), "")):
+            group_name(begins[1])  # a list in JSON looks like a section too
+            return True
+        read_ini(data, file, trial)
+        for name in trial.hosts:
+            host_name(name)
+    except (InvalidFile, BadName):
+        return False
+    return not trial.problems
 
 
 class _Reader:

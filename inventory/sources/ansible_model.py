@@ -16,6 +16,7 @@ from inventory.errors import InvalidFile, Place, Problem, Text
 from inventory.grouping import MAX_OUTER, shown_ring
 from inventory.host import Value
 from inventory.names import BadName, shown
+from inventory.nodes import Node
 from inventory.ranges import MAX_PATTERN, expand_range
 from inventory.sources.ansible_vaulted import Sealed, Vaults
 
@@ -39,6 +40,8 @@ class Given:
     vaulted: bool = False
     sealed: Sealed | None = None
     """Where it stands encrypted, if it can be found there again."""
+    node: Node | None = None
+    """The value with the places of what is in it, where it is a mapping or list of a file of YAML."""
 
 
 Variables: TypeAlias = dict[str, Given]

@@ -26,13 +26,12 @@ KEYS: Final[Mapping[Transport, Mapping[str, str]]] = {
     Transport.PSRP: {
         "ansible_psrp_protocol": "scheme",
         "ansible_psrp_auth": "auth",
+        "ansible_psrp_cert_trust_path": "ca",
         "ansible_psrp_ca_cert": "ca",
         "ansible_psrp_configuration_name": "endpoint",
     },
 }
-"""What we have words for, by the transport that it is said of."""
-CERTIFICATE: Final = ("ansible_winrm_cert_pem", "ansible_psrp_certificate_pem")
-CERTIFICATE_KEY: Final = ("ansible_winrm_cert_key_pem", "ansible_psrp_certificate_key_pem")
+"""What we have words for, by the transport that it is said of; of two for one word the later holds."""
 MEANINGLESS: Final = frozenset(
     {
         "ansible_winrm_operation_timeout_sec",

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
 from inventory.ansible_vault import VaultClosed
-from inventory.become import BECOME_METHODS, is_user_name
+from inventory.become import is_user_name
 from inventory.errors import Place, Text
 from inventory.host import BecomeMethod, Platform, SecretReference, Transport, Value
 from inventory.names import BadName, group_name, label, shown
+from inventory.nodes import ListNode, MapNode, Node
 from inventory.secret import MASK
 from inventory.settings import Branch, Entries, Leaf
 from inventory.sources import ansible_windows
 from inventory.sources.ansible_model import AnsibleHost, Given
+from inventory.sources.ansible_options import DEFAULT, METHODS, PLUGINS, TAKEN, Plugin, become_password, become_user
 from inventory.sources.ansible_ssh import ARGUMENTS, LOGIN, Told, told_by
 from inventory.sources.ansible_vaulted import Vaults
 from inventory.sources.found import Access, Found, FoundHost, methods_in
@@ -23,27 +25,7 @@ from inventory.sources.proxy_commands import Meaning
 
 Givens: TypeAlias = Mapping[str, Given]
 
-_TRANSPORTS = {
-    **dict.fromkeys(("ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh"), Transport.SSH),
-    **dict.fromkeys(("winrm", "ansible.builtin.winrm"), Transport.WINRM),
-    **dict.fromkeys(("psrp", "ansible.builtin.psrp"), Transport.PSRP),
-    **dict.fromkeys(("local", "ansible.builtin.local"), Transport.LOCAL),
-}
-_ADDRESS, _PORT = ("ansible_host", "ansible_ssh_host"), ("ansible_port", "ansible_ssh_port")
-_USER = ("ansible_user", "ansible_ssh_user")
-_KEY = ("ansible_private_key_file", "ansible_ssh_private_key_file", *ansible_windows.CERTIFICATE_KEY)
-_PASSWORD = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password")
-_BECOME_PASSWORD = ("ansible_become_password", "ansible_become_pass")
-_METHOD, _BECOME = "ansible_become_method", "ansible_become_user"
-_METHODS = {
-    **dict.fromkeys(("sudo", "ansible.builtin.sudo"), BecomeMethod.SUDO),
-    **dict.fromkeys(("doas", "community.general.doas"), BecomeMethod.DOAS),
-    **dict.fromkeys(("su", "ansible.builtin.su"), BecomeMethod.SU),
-}
-_TAKEN = frozenset(
-    (*_ADDRESS, *_PORT, *_USER, *_KEY, *ansible_windows.CERTIFICATE, *ARGUMENTS, "ansible_connection", _METHOD, _BECOME)
-)
-
+_METHOD = "ansible_become_method"
 _SECRETS = re.compile(r"ansible_(?:\w+_)?(?:password|pass|passphrase)")
 _MEANINGLESS = frozenset(
     {
@@ -82,34 +64,37 @@ class Words:
     def host(self, theirs: AnsibleHost, givens: Givens, groups: tuple[str, ...]) -> None:
         """Add a host with its settings and variables to what was found."""
         connection = self._filled("ansible_connection", givens, theirs.name)
-        transport = _TRANSPORTS.get(connection[0]) if connection else Transport.SSH
-        if transport is None and connection:
+        if connection and connection[0] not in PLUGINS:
             text = Text(
                 "the host {host} is left out: longarm cannot reach one by “{connection}”",
                 host=shown(theirs.name),
                 connection=shown(connection[0]),
             )
-            self.found.note(connection[1].place, text, Text("longarm knows {names}", names="ssh, winrm, psrp, local"))
+            self.found.note(connection[1].place, text, Text("known here: {names}", names="ssh, winrm, psrp, local"))
             return
         host = self.found.host(theirs.name, theirs.place)
         if host is None:
             return
+        plugin = PLUGINS[connection[0]] if connection else DEFAULT
+        transport = plugin.transport
         host.groups = [name for name in groups if name in self.found.groups]
-        if connection and transport is not None and transport is not Transport.SSH:
+        if connection and transport is not Transport.SSH:
             host.put("transport", transport.value, connection[1].place)
             if transport in (Transport.WINRM, Transport.PSRP):
                 host.put("platform", Platform.WINDOWS.value, connection[1].place)
-        self._way(host, givens)
+        self._way(host, givens, plugin)
         login = self._ssh(host, givens) if transport is Transport.SSH else {}
         taken = self._windows(host, givens, transport)
-        self._access(host, givens, login)
-        if transport in (Transport.SSH, Transport.LOCAL):
-            self._become(host, givens)
+        method = self._become(host, givens) if transport in (Transport.SSH, Transport.LOCAL) else None
+        names = {"password": plugin.password, "become_password": become_password(method)}
+        kept = {what: reference for what in names if (reference := self._kept(names[what], givens))}
+        if self._access(host, givens, plugin, login, kept):
+            taken.update(name for what in kept for name in names[what])
         self._variables(host, {name: given for name, given in givens.items() if name not in taken})
 
-    def _windows(self, host: FoundHost, givens: Givens, transport: Transport | None) -> Collection[str]:
+    def _windows(self, host: FoundHost, givens: Givens, transport: Transport) -> set[str]:
         """Set how a Windows host is spoken to, and return the names of what was understood."""
-        keys = ansible_windows.KEYS.get(transport, {}) if transport else {}
+        keys = ansible_windows.KEYS.get(transport, {})
         said: Entries = {}
         taken = set[str]()
         for name, key in keys.items():
@@ -122,10 +107,10 @@ class Words:
             host.layer.values["winrm"] = Branch(next(iter(said.values())).place, said)
         return taken
 
-    def _way(self, host: FoundHost, givens: Givens) -> None:
-        if address := self._first(_ADDRESS, givens, host.name):
+    def _way(self, host: FoundHost, givens: Givens, plugin: Plugin) -> None:
+        if address := self._first(plugin.address, givens, host.name):
             self.found.put_address(host, address[0], address[1].place)
-        if port := self._first(_PORT, givens, host.name):
+        if port := self._first(plugin.port, givens, host.name):
             if port[0].isascii() and port[0].isdigit() and 1 <= int(port[0][:9]) <= 65535:
                 host.put("port", int(port[0]), port[1].place)
             else:
@@ -137,39 +122,53 @@ class Words:
             if value and text_of is not None:
                 host.put(setting, text_of, value[1].place)
 
-    def _become(self, host: FoundHost, givens: Givens) -> None:
-        """Set by which program another user is become, and whom."""
+    def _become(self, host: FoundHost, givens: Givens) -> BecomeMethod | None:
+        """Set by which program another user is become, and whom; return the program, None for one that we do not know."""
         said: Entries = {}
-        if method := self._filled(_METHOD, givens, host.name):
-            if ours := _METHODS.get(method[0]):
-                said["method"] = Leaf(method[1].place, ours.value)
+        method: BecomeMethod | None = BecomeMethod.SUDO
+        if told := self._filled(_METHOD, givens, host.name):
+            method = METHODS.get(told[0])
+            if method is not None:
+                said["method"] = Leaf(told[1].place, method.value)
             else:
-                text = Text("“{key}” is left out: longarm has no word for “{text}”", key=_METHOD, text=shown(method[0]))
-                self._tell(text, _METHOD, method[1], Text("longarm knows {names}", names=", ".join(BECOME_METHODS)))
-        if user := self._filled(_BECOME, givens, host.name):
+                text = Text("“{key}” is left out: longarm has no word for “{text}”", key=_METHOD, text=shown(told[0]))
+                known = ", ".join(dict.fromkeys(METHODS.values()))
+                self._tell(text, _METHOD, told[1], Text("known here: {names}", names=known))
+        if user := self._first(become_user(method), givens, host.name):
             if is_user_name(user[0]):
                 said["user"] = Leaf(user[1].place, user[0])
             else:
                 self.found.problem(user[1].place, Text("“{name}” is not the name of a user", name=shown(user[0])))
         if said:
             host.layer.values["become"] = Branch(next(iter(said.values())).place, said)
+        return method
 
-    def _access(self, host: FoundHost, givens: Givens, login: Mapping[str, tuple[str, Given]]) -> None:
-        """Give a host the credential that its user, its key and what ssh is told of the login imply."""
-        user, key = self._first(_USER, givens, host.name), self._first(_KEY, givens, host.name) or login.get("identityfile")
-        certificate = self._first(ansible_windows.CERTIFICATE, givens, host.name)
+    def _access(
+        self,
+        host: FoundHost,
+        givens: Givens,
+        plugin: Plugin,
+        login: Mapping[str, tuple[str, Given]],
+        passwords: Mapping[str, SecretReference],
+    ) -> bool:
+        """Give a host the credential that its user, its key and what ssh is told imply; tell whether it has one."""
+        user = self._first(plugin.user, givens, host.name)
+        key = self._first(plugin.key, givens, host.name) or login.get("identityfile")
+        certificate = self._first(plugin.certificate, givens, host.name)
         if alias := login.get("hostkeyalias"):
             self.found.put_alias(host, alias[0], alias[1].place)
         if not user:
             for what, given in [(name, login[name][1]) for name in sorted(LOGIN - {"hostkeyalias"}) if name in login]:
                 self._tell(Text("“{key}” is left out: no user is given with it", key=what), what, given)
             if key and "identityfile" not in login:
-                text = Text("“{key}” is left out: no user is given with it", key="ansible_ssh_private_key_file")
+                text = Text(
+                    "“{key}” is left out: no user is given with it", key=next(name for name in plugin.key if name in givens)
+                )
                 self._tell(text, "key without user", key[1])
-            return
+            return False
         values = {name: value for name, (value, _) in login.items()}
         access = Access(
-            **self._secrets(givens),
+            **passwords,
             user=user[0],
             key=key[0] if key else None,
             certificate=(certificate[0] if certificate else values.get("certificatefile")) if key else None,
@@ -178,18 +177,17 @@ class Words:
             tickets=values.get("gssapiauthentication", "").lower() in _YES,
         )
         self.found.put_access(host, "ansible", access, user[1].place)
-
-    def _secrets(self, givens: Givens) -> dict[str, SecretReference]:
-        """Return references to the passwords that stand encrypted in variables: to log in, and to become another user."""
-        found = {"password": self._kept(_PASSWORD, givens), "become_password": self._kept(_BECOME_PASSWORD, givens)}
-        return {key: reference for key, reference in found.items() if reference is not None}
+        return "credential" in host.layer.values
 
     def _kept(self, names: tuple[str, ...], givens: Givens) -> SecretReference | None:
         """Return a reference to the first of these secrets that is there, if it stands encrypted in a file."""
-        given = next((givens[name] for name in names if name in givens), None)
+        if self.vaults is None:
+            return None
+        present = [givens[name] for name in names if name in givens]
+        given = next((given for given in present if given.vaulted or given.value is not None), None)
         if given is not None and isinstance(given.value, str) and (match := _SIMPLE.fullmatch(given.value.strip())):
             given = givens.get(match[1])  # “{{ vault_password }}”, as Ansible's documentation advises
-        if self.vaults is None or given is None or not given.vaulted or given.sealed is None:
+        if given is None or not given.vaulted or given.sealed is None:
             return None
         return self.vaults.reference(given.sealed)
 
@@ -279,9 +277,8 @@ class Words:
         return self._values[id(given)][1]
 
     def _variables(self, host: FoundHost, givens: Givens) -> None:
-        kept = [] if self.vaults is None else [names for names in (_PASSWORD, _BECOME_PASSWORD) if self._kept(names, givens)]
         for name, given in givens.items():
-            if name in _TAKEN or ("credential" in host.layer.values and any(name in names for names in kept)):
+            if name in TAKEN or name in ARGUMENTS:
                 continue
             if name.startswith("ansible_"):
                 self._tell_untranslated(name, given)
@@ -326,21 +323,31 @@ class Words:
         except BadName as error:
             self.found.note(given.place, Text("the variable is left out: {reason}", reason=error.text), error.hint)
             return None
-        return self._as_entry(value, given)
+        return self._as_entry(value, given.place, given.node)
 
-    def _without_secrets(self, value: Value, given: Given) -> Value:
+    def _as_entry(self, value: Value, place: Place, node: Node | None) -> Leaf | Branch:
+        """Return a value as ours, that of each key at the place of the key where the nodes are known."""
+        if not isinstance(value, Mapping):
+            return Leaf(place, self._without_secrets(value, place, node))
+        inner: Entries = {}
+        for key, item, at, below in _within(value, place, node):
+            if not self.found.withhold(key, item, at):
+                inner[key] = self._as_entry(item, at, below)
+        return Branch(place, inner)
+
+    def _without_secrets(self, value: Value, place: Place, node: Node | None) -> Value:
         """Return a value without what looks like a secret in the mappings of its lists: a list of users has their passwords."""
         if isinstance(value, tuple):
-            return tuple(self._without_secrets(item, given) for item in value)
+            nodes = node.items if isinstance(node, ListNode) else (None,) * len(value)
+            return tuple(self._without_secrets(item, place, below) for item, below in zip(value, nodes, strict=True))
         if isinstance(value, Mapping):
-            kept = {key: item for key, item in value.items() if not self.found.withhold(key, item, given.place)}
-            return MappingProxyType({key: self._without_secrets(item, given) for key, item in kept.items()})
+            kept = [one for one in _within(value, place, node) if not self.found.withhold(*one[:3])]
+            return MappingProxyType({key: self._without_secrets(item, at, below) for key, item, at, below in kept})
         return value
 
-    def _as_entry(self, value: Value, given: Given) -> Leaf | Branch:
-        if not isinstance(value, Mapping):
-            return Leaf(given.place, self._without_secrets(value, given))
-        inner: Entries = {
-            key: self._as_entry(item, given) for key, item in value.items() if not self.found.withhold(key, item, given.place)
-        }
-        return Branch(given.place, inner)
+
+def _within(value: Mapping[str, Value], place: Place, node: Node | None) -> Iterator[tuple[str, Value, Place, Node | None]]:
+    """Yield the keys of a mapping with their values, places and nodes; what has no node stands where the whole does."""
+    nodes = {key.text: (key.place, below) for key, below in node.entries} if isinstance(node, MapNode) else {}
+    for key, item in value.items():
+        yield key, item, *nodes.get(key, (place, None))

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeAlias
+
+import yaml
 
 from inventory.documents import FOREIGN, Limits, decoded
 from inventory.errors import Place, Problem, Text
 from inventory.host import Value
 from inventory.names import shown
-from inventory.nodes import ListNode, MapNode, Node, ScalarNode, ScalarValue
+from inventory.nodes import ListNode, MapNode, Node, ScalarNode, ScalarValue, Style
 from inventory.yaml_builder import Builder, Frame
 
 VAULT_HEADER = b"$ANSIBLE_VAULT;"
+_Entry: TypeAlias = tuple[ScalarNode, Node]
 _VAULT_TAGS = frozenset({"!vault", "!vault-encrypted"})
-_TEXT_TAGS = frozenset({"!unsafe", "tag:yaml.org,2002:str"})
 _WORDS: Mapping[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **{word: True for name in ("yes", "true", "on") for word in (name, name.capitalize(), name.upper())},
@@ -71,6 +74,44 @@ def _in_sixties(text: str) -> float:
     return total
 
 
+def _whole(text: str) -> ScalarValue:
+    value = yaml11_value(text.strip())
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        return text  # more than int64 holds
+    if type(value) is not int:  # yes is no number either
+        raise ValueError(text)
+    return value
+
+
+def _number(text: str) -> ScalarValue:
+    digits = text.strip().replace("_", "").lower()
+    if digits.lstrip("+-") in (".inf", ".nan"):
+        return text
+    number = -_in_sixties(digits[1:]) if digits.startswith("-") else _in_sixties(digits)
+    return number if math.isfinite(number) else text
+
+
+def _truth(text: str) -> ScalarValue:
+    if (value := _WORDS.get(text.lower())) is None:
+        raise ValueError(text)
+    return value
+
+
+_CORE = "tag:yaml.org,2002:"
+_SCALARS: Mapping[str, Callable[[str], ScalarValue]] = {
+    "!unsafe": yaml11_value,
+    f"{_CORE}int": _whole,
+    f"{_CORE}float": _number,
+    f"{_CORE}bool": _truth,
+    f"{_CORE}null": lambda _: None,
+    **{f"{_CORE}{name}": str for name in ("str", "timestamp", "python/unicode")},
+}
+"""What a scalar means by its tag, quoted or not; ValueError where it cannot mean that."""
+_MAPPINGS = frozenset({"!", "!unsafe", f"{_CORE}map", f"{_CORE}python/dict"})
+_LISTS = frozenset({"!", "!unsafe", f"{_CORE}seq"})
+_SET = f"{_CORE}set"
+
+
 @dataclass(slots=True)
 class AnsibleDocument:
     """A document, with what is encrypted in it and what its reader should know."""
@@ -108,45 +149,97 @@ class _AnsibleBuilder(Builder):
     def __init__(self, text: str, file: str, max_nodes: int) -> None:
         super().__init__(text, file, max_nodes)
         self.vaulted: set[Place] = set()
-        self.texts: set[Place] = set()
+        self.tags: dict[Place, str] = {}
+        self.sets: dict[Place, MapNode] = {}
+        """What the sets are as mappings, which a merge key may name."""
         self.notes: list[Problem] = []
 
-    def _plain_value(self, text: str, place: Place) -> ScalarValue:
-        return text if place in self.texts else yaml11_value(text)
+    def _value(self, text: str, style: Style, place: Place) -> ScalarValue:
+        tag = self.tags.get(place) if self.tags else None
+        if tag is None:
+            return yaml11_value(text) if style is Style.PLAIN else text
+        try:
+            return _SCALARS[tag](text)
+        except ValueError:
+            what = Text("“{text}” is not what its tag “{tag}” says", text=shown(text), tag=tag.replace(_CORE, "!!"))
+            self._report(place, what)
+            return None
 
-    def _tagged(self, tag: str, place: Place) -> None:
-        if tag in _VAULT_TAGS:
-            self.vaulted.add(place)
-        elif tag in _TEXT_TAGS:
-            self.texts.add(place)
-        else:
-            super()._tagged(tag, place)
+    def _tagged(self, tag: str, event: yaml.NodeEvent) -> None:
+        place = self._place(event.start_mark)
+        match event:
+            case yaml.ScalarEvent() if tag in _VAULT_TAGS:
+                self.vaulted.add(place)
+            case yaml.ScalarEvent() if tag in _SCALARS:
+                self.tags[place] = tag
+            case yaml.MappingStartEvent() if tag == _SET:
+                self.sets[place] = MapNode(place, ())
+            case yaml.ScalarEvent() if tag == "!":
+                pass
+            case yaml.MappingStartEvent() if tag in _MAPPINGS:
+                pass
+            case yaml.SequenceStartEvent() if tag in _LISTS:
+                pass
+            case _:
+                super()._tagged(tag, event)
 
     def _merge_key(self, place: Place) -> None:
         """Let a merge key pass: `_mapping` resolves it."""
 
-    def _twice(self, frame: Frame, key: ScalarNode) -> None:
-        text = Text("the key “{key}” stands here twice, first in line {line}", key=shown(key.text), line=frame.seen[key.text])
-        self.notes.append(Problem(place=key.place, text=text, hint=Text("as in Ansible, the last one holds")))
-        frame.keep = True  # `_mapping` lets the last one hold
+    def _twice(self, frame: Frame, _: ScalarNode) -> None:
+        """Keep both: `_mapping` lets the last one hold, and tells of it."""
+        frame.keep = True
 
     def _look_for_tear(self, frame: Frame, event: object, place: Place) -> None:
         """Expect no expressions of ours in Ansible's files."""
 
-    def _mapping(self, frame: Frame) -> MapNode:
-        own: dict[str, tuple[ScalarNode, Node]] = {}
-        for key, value in frame.entries:
-            own.pop(key.text, None)  # it stands where it stood last
-            own[key.text] = key, value
-        if (merged := own.pop("<<", None)) is None:
-            return MapNode(frame.place, tuple(own.values()))
-        for node in merged[1].items if isinstance(merged[1], ListNode) else (merged[1],):
-            if not isinstance(node, MapNode):
-                self._stop(node.place, Text("what a merge key (<<) names must be a mapping"))
-            for key, value in node.entries:
-                own.setdefault(key.text, (key, value))
-            self.aliased_nodes += len(node.entries)
-        return MapNode(frame.place, tuple(own.values()))
+    def _mapping(self, frame: Frame) -> MapNode | ListNode:
+        own = [entry for entry in frame.entries if not _merges(entry[0])]
+        merged = [] if len(own) == len(frame.entries) else self._merged(frame.entries)
+        if self.sets and frame.place in self.sets:
+            return self._set(frame.place, merged, own)
+        self._note_twice((key, key.text) for key, _ in own)
+        last: dict[str, _Entry] = {}
+        for key, value in (*merged, *own):
+            last.pop(key.text, None)  # it stands where it stood last
+            last[key.text] = key, value
+        return MapNode(frame.place, tuple(last.values()))
+
+    def _merged(self, entries: Iterable[_Entry]) -> list[_Entry]:
+        """Return what the merge keys bring in: of equal keys the last one holds, of a list the first mapping (as in PyYAML)."""
+        found: list[_Entry] = []
+        for node in (value for key, value in entries if _merges(key)):
+            for one in reversed(node.items) if isinstance(node, ListNode) and node.place not in self.sets else (node,):
+                mapping = self.sets.get(one.place, one)
+                if not isinstance(mapping, MapNode):
+                    self._stop(one.place, Text("what a merge key (<<) names must be a mapping"))
+                found += mapping.entries
+                self.aliased_nodes += len(mapping.entries)
+        return found
+
+    def _note_twice(self, keys: Iterable[tuple[ScalarNode, ScalarValue]]) -> None:
+        """Tell of keys that are equal by what is beside them."""
+        lines: dict[ScalarValue, int] = {}
+        for key, name in keys:
+            if name not in lines:
+                lines[name] = key.place.line
+                continue
+            text = Text("the key “{key}” stands here twice, first in line {line}", key=shown(key.text), line=lines[name])
+            self.notes.append(Problem(place=key.place, text=text, hint=Text("as in Ansible, the last one holds")))
+
+    def _set(self, place: Place, merged: list[_Entry], own: list[_Entry]) -> ListNode:
+        """Return the keys as a list, in one order: that of a set is another one in each process of Ansible."""
+        entries = (*merged, *own)
+        values = [self._value(key.text, key.style, key.place) for key, _ in entries]
+        self._note_twice((key, value) for (key, _), value in zip(own, values[len(merged) :], strict=True))
+        items = dict(zip(values, entries, strict=True))  # True before 1 stays True
+        self.sets[place] = MapNode(place, tuple(items.values()))
+        found = sorted(items.items(), key=lambda item: repr(item[0]))
+        return ListNode(place, tuple(ScalarNode(key.place, value, key.style, key.text) for value, (key, _) in found))
+
+
+def _merges(key: ScalarNode) -> bool:
+    return key.text == "<<" and key.style is Style.PLAIN
 
 
 def parse_ansible(data: bytes, file: str, limits: Limits = FOREIGN) -> AnsibleDocument:

@@ -13,10 +13,13 @@ import selectors
 import signal
 import stat
 import subprocess
+import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from inventory.copies import ALWAYS_ASKED, Keeping
 from inventory.documents import FOREIGN, parse_document
@@ -119,23 +122,29 @@ def run_program(
     deadline_s: float,
     max_bytes: int,
     passed_on: tuple[str, ...] = PASSED_ON,
+    given: Mapping[str, str] = MappingProxyType({}),
+    sent: bytes = b"",
 ) -> bytes:
     """Return what a program prints within its limits; raises SourceUnavailable, with what it said on stderr, masked.
 
-    Of our environment it gets the variables in `passed_on`. Whatever it started in its own process group is ended with it.
+    Of our environment it gets the variables in `passed_on`, besides those that are `given`; on stdin what is `sent`. Whatever
+    it started in its own process group is ended with it.
     """
     refuse_changeable(path, place)
-    environ = {name: os.environ[name] for name in passed_on if name in os.environ}
+    environ = {name: os.environ[name] for name in passed_on if name in os.environ} | dict(given)
     try:
-        process = subprocess.Popen(
-            [str(path), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environ,
-            cwd="/",
-            start_new_session=True,
-        )
+        with tempfile.TemporaryFile() as stdin:  # no pipe: nobody has to read it
+            stdin.write(sent)
+            stdin.seek(0)
+            process = subprocess.Popen(
+                [str(path), *arguments],
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environ,
+                cwd="/",
+                start_new_session=True,
+            )
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SourceUnavailable(place, Text("{program} cannot be run: {reason}", program=path, reason=reason)) from error

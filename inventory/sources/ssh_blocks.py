@@ -164,7 +164,7 @@ class BlockReader:
                 return (Criterion("never", "", negated=False),)
         if asked := [one.name for one in criteria if one.name in _NOT_ASKED]:
             text = Text("this Match counts as not fitting: “{key}” is not asked", key=asked[0])
-            hint = Text("longarm runs no program for it and does not look at this machine: use host, originalhost or user")
+            hint = Text("no program is run for it, and this machine is not looked at: use host, originalhost or user")
             self.notes.append(Problem(place=place, text=text, hint=hint))
         return tuple(criteria)
 

@@ -18,7 +18,7 @@ from inventory.sources.declared import path_from
 from inventory.sources.found import Access, Found, FoundHost, Reading, methods_in
 from inventory.sources.proxy_commands import meaning
 from inventory.sources.ssh_blocks import Asked, Block, BlockReader, Setting, fits_match
-from inventory.sources.ssh_words import fits_host, is_pattern
+from inventory.sources.ssh_words import fits_host, is_pattern, lower_case
 from inventory.stamps import Looked
 
 MAX_HOSTS = 50_000
@@ -81,7 +81,7 @@ class SshConfig:
         self._apply(self.blocks, name, found, None)
         if found.wants_final:  # the second reading asks Host lines for the host that the first one led to
             known = found.single.get("hostname")
-            host = (filled(known.arguments[0], {"h": name}) or known.arguments[0] if known else name).lower()
+            host = lower_case(filled(known.arguments[0], {"h": name}) or known.arguments[0] if known else name)
             place = known.place if known else self.place
             found.single["hostname"] = Setting(place, "hostname", (host.replace("%", "%%"),))
             self._apply(self.blocks, name, found, host)
@@ -262,7 +262,7 @@ class _Writer:
             _leave_out(jump, "ProxyJump", self.found, Text("only %h, %n, %p and %r are filled in"))
             return
         for hop, new in self.found.put_way(host, text, jump.place).items():
-            if hop.name.lower() in self.named:
+            if lower_case(hop.name) in self.named:
                 continue
             parts = {"user": hop.user, "port": hop.port}
             given = {key: Setting(jump.place, key, (str(value),)) for key, value in parts.items() if value is not None}
@@ -274,7 +274,7 @@ def _describe(host: FoundHost, name: str, effective: Effective, config: SshConfi
     address = name
     if setting := effective.single.get("hostname"):
         address = filled(setting.arguments[0], {"h": name}) or setting.arguments[0]
-        found.put_address(host, address.lower(), setting.place)
+        found.put_address(host, lower_case(address), setting.place)
     if setting := effective.single.get("port"):
         text = setting.arguments[0]
         if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 65535:

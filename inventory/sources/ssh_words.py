@@ -8,6 +8,8 @@ from functools import lru_cache
 
 _KEYWORD = re.compile(r"([A-Za-z0-9]+)(?:\s*=\s*|\s+|$)")
 
+_LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
 WHOLE_LINE = frozenset({"proxycommand", "localcommand", "remotecommand", "knownhostscommand"})
 """Keywords whose argument is the rest of the line."""
 
@@ -27,6 +29,15 @@ def split_line(line: str) -> tuple[str, tuple[str, ...]]:
         raise NotReadable("no keyword")
     keyword, rest = match[1].lower(), line[match.end() :].strip()
     return keyword, ((rest,) if rest else ()) if keyword in WHOLE_LINE else _arguments(rest)
+
+
+def lower_case(text: str) -> str:
+    """Return a text in lower case as OpenSSH has it: of ASCII alone, or the Kelvin sign would become a `k`.
+
+    >>> lower_case("DB-01"), lower_case("K8s\u212a")
+    ('db-01', 'k8s\u212a')
+    """
+    return text.translate(_LOWER)
 
 
 def _arguments(text: str) -> tuple[str, ...]:
