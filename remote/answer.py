@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Ended(StrEnum):
@@ -41,3 +42,28 @@ class Answer:
 def answered(stdout: bytes, *, stderr: bytes = b"", exit_status: int = 0) -> Answer:
     """Return a complete answer, as doctests and parser tests need it."""
     return Answer(ended=Ended.EXITED, exit_status=exit_status, stdout=stdout, stderr=stderr)
+
+
+NO_TIME: Final = "no time was left"
+
+
+def no_end(deadline_s: float) -> str:
+    """Return why something was given up that was not over in so much time.
+
+    >>> no_end(1.5), no_end(0.012)
+    ('no end after 1.5 s', 'no time was left')
+    """
+    return f"no end after {round(deadline_s, 1):g} s" if deadline_s >= _TOLD_S else NO_TIME
+
+
+def not_started(deadline_s: float) -> str:
+    """Return why something was given up that the host did not begin in so much time.
+
+    >>> not_started(0.0)
+    'no time was left'
+    """
+    return f"the host did not start a command within {round(deadline_s, 1):g} s" if deadline_s >= _TOLD_S else NO_TIME
+
+
+_TOLD_S: Final = 0.05
+"""Less than this was no time at all: “within 0 s” says nothing."""

@@ -14,6 +14,7 @@ from remote.breaker import Breaker
 from remote.credentials import CredentialStore
 from remote.known_hosts import KnownHosts
 from remote.one_time_codes import Codes
+from remote.safe_versions import refuse_what_is_unsafe
 from remote.session import Session
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 
 class Connector:
-    """Opens sessions for one run; implements `Connect`. Raises InvalidFile at once if `known_hosts` cannot be read."""
+    """Opens sessions for one run; implements `Connect`.
+
+    Raises at once what else each host would tell: InvalidFile if `known_hosts` cannot be read, LibraryTooOld for known holes.
+    """
 
     def __init__(
         self,
@@ -35,6 +39,7 @@ class Connector:
         codes: Codes | None = None,
         connect_deadline_s: float = 15.0,
     ) -> None:
+        refuse_what_is_unsafe()
         known_hosts.names()  # a broken file is said before the first host is asked
         self._known_hosts, self._credentials, self._breaker = known_hosts, credentials, breaker
         self._codes, self._connect_deadline_s = codes, connect_deadline_s

@@ -15,7 +15,7 @@ from inventory.host import METHODS, Host, SshLibrary
 from remote.errors import AlgorithmsRefused, ConnectFailed, DeadlineExceeded
 from remote.host_keys import HostKey
 from remote.host_proof import HostProof, proof_of
-from remote.known_hosts import KnownHosts, Trust
+from remote.known_hosts import KnownHosts, Taken, Trust
 from remote.ssh_errors import reason_of
 from remote.ssh_facts import lacking, proposals
 from remote.ssh_intake import Intake
@@ -42,7 +42,8 @@ class OfferedKey:
     key: HostKey
 
 
-NEW, KNOWN, CHANGED, WRONG, UNSEEN = "new", "known", "changed", "not the expected one", "not reached"
+NEW, KNOWN, CHANGED, REVOKED = "new", "known", "changed", "revoked"
+WRONG, UNSEEN = "not the expected one", "not reached"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,16 +56,22 @@ class Offer:
     error: str = ""
 
 
-def judged(host: Host, offered: Sequence[OfferedKey], known: Sequence[HostKey], expected: str | None) -> Offer:
-    """Return what the offered keys mean beside what is known and the expected fingerprint."""
-    keys = tuple(offer.key for offer in offered)
+def judged(offered: Sequence[OfferedKey], trust: Trust, expected: str | None) -> Offer:
+    """Return what the offered keys mean beside what is known and revoked, and the expected fingerprint.
+
+    Revoked ones are marked as such. A host that shows one, and none that is known, is not trusted for any other key: which
+    of them it should have, only the expected fingerprint tells.
+    """
+    keys = tuple(replace(offer.key, revoked=offer.key.blob in trust.revoked) for offer in offered)
     if expected is not None:
         keys = tuple(key for key in keys if key.fingerprint == expected) or keys
         if keys[0].fingerprint != expected:
-            return Offer(host=host, state=WRONG, keys=keys)
-    if set(keys) & set(known):
-        return Offer(host=host, state=KNOWN, keys=keys)
-    return Offer(host=host, state=CHANGED if known else NEW, keys=keys)
+            return Offer(host=trust.host, state=WRONG, keys=keys)
+    if set(keys) & set(trust.keys):
+        return Offer(host=trust.host, state=KNOWN, keys=keys)
+    if revoked := tuple(key for key in keys if key.revoked):
+        return Offer(host=trust.host, state=REVOKED, keys=revoked)
+    return Offer(host=trust.host, state=CHANGED if trust.keys else NEW, keys=keys)
 
 
 def vouched(offers: Iterable[Offer], expected: Mapping[str, str]) -> bool:
@@ -73,11 +80,8 @@ def vouched(offers: Iterable[Offer], expected: Mapping[str, str]) -> bool:
 
 
 def keep(known: KnownHosts, offers: Iterable[Offer]) -> None:
-    """Write the offered keys; those of a changed host replace what was known."""
-    for offer in offers:
-        if offer.state == CHANGED:
-            known.remove(offer.host.name)
-        known.add(offer.host.name, *offer.keys)
+    """Write the offered keys in one step; those of a changed host replace what was known."""
+    known.take([Taken(host=offer.host, keys=offer.keys, anew=offer.state == CHANGED) for offer in offers])
 
 
 async def offered_keys(host: Host, *, deadline_s: float = 15.0, way: Way | None = None) -> tuple[OfferedKey, ...]:

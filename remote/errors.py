@@ -109,9 +109,14 @@ class HostCertificateRefused(HostKeyRefused):
 class TlsRefused(HostKeyRefused):
     """The host showed a certificate that does not count: another one than was enrolled, or of no authority that counts."""
 
-    def __init__(self, host: str, reason: Text | str, *, offered: str = "", known: tuple[str, ...] = ()) -> None:
-        self.offered, self.known, self.revoked = (offered,) if offered else (), known, False
-        if known:
+    def __init__(
+        self, host: str, reason: Text | str, *, offered: str = "", known: tuple[str, ...] = (), revoked: bool = False
+    ) -> None:
+        self.offered, self.known, self.revoked = (offered,) if offered else (), known, revoked
+        hint: Text | None = None
+        if revoked:
+            text = Text("the certificate {offered} is revoked", offered=offered)
+        elif known:
             words = {"offered": offered, "known": ", ".join(known)}
             text = Text("the certificate changed: offered {offered}, known {known}", **words)
             hint = Text("find out who changed it, then: longarm host enrol --replace {host}", host=host)

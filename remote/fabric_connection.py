@@ -147,7 +147,10 @@ class Bridge:
 
 
 class _Runner(fabric.runners.Remote):  # type: ignore[misc]  # fabric says nothing of its types
-    """Runs a command over the session; keeps invoke's words for what came of it."""
+    """Runs a command over the session; keeps invoke's words for what came of it.
+
+    A result's `answer` has what invoke has no words for: whether it ran as root, what could not be ended at its deadline.
+    """
 
     privilege = Privilege.USER
 
@@ -181,6 +184,7 @@ class _Runner(fabric.runners.Remote):  # type: ignore[misc]  # fabric says nothi
         out, err = (data.decode(self.encoding, "replace") for data in (result.stdout, result.stderr))
         exited = -1 if result.exit_status is None else result.exit_status
         made = self.generate_result(**self.result_kwargs, stdout=out, stderr=err, exited=exited)
+        made.answer = result.answer()
         if result.ended is Ended.TIMED_OUT:
             raise invoke.exceptions.CommandTimedOut(made, timeout=math.ceil(limit_s))
         if exited and not self.opts["warn"]:

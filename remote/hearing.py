@@ -12,11 +12,13 @@ from contextvars import ContextVar
 class Hearing:
     """When one host last said anything, and whether it has begun to answer."""
 
-    __slots__ = ("answering", "heard_at")
+    __slots__ = ("answering", "heard_at", "received")
 
     def __init__(self) -> None:
         self.heard_at = time.monotonic()
         """At first the moment when we began to wait for it."""
+        self.received = 0
+        """Bytes that arrived from it, as they came over the line."""
         self.answering = False
         """Its shell runs our script: from now on it works, however long it is quiet."""
 
@@ -24,9 +26,10 @@ class Hearing:
         """Return for how many seconds a host that does not answer yet has said nothing at all; 0 for one that answers."""
         return 0.0 if self.answering else time.monotonic() - self.heard_at
 
-    def heard(self) -> None:
-        """Note that something arrived."""
+    def heard(self, size: int) -> None:
+        """Note that so many bytes arrived."""
         self.heard_at = time.monotonic()
+        self.received += size
 
     def answers(self) -> None:
         """Note that the first mark of its answers arrived."""

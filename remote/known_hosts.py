@@ -11,7 +11,7 @@ what holds for them holds for a host that joins later. A key of a host itself is
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,21 @@ class Trust:
     """Those whose certificates it may show."""
     revoked: frozenset[bytes] = frozenset()
     """The wire forms of keys and authorities that are refused whatever else is known."""
+
+    @property
+    def key_types(self) -> frozenset[str]:
+        """Return the kinds of the keys that count, which the host is best asked for: a revoked one would end the login."""
+        return frozenset(key.type for key in self.keys if key.blob not in self.revoked)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What is to be kept of one host, for its name alone: its keys, authorities and revoked keys."""
+
+    host: Host
+    keys: tuple[HostKey, ...]
+    anew: bool = False
+    """Whether the keys that are known of it are forgotten for these; what is marked stays."""
 
 
 class KnownHosts:
@@ -58,23 +73,36 @@ class KnownHosts:
             revoked=frozenset(key.blob for key in (*keys, *marked) if key.revoked),
         )
 
-    def keys(self, host_name: str) -> tuple[HostKey, ...]:
-        """Return the keys known for a name, those revoked for it included; InvalidFile if a line is broken."""
-        found = (*self._known.of(host_name), *self._known.marked_for(host_name, ()))
-        return tuple(key for key in found if not key.authority)
-
     def names(self) -> tuple[str, ...]:
         """Return the names of all hosts that have a key, in file order."""
         return tuple(name for name, keys in self._known.by_name.items() if not all(key.authority for key in keys))
 
     def add(self, host_name: str, *keys: HostKey) -> tuple[HostKey, ...]:
-        """Write the keys that are not there yet and return them; what stands in the file stays as it is.
+        """Write the keys that are not there yet and return them; what stands in the file stays as it is. Raises as `take`."""
+        return self.take((Taken(host=Host(name=host_name, address=host_name), keys=keys),))
 
-        Raises UsageError for a key that is revoked: it is refused whatever else the file says.
+    def take(self, taken: Sequence[Taken]) -> tuple[HostKey, ...]:
+        """Write what is not there yet of several hosts, in one step, and return it: whoever reads the file meanwhile, and who
+        is stopped, finds all as it was or all as it is to be.
+
+        Raises UsageError for a key that is revoked for its host, whatever else the file says; nothing is written then.
         """
-        if not host_name or host_name.startswith(("#", "@")) or any(c.isspace() or c == "," or c in PATTERN for c in host_name):
-            raise ValueError(f"not a host name for known_hosts: {host_name!r}")
-        return self._append((host_name,), keys)
+        added: list[HostKey] = []
+
+        def written(lines: list[str]) -> list[str]:
+            found = known_in(lines, str(self.path))
+            lines = without({one.host.name for one in taken if one.anew}, lines)[0]
+            for one in taken:
+                new = _new(one, found)
+                lines += [f"{key.marker}{one.host.name} {key.line}" for key in new]
+                added.extend(new)
+            return lines
+
+        for name in (one.host.name for one in taken):
+            if not name or name.startswith(("#", "@")) or any(c.isspace() or c == "," or c in PATTERN for c in name):
+                raise ValueError(f"not a host name for known_hosts: {name!r}")
+        self._rewrite(written)
+        return tuple(added)
 
     def holds(self, patterns: tuple[str, ...], key: HostKey) -> bool:
         """Tell whether a key stands there for all of these names, patterns and groups, or for every host."""
@@ -87,31 +115,17 @@ class KnownHosts:
         """
         if not all(key.authority or key.revoked for key in keys) or not all(map(may_be_marked, patterns)) or not patterns:
             raise ValueError(f"not what a marked line may hold: {patterns!r}")
-        return self._append(patterns, keys)
-
-    def _append(self, names: tuple[str, ...], keys: tuple[HostKey, ...]) -> tuple[HostKey, ...]:
         added: list[HostKey] = []
 
         def appended(lines: list[str]) -> list[str]:
             found = known_in(lines, str(self.path))
-            there = {key for key in dict.fromkeys(keys) if all(key in found.on_lines_of(name) for name in names)}
-            revoked = {key.blob for name in names for key in found.on_lines_of(name) if key.revoked}
-            for key in keys:
-                if key.blob in revoked and not key.revoked:
-                    raise UsageError(Text("the key {key} of {host} is revoked", key=key.fingerprint, host=",".join(names)))
+            there = {key for key in dict.fromkeys(keys) if all(key in found.on_lines_of(name) for name in patterns)}
+            _refuse_revoked(keys, {key.blob for name in patterns for key in found.on_lines_of(name) if key.revoked}, patterns)
             added.extend(key for key in dict.fromkeys(keys) if key not in there)
-            return lines + [f"{key.marker}{','.join(names)} {key.line}" for key in added]
+            return lines + [f"{key.marker}{','.join(patterns)} {key.line}" for key in added]
 
         self._rewrite(appended)
         return tuple(added)
-
-    def replace(self, host_name: str, keys: tuple[HostKey, ...]) -> None:
-        """Let these be the keys of a host, in one step: whoever reads the file meanwhile finds the old ones or the new ones."""
-
-        def replaced(lines: list[str]) -> list[str]:
-            return [*without(host_name, lines)[0], *(f"{host_name} {key.line}" for key in keys)]
-
-        self._rewrite(replaced)
 
     def remove(self, host_name: str) -> int:
         """Forget the host and return how many keys that took; its revoked keys stay revoked."""
@@ -119,7 +133,7 @@ class KnownHosts:
 
         def forgotten(lines: list[str]) -> list[str]:
             nonlocal removed
-            kept, removed = without(host_name, lines)
+            kept, removed = without((host_name,), lines)
             return kept
 
         self._rewrite(forgotten)
@@ -148,3 +162,18 @@ class KnownHosts:
             if after != before:
                 replace_whole(self.path, folder, "".join(line + "\n" for line in after).encode())
             self._read = known_in(after, str(self.path))
+
+
+def _new(taken: Taken, found: Known) -> list[HostKey]:
+    """Return what a store does not hold yet of what is to be kept of a host; UsageError for a key that is revoked."""
+    name = taken.host.name
+    revoked = {key.blob for key in (*found.of(name), *found.marked_for(name, taken.host.groups)) if key.revoked}
+    _refuse_revoked(taken.keys, revoked, (name,))
+    there = [key for key in found.on_lines_of(name) if key.marker or not taken.anew]
+    return [key for key in dict.fromkeys(taken.keys) if key not in there and not (key.revoked and key.blob in revoked)]
+
+
+def _refuse_revoked(keys: Iterable[HostKey], revoked: Collection[bytes], names: Iterable[str]) -> None:
+    for key in keys:
+        if key.blob in revoked and not key.revoked:
+            raise UsageError(Text("the key {key} of {host} is revoked", key=key.fingerprint, host=",".join(names)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -126,17 +126,18 @@ def may_be_marked(pattern: str) -> bool:
     return bool(bare) and not set(bare) & (PATTERN - {"*", "?"}) and not any(c.isspace() or c in ",#@" for c in bare)
 
 
-def without(host_name: str, lines: list[str]) -> tuple[list[str], int]:
-    """Return the lines without the keys of a host, and how many of them there were."""
+def without(gone: Collection[str], lines: list[str]) -> tuple[list[str], int]:
+    """Return the lines without the keys of some hosts, and how many of them there were; what is marked stays."""
     kept, removed = list[str](), 0
     for line in lines:
         names, rest = _names(line)
-        if host_name not in names:
+        left = [name for name in names if name not in gone]
+        if left == names:
             kept.append(line)
             continue
-        removed += 1
-        if names := [name for name in names if name != host_name]:
-            kept.append(f"{','.join(names)} {rest}")
+        removed += len(names) - len(left)
+        if left:
+            kept.append(f"{','.join(left)} {rest}")
     return kept, removed
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inventory.host import Host
-from remote.answer import Answer, Ended
+from remote.answer import NO_TIME, Answer, Ended
 from remote.command import Command, CommandResult
 from remote.errors import ConnectFailed, RemoteError
 from remote.question import Privilege, Question
@@ -28,7 +28,6 @@ ONCE = 1
 """How often for a run over a fleet, where a network that fails drops hundreds."""
 
 
-NO_TIME = "no time was left"
 DROPS_ALL = "it dropped the one before too"
 NOT_OFFERED_TWICE = "a password or code that may not go out twice, or a host that sent too much"
 
@@ -60,7 +59,13 @@ class LastingSession:
     @property
     def facts(self) -> SessionFacts:
         """Return what was negotiated, lately, and what became of questions that went with a connection."""
-        return replace(self._session.facts, dropped=self._dropped, asked_again=self._asked_again, not_renewed=self._not_renewed)
+        own = self._session.facts  # a session that mends its own connection has asked again itself
+        return replace(
+            own,
+            dropped=self._dropped or own.dropped,
+            asked_again=(*self._asked_again, *own.asked_again),
+            not_renewed=self._not_renewed or own.not_renewed,
+        )
 
     @property
     def dropped(self) -> bool:
@@ -80,15 +85,15 @@ class LastingSession:
         end = time.monotonic() + deadline_s
         await self._renewed(end)
         answers = dict(await self._session.ask(questions, deadline_s=max(0.0, end - time.monotonic())))
-        missing = [question for question in questions if question.repeatable and _went(answers[question.id])]
+        missing = [question for question in questions if question.repeatable and went(answers[question.id])]
         if not missing or not self._session.dropped:
             return answers
         self._dropped = self._dropped or answers[missing[0].id].why or "closed by the host"
         if await self._renewed(end):
             self._asked_again += tuple(question.id for question in missing)
             again = await self._session.ask(missing, deadline_s=max(0.0, end - time.monotonic()))
-            answers |= {name: answer for name, answer in again.items() if not _went(answer)}
-            if self._session.dropped and any(_went(answer) for answer in again.values()):
+            answers |= {name: answer for name, answer in again.items() if not went(answer)}
+            if self._session.dropped and any(went(answer) for answer in again.values()):
                 self._not_renewed = self._why_not()
         return answers
 
@@ -206,9 +211,10 @@ class LastingSession:
 
     def _why_not(self) -> str:
         if not self._session.renewable:
-            return NOT_OFFERED_TWICE
+            return self._session.facts.not_renewed or NOT_OFFERED_TWICE
         return NO_TIME if self._left else DROPS_ALL
 
 
-def _went(answer: Answer) -> bool:
+def went(answer: Answer) -> bool:
+    """Tell whether an answer is none, for what became of the connection."""
     return answer.ended in (Ended.LOST, Ended.NOT_RUN) and not answer.denied

@@ -46,7 +46,16 @@ class Question:
         if self.deadline_s < 1 or self.max_bytes < 1:
             raise ValueError(f"{self.id}: a deadline and a cap are at least 1")
         for name, value in self.variables:
-            if not _VARIABLE.fullmatch(name) or name.startswith("la_"):
+            if not is_variable_name(name):
                 raise ValueError(f"{self.id}: not a variable name: {name!r}")
             if "\0" in value:
                 raise ValueError(f"{self.id}: NUL cannot be a shell value: {name}")
+
+
+def is_variable_name(name: str) -> bool:
+    """Tell whether a value may reach a script under this name.
+
+    >>> is_variable_name("file"), is_variable_name("File"), is_variable_name("la_n")
+    (True, False, False)
+    """
+    return bool(_VARIABLE.fullmatch(name)) and not name.startswith("la_")

@@ -1,6 +1,7 @@
 """The least versions of the libraries that guard our connections, each with the advisory that sets it (read in November 2026).
 
-`pyproject.toml` asks for the same, so that what it installs is safe; `longarm doctor` finds what is older all the same.
+`pyproject.toml` asks for the same, so that what it installs is safe. What is older all the same is refused before the
+first host is asked, and once more where a library is imported that is not what it was installed as; `longarm doctor` tells it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
+
+from inventory.errors import LongarmError, Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,19 @@ class Unsafe:
 
     library: SafeVersion
     installed: str
+
+
+class LibraryTooOld(LongarmError):
+    """A library that guards connections has known holes: none is made with it."""
+
+    def __init__(self, library: SafeVersion, version: str) -> None:
+        text = Text(
+            "{library} {version} has known holes; at least {least} is needed",
+            library=library.name,
+            version=version,
+            least=library.least,
+        )
+        super().__init__(text, Text("reinstall longarm: pipx reinstall longarm"))
 
 
 ASYNCSSH: Final = SafeVersion(
@@ -64,6 +80,18 @@ def _installed() -> Iterator[tuple[str, str]]:
             yield library.name, version(library.name)
         except PackageNotFoundError:
             continue
+
+
+def refuse_unsafe(library: SafeVersion, version: str) -> None:
+    """Raise LibraryTooOld for a version with known holes."""
+    if numbers(version) < numbers(library.least):
+        raise LibraryTooOld(library, version)
+
+
+def refuse_what_is_unsafe() -> None:
+    """Raise LibraryTooOld where a library that guards connections is installed here with known holes: 5 ms of CPU."""
+    for old in unsafe(installed()):
+        raise LibraryTooOld(old.library, old.installed)
 
 
 def unsafe(found: Mapping[str, str]) -> tuple[Unsafe, ...]:

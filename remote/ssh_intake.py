@@ -21,6 +21,8 @@ BEFORE_LOGIN = 64 * 1024
 """Bytes a host may send until we are logged in; a key exchange takes 5 KiB, a long legal notice 10."""
 _PIECE = 32 * 1024
 """asyncssh copies the rest of what it was given for each packet: small pieces halve the CPU of a flood (measured)."""
+_PACKETS = 256
+"""Bytes that SSH may wrap one piece of output in: its packet, and one to be ignored before it."""
 
 
 class Flooded(ConnectionError):
@@ -41,6 +43,7 @@ class Intake:
         """The connection that asyncssh made, once it stands on a wire."""
         self._limit = BEFORE_LOGIN
         self._left = BEFORE_LOGIN
+        self._for_output = 0
         self._hearing = hearing()
 
     @property
@@ -53,9 +56,17 @@ class Intake:
         """Tell whether the host sent more than it might, and was left for that."""
         return self._left < 0
 
-    def allow(self, bytes_: int) -> None:
-        """Let the host send `bytes_` from now on, whatever it was allowed before."""
+    def allow(self, bytes_: int, *, for_output: int = 0) -> None:
+        """Let the host send `bytes_` from now on, whatever it was allowed before, `for_output` more as it says something."""
         self._limit = self._left = bytes_
+        self._for_output = for_output
+
+    def said(self, size: int) -> None:
+        """Let the host send as much again as came out of a command: twice its size, for what SSH wraps it in."""
+        more = min(self._for_output, 2 * size + _PACKETS)
+        self._for_output -= more
+        self._limit += more
+        self._left += more
 
     async def create_connection(
         self, session_factory: object, *_: object
@@ -72,7 +83,7 @@ class Intake:
     def take(self, size: int) -> Flooded | None:
         """Count bytes that arrived; return what is to be said when they were too many."""
         self.received += size
-        self._hearing.heard()
+        self._hearing.heard(size)
         self._left -= size
         return Flooded(self._limit) if self._left < 0 else None
 

@@ -7,6 +7,8 @@ needed: ML-KEM comes from `cryptography`, and umac is no loss beside AES-GCM. So
 It also loads all of `cryptography.x509` (15 ms) only to learn that pyOpenSSL, which its X.509 certificates need
 too, is not there. We accept none (ssh_options.py), so it is told at once. The same with `gssapi` (37 ms), where it is
 installed: Kerberos has a module of its own, which imports it when a credential has tickets.
+
+Every connection over a network imports this module, WinRM's too: a version with known holes is refused here, at the start.
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ import warnings
 from types import ModuleType
 from typing import cast
 
-from inventory.errors import LongarmError, Text
-from remote.safe_versions import ASYNCSSH, SafeVersion, numbers
+import cryptography
 
+from remote.safe_versions import ASYNCSSH, CRYPTOGRAPHY, refuse_unsafe
+
+refuse_unsafe(CRYPTOGRAPHY, cryptography.__version__)
 _NOT_IMPORTED = {name: sys.modules.get(name) for name in ("asyncssh.crypto.x509", "gssapi")}
 _find_library, ctypes.util.find_library = ctypes.util.find_library, lambda name: None  # noqa: ARG005 (its signature)
 for _name in _NOT_IMPORTED:
@@ -36,21 +40,7 @@ finally:
             sys.modules[_name] = _module
 
 
-class LibraryTooOld(LongarmError):
-    """The SSH library that is installed has known holes: no connection is made with it."""
-
-    def __init__(self, version: str, library: SafeVersion = ASYNCSSH) -> None:
-        text = Text(
-            "{library} {version} has known holes; at least {least} is needed",
-            library=library.name,
-            version=version,
-            least=library.least,
-        )
-        super().__init__(text, Text("reinstall longarm: pipx reinstall longarm"))
-
-
-if numbers(asyncssh.__version__) < numbers(ASYNCSSH.least):
-    raise LibraryTooOld(asyncssh.__version__)
+refuse_unsafe(ASYNCSSH, asyncssh.__version__)
 
 GSSError: type[Exception] = asyncssh.gss.GSSError  # type: ignore[attr-defined]
 """What asyncssh takes for an error of Kerberos: a stand-in of its own, since it found no gssapi."""
@@ -60,4 +50,4 @@ warnings.filterwarnings("ignore", message="Diffie-Hellman over finite fields", c
 
 logging.getLogger("asyncssh").disabled = True  # one line per packet stage, formatted even if nobody listens: measured 6 %
 
-__all__ = ["GSSError", "LibraryTooOld", "asyncssh"]
+__all__ = ["GSSError", "asyncssh"]

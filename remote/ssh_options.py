@@ -7,12 +7,12 @@ The key exchange is left as asyncssh orders it: post-quantum hybrids first; pinn
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from inventory.host import OldAlgorithms
+from remote.keepalive import watch_over
 from remote.ssh_library import asyncssh
 
 PORT = 22
@@ -30,12 +30,6 @@ CERTIFICATE_ALGORITHMS = tuple(
     f"{algorithm}-cert-v01@openssh.com" for algorithms in HOST_KEY_ALGORITHMS.values() for algorithm in algorithms
 )
 """The same for keys that come in a certificate."""
-
-KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
-"""A peer that is gone is noticed by the kernel after 35 s of silence; a host that hangs is the deadlines' business.
-
-asyncssh's own keepalive sets a timer anew with each packet: 25 timers per host for twelve questions.
-"""
 
 
 def host_key_kinds(old: OldAlgorithms) -> Mapping[str, tuple[str, ...]]:
@@ -132,11 +126,3 @@ def keep_alive(connection: asyncssh.SSHClientConnection) -> None:
     """Let the kernel notice a peer that is gone, where it can be told to (Linux; elsewhere its own times hold)."""
     if (opened := connection.get_extra_info("socket")) is not None:
         watch_over(opened)
-
-
-def watch_over(opened: socket.socket) -> None:
-    """Let the kernel notice a peer that is gone on a TCP connection."""
-    if opened.family in (socket.AF_INET, socket.AF_INET6):
-        for name, value in KEEPALIVE.items():
-            if (option := getattr(socket, name, None)) is not None:
-                opened.setsockopt(socket.IPPROTO_TCP, option, value)

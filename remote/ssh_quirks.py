@@ -10,6 +10,15 @@ _TINYSSH = "SSH-2.0-tinyssh"
 _MSG_IGNORE = 2
 
 
+def takes_one_command(version: str) -> bool:
+    """Tell whether a server ends the connection with the first command that it was asked for: tinyssh has one channel, once.
+
+    >>> takes_one_command("SSH-2.0-tinyssh_noversion"), takes_one_command("SSH-2.0-OpenSSH_9.2p1")
+    (True, False)
+    """
+    return version.startswith(_TINYSSH)
+
+
 def adapt(connection: asyncssh.SSHClientConnection) -> None:
     """Speak so that the server of a connection understands it; it has announced its version by now.
 

@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from asyncssh.packet import SSHPacket
 
 _MOST_HELD = 256 * 1024
-"""Bytes that wait for us before the host is told to wait; asyncssh's own window adds at most 1 MiB."""
+"""Bytes that wait for us before the host is told to wait; asyncssh's own window adds at most 1 MiB, twice."""
 WINDOW = 1024 * 1024
 
 
 class SshWire(asyncssh.SSHClientSession[bytes]):
-    """The two streams of one exec, held back when nobody reads; `opening` is sent behind the request, not after its answer."""
+    """The two streams of one exec, held back when nobody reads; `said` is called with the size of each piece that came.
 
-    def __init__(self, opening: bytes = b"") -> None:
-        self._opening = opening
+    `opening` is sent behind the request, not after its answer.
+    """
+
+    def __init__(self, opening: bytes = b"", said: Callable[[int], None] | None = None) -> None:
+        self._opening, self._said = opening, said
         self.exit_status: int | None = None
         """The status the host reported for the whole exec; None: it did not."""
         self.why = ""
@@ -37,16 +40,27 @@ class SshWire(asyncssh.SSHClientSession[bytes]):
         """Keep the channel; the request goes out before the loop runs again."""
         self._channel = chan
         if self._opening:
-            asyncio.get_running_loop().call_soon(self.write, self._opening)
+            asyncio.get_running_loop().call_soon(self._open)
+
+    def _open(self) -> None:
+        self.write(self._opening)
+        self._opening = b""
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         """Keep what came, and pause the host when too much of it waits."""
         self._arrived["stderr" if datatype == asyncssh.EXTENDED_DATA_STDERR else "stdout"].append(data)
         self._held += len(data)
-        if self._held > _MOST_HELD and not self._paused and self._channel is not None:
-            self._paused = True
-            self._channel.pause_reading()
+        if self._said is not None:
+            self._said(len(data))
+        if not self._paused:
+            self._hold_back()
         self._news.set()
+
+    def _hold_back(self) -> None:
+        """Let the host wait while too much of what it sent does."""
+        self._paused = self._held > _MOST_HELD
+        if self._paused and self._channel is not None:
+            self._channel.pause_reading()
 
     def exit_status_received(self, status: int) -> None:
         """Keep the exit status."""
@@ -57,6 +71,11 @@ class SshWire(asyncssh.SSHClientSession[bytes]):
         self.why = reason_of(exc) if exc is not None else ""
         self._ended = True
         self._news.set()
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether nothing more will come, and nobody reads what is written."""
+        return self._ended
 
     async def read(self) -> tuple[Stream, bytes] | None:
         """Return all that waits of one stream, or None when the wire has ended and everything was read.
@@ -74,8 +93,8 @@ class SshWire(asyncssh.SSHClientSession[bytes]):
         self._arrived[stream].clear()
         self._held -= len(data)
         if self._paused and self._held < _MOST_HELD // 2 and self._channel is not None:
-            self._paused = False
-            self._channel.resume_reading()
+            self._channel.resume_reading()  # brings all that waited, and opens the whole window with the first piece of it:
+            self._hold_back()  # paused in the middle of it, more came for each piece that was read, without bound
         return stream, data
 
     def write(self, data: bytes) -> None:

@@ -106,6 +106,7 @@ class _End(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.other: _End | None = None
         self.early: list[bytes] = []
+        self._full = self._resuming = False
 
     def join(self, other: _End) -> None:
         """Make two ends a bridge, and pass on what came before."""
@@ -131,10 +132,16 @@ class _End(asyncio.Protocol):
         self._leave()
 
     def pause_writing(self) -> None:
-        self._tell("pause_reading")
+        self._full = True
+        if not self._resuming:  # a channel of asyncssh brings all that waited at once, or it takes more than its window
+            self._tell("pause_reading")
 
     def resume_writing(self) -> None:
+        self._full, self._resuming = False, True
         self._tell("resume_reading")
+        self._resuming = False
+        if self._full:
+            self._tell("pause_reading")
 
     def _tell(self, what: str) -> None:
         if self.other is not None and self.other.transport is not None:

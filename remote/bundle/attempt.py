@@ -11,6 +11,8 @@ from remote.question import Question
 
 STDERR_LIMIT = 64 * 1024
 MOST_STATUS = 255
+FLOOD = 2**20
+"""How many bytes over its cap a question says until its host is asked to end it: what a filter there would let through."""
 
 
 @dataclass(slots=True)
@@ -29,6 +31,11 @@ class AttemptSide:
     """A mark is missing, repeated or out of order: nothing proves the payload."""
 
     @property
+    def resumed(self) -> bool:
+        """Whether a mark has said that the payload goes on: nobody is asked beside this question any more."""
+        return self.next_sequence is not None and self.next_sequence > self.begun + 1
+
+    @property
     def whole(self) -> bool:
         """Whether begin and end arrived with every mark between them."""
         return self.ended and not self.broken
@@ -42,6 +49,10 @@ class Attempt:
     part: int
     sides: dict[Stream, AttemptSide] = field(init=False)
     due: float = float("inf")
+    nudge_at: float = float("inf")
+    """When the host is to be nudged at the latest; never: it watches by itself."""
+    enough: int = FLOOD
+    """How many bytes over its cap are enough to be nudged at once."""
     status: int | None = None
     how: str = ""
     as_root: bool = False
@@ -56,6 +67,16 @@ class Attempt:
     def whole(self) -> bool:
         """Whether both streams are complete and an exit status arrived."""
         return self.status is not None and all(side.whole for side in self.sides.values())
+
+    @property
+    def over(self) -> int:
+        """Return how much more has come on one of its streams than will be kept, in bytes."""
+        return max(side.kept.over for side in self.sides.values())
+
+    @property
+    def floods(self) -> bool:
+        """Whether far more has come than will be kept."""
+        return self.over > self.enough
 
     def take(self, stream: Stream, mark: Mark, now: float) -> None:
         """Note one mark."""
@@ -114,7 +135,7 @@ class Attempt:
             stderr=err.kept.value(),
             duration_ms=self._duration_ms(),
             stdout_cut=lost_out if out.kept.over else 0,
-            stderr_cut=-1 if self.how == "flood" else err.kept.over,
+            stderr_cut=-1 if ended is Ended.CAPPED and self.how == "flood" else err.kept.over,
             as_root=self.as_root,
             unkillable=self.survivors,
             why=self._why(ended, why),
@@ -123,15 +144,24 @@ class Attempt:
     def _ended(self, given_up: bool) -> Ended:
         if given_up or self.how in ("late", "blind"):
             return Ended.TIMED_OUT
+        if self._unread:
+            return Ended.LOST
         if self.how == "flood" or any(side.kept.over for side in self.sides.values()):
             return Ended.CAPPED
         return Ended.EXITED if self.whole and self.how == "ok" else Ended.LOST
+
+    @property
+    def _unread(self) -> bool:
+        """Whether what the host takes for a flood is that nobody read stderr: none has come, as where no filter could start."""
+        return self.how == "flood" and self.sides["stderr"].kept.seen == 0
 
     def _why(self, ended: Ended, why: str) -> str:
         if self.how == "blind":
             return "past its deadline on a host without /proc: what it started may still run"
         if ended is not Ended.LOST:
             return ""
+        if self._unread:
+            return "nothing on the host read its stderr"
         if self.sides["stdout"].ended and self.status is None:
             return "its exit status did not arrive"
         return why or "its frames are not complete"

@@ -12,7 +12,7 @@
 la_retry() {
 	[ -z "$la_once" ] || exit 1
 	la_x=$((la_part % 100))
-	[ "$la_x" -lt 4 ] || { [ "$la_x" -lt 90 ] && [ "$la_ended" -gt 2 ]; } || exit 1
+	[ "$la_x" -lt 8 ] || { [ "$la_x" -lt 90 ] && [ "$la_ended" -gt 2 ]; } || exit 1
 	la_tight="$la_tight $la_recent ${1-}"
 	set -- "$((la_part + 4))" $la_recent "$@"
 	la_recent=''
@@ -20,6 +20,21 @@ la_retry() {
 	out) la_pipe out "$@" ;;
 	*) la_pipe both "$@" ;;
 	esac
+}
+
+# la_nudged QUESTION OTHER…: our side has waited long enough for the question that main asks, or has got more than enough of it. It
+# is ended, and asked in a new part with what its deadline has left. What cannot be killed is told if the second one is late too.
+la_nudged() {
+	la_slay 9
+	la_stuck=$la_found
+	la_keep="$la_keep$la_job $la_found"
+	la_now
+	la_x=$((la_max - (1${la_up%.*}${la_up#*.} - 1${la_began%.*}${la_began#*.}) / 100))
+	[ "$la_x" -gt 0 ] || la_x=0
+	shift
+	set -- "$((la_part + 4))" "$la_i:$la_x:$la_cap" "$@"
+	la_tight=$2
+	la_pipe both "$@"
 }
 
 # The end of the question came together with a tick. Either wait was interrupted (128 and the number of the signal), then it
@@ -59,7 +74,7 @@ la_spread() {
 		la_aside "$@" &
 		la_other=$!
 		la_keep="$la_keep$la_other "
-		while la_seen=$la_t; wait "$la_other" 2>/dev/null; [ "$la_t" -ne "$la_seen" ]; do
+		while la_seen=$la_t; la_await "$la_other"; [ "$la_t" -ne "$la_seen" ]; do
 			kill -0 "$la_other" 2>/dev/null || break
 		done
 		la_o=$((la_o + 1))

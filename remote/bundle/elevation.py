@@ -36,6 +36,9 @@ from remote.bundle.denials import (
 
 SU_PROMPT = "Password: "
 """How su asks in locale C: util-linux through PAM on stderr, busybox on stdout."""
+HUSH_S = 0.5
+"""How long nothing more may be said until that counts as asking in words of its own: what a tool or a shell complains of comes
+in pieces (dash writes `dash: 1: exec: ` and what it could not find each by itself), of which each may end like a question."""
 
 
 class Want(Enum):
@@ -44,7 +47,8 @@ class Want(Enum):
     PASSWORD = auto()
     TERMINAL = auto()  # somebody who takes over the ends of its pipes there
     GO = auto()
-    STOP = auto()  # the tool asks once more, so it did not take what it got, or for something else
+    STOP = auto()  # the tool asks once more, so it did not take what it got
+    ELSE = auto()  # something else is asked for, if nothing follows it within HUSH_S
 
 
 class Verdict(Enum):
@@ -99,8 +103,10 @@ class Elevation:
         if not self.sent:
             if self._asks(stdout, stderr):
                 return Want.PASSWORD
-            return Want.STOP if self.asks_else(stderr or stdout) else None
-        return Want.STOP if self.asks_again(stdout + stderr) or self.asks_else(stderr) else None
+            return Want.ELSE if self.asks_else(stderr or stdout) else None
+        if self.asks_again(stdout + stderr):
+            return Want.STOP
+        return Want.ELSE if self.asks_else(stderr) else None
 
     def _wants_in_terminal(self, stdout: bytes) -> Want | None:
         """The pid of who offers the pipes comes first, then the token."""

@@ -9,18 +9,28 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from remote.answer import Answer, Ended
-from remote.bundle.attempt import STDERR_LIMIT, Attempt
+from remote.bundle.attempt import FLOOD, STDERR_LIMIT, Attempt
 from remote.bundle.denials import SLOW
-from remote.bundle.elevation import Elevation, Verdict, Want
+from remote.bundle.elevation import HUSH_S, Elevation, Verdict, Want
 from remote.bundle.frames import FORMAT, FrameReader, Mark, Stream
-from remote.bundle.script import write_script
+from remote.bundle.script import is_calm, write_script
 from remote.question import Privilege, Question
 
 GRACE_S = 5.0
 """How long after a question's deadline its end may take to arrive before we give up on the host's own watchdog."""
 ROOT_GRACE_S = 20.0
 """How long sudo may take until the first root question begins."""
-ROOT_PART, LAST_PART = 2, 699
+FIRST_PART, ROOT_PART, DENIED_PART, LAST_PART = 1, 2, 3, 699
+"""Of questions; those that prefer root are asked in the third one where that was denied."""
+NUDGE, NUDGE_S, SLEEPER_S = b"#!\n", 1.5, 3.0
+"""What a question is ended by that the host asks without filters and a clock of its own; after how long, and one that sleeps.
+To whatever else may read it, a comment."""
+AGAIN_S = 5.0
+"""How long after a nudge the next one follows, if it was missed: one that comes before the shell waits for its question
+is. Where the question floods, after four times as much."""
+BREATH_BYTES, BREATH_S = 2**18, 0.01
+"""How much of a flood is read before the host is left in peace for a moment. Read as fast as a pipe gives (1 GB/s) it takes
+all its processors, and the shell that is to end it comes too late: all caps together went by (measured at a load of 12)."""
 SETTLE_S = 2.0
 """How long the final frames may take once every question has ended."""
 NOISE_LIMIT = 4096
@@ -32,6 +42,8 @@ GREETING_LIMIT = 2**18
 TALK_LIMIT, TALK_EACH = 2 * 2**20, 2**18
 """How much may be said outside frames on one stream in all, and more for each question: what a leftover of the last
 question may flood through the filter of stderr (runner.sh)."""
+MARK_SIZE = 64
+"""What each mark counts of that: a host may send nothing but marks, of which each costs as much to read as KiB of an answer."""
 
 
 @dataclass(slots=True)
@@ -42,7 +54,7 @@ class _Side:
     current: Attempt | None = None
     noise: bytearray = field(default_factory=bytearray)
     said: int = 0
-    """Bytes outside of frames, kept or not."""
+    """Bytes outside of frames, kept or not, and marks."""
     marks: dict[int, int] = field(default_factory=dict)
     """How many marks of each part were seen."""
     open_parts: set[int] = field(default_factory=set)
@@ -66,6 +78,8 @@ class _Side:
                 for replaced in mark.fields[2:]:
                     if replaced.isdecimal() and int(replaced) in self.writers:
                         held = self.writers.pop(int(replaced))
+                # held up on its way until the slow question went on: whoever waits for it was told that it had ended
+                self.torn |= not mark.fields[2:] and held is not None and held.sides[stream].resumed
                 self.writers.setdefault(mark.part, held)
             case "sudo":
                 self.writers = {mark.part: None}  # main waits for all filters of what it asked itself
@@ -101,8 +115,6 @@ class BundleExchange:
         self.questions: Final = tuple(questions)
         self.elevation: Final = elevation or Elevation()
         """How another user is become, for the questions that want one."""
-        self.script: Final = write_script(self.questions, self.nonce, self.elevation)
-        """What goes to stdin of one `/bin/sh`; stdin then stays open, its end tells the host to kill everything."""
         self._clock = clock
         self._sides: dict[Stream, _Side] = {"stdout": _Side(FrameReader(self.nonce)), "stderr": _Side(FrameReader(self.nonce))}
         self._attempts: dict[tuple[int, int], Attempt] = {}
@@ -110,15 +122,25 @@ class BundleExchange:
         """By part, begun and not ended on stdout; the last one is asked now, the others are held until it is over."""
         self._given_up: Attempt | None = None
         self._root_due: float | None = None
+        self._hushed: float | None = None
+        """From when on what another user's tool said last counts as all that it says."""
         self._unended = {(index, stream) for index in range(len(self.questions)) for stream in ("stdout", "stderr")}
         self._settled: float | None = None
         self._slow = ""
         """What was waited for in vain, to become another user."""
         self._denied: tuple[str, str] | None = None
         """What the tool said beside the bundle, and its status, once it has ended without another user's shell."""
-        self._received = 0
+        self._received = self._breathed = 0
         self._talk_limit = TALK_LIMIT + TALK_EACH * len(self.questions)
         self.receive_limit: Final = 16 * 2**20 + 2 * sum(question.max_bytes + STDERR_LIMIT for question in self.questions)
+
+    @property
+    def script(self) -> bytes:
+        """Return what goes to stdin of one `/bin/sh`; stdin then stays open, its end tells the host to kill everything.
+
+        Made anew each time: with hundreds of hosts in flight nobody keeps tens of KiB for each of them.
+        """
+        return write_script(self.questions, self.nonce, self.elevation)
 
     def feed_stdout(self, data: bytes) -> None:
         """Take what arrived on stdout."""
@@ -153,9 +175,27 @@ class BundleExchange:
 
     @property
     def due(self) -> float:
-        """Return when `overdue` and `complete` are worth asking again, on the clock."""
-        moments = (running.due if (running := self._asked_now) else None, self._root_due, self._settled)
-        return min((moment for moment in moments if moment is not None), default=float("inf"))
+        """Return when `overdue`, `nudge`, `wants` and `complete` are worth asking again, on the clock."""
+        moments = [moment for moment in (self._root_due, self._hushed, self._settled) if moment is not None]
+        if running := self._asked_now:
+            moments += [running.due, running.nudge_at]
+        return min(moments, default=float("inf"))
+
+    def nudge(self, now: float) -> bytes:
+        """Return what to tell the host now: what it asks without filters takes long or floods (decision 29); or nothing."""
+        running = self._asked_now
+        if running is None or running.nudge_at == float("inf") or not (now >= running.nudge_at or running.floods):
+            return b""
+        running.nudge_at, running.enough = now + AGAIN_S, 4 * running.enough
+        return NUDGE
+
+    def breath_s(self) -> float:
+        """Return for how many seconds to leave the streams alone now, so that the host can end what floods."""
+        running = self._asked_now
+        if running is None or self._received - self._breathed < BREATH_BYTES or running.over < FLOOD // 2:
+            return 0.0
+        self._breathed = self._received
+        return BREATH_S
 
     def overdue(self, now: float) -> str | None:
         """Return what should have ended by `now` and did not (a question's id, or `sudo`, `doas`, `su`), else None."""
@@ -171,13 +211,16 @@ class BundleExchange:
     def _asked_now(self) -> Attempt | None:
         return next(reversed(self._running.values()), None)
 
-    @property
-    def wants(self) -> Want | None:
+    def wants(self, now: float) -> Want | None:
         """Return what sudo or su waits for; only what it says between its own marks on both streams counts."""
         out, err = self._sides["stdout"], self._sides["stderr"]
+        hushed = self._hushed is None or now >= self._hushed
+        if hushed:
+            self._hushed = None
         if not (out.asking and err.asking) or ROOT_PART in out.marks or ROOT_PART in err.marks:
             return None
-        return self.elevation.wants(bytes(out.noise) + out.reader.held, bytes(err.noise) + err.reader.held)
+        wants = self.elevation.wants(bytes(out.noise) + out.reader.held, bytes(err.noise) + err.reader.held)
+        return wants if hushed or wants is not Want.ELSE else None
 
     def answered_sudo(self) -> None:
         """Note that sudo was given what it waited for: its time begins anew."""
@@ -209,9 +252,12 @@ class BundleExchange:
         self._received += len(data)
         for piece in self._sides[stream].reader.feed(data):
             if isinstance(piece, Mark):
+                self._sides[stream].said += MARK_SIZE
                 self._mark(stream, piece)
             else:
                 self._payload(stream, piece)
+        if self._sides[stream].asking:
+            self._hushed = self._clock() + HUSH_S
 
     def _payload(self, stream: Stream, data: bytes) -> None:
         side = self._sides[stream]
@@ -276,6 +322,9 @@ class BundleExchange:
             side.current = attempt
             if mark.kind == "begin" and stream == "stdout" and attempt.due == float("inf"):  # told again, it buys no time
                 attempt.due = now + attempt.question.deadline_s + GRACE_S
+                if mark.part in (FIRST_PART, DENIED_PART) and is_calm(attempt.question):
+                    patience_s = SLEEPER_S if attempt.question.sleeps else NUDGE_S
+                    attempt.nudge_at = now + min(patience_s, attempt.question.deadline_s)
                 self._running.pop(mark.part, None)
                 self._running[mark.part] = attempt
                 self._root_due = None

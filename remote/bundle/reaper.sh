@@ -32,8 +32,8 @@ la_late() {
 	if [ "$la_proc" ]; then
 		la_slay 10
 		[ "$la_found" ] || [ "$la_t" -gt "$((la_max + 2))" ] || return 0
-		for la_p in $la_found; do
-			[ "${#la_left}" -gt 300 ] || la_left="$la_left $la_p"
+		for la_p in $la_found $la_stuck; do
+			[ "${#la_left}" -gt 300 ] || ! [ -e "/proc/$la_p" ] || la_left="$la_left $la_p"
 		done
 		for la_parent in $la_above; do
 			la_kids "$la_parent" 2>/dev/null
@@ -73,7 +73,7 @@ la_slay() {
 
 # la_found: living processes that a question started: the children of la_root, orphans that are of our session
 # or carry the mark in their environment, the children of these; and what was found before, la_dead: its parent may
-# be gone by now.
+# be gone by now; and who is in la_scope, the members of a cgroup of ours alone, but for helpers of what is to be kept.
 la_look() {
 	la_found=' ' la_next='' la_all=' '
 	read -r la_x la_x la_x la_x la_y </proc/loadavg
@@ -82,6 +82,9 @@ la_look() {
 	[ "$la_quick" ] || la_scan
 	la_kids "$la_root"
 	la_add $la_list $la_dead
+	[ -z "${la_scope-}" ] || while read -r la_p; do
+		la_stat "$la_p" && case $la_keep in *" $la_pp "*) ;; *) la_add "$la_p" ;; esac
+	done <"$la_scope"
 	for la_elder in $la_elders; do
 		# orphans go to the first thread
 		la_kids "$la_elder" "$la_elder"
@@ -105,8 +108,23 @@ la_look() {
 
 la_add() {
 	for la_p; do
-		case "$la_keep$la_all" in *" $la_p "*) ;; *) la_all="$la_all$la_p " la_next="$la_next $la_p" ;; esac
+		case "$la_keep$la_all" in *" $la_p "*) continue ;; esac
+		if [ "$la_once" ] && la_left_us "$la_p"; then
+			la_keep="$la_keep$la_p "
+			kill -CONT "$la_p"
+		else
+			la_all="$la_all$la_p " la_next="$la_next $la_p"
+		fi
 	done
+}
+
+# A supervisor of a detached command is ours until its mark is seen (../detached/start.sh): it may have been found, and
+# stopped, before. Without the mark it has not come to its first line, and what is ended there has never begun.
+la_left_us() {
+	while IFS= read -r la_x || [ "$la_x" ]; do
+		case $la_x in *LONGARM_D=*) return ;; esac
+	done <"/proc/$1/environ"
+	return 1
 }
 
 # Pids before our own are older than we are, unless they wrapped around. Beside a slow question the session is no proof:

@@ -11,8 +11,9 @@
 # and la_pw what becomes another user, without a password and where one may be asked for, la_tty where it is one that wants a
 # terminal, la_other where that is not root (elevation.py).
 # File descriptors: 3 stdin, open while we are wanted; 7 the real stderr; 8 the real stdout. A question gets none of them.
-# Processes: main ($$) > middle | dd (its stdout)      main > guard (ends everything when stdin ends)
-#            middle > lane | dd (its stderr)           lane > ticker (one USR1 each second)
+# Processes: main ($$) > guard (ends everything when stdin ends); > asker > the question, as long as all is brisk (la_brisk)
+#            main > middle | dd (its stdout)           middle > lane | dd (its stderr)
+#            lane > ticker (one USR1 each second)
 #            lane > asker > the question | head (its stdout, capped), or without head if it is calm
 #            lane > beside > middle | dd > lane … (what is asked while a slow question runs: la_spread)
 # shellcheck disable=SC2034  # variables that only reaper.sh reads
@@ -34,7 +35,7 @@ la_begin() {
 	la_nl='
 '
 	la_proc='' la_quick='' la_sid='' la_born='' la_low=$$ la_elders='' la_outs='' la_errs='' la_was='' la_switch='' la_filter='' la_again='' la_who=user la_part=0 la_o=0
-	la_above='' la_middle='' la_recent='' la_tight='' la_beside='' la_depth=0
+	la_above='' la_middle='' la_recent='' la_tight='' la_beside='' la_depth=0 la_brisk='' la_stuck='' la_t=0
 	if [ -r "/proc/$$/stat" ]; then
 		la_proc=1
 		[ -r "/proc/$$/task/$$/children" ] && la_quick=1
@@ -44,6 +45,7 @@ la_begin() {
 	[ "$la_uid" = 0 ] && la_who=root
 	# read now, and by all that follow, where it is needed in any case: at the end of a lane
 	[ -z "$la_wild" ] || la_load la_kin
+	trap 'la_t=$((la_t + 1))' USR1
 	la_guard &
 	la_watch=$!
 	la_keep=" $$ $la_watch "
@@ -61,12 +63,15 @@ la_slay() { la_load la_slay "$@"; }
 la_missed() { la_load la_missed; }
 la_retry() { la_load la_retry "$@"; }
 la_spread() { la_load la_spread "$@"; }
+la_nudged() { la_load la_nudged "$@"; }
 la_sudo() { la_load la_sudo "$@"; }
 
-# The guard: when stdin has ended, nobody listens any more.
+# The guard: when stdin has ended, nobody listens any more. Until then it passes on that we are nudged (exchange.py).
 la_guard() {
 	exec </dev/null >/dev/null 2>&1 7>&- 8>&-
-	while read -r la_x <&3; do :; done
+	while read -r la_x <&3; do
+		case $la_x in '#!') kill -USR1 "$$" ;; esac
+	done
 	la_deserted
 }
 
@@ -108,10 +113,39 @@ la_tell() {
 la_go() {
 	la_new=$1
 	shift
-	[ $# -eq 0 ] || {
+	[ $# -gt 0 ] || return 0
+	if la_light "$1"; then
+		la_briskly "$@"
+	else
 		la_pipe both "$la_new" "$@"
-		la_outs='' la_errs=''
-	}
+	fi
+	la_outs='' la_errs=''
+}
+
+# Whether main can ask a question itself. Root's main, where that is another one, hears no nudges.
+la_light() {
+	[ "$la_proc$la_filter:$la_boss$la_once" = 11: ] && ! la_headed "$1"
+}
+
+# la_briskly QUESTION…: as long as they are light main asks them itself, without lane, filters and ticker: six processes less. Where
+# one takes long or floods we are nudged; it is ended, and asked again with all of these, as what follows is.
+la_briskly() {
+	la_marks=$la_o la_root=$$ la_part=$la_new la_o=0 la_switch='' la_brisk=1
+	trap : PIPE
+	la_note "open - longarm-bundle/1 $la_who"
+	while [ $# -gt 0 ] && [ -z "$la_switch" ] && la_light "$1"; do
+		la_ask "$@"
+		[ "$la_switch" ] || shift
+	done
+	la_brisk=''
+	case $la_switch$# in
+	nudge*) la_nudged "$@" ;;
+	0) la_tell "close - $((la_o + 1))" ;;
+	*[a-z]*) la_leave 1 ;;
+	*) la_pipe both '' "$@" ;;
+	esac
+	trap - PIPE
+	la_part=0 la_o=$la_marks la_root='' la_switch=''
 }
 
 # la_pipe FILTERS PART QUESTION…: one lane, with filters made anew for what it has on stdout, stderr or both: a flood ends
@@ -229,21 +263,38 @@ la_ask() {
 		la_job=$!
 		la_keep="$la_keep$la_job "
 	else
-		case " $la_tells " in *" $la_i "*) la_told=1 ;; esac
+		case " $la_tells " in *" $la_i "*) [ "$la_brisk" ] || la_told=1 ;; esac
 		la_put &
 		la_job=$!
 	fi
-	while la_seen=$la_t; wait "$la_job" 2>/dev/null; la_status=$?; [ "$la_t" -ne "$la_seen" ]; do
+	while la_seen=$la_t; la_await "$la_job"; [ "$la_t" -ne "$la_seen" ]; do
+		[ -z "$la_brisk" ] || { la_switch=nudge; return; }
 		# gone and not noticed: bash 5.2 loses children that end while a trap interrupts wait; or capped, and it goes on
 		kill -0 "$la_job" 2>/dev/null || { la_slay 9; la_missed; break; }
 		la_spread "$@" && continue
 		[ "$la_t" -le "$la_max" ] || la_late || break
 	done
+	# bash may tell of a nudge a second time, as of a signal that ended the question
+	[ -z "$la_brisk" ] || [ "$la_status" -lt 128 ] || { la_switch=nudge; return; }
 	la_now
 	[ "$la_told$la_how" != ok ] || la_outs="$la_outs$la_nl$la_n $la_part $la_at status $la_i $la_status$la_nl"
 	la_note "end $la_i $la_up $la_how$la_left"
 	la_recent="${la_recent##* } $1" la_ended=$((la_ended + 1))
 	[ "$la_switch" ] || la_was=$la_how
+}
+
+# la_await PID: la_status, or a tick (la_t). bash may tell of one a second time, when a shell that was forked since waits for
+# its first child: nothing has ended then (measured: the output of a question came with the next one's). dash and ash have
+# forgotten by the second time what they have told (127).
+la_await() {
+	wait "$1" 2>/dev/null
+	la_status=$?
+	if [ "$la_t" -eq "$la_seen" ] && [ "$la_status" -gt 128 ]; then
+		la_x=$la_status
+		wait "$1" 2>/dev/null
+		la_status=$?
+		[ "$la_status" -ne 127 ] || la_status=$la_x
+	fi
 }
 
 # The exit status goes through the same pipe as the output: it arrives whole only if the output did. Without a filter in

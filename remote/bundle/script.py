@@ -52,7 +52,7 @@ def write_script(questions: Sequence[Question], nonce: str, elevation: Elevation
     as_user = [pair for pair in asked if pair[1].privilege is Privilege.USER]
     as_other = [pair for pair in asked if pair[1].privilege is not Privilege.USER]
     plain = quote(" ".join(str(index) for index, question in asked if question.calm or _stays(question.script)))
-    calm = [index for index, question in asked if question.calm or is_calm_script(question.script)]
+    calm = [index for index, question in asked if is_calm(question)]
     wild = "" if len(calm) == len(asked) else "1"
     tells = quote(" ".join(str(index) for index, question in asked if question.sleeps))
     once = "" if all(question.repeatable for question in questions) else "1"
@@ -145,6 +145,11 @@ def is_calm_script(text: str) -> bool:
     (True, False)
     """
     return is_plain_script(text) and all(_is_calm(word) for word in _FIRST_WORD.findall(text))
+
+
+def is_calm(question: Question) -> bool:
+    """Tell whether a question needs no filter of its own: it says so, or its form does."""
+    return question.calm or is_calm_script(question.script)
 
 
 def _is_calm(word: str) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from inventory.host import BecomeMethod
-from remote.bundle.elevation import SU_PROMPT, Elevation, Want
+from remote.bundle.elevation import HUSH_S, SU_PROMPT, Elevation, Want
 from remote.bundle.frames import Stream
 from remote.errors import RemoteError
 
@@ -63,12 +63,15 @@ class TerminalTalk:
         self._elevation, self._give = elevation, give
         self._typed = b""
 
-    async def _next(self, terminal: Wire, heard: bytes) -> tuple[Stream, bytes] | None:
-        """Return what is said next; None also where the shell in the terminal does not come to what it is told in time."""
+    async def _next(self, terminal: Wire, heard: bytes, wants: Want | None) -> tuple[Stream, bytes] | None:
+        """Return what is said next; None also where nothing follows what asks for else, or the tool was never begun."""
+        begun = self._elevation.mark.encode() in heard
         try:
-            async with asyncio.timeout(None if self._elevation.mark.encode() in heard else _START_S):
+            async with asyncio.timeout(HUSH_S if wants is Want.ELSE else None if begun else _START_S):
                 return await terminal.read()
         except TimeoutError:
+            if wants is Want.ELSE:
+                self._elevation.stop()
             return None
 
     async def hold(self, open_terminal: OpenTerminal, pid: int) -> bool:
@@ -78,20 +81,20 @@ class TerminalTalk:
         except RemoteError as error:
             self._elevation.no_terminal = str(error.text)
             return False
-        heard, self._elevation.talking = b"", True
+        heard, wants, self._elevation.talking = b"", None, True
         try:
-            while (piece := await self._next(terminal, heard)) is not None:
+            while (piece := await self._next(terminal, heard, wants)) is not None:
                 heard = (heard + piece[1])[-_MOST_HEARD:]
-                match hears(self._elevation, heard):
-                    case Want.PASSWORD:
-                        line = await self._give()
-                        terminal.write(line)
-                        self._typed = line.strip()
-                        if self._elevation.refused is not None:
-                            break
-                    case Want.STOP:
-                        self._elevation.stop()
+                wants = hears(self._elevation, heard)
+                if wants is Want.PASSWORD:
+                    line = await self._give()
+                    terminal.write(line)
+                    self._typed = line.strip()
+                    if self._elevation.refused is not None:
                         break
+                if wants is Want.STOP:
+                    self._elevation.stop()
+                    break
         finally:
             said = _after_mark(self._elevation, heard)
             self._elevation.heard = (said.replace(self._typed, b"***") if self._typed else said).decode(errors="replace")
@@ -110,7 +113,7 @@ def hears(elevation: Elevation, heard: bytes) -> Want | None:
         return Want.PASSWORD
     if elevation.sent and elevation.asks_again(said):
         return Want.STOP
-    return Want.STOP if elevation.asks_else(said) else None
+    return Want.ELSE if elevation.asks_else(said) else None
 
 
 def _after_mark(elevation: Elevation, heard: bytes) -> bytes:

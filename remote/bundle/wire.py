@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from remote.answer import Answer
+from remote.answer import Answer, no_end
 from remote.bundle.elevation import Elevation, Verdict, Want
 from remote.bundle.exchange import BundleExchange
 from remote.bundle.frames import Stream
@@ -93,13 +93,16 @@ async def _carry(exchange: BundleExchange, wire: Wire, end: float, deadline_s: f
     """
     listening = hearing()
     while not exchange.complete:
+        await sudo.serve(end)
         now = time.monotonic()
         if now >= end:
-            return f"no end after {deadline_s:g} s", True
+            return no_end(deadline_s), True
         if (late := exchange.overdue(now)) is not None:
             return f"given up: {late} was past its deadline and the host did not end it", True
         if exchange.overfull:
             return "the host sent more than all caps together", True
+        if line := exchange.nudge(now):
+            wire.write(line)
         try:
             async with asyncio.timeout(min(end, exchange.due) - now):
                 piece = await wire.read()
@@ -114,7 +117,8 @@ async def _carry(exchange: BundleExchange, wire: Wire, end: float, deadline_s: f
             exchange.feed_stderr(data)
         if not listening.answering and exchange.begun:
             listening.answers()
-        await sudo.serve(end)
+        if pause_s := exchange.breath_s():
+            await asyncio.sleep(pause_s)
     return "", False
 
 
@@ -131,14 +135,14 @@ class _Asking:
     async def serve(self, end: float) -> None:
         """Send what is wanted now; the password's turn is awaited until `end` at the most."""
         elevation, line = self._exchange.elevation, b""
-        match self._exchange.wants:
+        match self._exchange.wants(time.monotonic()):
             case Want.PASSWORD:
                 line = await self._password(elevation, end)
             case Want.TERMINAL:
                 self._terminal = asyncio.create_task(self._talk(end))
             case Want.GO:
                 line = elevation.go()
-            case Want.STOP:
+            case Want.STOP | Want.ELSE:
                 line = elevation.stop()
         if line:
             self._wire.write(line)

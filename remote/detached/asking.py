@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -17,17 +17,21 @@ from remote.question import Privilege
 
 PIECE: Final = 1024 * 1024
 """Bytes of stdout that one answer holds at the most."""
-_HEADING: Final = 16 * 1024
-_ASKING_S: Final = 20
+HEADING: Final = 16 * 1024
+"""Bytes of what stands before it."""
+ASKING_S: Final = 20
 """How long the host may take to answer, beside what it is told to wait."""
 _LAUNCHED: Final = b"launched"
 _NUMBER = re.compile(rb"[0-9]{1,18}")
 _TAIL: Final = 64 * 1024
+MOST_STDERR: Final = 64 * 1024
+"""Bytes of stderr that are kept in all (supervise.sh)."""
+_MOST_WHY: Final = 400
 
 
 async def start(session: Runs, detached: DetachedCommand, *, wait_s: int, deadline_s: float) -> Standing:
     """Return how a command stands that was started detached, as the `Session` protocol says."""
-    most = detached.command.max_bytes
+    most, tail = caps_of(detached.command)
     asked = _Asked(
         script="start",
         privilege=detached.command.privilege,
@@ -36,7 +40,7 @@ async def start(session: Runs, detached: DetachedCommand, *, wait_s: int, deadli
             "id": detached.id,
             "token": detached.token,
             "job": supervisor(detached),
-            "caps": f"{most} {min(_TAIL, most // 2)}",
+            "caps": f"{most} {tail}",
             "forget": " ".join(detached.forget),
             **_from(START),
         },
@@ -59,7 +63,7 @@ async def collect(
     asked = _Asked(
         script="collect",
         privilege=privilege,
-        wait_s=wait_s + _ASKING_S,
+        wait_s=wait_s + ASKING_S,
         variables={
             "id": name,
             "wait": wait_s,
@@ -74,17 +78,22 @@ async def forget(session: Runs, names: Sequence[str], *, privilege: Privilege, d
     """Return the ids of which nothing is left, as the `Session` protocol says."""
     for name in names:
         check_id(name)
-    asked = _Asked(script="forget", privilege=privilege, wait_s=_ASKING_S, variables={"forget": " ".join(names)})
+    asked = _Asked(script="forget", privilege=privilege, wait_s=ASKING_S, variables={"forget": " ".join(names)})
     result = await asked.of(session, deadline_s)
     return frozenset(result.stdout.decode(errors="replace").split()) & frozenset(names)
 
 
+def caps_of(command: Command) -> tuple[int, int]:
+    """Return the bytes of stdout that are kept in all, and how many of these are the last ones where it says more."""
+    return command.max_bytes, min(_TAIL, command.max_bytes // 2)
+
+
 def supervisor(detached: DetachedCommand) -> str:
     """Return the text that supervises a command on its host: one compound command, so that half of it is none."""
-    question, most = detached.command.question(), detached.command.max_bytes
+    question, (most, tail) = detached.command.question(), caps_of(detached.command)
     lines = (
         "{",
-        f"la_id={detached.id} la_deadline={question.deadline_s} la_most={most} la_tail={min(_TAIL, most // 2)}",
+        f"la_id={detached.id} la_deadline={question.deadline_s} la_most={most} la_tail={tail}",
         _supervising(),
         function(0, question),
         "la_supervise",
@@ -105,7 +114,7 @@ class _Asked:
             script=text(self._script),
             variables=self._variables,
             deadline_s=max(1, min(self._wait_s, int(deadline_s))),
-            max_bytes=_HEADING + PIECE,
+            max_bytes=HEADING + PIECE,
             privilege=self._privilege,
         )
         return await session.run(command, deadline_s=deadline_s)
@@ -122,7 +131,7 @@ def told(name: str, offset: Offset, result: CommandResult) -> Standing:
     if result.ended is not Ended.EXITED or not end:
         return Standing(id=name, state=State.UNANSWERED, why=result.why)
     try:
-        return _understood(name, offset, dict(_fields(heading)), stdout, result)
+        return _understood(name, offset, _fields(heading), stdout, result)
     except (ValueError, KeyError):
         why = heading.decode(errors="replace")[:200]
         return Standing(id=name, state=State.UNKNOWN, reason=Reason.GARBLED, why=why, whole=True)
@@ -138,14 +147,14 @@ def _understood(name: str, offset: Offset, said: Mapping[str, str], stdout: byte
     out_cut, err_cut = (int(cut) for cut in said["cuts"].split())
     final = state not in (State.RUNNING, State.UNANSWERED)
     whole = final and sizes == (reached.stdout, reached.stderr)
-    if (state is State.DONE) != (said["status"] != "-"):
+    if (state is State.DONE) != (said["status"] != "-") or (state is State.DONE and reason is not None):
         raise ValueError(said["status"])
     return Standing(
         id=name,
         state=state,
         exit_status=int(said["status"]) if state is State.DONE else None,
         reason=reason,
-        why=said.get("why", ""),
+        why=said.get("why", "")[:_MOST_WHY],
         stdout=stdout,
         stderr=result.stderr,
         offset=reached,
@@ -162,10 +171,13 @@ def _understood(name: str, offset: Offset, said: Mapping[str, str], stdout: byte
     )
 
 
-def _fields(heading: bytes) -> Iterator[tuple[str, str]]:
-    for line in heading.decode(errors="replace").splitlines():
-        key, _, value = line.partition(" ")
-        yield key, value.strip()
+def _fields(heading: bytes) -> Mapping[str, str]:
+    """Return what a heading says, by name; raises ValueError where it says one thing twice."""
+    pairs = [line.partition(" ")[::2] for line in heading.decode(errors="replace").split("\n")]
+    said = {key: value.strip() for key, value in pairs}
+    if len(said) != len(pairs):
+        raise ValueError(heading)
+    return said
 
 
 def _from(offset: Offset) -> Mapping[str, Value]:

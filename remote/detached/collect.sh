@@ -28,13 +28,34 @@ await() {
 # A command that is not known here is told to be so, or it might still come.
 withdraw() {
 	state=unknown reason=not_known
-	[ "$age" ] && [ "$up" -gt "$((age + 1))" ] || return
+	[ "$age" ] && remembers || return
+	marked "$id"
+	if [ "$pids" ]; then
+		reason=gone
+		return
+	fi
+	case $uid:${HOME:-/nonexistent} in
+	0:* | *:/nonexistent) ;;
+	*)
+		if ! (cd -- "$HOME") 2>/dev/null; then
+			reason=unreadable why="$HOME: not there"
+			return
+		fi
+		;;
+	esac
 	note "$id" "0 $boot failed not_started -"
 	if keep_somewhere; then
 		state=failed reason=not_started
 	else
 		reason=unreadable
 	fi
+}
+
+# Whether whoever was sent then would be known: up since, and neither swept up nor driven out of a fence. Who asks within ten
+# minutes is the one whose commands came and went meanwhile, and has their ends.
+remembers() {
+	[ "$up" -gt "$((age + 1))" ] && [ "$age" -lt 518400 ] || return
+	[ "$age" -lt 600 ] || [ "$((up - age))" -gt "$dropped" ]
 }
 
 if found; then
@@ -61,5 +82,11 @@ else
 		[ "$again" ]
 	do let_go; done
 	let_go
-	if found; then answer; else heading; fi
+	told=$why
+	if found; then
+		answer
+	else
+		why=$told
+		heading
+	fi
 fi

@@ -8,13 +8,16 @@ import time
 from dataclasses import dataclass, replace
 from typing import Final
 
-from remote.detached.standing import START, DetachedCommand, Offset, Standing, State
+from remote.detached.asking import MOST_STDERR, caps_of
+from remote.detached.standing import START, DetachedCommand, Offset, Reason, Standing, State
 from remote.session import Session
 
 WAIT_S: Final = 20
 """How long the host waits for the end of a command before it says how it stands."""
 _PAUSES_S: Final = (0.0, 0.2, 1.0, 5.0)
 """Between askings that were not answered."""
+_RUNNING_S: Final = 0.2
+"""At least, between two askings of what runs."""
 _GRACE_S: Final = 5.0
 """What an exchange takes beside the waiting."""
 
@@ -28,6 +31,10 @@ class Following:
     """When its first start was sent, on the wall clock: by that a host knows whether it can be certain (`collect`)."""
     last: Standing | None = None
     """With all output so far; None: nothing was heard."""
+    launched: bool = False
+    """Whether the host has answered the start itself, and ran it: then what it was to forget is gone."""
+    may_run: bool = False
+    """Whether it may have begun, as far as the answer to the start itself tells: what is heard later is about that one."""
     _anew: bool = False
     """Whether it was collected from the start again, since the digests differed."""
 
@@ -38,7 +45,9 @@ class Following:
         """
         end = time.monotonic() + deadline_s
         wait_s = max(1, min(WAIT_S, int(deadline_s - _GRACE_S)))
-        self._take(await session.start(self.detached, wait_s=wait_s, deadline_s=deadline_s))
+        heard = await session.start(self.detached, wait_s=wait_s, deadline_s=deadline_s)
+        self.launched, self.may_run = heard.ran is True, heard.ran is not False
+        self._take(heard)
         return await self._followed(session, end)
 
     async def follow(self, session: Session, *, deadline_s: float) -> Standing:
@@ -53,7 +62,10 @@ class Following:
             if self.last is not None and self.last.state is State.UNANSWERED:
                 await asyncio.sleep(min(left_s, _PAUSES_S[min(unanswered, len(_PAUSES_S) - 1)]))
                 unanswered += 1
-            await self._collect(session, end - time.monotonic())
+            begun = time.monotonic()
+            await self._collect(session, end - begun)
+            if self.last is not None and self.last.state is State.RUNNING:  # whoever says so at once is not asked at once
+                await asyncio.sleep(min(end - time.monotonic(), begun + _RUNNING_S - time.monotonic()))
         return self.last or Standing(id=self.detached.id, state=State.UNANSWERED)
 
     @property
@@ -87,4 +99,9 @@ class Following:
                 self.last = replace(heard, stdout=b"", stderr=b"", offset=START, whole=False)
                 return
             heard = replace(heard, stdout_cut=-1)
+        if len(stdout) > caps_of(self.detached.command)[0] or len(stderr) > MOST_STDERR:
+            self.last = Standing(
+                id=heard.id, state=State.UNKNOWN, reason=Reason.GARBLED, why="more output than is kept of it", whole=True
+            )
+            return
         self.last = replace(heard, stdout=stdout, stderr=stderr, offset=Offset(stdout=len(stdout), stderr=len(stderr)))

@@ -48,7 +48,7 @@ class Reason(StrEnum):
 
 
 WORDS: Final[Mapping[Reason, Text]] = {
-    Reason.LATE: Text("it was past its deadline, and ended with all that it had started"),
+    Reason.LATE: Text("it was past its deadline, and ended with all that could be found of what it had started"),
     Reason.BUSY: Text("another command still runs there; nothing was begun"),
     Reason.NO_PLACE: Text("the host has no place where its record could be kept; nothing was begun"),
     Reason.NO_TOOL: Text("the host has nothing that detaches a command from its connection; nothing was begun"),
@@ -58,7 +58,7 @@ WORDS: Final[Mapping[Reason, Text]] = {
     Reason.REBOOTED: Text("the host was rebooted while it ran"),
     Reason.KILLED: Text("its supervisor on the host was killed, and nothing of it runs any more"),
     Reason.GONE: Text("its record on the host was removed by somebody"),
-    Reason.NOT_KNOWN: Text("the host does not know it, and was rebooted since it was sent"),
+    Reason.NOT_KNOWN: Text("the host does not know it, and may have forgotten it since it was sent"),
     Reason.UNREADABLE: Text("what the host keeps of commands can be read or written by nobody, or by too many"),
     Reason.GARBLED: Text("what the host says of it cannot be understood"),
 }

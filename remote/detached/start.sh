@@ -50,7 +50,7 @@ begin() {
 # busy: a command that runs, or that was left alone and has left something behind. Who has not begun by now never will.
 busy() {
 	others=''
-	for n in 1 2 3; do
+	for n in 1 2 3 4; do
 		enter "$n" || continue
 		for busy in c-*; do
 			[ -d "$busy" ] || continue
@@ -66,7 +66,7 @@ busy() {
 # What nobody has asked for in a week goes.
 sweep() {
 	[ "$others" ] || return
-	for n in 1 2 3; do
+	for n in 1 2 3 4; do
 		enter "$n" || continue
 		# shellcheck disable=SC2044 # names without blanks
 		for one in $(find . ! -name . -prune -name 'c-*' -mtime +7); do
@@ -78,7 +78,7 @@ sweep() {
 # Makes the record of the command in the first place that takes it, and the fence before it is told: then it is claimed, in
 # place n. Fails where none takes it, or where a place was made that has to be held first (again).
 claim() {
-	old=$lines why=''
+	why=''
 	[ "$token" -le "$seen" ] || seen=$token
 	note "$id" "$token $boot claimed - -"
 	for n in 1 2 3; do
@@ -98,15 +98,18 @@ claim() {
 		*) ! made "$n" || return 1 ;;
 		esac
 	done
-	why=${why#, } lines=$old
+	why=${why#, }
 	return 1
 }
 
-# Out of our session and, on systemd, out of that of the login, whose end would be the command's.
+# Out of our session and, on systemd, out of that of the login, whose end would be the command's. Marked, so that what ends
+# ours when nobody listens any more (../bundle/reaper.sh) leaves it alone once it runs.
 launch() {
+	at=$n
 	let_go
 	unset LONGARM_Q
-	cd "c-$id" || return
+	export LONGARM_D="$id"
+	enter "$at" && cd "c-$id" || return
 	printf '%s\n' "$job" | {
 		exec 3<&0
 		if [ "$uid" = 0 ] && [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
@@ -118,7 +121,7 @@ launch() {
 # a text that was cut on its way has no end, and runs nothing
 text='eval "$(cat)"'
 
-begin | {
+{ begin; let_go; } | {
 	read -r word n rest
 	state=failed reason=$word status=- ms=0 cuts='0 0' pids=''
 	case $word in

@@ -9,16 +9,18 @@
 
 la_supervise() {
 	exec </dev/null 2>/dev/null
+	unset LONGARM_D
 	la_folder=$PWD
 	cd /
 	la_nl='
 '
-	la_proc='' la_quick='' la_sid='' la_born='' la_low=$$ la_elders='' la_boss='' la_beside='' la_tok=$la_id la_root=$$
+	la_proc='' la_quick='' la_sid='' la_born='' la_low=$$ la_elders='' la_boss='' la_once='' la_beside='' la_tok=$la_id la_root=$$
 	if [ -r "/proc/$$/stat" ]; then
 		la_proc=1
 		[ -r "/proc/$$/task/$$/children" ] && la_quick=1
 		la_stat "$$" && printf '%s %s\n' "$$" "$la_start" >"$la_folder/sup"
 	fi
+	la_in_scope
 	mkfifo "$la_folder/o" "$la_folder/e" || exit
 	# shellcheck disable=SC2094 # both ends of a pipe
 	exec 7<>"$la_folder/o" 3<"$la_folder/o" 4>"$la_folder/o"
@@ -48,6 +50,19 @@ la_supervise() {
 	la_conclude
 }
 
+# la_scope: who is in the scope that systemd has made for us (start.sh), whatever it has done to be found no more.
+la_in_scope() {
+	la_scope=''
+	while read -r la_x; do
+		case $la_x in
+		"0::/"*"/longarm-$la_id.scope") la_y=/sys/fs/cgroup/${la_x#*::/} ;;
+		*":name=systemd:/"*"/longarm-$la_id.scope") la_y=/sys/fs/cgroup/systemd/${la_x#*:name=systemd:/} ;;
+		*) continue ;;
+		esac
+		[ ! -r "$la_y/cgroup.procs" ] || la_scope=$la_y/cgroup.procs
+	done </proc/self/cgroup
+}
+
 la_uptime() {
 	read -r la_up la_x </proc/uptime || la_up=0.00
 	printf %s "${la_up%.*}${la_up#*.}"
@@ -61,13 +76,14 @@ la_command() {
 	la_q0
 }
 
+# (exec: bash has dd as a child of its own, which nobody would know for a helper of what is to be kept.)
 # The head of a stream as it comes, piece by piece; once it is too much, the end of it. Fails where that is so (1), or where
 # something could not be written (3): the command must not be stopped by it.
 la_spool() {
 	exec >/dev/null 3<&- 4>&- 5<&- 6>&- 8<&-
 	la_read=0 la_how=1
 	while
-		la_x=$(dd bs=16384 count=64 conv=fsync 2>&1 >>"$la_folder/$1") || la_how=3
+		la_x=$(exec dd bs=16384 count=64 conv=fsync 2>&1 >>"$la_folder/$1") || la_how=3
 		la_x=${la_x%%" records in"*}
 		la_x=${la_x##*"$la_nl"}
 		case $la_x in *[!0-9+]* | +* | *+) la_how=3 ;; *+*) la_count=$((${la_x%+*} + ${la_x#*+})) ;; *) la_how=3 ;; esac
@@ -75,7 +91,7 @@ la_spool() {
 	do
 		la_read=$((la_read + la_count))
 		la_size=$((la_read * 16384))
-		[ "$la_size" -le "$2" ] || la_size=$(($(wc -c <"$la_folder/$1")))
+		[ "$la_size" -le "$2" ] || la_size=$(($(exec wc -c <"$la_folder/$1")))
 		[ "$la_count" -eq 64 ] || return "$((la_size > $2))"
 		[ "$la_size" -le "$2" ] || break
 	done

@@ -16,8 +16,7 @@ moment() {
 
 # Lines whose time is in the span; those without one go with the line before them.
 span() {
-	awk -v since="$(moment "$since_is" "$since")" -v until="$(moment "$until_is" "$until")" -v zone="$zone" \
-		-v year="$(date +%Y)" -v now="$now" "$times"
+	awk -v since="$since" -v until="$until" -v zone="$zone" -v year="$(date +%Y)" -v now="$now" "$times"
 }
 
 match() {
@@ -48,6 +47,11 @@ if [ "$since_is$until_is" ]; then
 	hours=${zone#?} sign=${zone%????}
 	minutes=${hours#??} hours=${hours%??}
 	zone=$((${sign}1 * (1$hours * 60 + 1$minutes - 6100) * 60))
+	since=$(moment "$since_is" "$since") until=$(moment "$until_is" "$until")
+	[ -z "$since" ] || [ -z "$until" ] || [ "$since" -lt "$until" ] || exit 32
+fi
+# what ends in here ends only itself
+if [ "$since$until" ]; then
 	span <"$path" | match | ends
 elif [ "$pattern" ]; then
 	match <"$path" | ends

@@ -19,7 +19,10 @@ from remote.question import Privilege, Question
 from remote.windows.extracts import extract_question, origin_question, trouble_on_windows
 from remote.windows.paths import checked_path
 
-BAD_PATTERN, NO_AWK = 29, 30
+BAD_PATTERN, NO_AWK, NO_SPAN = 29, 30, 32
+_NO_TIME = b"no line has a time"
+"""What times.awk says where it understood none: an empty answer would read as nothing having happened."""
+_ENDS_FIRST = Text("the span of time ends before it begins: --until is no later than --since")
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _ORIGIN_S = 20
@@ -50,12 +53,20 @@ class Extract:
     platform: Platform = Platform.LINUX
 
     def __post_init__(self) -> None:
+        if self.since and self.until and self.since.kind == self.until.kind:
+            forward = self.until.seconds - self.since.seconds
+            if (-forward if self.since.kind == "ago" else forward) <= 0:
+                raise UsageError(_ENDS_FIRST)
         if self.platform is not Platform.WINDOWS:
             check_path(self.path)
             return
         checked_path(self.path)
         if self.since is not None or self.until is not None:
-            raise UsageError(Text("a span of time cannot be asked for on Windows yet"), Text("--last N or --grep PATTERN"))
+            why = Text(
+                "a span of time cannot be asked for on Windows: its logs do not say in which order day and month stand, "
+                "nor in which zone"
+            )
+            raise UsageError(why, Text("--last N or --grep PATTERN"))
 
     def questions(self) -> tuple[Question, Question]:
         """Return what asks for where it is from, then for the lines."""
@@ -119,6 +130,10 @@ def trouble(answer: Answer) -> Text | None:
     match answer.exit_status:
         case 0 if not answer.stderr:
             return None
+        case 0 if answer.stderr.strip() == _NO_TIME:
+            return Text("no line of it has a time that is understood, so nothing is known of the span")
+        case int(status) if status == NO_SPAN:
+            return _ENDS_FIRST
         case int(status) if status == BAD_PATTERN:
             said = answer.stderr.decode(errors="replace").strip()[:200]
             return Text("the host's grep does not understand the pattern: {why}", why=said)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remote.files.carriers import Carrier, CarrierGaveUp, ExecCarrier
-from remote.files.local_files import Sink
+from remote.files.local_files import Sink, to_its_end
 from remote.files.putting import OpenCarrier
 from remote.files.steps import NO_DIGEST, Runs, Steps
 from remote.files.transfer import Part, Progress, Reason, Transfer, TransferFailed, check_path
@@ -41,14 +41,14 @@ class _Getting:
                 self.carrier = ExecCarrier(self.steps)
                 await self._at_a_piece()
                 continue
-            await asyncio.to_thread(self.sink.add, data)
+            await to_its_end(self.sink.add, data)
             if self.progress is not None:
                 self.progress(self.sink.size, self.size)
         return resumed_at
 
     async def _at_a_piece(self) -> None:
         whole = min(self.sink.size, self.size)
-        await asyncio.to_thread(self.sink.cut, whole - whole % self.carrier.read_bytes)
+        await to_its_end(self.sink.cut, whole - whole % self.carrier.read_bytes)
 
     async def _read(self, at: int) -> bytes:
         size = min(self.carrier.read_bytes, self.size - at)
@@ -97,17 +97,21 @@ async def get_file(
         raise steps.failed(Reason.TOO_LARGE, f"{size} > {max_bytes}")
     sink = Sink(to)
     going_on = resume is not None and (resume.name, resume.size_bytes) == (str(sink.part), size)
-    await asyncio.to_thread(sink.open, resume=going_on)
     getting = _Getting(steps, path, size, ExecCarrier(steps), sink, progress)
     try:
+        await to_its_end(sink.open, resume=going_on)
         getting.carrier = await open_carrier(steps) or getting.carrier
         resumed_at = await getting.receive()
         by = await getting.compare()
-        await asyncio.to_thread(sink.finish)
+        await to_its_end(sink.finish)
     except TransferFailed as failed:
         if failed.reason in _RESUMABLE:
             failed.part = Part(name=str(sink.part), size_bytes=size)
         else:
+            sink.part.unlink(missing_ok=True)
+        raise
+    except asyncio.CancelledError:
+        if not going_on:  # nobody knows of it who could
             sink.part.unlink(missing_ok=True)
         raise
     finally:

@@ -6,24 +6,45 @@ import asyncio
 import hashlib
 import io
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+async def to_its_end(function: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """Return what `function` returns, called in a thread; whoever is cancelled waits for its end.
+
+    A thread goes on: what it opens later would stay open, and what it writes to would be closed under it.
+    """
+    work = asyncio.ensure_future(asyncio.to_thread(function, *given, **named))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        work.exception()  # it is nobody's any more
+        raise
 
 
 @asynccontextmanager
 async def opened(source: bytes | Path) -> AsyncIterator[tuple[io.BytesIO | io.BufferedReader, int, str]]:
     """Yield what is to be sent as an open file, its size and its SHA-256; raises OSError."""
-    file = await asyncio.to_thread(_open, source)
+    file: io.BytesIO | io.BufferedReader = io.BytesIO()
+
+    def read() -> tuple[int, str]:
+        nonlocal file
+        file = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.seek(0, os.SEEK_END), digest
+
     try:
-        digest = await asyncio.to_thread(hashlib.file_digest, file, "sha256")
-        yield file, await asyncio.to_thread(file.seek, 0, os.SEEK_END), digest.hexdigest()
+        size, digest = await to_its_end(read)
+        yield file, size, digest
     finally:
         file.close()
-
-
-def _open(source: bytes | Path) -> io.BytesIO | io.BufferedReader:
-    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
 class Sink:

@@ -6,7 +6,6 @@ place of anything in it while root writes: each step goes into our folder first 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from remote.command import CommandResult
 from remote.files.carriers import Carrier, CarrierGaveUp, ExecCarrier
-from remote.files.local_files import opened
+from remote.files.local_files import opened, to_its_end
 from remote.files.steps import NO_DIGEST, Runs, Steps
 from remote.files.transfer import Destination, Part, Progress, Reason, Transfer, TransferFailed, check_path
 
@@ -40,7 +39,7 @@ class _Putting:
     async def send(self, arrived: int) -> None:
         """Send all from `arrived` on."""
         while arrived < self.part.size_bytes:
-            data = await asyncio.to_thread(self._piece, arrived)
+            data = await to_its_end(self._piece, arrived)
             try:
                 await self.carrier.write(self.part.name, arrived, data)
             except CarrierGaveUp:

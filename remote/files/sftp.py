@@ -69,14 +69,25 @@ class SftpCarrier:
                 await self._client.wait_closed()
 
     async def _within(self, work: Awaitable[T]) -> T:
-        """Return what `work` gives before the deadline; raises TransferFailed or CarrierGaveUp."""
+        """Return what `work` gives before the deadline; raises TransferFailed or CarrierGaveUp.
+
+        What is late ends with its channel: asyncssh that is cancelled leaves its requests behind, whose errors nobody hears.
+        """
         self._intake.allow(max(_OVERHEAD, self._intake.left))
+        working = asyncio.ensure_future(work)
+        working.add_done_callback(_heard)
+        done, _ = await asyncio.wait({working}, timeout=self._steps.left_s)
+        if not done:
+            raise self._steps.failed(Reason.TIMED_OUT)
         try:
-            async with asyncio.timeout(self._steps.left_s):
-                return await work
-        except TimeoutError:
-            raise self._steps.failed(Reason.TIMED_OUT) from None
+            return working.result()
         except _LOST as error:
             raise self._steps.failed(Reason.LOST, reason_of(error)) from error
         except (asyncssh.Error, ValueError) as error:
             raise CarrierGaveUp from error
+
+
+def _heard(working: asyncio.Future[T]) -> None:
+    """Take what ended the work: whoever asked for it may be gone."""
+    if not working.cancelled():
+        working.exception()

@@ -2,7 +2,7 @@
 
 Everything stands in `<home>/lab`: `inventory.yaml` to name the hosts, `keys/` for the way in,
 `plan.json` with the hosts' own keys, `worlds/` with what real
-shells see, `running.json` with the process. Their host keys are enrolled
+shells see, `rooms` with where the folders are whose changes last, `running.json` with the process. Their host keys are enrolled
 at once: we made them ourselves.
 """
 
@@ -26,6 +26,7 @@ from inventory.host import Platform
 from remote.host_keys import HostKey
 from remote.known_hosts import KnownHosts
 from remote.lab.process import end, started_at
+from remote.lab.rooms import give_rooms, new_rooms
 from remote.lab.scenarios import Behaviour, Scenario, scenarios
 from remote.lab.shell import Shell, why_not, write_world
 
@@ -120,7 +121,7 @@ def up(home: Path, wanted: int, *, this_machine: bool = False, shell: Shell = Sh
     trainee = _trainee(folder / "keys", planned)
     worlds = _worlds(folder, planned) if shell is Shell.REAL else {}
     plan = [
-        {"name": name, "scenario": scenario.name, "key": paper.key, "world": worlds.get(scenario.name, "")}
+        {"name": name, "scenario": scenario.name, "key": paper.key, "world": worlds.get(name, "")}
         for (name, scenario), paper in zip(planned, papers, strict=True)
     ]
     written = {"hosts": plan, "authorized_keys": login.export_public_key().decode(), "trainee": trainee}
@@ -154,13 +155,21 @@ def chosen(shell: Shell) -> tuple[Shell, str]:
 
 
 def _worlds(folder: Path, planned: Sequence[tuple[str, Scenario]]) -> Mapping[str, str]:
-    """Write what the shells of each scenario see, and return the files by scenario."""
+    """Write what the shells of the hosts see, and return the files by host: one for a scenario, or for a host."""
     (folder / "worlds").mkdir(mode=0o700)
+    rooms = new_rooms()
+    _private(folder / "rooms", str(rooms))
     found = {scenario.name: scenario for _, scenario in planned if scenario.captures and not _windows(scenario)}
-    paths = {name: folder / "worlds" / f"{name}.json" for name in found}
-    for name, path in paths.items():
-        write_world(found[name].world(), path)
-    return {name: str(path) for name, path in paths.items()}
+    worlds = {name: scenario.world() for name, scenario in found.items()}
+    paths = {}
+    for name, scenario in planned:
+        if (world := worlds.get(scenario.name)) is None:
+            continue
+        path = folder / "worlds" / f"{name if world.lasting else scenario.name}.json"
+        if not path.exists():
+            write_world(give_rooms(world, rooms, name), path)
+        paths[name] = str(path)
+    return paths
 
 
 def down(home: Path) -> bool:
@@ -172,6 +181,8 @@ def down(home: Path) -> bool:
         known = KnownHosts(home / "known_hosts")
         for host in noted.lab.hosts:
             known.remove(host.name)
+    if (rooms := folder / "rooms").exists():
+        shutil.rmtree(rooms.read_text(), ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
     return ended
 

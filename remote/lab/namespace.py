@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 CANNOT = 125
-_NOBODY = 65534
+NOBODY = 65534
 """Whom a user inside is outside, where root started us: nobody's files, nobody's processes."""
 _PLACE = "/tmp"  # noqa: S108  # the mount on it is ours alone, and nothing that we need lies below
 _NEW = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
@@ -87,20 +87,20 @@ def keep(world: Mapping[str, Any], life: int, command: Sequence[str]) -> int:
 def _map_user(pid: int, inside: int) -> None:
     process = Path("/proc", str(pid))
     (process / "setgroups").write_text("deny")
-    (process / "uid_map").write_text(f"{inside} {_NOBODY if _can_be_nobody() else os.geteuid()} 1")
-    (process / "gid_map").write_text(f"{inside} {_NOBODY if _can_be_nobody() else os.getegid()} 1")
+    (process / "uid_map").write_text(f"{inside} {NOBODY if can_be_nobody() else os.geteuid()} 1")
+    (process / "gid_map").write_text(f"{inside} {NOBODY if can_be_nobody() else os.getegid()} 1")
 
 
-def _can_be_nobody() -> bool:
-    """Return whether we are root of a machine, or of a container, in which there is a nobody."""
+def can_be_nobody() -> bool:
+    """Tell whether we are root of a machine, or of a container, in which there is a nobody."""
     maps = (Path(f"/proc/self/{kind}_map").read_text().splitlines() for kind in ("uid", "gid"))
     ranges = ([tuple(map(int, line.split())) for line in lines] for lines in maps)
-    return os.geteuid() == 0 and all(any(first <= _NOBODY < first + count for first, _, count in some) for some in ranges)
+    return os.geteuid() == 0 and all(any(first <= NOBODY < first + count for first, _, count in some) for some in ranges)
 
 
 def _found(world: Mapping[str, Any], life: int, command: Sequence[str], asked: int, answers: int) -> int:
     """Make the namespaces, start the first process in them, and return how it ended."""
-    if _can_be_nobody():
+    if can_be_nobody():
         os.setgroups(())
     _call("unshare", _libc.unshare(_NEW))
     os.write(asked, b"u")
@@ -216,6 +216,7 @@ class _Idle:
 def _build(world: Mapping[str, Any], *, ticks: bool) -> None:
     """Build the root of the practice host at _PLACE: what is the machine's read-only, the rest in memory."""
     _call("mount /", _libc.mount(None, b"/", None, _REC | _PRIVATE, None))
+    rooms = {inside: _tree(Path(outside)) for inside, outside in world["rooms"].items()}  # may lie below _PLACE
     _mount("tmpfs", _PLACE, _NOSUID | _NODEV, "size=16m,nr_inodes=8k,mode=755")
     root = Path(_PLACE)
     for folder in ("usr/bin", "usr/sbin", "proc", "dev", "tmp", "etc", *(folder.lstrip("/") for folder in world["folders"])):
@@ -235,6 +236,8 @@ def _build(world: Mapping[str, Any], *, ticks: bool) -> None:
     (root / "dev/fd").symlink_to("/proc/self/fd")
     _mount("proc", root / "proc", _NOSUID | _NODEV | _NOEXEC, "")
     _mount("tmpfs", root / "tmp", _NOSUID | _NODEV | _NOEXEC, "size=4m,nr_inodes=1k,mode=1777")
+    for inside, tree in rooms.items():
+        _put_room(root / inside.lstrip("/"), tree)
     _put_files(root, world)
     for path in world["over"] if ticks else (*world["over"], "/proc/uptime"):
         _put_over(root, path)
@@ -268,10 +271,26 @@ def _put_link(root: Path, path: str, target: str) -> None:
     link = root / ".scenario/links" / path.replace("/", "_")
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(target)
-    tree = _libc.syscall(_OPEN_TREE, _HERE, os.fsencode(link), _CLONE | _NOFOLLOW)
-    _call(f"open_tree {link}", tree)
-    moved = _libc.syscall(_MOVE_MOUNT, tree, b"", _HERE, os.fsencode(root / path.lstrip("/")), _EMPTY_PATH)
-    _call(f"move_mount {path}", moved)
+    _move(_tree(link, _NOFOLLOW), root / path.lstrip("/"))
+
+
+def _put_room(place: Path, tree: int) -> None:
+    """Put a folder of the machine that is the practice host's own, where nothing can be run."""
+    place.mkdir(parents=True, exist_ok=True)
+    _move(tree, place)
+    _restrict(place, _NOSUID | _NODEV | _NOEXEC)
+
+
+def _tree(path: Path, flags: int = 0) -> int:
+    """Return what is at a path, to be put elsewhere."""
+    tree = _libc.syscall(_OPEN_TREE, _HERE, os.fsencode(path), _CLONE | flags)
+    _call(f"open_tree {path}", tree)
+    return int(tree)
+
+
+def _move(tree: int, place: Path) -> None:
+    moved = _libc.syscall(_MOVE_MOUNT, tree, b"", _HERE, os.fsencode(place), _EMPTY_PATH)
+    _call(f"move_mount {place}", moved)
     os.close(tree)
 
 
@@ -316,7 +335,11 @@ class _Attributes(ctypes.Structure):
 
 def _protect(place: str | Path, *, recursive: bool = True) -> None:
     """Make what is mounted at a place, and by default all below it, read-only, without devices and set-user-ID programs."""
-    wanted = _Attributes(set=1 | _NOSUID | _NODEV)  # MOUNT_ATTR_RDONLY; the others are as those of mount(2)
+    _restrict(place, 1 | _NOSUID | _NODEV, recursive=recursive)  # MOUNT_ATTR_RDONLY; the others are as those of mount(2)
+
+
+def _restrict(place: str | Path, attributes: int, *, recursive: bool = False) -> None:
+    wanted = _Attributes(set=attributes)
     size, flags = ctypes.c_size_t(ctypes.sizeof(wanted)), _RECURSIVE if recursive else 0
     done = _libc.syscall(_MOUNT_SETATTR, _HERE, os.fsencode(place), flags, ctypes.byref(wanted), size)
     _call(f"mount_setattr {place}", done)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from remote.answer import Answer
-from remote.lab.shims import CAT, MOUNTS, SUDO_REFUSES, Scripted, commands
+from remote.lab.shims import CAT, LS, MOUNTS, SUDO_REFUSES, Scripted, commands
 from remote.lab.told import Told, told
 from remote.lab.world import World
 
@@ -38,6 +38,7 @@ _STATE_WORDS = {
     "W": "triggers-awaited",
     "t": "triggers-pending",
 }
+_DF = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/var {all} {used} {left} {percent}% /var"
 _TCP = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 _SILENT = (
     "apt",
@@ -86,7 +87,17 @@ _SAID = {
 """Sources that are what one command says, word for word."""
 
 
-def play(answers: Mapping[str, Answer], *, root: bool, hostname: str) -> World:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """A file that a repair can remove; once all of them are gone, the filesystem has their room again."""
+
+    path: str
+    size: int
+    days: int
+    """How old it is."""
+
+
+def play(answers: Mapping[str, Answer], *, root: bool, hostname: str, leftovers: Sequence[Leftover] = ()) -> World:
     """Return the world of a host that gave these answers; `hostname` is its name where no answer tells it."""
     stage = _Stage(said={question: told(answer) for question, answer in answers.items()}, root=root)
     stage.plain()
@@ -96,6 +107,8 @@ def play(answers: Mapping[str, Answer], *, root: bool, hostname: str) -> World:
     stage.services()
     stage.packages()
     stage.access()
+    if leftovers:
+        stage.leave(leftovers)
     own = stage.get("dns.conf", "own")
     return stage.world(own.text.strip() if own else hostname)
 
@@ -111,6 +124,7 @@ class _Stage:
     scripted: list[Scripted] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
     closed: list[str] = field(default_factory=list)
+    lasting: tuple[str, ...] = ()
 
     def get(self, question: str, source: str) -> Told | None:
         """Return what a source of a question said, None where it was absent or not asked."""
@@ -129,7 +143,9 @@ class _Stage:
         """Put a file."""
         self.files[path] = {"text": text}
 
-    def script(self, command: str, arguments: str, said: Told, *, more: Sequence[str] | None = None) -> None:
+    def script(
+        self, command: str, arguments: str, said: Told, *, more: Sequence[str] | None = None, once_gone: Sequence[str] = ()
+    ) -> None:
         """Script a command; `arguments` are words without blanks in them, `more` further ones, `()` for any."""
         self.scripted.append(
             Scripted(
@@ -139,14 +155,17 @@ class _Stage:
                 stdout=said.text,
                 stderr=said.words,
                 exit_status=said.exit_status,
+                once_gone=tuple(once_gone),
             )
         )
 
     def world(self, hostname: str) -> World:
         """Return the world that everything put and scripted so far makes."""
-        own = ("cat", "date", "stat")
+        own = ("cat", "date", "ls", "stat")
         files = self.files | commands(self.scripted, own=own, silent=_SILENT)
         files["/usr/bin/cat"] = {"text": CAT, "mode": 0o755}
+        if self.lasting:
+            files["/usr/bin/ls"] = {"text": LS, "mode": 0o755}
         if not self.root:
             files["/usr/bin/sudo"] = {"text": SUDO_REFUSES, "mode": 0o755}
         return World(
@@ -156,6 +175,7 @@ class _Stage:
             files=files,
             kernel=self.kernel,
             folders=tuple(self.folders),
+            lasting=self.lasting,
             closed=tuple(self.closed),
             replaced=tuple(name for name in own if f"/usr/bin/{name}" in files),
         )
@@ -172,15 +192,33 @@ class _Stage:
             if found := self.get(question, source):
                 self.script(command, arguments, found)
         if space := self.get("fs.stat", "space"):
-            self.script(
-                "stat",
-                "-f -c",
-                space,
-                more=("%S %b %f %a %c %d %n", *(row.split(" ", 6)[6] for row in space.text.splitlines())),
-            )
+            self.space(space)
         self.swap()
         self.control_groups()
         self.folders.add("/sys/block")
+
+    def space(self, said: Told, once_gone: Sequence[str] = ()) -> None:
+        """Script how much room the filesystems have."""
+        mounts = (row.split(" ", 6)[6] for row in said.text.splitlines())
+        self.script("stat", "-f -c", said, more=("%S %b %f %a %c %d %n", *mounts), once_gone=once_gone)
+
+    def leave(self, leftovers: Sequence[Leftover]) -> None:
+        """Put files that take the room of the filesystem of /var, and script what it has once they are gone."""
+        gone = [one.path for one in leftovers]
+        self.lasting = ("/var/lib/longarm", "/var/log")
+        self.files |= {one.path: {"text": "", "size": one.size, "days": one.days} for one in leftovers}
+        rows = [row.split(" ", 6) for row in self.text("fs.stat", "space").splitlines()]
+        for row in rows:
+            if row[6] == "/var":
+                size, blocks, free, _ = map(int, row[:4])
+                then = free + sum(one.size for one in leftovers) // size
+                for left, once_gone in ((free, ()), (then, gone)):
+                    told, kib = -(-100 * (blocks - left) // blocks), size // 1024
+                    line = _DF.format(all=blocks * kib, used=(blocks - left) * kib, left=left * kib, percent=told)
+                    for path in ("/var", "/var/log"):
+                        self.script("df", f"-P {path}", _line(line), once_gone=once_gone)
+                row[2:4] = [str(then)] * 2
+        self.space(Told(text="".join(f"{' '.join(row)}\n" for row in rows), words="", exit_status=0), once_gone=gone)
 
     def swap(self) -> None:
         """Put one swap file where paging was told, else none."""

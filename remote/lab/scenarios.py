@@ -15,7 +15,7 @@ from inventory.host import Platform
 from remote.answer import Answer
 from remote.lab.captures import read_captures, taken_at
 from remote.lab.moments import Moved
-from remote.lab.play import play
+from remote.lab.play import Leftover, play
 from remote.lab.world import World
 
 
@@ -48,9 +48,13 @@ class Scenario:
     """Linux hosts are reached by SSH, Windows hosts by WinRM."""
     powershell: str = ""
     """Version of PowerShell on a Windows host."""
+    language: str = ""
+    """What a Windows host speaks, `ru-RU`; empty: English."""
     services: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    leftovers: tuple[Leftover, ...] = ()
+    """What a repair can remove where a real shell answers."""
 
     def answers(self) -> Mapping[str, Answer]:
         """Return what the host answers, by question id."""
@@ -63,7 +67,7 @@ class Scenario:
 
     def world(self) -> World:
         """Return what a real shell of the host sees."""
-        return play(self.answers(), root=self.root, hostname=self.role)
+        return play(self.answers(), root=self.root, hostname=self.role, leftovers=self.leftovers)
 
 
 def _file(name: str) -> bytes:
@@ -93,11 +97,23 @@ def read_scenario(data: bytes, file: str) -> Scenario:
         root=fields.boolean("root") is not False,
         platform=Platform(fields.one_of("platform", (Platform.LINUX, Platform.WINDOWS)) or "linux"),
         powershell=fields.text("powershell") or "",
+        language=fields.text("language") or "",
         services=fields.texts("services"),
         ports=fields.texts("ports"),
         names=fields.texts("names"),
+        leftovers=tuple(_leftover(Fields(node, problems, Text("a file"))) for node in fields.items("leftovers")),
     )
     fields.done()
     if problems:
         raise InvalidFile(problems)
     return scenario
+
+
+def _leftover(fields: Fields) -> Leftover:
+    left = Leftover(
+        path=fields.text("path", required=True),
+        size=fields.size("size", required=True),
+        days=fields.integer("days", required=True),
+    )
+    fields.done()
+    return left

@@ -94,12 +94,16 @@ _KEPT: list[socket.socket] = []
 def windows(scenario: Scenario, own: Path, trainee: Path) -> AbstractAsyncContextManager[int]:
     """Return what lets a practice Windows host listen, and gives its port: HTTPS, and the trainee's certificate."""
     from remote.lab.certificates import server_side
+    from remote.lab.windows.everyday import Everyday
+    from remote.lab.windows.faults import ENGLISH
     from remote.lab.windows.host import WindowsHost
     from remote.lab.windows.login import Doors
     from remote.lab.windows.replies import Captured
 
-    captured = Captured(answers=scenario.answers(), version=scenario.powershell, admin=scenario.root)
-    return WindowsHost(captured, doors=Doors(schemes=("certificate",))).listening(server_side(own, trainee))
+    answers = Everyday(scenario.answers(), scenario.powershell)
+    captured = Captured(answers=answers, version=scenario.powershell, admin=scenario.root)
+    host = WindowsHost(captured, doors=Doors(schemes=("certificate",)), language=scenario.language or ENGLISH)
+    return host.listening(server_side(own, trainee))
 
 
 def reserved_port() -> socket.socket:

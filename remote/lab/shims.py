@@ -24,6 +24,14 @@ for file; do
 done
 exec {OWN}/cat "$@"
 """
+LS = f"""#!/bin/sh
+# What a scenario put here is a hole on the machine that it plays on; this host counts it as if it were all there.
+[ "$1" = -sk ] || exec {OWN}/ls "$@"
+shift
+for file; do
+  echo "$(($({OWN}/stat -c %s "$file") / 1024)) $file"
+done
+"""
 SUDO_REFUSES = """#!/bin/sh
 echo 'sudo: a password is required' >&2
 exit 1
@@ -41,6 +49,8 @@ class Scripted:
     stdout: str = ""
     stderr: str = ""
     exit_status: int = 0
+    once_gone: tuple[str, ...] = ()
+    """It says so once all of these files are gone."""
 
 
 def commands(scripted: Iterable[Scripted], *, own: Iterable[str], silent: Iterable[str]) -> dict[str, Any]:
@@ -65,13 +75,20 @@ def _ways(one: Scripted) -> Mapping[str, str]:
 
 
 def _script(name: str, answers: list[Scripted], *, own: bool) -> str:
-    cases = "\n".join(line for number, one in enumerate(answers) for line in _case(name, number, one))
+    cases = "\n".join(line for number, one in enumerate(answers) if not one.once_gone for line in _case(name, number, one))
+    later = [line for number, one in enumerate(answers) if one.once_gone for line in _later(name, number, one)]
     last = (
         f'exec {OWN}/{name} "$@"'
         if own
         else f"""printf 'practice host: not captured: {name} %s\\n' "$*" >&2\nexit {NOT_TAUGHT}"""
     )
-    return f'#!/bin/sh\ncase "$#:$*" in\n{cases}\nesac\n{last}\n' if cases else f"#!/bin/sh\n{last}\n"
+    asked = f'case "$#:$*" in\n{cases}\nesac\n' if cases else ""
+    return "".join(("#!/bin/sh\n", *later, asked, last, "\n"))
+
+
+def _later(name: str, number: int, one: Scripted) -> Iterator[str]:
+    gone = " && ".join(f"[ ! -e {quote(path)} ]" for path in one.once_gone)
+    yield from (f'{gone} && case "$#:$*" in\n', *(f"{line}\n" for line in _case(name, number, one)), "esac\n")
 
 
 def _case(name: str, number: int, one: Scripted) -> Iterator[str]:

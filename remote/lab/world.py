@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 _WORDS = """
-[ awk basename cat chmod comm cp cut date dd dirname du echo egrep env expr false fgrep find fold grep head hostname id kill ln
-ls md5sum mkdir mktemp mv nice nl od paste pgrep printenv printf ps pwd readlink realpath rm rmdir sed seq sh sha256sum sleep
-sort stat stty tail tee test timeout touch tr true tty uname uniq wc which whoami xargs yes
+[ awk basename cat chmod comm cp cut date dd dirname du echo egrep env expr false fgrep find flock fold grep head hostname id
+kill ln ls md5sum mkdir mkfifo mktemp mv nice nl od paste pgrep printenv printf ps pwd readlink realpath rm rmdir sed seq setsid
+sh sha256sum sleep sort stat stty tail tee test timeout touch tr true tty uname uniq wc which whoami xargs yes
 """
 TOOLS = tuple(_WORDS.split())
 """The machine's own programs on a practice host: they only look at what they are given."""
@@ -27,10 +27,14 @@ class World:
     root: bool = True
     """Whether the shell is root's, or that of a user who may not become root."""
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
-    """By path: `text`, and where needed `mode` and `size` (what is missing of it is a hole)."""
+    """By path: `text`, and where needed `mode`, `size` (what is missing of it is a hole), and of a folder that lasts `days`."""
     kernel: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Texts to put over files of /proc, by path; links there are led to the scenario's."""
     folders: tuple[str, ...] = ()
+    lasting: tuple[str, ...] = ()
+    """Folders whose changes last until the lab ends; of all others each login has its own."""
+    rooms: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Where on this machine they are."""
     closed: tuple[str, ...] = ()
     """What the user may not open."""
     replaced: tuple[str, ...] = ()
@@ -53,14 +57,26 @@ class World:
             "hostname": self.hostname,
             "uptime_s": self.uptime_s,
             "folders": sorted({home, "/sys", "/run", "/var/log", *self.folders}),
-            "files": files,
+            "files": {path: file for path, file in files.items() if not any(_below(path, folder) for folder in self.lasting)},
+            "rooms": dict(self.rooms),
             "over": sorted(path for path in self.kernel if path != "/proc/stat" and not path.startswith("/proc/net/")),
             "links": links,
             "closed": self.closed,
             "programs": dict(self._programs()),
         }
 
+    def lasting_files(self) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+        """Return what is in the folders that last before anybody has been there, by path within them."""
+        return {
+            folder: {path.removeprefix(f"{folder}/"): file for path, file in self.files.items() if _below(path, folder)}
+            for folder in self.lasting
+        }
+
     def _programs(self) -> Mapping[str, str]:
         found = {name: shutil.which(name, path=_PATH) for name in TOOLS}
         places = {name: "/.scenario/own" if name in self.replaced else "/usr/bin" for name in TOOLS}
         return {f"{places[name]}/{name}": str(Path(path).resolve()) for name, path in found.items() if path}
+
+
+def _below(path: str, folder: str) -> bool:
+    return path.startswith(f"{folder}/")

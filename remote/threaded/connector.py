@@ -8,10 +8,11 @@ from typing import Any, cast
 from inventory.errors import Text
 from inventory.ssh_settings import allowed_line
 from remote.errors import AuthenticationRefused, ConnectFailed, DeadlineExceeded, RemoteError
+from remote.keepalive import watch_over
 from remote.session import SessionFacts
 from remote.ssh_facts import negotiated
 from remote.ssh_login import Login
-from remote.ssh_options import host_key_algorithms, watch_over
+from remote.ssh_options import host_key_algorithms
 from remote.threaded.errors import threaded_error
 from remote.threaded.library import paramiko
 from remote.threaded.login import prove
@@ -63,9 +64,8 @@ class _Opening:
         wire = await self._way.socket()
         watch_over(wire)
         login.reached = True
-        types = frozenset(key.type for key in login.trust.keys)
         old, authorities = login.host.ssh.old_algorithms, bool(login.trust.authorities)
-        algorithms = host_key_algorithms(types, old, certificates=authorities)
+        algorithms = host_key_algorithms(login.trust.key_types, old, certificates=authorities)
         transport = Transport(Wire(wire, intake), login.verified, algorithms, old)
         self._line, peer = Line(transport, intake), Peer(transport)
         login.connection = cast("Any", peer)

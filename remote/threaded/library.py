@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from remote.safe_versions import PARAMIKO, numbers
-from remote.ssh_library import LibraryTooOld  # first: it decides how cryptography's words are taken
+import remote.ssh_library  # noqa: F401 (first: it decides how cryptography's words are taken)
+from remote.safe_versions import PARAMIKO, refuse_unsafe
 
 import paramiko  # isort: skip
 
-if numbers(paramiko.__version__) < numbers(PARAMIKO.least):
-    raise LibraryTooOld(paramiko.__version__, PARAMIKO)
+refuse_unsafe(PARAMIKO, paramiko.__version__)
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # words of hosts, and a traceback for each that leaves
 

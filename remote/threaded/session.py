@@ -7,11 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from typing import cast
 
 from inventory.errors import Text
 from inventory.host import Host
-from remote.answer import Answer
+from remote.answer import Answer, not_started
 from remote.become_password import BecomePassword
 from remote.becoming import Becoming
 from remote.bundle.elevation import Elevation
@@ -35,6 +37,8 @@ _UNASKED = 1024 * 1024
 """Bytes beside the answers that a host may send while it is asked, as for asyncssh."""
 _LEAVING_S = 2.0
 _OPENING_S = 60.0
+_LOOK_S = 1.0
+"""How often whoever waits for a channel looks whether it is over."""
 """After which a thread gives up that waits for a gate's channel: whoever wanted it has its own, shorter deadline."""
 _TICK_S = 0.01
 _PIECE = 32 * 1024
@@ -142,7 +146,7 @@ class ThreadedSession(ShellSession):
                 wire = await self._line.command()
         except TimeoutError:
             self._line.abort()  # paramiko waits for the host's word on a command without end
-            return exchange.finish(f"the host did not start a command within {deadline_s:g} s")
+            return exchange.finish(not_started(deadline_s))
         except (paramiko.SSHException, EOFError, OSError) as error:
             return exchange.finish(f"the host did not start a command: {self._why(error)}")
         left_s = max(0.0, end - time.monotonic())
@@ -224,7 +228,7 @@ class ThreadedTunnel(SocketWay):
 
     def __init__(self, host: Host, through: Transport) -> None:
         self._host, self._through = host, through
-        self._ends: list[tuple[socket.socket, paramiko.Channel]] = []
+        self._bridges: list[_Bridge] = []
 
     async def socket(self) -> socket.socket:
         """Return a channel as a socket; raise JumpFailed if the host in between cannot or would not make one."""
@@ -236,9 +240,10 @@ class ThreadedTunnel(SocketWay):
             assert self._host.via is not None
             raise JumpFailed(self._host.name, self._host.via.name, Text("{reason}", reason=_reason(error))) from error
         ours, theirs = socket.socketpair()
-        self._ends.append((theirs, channel))
-        start("channel up", lambda: _carry_up(theirs, channel))
-        start("channel down", lambda: _carry_down(channel, theirs))
+        bridge = _Bridge(theirs, channel)
+        self._bridges.append(bridge)
+        start("channel up", bridge.up)
+        start("channel down", bridge.down)
         ours.setblocking(False)
         return ours
 
@@ -247,38 +252,70 @@ class ThreadedTunnel(SocketWay):
         return error
 
     async def close(self) -> None:
-        """Close the channels and their sockets."""
-        for end, channel in self._ends:
-            _hang_up(end, channel)
+        """Let the channels and their sockets be closed."""
+        for bridge in self._bridges:
+            bridge.hang_up()
 
 
 def _reason(error: Exception) -> str:
     return error.text if isinstance(error, paramiko.ChannelException) else reason_of(error)
 
 
-def _carry_up(end: socket.socket, channel: paramiko.Channel) -> None:
-    try:
-        while data := end.recv(_PIECE):
-            channel.sendall(data)
-    except (OSError, EOFError, paramiko.SSHException):
-        pass  # one of the two is gone: so is the other
-    finally:
-        _hang_up(end, channel)
+class _Bridge:
+    """A channel carried to a socket by two threads, of which one alone sends on the channel and closes it.
 
+    Closed by another, it was sent data after its end, which a server takes for a fault and hangs up on everybody who goes
+    through the connection (OpenSSH: data for a nonexistent channel).
+    """
 
-def _carry_down(channel: paramiko.Channel, end: socket.socket) -> None:
-    try:
-        while data := channel.recv(_PIECE):
-            end.sendall(data)
-    except (OSError, EOFError, paramiko.SSHException):
-        pass  # likewise
-    finally:
-        _hang_up(end, channel)
+    def __init__(self, end: socket.socket, channel: paramiko.Channel) -> None:
+        self._end, self._channel = end, channel
+        self._lock, self._threads, self._over = threading.Lock(), 2, False
+        channel.settimeout(_LOOK_S)
 
-
-def _hang_up(end: socket.socket, channel: paramiko.Channel) -> None:
-    for close in (lambda: end.shutdown(socket.SHUT_RDWR), end.close, channel.close):
+    def up(self) -> None:
+        """Carry what the socket says to the channel, and close that in the end."""
         try:
-            close()
+            while not self._over and (data := self._end.recv(_PIECE)):
+                self._send(data)
         except (OSError, EOFError, paramiko.SSHException):
-            continue  # it is closed
+            pass  # one of the two is gone: so is the other
+        finally:
+            with suppress(OSError, EOFError, paramiko.SSHException):  # it is closed
+                self._channel.close()
+            self._leave()
+
+    def down(self) -> None:
+        """Carry what the channel says to the socket."""
+        try:
+            while data := self._received():
+                self._end.sendall(data)
+        except (OSError, EOFError, paramiko.SSHException):
+            pass  # likewise
+        finally:
+            self._leave()
+
+    def hang_up(self) -> None:
+        """Let both threads end: the socket is shut down, and closed once nobody uses it."""
+        with self._lock:
+            self._over = True
+            if self._threads:
+                with suppress(OSError):  # it is not connected any more
+                    self._end.shutdown(socket.SHUT_RDWR)
+
+    def _send(self, data: bytes) -> None:
+        while data and not self._over:
+            with suppress(TimeoutError):  # the other side takes nothing just now
+                data = data[self._channel.send(data) :]
+
+    def _received(self) -> bytes:
+        while True:
+            with suppress(TimeoutError):
+                return cast("bytes", self._channel.recv(_PIECE))
+
+    def _leave(self) -> None:
+        self.hang_up()
+        with self._lock:
+            self._threads -= 1
+            if not self._threads:
+                self._end.close()

@@ -35,10 +35,10 @@ class CountedIntake(Intake):
         super().__init__(way)
         self._lock = threading.Lock()
 
-    def allow(self, bytes_: int) -> None:
-        """Let the host send `bytes_` from now on, whatever it was allowed before."""
+    def allow(self, bytes_: int, *, for_output: int = 0) -> None:
+        """Let the host send `bytes_` from now on, whatever it was allowed before, `for_output` more as it says something."""
         with self._lock:
-            super().allow(bytes_)
+            super().allow(bytes_, for_output=for_output)
 
     def take(self, size: int) -> Flooded | None:
         """Count bytes that arrived; return what is to be said when they were too many."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 
 from remote.bundle.frames import Stream
@@ -16,6 +17,8 @@ WINDOW = 1024 * 1024
 _PIECE = 32 * 1024
 _LOOK_S = 0.5
 """How often what waits looks whether anybody still wants it."""
+_STATUS_S = 2.0
+"""How long after the end of what a host says its exit status may come."""
 
 
 class _Bell:
@@ -45,6 +48,7 @@ class ThreadedWire:
         self._explain = why
         self._arrived: list[tuple[Stream, bytes]] = []
         self._held, self._closing, self._ended = 0, False, False
+        self._said_all_at: float | None = None
         self._room, self._news = threading.Event(), asyncio.Event()
         self._bell = _Bell()
         self._room.set()
@@ -124,10 +128,9 @@ class ThreadedWire:
     # --- in the reader --------------------------------------------------------------------------------------------
 
     def _read_on(self) -> None:
-        channel = self._channel
         try:
             while not self._closing:
-                over = channel.closed or channel.eof_received
+                over = self._is_over()
                 if not (self._take("stdout") or self._take("stderr")):
                     if over:
                         break
@@ -136,6 +139,14 @@ class ThreadedWire:
             self.why = str(error)
         self.why = self.why or self._explain()
         to_loop(self._loop, self._end)
+
+    def _is_over(self) -> bool:
+        """Tell whether nothing more will come: the exit status may come behind the end of both streams (RFC 4254 6.10)."""
+        if self._channel.closed or not self._channel.eof_received:
+            return bool(self._channel.closed)
+        now = time.monotonic()
+        self._said_all_at = self._said_all_at or now
+        return bool(self._channel.exit_status_ready()) or now - self._said_all_at >= _STATUS_S
 
     def _take(self, stream: Stream) -> bool:
         """Take what has arrived of a stream, as soon as there is room for it; tell whether there was anything."""

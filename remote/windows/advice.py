@@ -46,6 +46,10 @@ _SWITCHES: Final[Mapping[str, Text]] = {
     "basic": _there("Set-Item WSMan:\\localhost\\Service\\Auth\\Basic $true"),
     "credssp": _there("Enable-WSManCredSSP -Role Server -Force"),
 }
+NEGOTIATE: Final = _SWITCHES["negotiate"]
+SEAL: Final = _there("Set-Item WSMan:\\localhost\\Service\\AllowUnencrypted $false")
+SEALING: Final = frozenset({"negotiate", "kerberos", "credssp"})
+"""The ways to log in that give a key to seal messages with."""
 _CERTIFICATE: Final = _there("Set-Item WSMan:\\localhost\\Service\\Auth\\Certificate $true")
 
 

@@ -60,7 +60,14 @@ function Invoke-LaQuestion($Question) {
     $nothing.Complete()
     $running = [PowerShell]::Create()
     $null = $running.AddScript($LaPrologue + "`n" + $Question.Text)
-    $async = $running.BeginInvoke($nothing, $output)
+    if ($Question.Text -match '\bexit\b') {
+        # else it would end as one that does not call it, and nobody would learn its status
+        $settings = New-Object Management.Automation.PSInvocationSettings
+        $settings.ExposeFlowControlExceptions = $true
+        $async = $running.BeginInvoke($nothing, $output, $settings, $null, $null)
+    } else {
+        $async = $running.BeginInvoke($nothing, $output)
+    }
     $ended = ''
     while ($ended -eq '') {
         $left = $deadline - $clock.ElapsedMilliseconds
@@ -77,8 +84,14 @@ function Invoke-LaQuestion($Question) {
     $status = '-'
     if ($ended -eq 'exited') {
         $status = '0'
+        $left = $running.InvocationStateInfo.Reason
         try {
-            $null = $running.EndInvoke($async)
+            # EndInvoke would let what left the question leave this script too
+            if ($left -is [Management.Automation.ExitException]) {
+                $status = [string][int]$left.Argument
+            } elseif ($left -isnot [Management.Automation.FlowControlException]) {
+                $null = $running.EndInvoke($async)
+            }
         } catch {
             $status = '1'
             $record = $_.Exception.InnerException.ErrorRecord

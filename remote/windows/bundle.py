@@ -1,7 +1,8 @@
 """Scripts for Windows: all questions of a host as one script of PowerShell, packed so that one command line starts it.
 
 A command line of cmd.exe holds 8,191 characters, so the script travels compressed in an environment variable of the shell
-(32,767 characters at the most), or on stdin where it is longer or holds secrets; the command line only unpacks and starts it.
+(32,767 characters at the most), or on stdin where it is longer or reads something itself; the command line only unpacks and
+starts it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,16 @@ _UNPACK: Final = (
     "$g=New-Object IO.Compression.GZipStream($m,[IO.Compression.CompressionMode]::Decompress);"
     "$r=New-Object IO.StreamReader($g,[Text.Encoding]::UTF8);$s=$r.ReadToEnd();{forget}. ([ScriptBlock]::Create($s))"
 )
-_POWERSHELL: Final = "powershell.exe -NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -EncodedCommand "
+OPTIONS: Final = "-NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -EncodedCommand "
+"""Of powershell.exe, before a script as base64 of UTF-16."""
+_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "command": ("spoken", "command"),
+    "detached": ("kept", "command"),
+    "start": ("places", "told", "start"),
+    "collect": ("places", "told", "collect"),
+    "drop": ("places", "told", "drop"),
+}
+"""The files that one kind of work is put together from, where it is more than the one of its name."""
 _LITERAL: Final = re.compile(r"^\$(La[A-Za-z]+) = (?:(-?\d+)|\$(true|false)|'((?:[^']|'')*)')$", re.MULTILINE)
 
 
@@ -56,25 +66,35 @@ def write_script(questions: Sequence[Question], nonce: str, *, deadline_s: float
     return _script(nonce, lines, piped=piped)
 
 
-def write_command(command: Command, nonce: str, *, piped: bool = False) -> str:
+def write_command(command: Command, nonce: str, *, piped: bool = False, detached: bool = False) -> str:
     """Return the script that runs a command, which is text of PowerShell with its variables assigned before it.
 
-    What it reads is in `$stdin`, as bytes.
+    `detached`: what it says is for the supervisor that has started it. Secrets and what it reads (in `$stdin`, as bytes) are no
+    part of it: Windows writes down what scripts say (event 4104). They are read behind it (`given`). Raises ValueError for NUL
+    in a value.
     """
-    assigned = [f"${name} = {literal(value)}" for name, value in command.variables.items()]
-    if command.stdin is not None:
-        assigned.append(f"$stdin = [Convert]::FromBase64String('{base64.b64encode(command.stdin).decode()}')")
+    plain = {name: value for name, value in command.variables.items() if not isinstance(value, Secret)}
     values: dict[str, Value] = {
-        "LaScript": "".join(f"{line}\n" for line in assigned) + command.script,
+        "LaScript": "".join(f"${name} = {literal(value)}\n" for name, value in plain.items()) + command.script,
+        "LaSecrets": " ".join(name for name in command.variables if name not in plain),
+        "LaReads": command.stdin is not None,
         "LaDeadline": command.deadline_s,
         "LaNeedsAdmin": command.privilege is Privilege.ROOT,
     }
-    return write_work("command", values, nonce, piped=piped)
+    return write_work("detached" if detached else "command", values, nonce, piped=piped)
+
+
+def given(command: Command) -> Iterator[bytes]:
+    """Yield what a command reads behind its script: each secret, then its stdin, in lines of base64 that end with a dot."""
+    secrets = [value.reveal().encode() for value in command.variables.values() if isinstance(value, Secret)]
+    for data in (*secrets, *(() if command.stdin is None else (command.stdin,))):
+        yield from in_lines(base64.b64encode(data).decode())
 
 
 def write_work(name: str, values: Mapping[str, Value], nonce: str, *, piped: bool = False) -> str:
-    """Return the script that does one kind of work (`command`, `put`, `get`) with these values."""
-    lines = [f"# does {name}", *(f"${key} = {literal(value)}" for key, value in values.items()), fixed(name)]
+    """Return the script that does one kind of work (`command`, `put`, `start`) with these values."""
+    assigned = (f"${key} = {literal(value)}" for key, value in values.items())
+    lines = [f"# does {name}", *assigned, *map(fixed, _PARTS.get(name, (name,)))]
     return _script(nonce, lines, piped=piped)
 
 
@@ -91,7 +111,7 @@ def literal(value: Value) -> str:
     """
     match value:
         case Secret():
-            return quote(value.reveal())
+            raise TypeError("a secret is no part of a script")
         case bool():
             return "$true" if value else "$false"
         case int():
@@ -108,7 +128,9 @@ def quote(text: str) -> str:
     """
     if "\0" in text:
         raise ValueError("NUL cannot be part of a script")
-    return "'" + "".join(letter * 2 if letter in _QUOTES else letter for letter in text) + "'"
+    for letter in _QUOTES:
+        text = text.replace(letter, letter * 2)
+    return f"'{text}'"
 
 
 def pack(script: str) -> str:
@@ -124,23 +146,28 @@ def unpack(packed: str) -> str:
         raise ValueError("not a packed script") from error
 
 
-def launch(script: str, *, variables: bool, secret: bool = False, more: Iterator[bytes] | None = None) -> Launch:
-    """Return how a script is started: in a variable where the transport has them, it fits and is no secret; else on stdin.
+def launch(script: str, *, variables: bool, more: Iterator[bytes] | None = None) -> Launch:
+    """Return how a script is started: in a variable where the transport has them, it fits and reads nothing; else on stdin.
 
     `more` is what it reads itself, behind it.
     """
     packed = pack(script)
-    if variables and not secret and more is None and len(packed) <= LARGEST_IN_VARIABLE:
+    if variables and more is None and len(packed) <= LARGEST_IN_VARIABLE:
         return Launch(line=command_line(on_stdin=False), variables={VARIABLE: packed})
     return Launch(line=command_line(on_stdin=True), stdin=_on_stdin(packed, more))
 
 
 def _on_stdin(packed: str, more: Iterator[bytes] | None) -> Iterator[bytes]:
-    lines = [packed[at : at + LONGEST_LINE] for at in range(0, len(packed), LONGEST_LINE)]
+    yield from in_lines(packed)
+    yield from more or ()
+
+
+def in_lines(text: str) -> Iterator[bytes]:
+    """Yield a text of ASCII in lines that end with a dot, as what reads stdin on Windows wants it."""
+    lines = [text[at : at + LONGEST_LINE] for at in range(0, len(text), LONGEST_LINE)]
     data = "".join(f"{line}\n" for line in [*lines, "."]).encode()
     for at in range(0, len(data), SEND_BYTES):
         yield data[at : at + SEND_BYTES]
-    yield from more or ()
 
 
 def command_line(*, on_stdin: bool) -> str:
@@ -151,7 +178,16 @@ def command_line(*, on_stdin: bool) -> str:
     source = "$b" if on_stdin else f"$env:{VARIABLE}"
     forget = "" if on_stdin else f"Remove-Item Env:{VARIABLE};"
     text = (f"{_FROM_STDIN.format()};" if on_stdin else "") + _UNPACK.format(source=source, forget=forget)
-    return _POWERSHELL + base64.b64encode(text.encode("utf-16-le")).decode()
+    return f"powershell.exe {OPTIONS}" + base64.b64encode(text.encode("utf-16-le")).decode()
+
+
+@cache
+def in_runspace() -> str:
+    """Return the script that a runspace runs to unpack and run the one that is its argument.
+
+    Packed, the questions of a host are a fifth as long, and have no line ends, each of which costs pypsrp a call.
+    """
+    return "param([string]$LaPacked)\n" + _UNPACK.format(source="$LaPacked", forget="")
 
 
 @cache

@@ -34,6 +34,9 @@ def windows_session(
                 try:
                     return await start_once(line)
                 except asyncssh.ChannelOpenError:
+                    await asyncio.sleep(0)  # what has ended the connection is told in this turn of the loop
+                    if connection.is_closed():
+                        raise
                     await asyncio.sleep(pause_s)
             return await start_once(line)
         except (asyncssh.Error, OSError) as error:

@@ -1,7 +1,8 @@
 r"""What powershell.exe writes to stderr: CLIXML, of which only the error stream is of interest (MS-PSRP 2.2.5).
 
-One stream may hold several documents behind each other, and text of other programs between them; characters that XML does not
-take stand there as `_xHHHH_`, units of UTF-16, so that one beyond U+FFFF is two of them; `_x005F_` is an underscore.
+One stream may hold several documents behind each other, the last one cut short, and text of other programs between them;
+characters that XML does not take stand there as `_xHHHH_`, units of UTF-16, so that one beyond U+FFFF is two of them;
+`_x005F_` is an underscore.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from typing import Final
+from xml.sax.saxutils import unescape
 
 from remote.windows.envelopes import HostileXml, checked
 
 _MARK: Final = b"#< CLIXML"
-_DOCUMENT: Final = re.compile(rb"<Objs\b.*?</Objs>", re.DOTALL)
+_MARK_LINE: Final = re.compile(_MARK + rb"(?:\r?\n)?")
+_DOCUMENT: Final = re.compile(rb"<Objs\b.*?(?:</Objs>|\Z)", re.DOTALL)
+_SAID: Final = re.compile(r'<S S="Error">([^<]*)')
 _UNITS: Final = re.compile(r"(?:_x[0-9A-Fa-f]{4}_)+")
 _MOST_WORDS: Final = 500
 
@@ -42,16 +46,23 @@ def words_of(stderr: bytes) -> str:
 
 
 def _other(text: bytes) -> bytes:
-    return text.replace(_MARK, b"").lstrip(b"\r\n")
+    return _MARK_LINE.sub(b"", text).lstrip(b"\r\n")
 
 
 def _errors(document: bytes) -> bytes:
     try:
         root = ET.fromstring(checked(document))  # noqa: S314 (checked: no document type, bounded)
     except (HostileXml, ET.ParseError):
-        return document
+        return _whole_errors(document)
     texts = (node.text or "" for node in root if node.get("S") == "Error" and node.tag.endswith("S"))
     return "".join(map(decoded, texts)).encode(errors="replace")
+
+
+def _whole_errors(document: bytes) -> bytes:
+    """Return what can be read of a document that was cut short; one that was not, and is no XML, as it is."""
+    if document.endswith(b"</Objs>"):
+        return document
+    return "".join(decoded(unescape(one)) for one in _SAID.findall(document.decode(errors="replace"))).encode(errors="replace")
 
 
 def decoded(text: str) -> str:

@@ -1,9 +1,5 @@
-# Runs one command in this process; bundle.py writes $LaScript, $LaDeadline and $LaNeedsAdmin before it.
-# What it says leaves line by line; the last line tells that it ended, also where the script itself calls exit.
-function Write-LaPart([string]$Stream, [string]$Text) {
-    Write-LaLine "$Stream $([Convert]::ToBase64String([Text.Encoding]::UTF8.GetBytes($Text + "`n")))"
-    Send-LaLines
-}
+# Runs one command in this process; bundle.py writes $LaScript, $LaSecrets, $LaReads, $LaDeadline and $LaNeedsAdmin before it.
+# Behind spoken.ps1 or kept.ps1, where what it says leaves, and its beginning and its end.
 
 # Returns what an item of any stream is for us: errors and warnings leave at once, all else goes on to be formatted.
 function Split-LaStream($Item) {
@@ -22,6 +18,21 @@ if ($LaNeedsAdmin -and -not $LaAdmin) {
     Send-LaLines
     exit 0
 }
+# Returns bytes that stand in lines of base64 behind the script; without their end nothing is run.
+function Read-LaGiven {
+    $text = New-Object Text.StringBuilder
+    while (($line = [Console]::In.ReadLine()) -ne '.') {
+        if ($null -eq $line) { [Environment]::Exit(1) }
+        $null = $text.Append($line)
+    }
+    return , [Convert]::FromBase64String($text.ToString())
+}
+
+# Secrets are given to no command, whose arguments Windows may write down too (event 4103).
+foreach ($LaName in @($LaSecrets -split ' ' | Where-Object { $_ })) {
+    $ExecutionContext.SessionState.PSVariable.Set($LaName, [Text.Encoding]::UTF8.GetString((Read-LaGiven)))
+}
+if ($LaReads) { $stdin = Read-LaGiven }
 # Whoever asked ends it at its deadline; this is for when nobody can any more.
 $LaWatch = [PowerShell]::Create()
 $null = $LaWatch.AddScript({
@@ -32,8 +43,7 @@ $null = $LaWatch.AddScript({
 $null = $LaWatch.BeginInvoke()
 try { [Console]::OutputEncoding = New-Object Text.UTF8Encoding $false } catch { $null = $_ }
 $LaEnd = '-'
-Write-LaLine 'begin'
-Send-LaLines
+Enter-LaCommand
 try {
     $LaBlock = [ScriptBlock]::Create($LaScript)
     $ErrorActionPreference = 'Continue'
@@ -45,7 +55,6 @@ try {
     Write-LaPart 'err' (Get-LaError $_)
     $LaEnd = '1'
 } finally {
-    Write-LaLine "ended $LaEnd"
-    Send-LaLines
+    Exit-LaCommand $LaEnd
 }
 exit ([int]$LaEnd)

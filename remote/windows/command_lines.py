@@ -1,9 +1,9 @@
 r"""What comes back of a command on Windows: its lines, and what its own deadline and caps make of it.
 
-    \n LA1 NONCE SEQUENCE begin \n
-    \n LA1 NONCE SEQUENCE out|err BASE64 \n
-    \n LA1 NONCE SEQUENCE denied \n
-    \n LA1 NONCE SEQUENCE ended STATUS \n
+    \n LA1 NONCE SEQUENCE BYTES begin \n
+    \n LA1 NONCE SEQUENCE BYTES out|err BASE64 \n
+    \n LA1 NONCE SEQUENCE BYTES denied \n
+    \n LA1 NONCE SEQUENCE BYTES ended STATUS \n
 
 STATUS is `-` where the script itself called `exit`: the transport tells the status then.
 """

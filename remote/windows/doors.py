@@ -91,6 +91,7 @@ def door_to(host: Host, credential: Credential, auth: Authentication, trust: Tru
         tls=_tls(host, credential, auth, compare=bool(known)) if scheme_of(host) == "https" else None,
         server_name=host.host_key_alias or host.address.partition("%")[0],
         pinned=frozenset(key.blob[-32:].hex() for key in known),
+        revoked=frozenset(blob[-32:].hex() for blob in trust.revoked),
         context=_contexts(host, credential, auth.kind),
         authorization=_authorization(credential, auth.kind),
     )

@@ -1,12 +1,12 @@
 r"""What comes back of a file on its way to or from Windows.
 
-\n LA1 NONCE SEQUENCE size BYTES \n
-\n LA1 NONCE SEQUENCE piece BASE64 \n
-\n LA1 NONCE SEQUENCE part BYTES \n
-\n LA1 NONCE SEQUENCE whole BYTES SHA256 \n
-\n LA1 NONCE SEQUENCE stopped REASON \n
-\n LA1 NONCE SEQUENCE failed HRESULT NAME \n
-\n LA1 NONCE SEQUENCE denied \n
+\n LA1 NONCE SEQUENCE BYTES size BYTES \n
+\n LA1 NONCE SEQUENCE BYTES piece BASE64 \n
+\n LA1 NONCE SEQUENCE BYTES part BYTES \n
+\n LA1 NONCE SEQUENCE BYTES whole BYTES SHA256 \n
+\n LA1 NONCE SEQUENCE BYTES stopped REASON \n
+\n LA1 NONCE SEQUENCE BYTES failed HRESULT NAME \n
+\n LA1 NONCE SEQUENCE BYTES denied \n
 """
 
 from __future__ import annotations

@@ -59,5 +59,9 @@ class Ending:
     """What the host says of its exit status, without a sign; None: nothing."""
     why: str = ""
     """Why it was left, empty where it ended by itself; hostile text."""
+    left: bool = False
+    """Whether it may have had more to say: nobody waited for it any longer, or the connection was gone."""
     number: int = 0
     """What the host calls that; 0: nothing."""
+    went: str = ""
+    """Why a connection or a shell went away meanwhile, and perhaps with it what was said; empty: none did. Hostile text."""

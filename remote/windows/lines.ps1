@@ -10,17 +10,17 @@ if (-not $LaPiped) { $LaState.Out = [Console]::OpenStandardOutput() }
 # Writes a line; it leaves with the next Send-LaLines, so that many quick answers are one piece for whoever receives them.
 function Write-LaLine([string]$Text) {
     $LaState.Lines++
-    $line = "`nLA1 $LaNonce $($LaState.Lines) $Text`n"
-    if ($LaPiped) { return $line }
-    $bytes = [Text.Encoding]::ASCII.GetBytes($line)
+    $bytes = [Text.Encoding]::ASCII.GetBytes("`nLA1 $LaNonce $($LaState.Lines) $($Text.Length) $Text`n")
     $LaState.Waiting.Write($bytes, 0, $bytes.Length)
     if ($LaState.Waiting.Length -gt 65536) { Send-LaLines }
 }
 
+# Sends the lines that wait: to the console, or as one string of the pipeline where there is none.
 function Send-LaLines {
-    if ($LaPiped -or $LaState.Waiting.Length -eq 0) { return }
+    if ($LaState.Waiting.Length -eq 0) { return }
     $bytes = $LaState.Waiting.ToArray()
     $LaState.Waiting.SetLength(0)
+    if ($LaPiped) { return [Text.Encoding]::ASCII.GetString($bytes) }
     $LaState.Out.Write($bytes, 0, $bytes.Length)
     $LaState.Out.Flush()
 }

@@ -1,13 +1,14 @@
 r"""What comes back of our scripts on Windows: lines of ASCII among whatever else the host says, each of which proves itself.
 
-    \n LA1 NONCE SEQUENCE open FORMAT VERSION user|admin \n
-    \n LA1 NONCE SEQUENCE answer INDEX ENDED STATUS MS CUT CUT LENGTH LENGTH SIZE SHA256 BASE64 \n
-    \n LA1 NONCE SEQUENCE broken INDEX ERROR \n
-    \n LA1 NONCE SEQUENCE denied|skipped INDEX \n
-    \n LA1 NONCE SEQUENCE done SEQUENCE \n
+    \n LA1 NONCE SEQUENCE BYTES open FORMAT VERSION user|admin \n
+    \n LA1 NONCE SEQUENCE BYTES answer INDEX ENDED STATUS MS CUT CUT LENGTH LENGTH SIZE SHA256 BASE64 \n
+    \n LA1 NONCE SEQUENCE BYTES broken INDEX ERROR \n
+    \n LA1 NONCE SEQUENCE BYTES denied|skipped INDEX \n
+    \n LA1 NONCE SEQUENCE BYTES done SEQUENCE \n
 
 NONCE     128 random bits in hex, made for this one exchange
 SEQUENCE  counts the lines from 1: one that went missing shows
+BYTES     of all that follows it in its line: a hole in it shows, or the rest of another one behind its beginning
 ENDED     exited | timed_out | capped; STATUS is `-` where there is none
 CUT       bytes left out of stdout, of stderr
 LENGTH    bytes of stdout, of stderr, which stand behind each other in what BASE64 packs (gzip, SIZE bytes)
@@ -107,17 +108,17 @@ class Lines(ABC):
         self.noise += data[: max(0, _NOISE - len(self.noise))]
 
     def _line(self, line: bytes) -> None:
-        words = line.split(b" ", 3)
-        if len(words) < 4 or words[0] != b"LA1" or words[1] != self.nonce.encode():
+        words = line.split(b" ", 4)
+        if len(words) < 5 or words[0] != b"LA1" or words[1] != self.nonce.encode():
             self._add_noise(line + b"\n" if line else b"")
             return
         if self.torn or self.done:
             return
-        if words[2] != str(self._sequence + 1).encode():
+        if words[2:4] != [str(self._sequence + 1).encode(), str(len(words[4])).encode()]:
             self.torn = True
             return
         self._sequence += 1
-        text = words[3].decode("ascii", "replace")
+        text = words[4].decode("ascii", "replace")
         if match := _OPEN.fullmatch(text):
             self.version, self.admin = match["version"], match["who"] == "admin"
         else:
@@ -137,10 +138,18 @@ class LineReader(Lines):
         self.questions = questions
         self._answers: dict[int, Answer] = {}
 
-    def finish(self, why: str) -> Mapping[str, Answer]:
-        """Return exactly one answer for each question; what did not come whole is lost, and `why` says how that came."""
-        missing = Answer(ended=Ended.LOST if self.begun else Ended.NOT_RUN, exit_status=None, why=self.words(why))
+    def finish(self, why: str, *, begun: bool = False) -> Mapping[str, Answer]:
+        """Return exactly one answer for each question; what did not come whole is lost, and `why` says how that came.
+
+        `begun`: the host may run it, though no line of it has come.
+        """
+        missing = Answer(ended=Ended.LOST if self.begun or begun else Ended.NOT_RUN, exit_status=None, why=self.words(why))
         return {question.id: self._answers.get(index) or _other(question) or missing for index, question in self._asked}
+
+    @property
+    def unheard(self) -> tuple[Question, ...]:
+        """Return the questions that the host has said nothing of."""
+        return tuple(one for index, one in self._asked if index not in self._answers and _other(one) is None)
 
     @property
     def _asked(self) -> Iterable[tuple[int, Question]]:
@@ -250,7 +259,7 @@ class LineWriter:
 
     def _lines(self, begin: int) -> bytes:
         numbered = enumerate(self.texts[begin:], begin + 1)
-        return b"".join(f"\nLA1 {self.nonce} {number} {text}\n".encode() for number, text in numbered)
+        return b"".join(f"\nLA1 {self.nonce} {number} {len(text)} {text}\n".encode() for number, text in numbered)
 
 
 def write_lines(questions: Sequence[str], nonce: str, answers: Mapping[str, Answer], *, version: str, admin: bool) -> bytes:

@@ -88,6 +88,8 @@ async def _shown(host: Host, way: Way, tls: ssl.SSLContext) -> HostKey:
 def refusal(host: Host, shown: Shown, trust: Trust) -> TlsRefused | None:
     """Return why a certificate does not count; None: it does."""
     known = pinned(trust)
+    if shown.key.blob in trust.revoked:
+        return TlsRefused(host.name, "", offered=shown.key.fingerprint, revoked=True)
     if shown.key in known or (shown.verified and not known):
         return None
     return TlsRefused(
@@ -127,6 +129,6 @@ def _greeted(door: Door, deadline_s: float) -> Heard:
 def _ahead_s(date: str) -> float | None:
     try:
         theirs = parsedate_to_datetime(date)
-    except ValueError:
+    except (ValueError, OverflowError):  # the host's text: no date, or one of a zone that there is not
         return None
     return (theirs.replace(tzinfo=theirs.tzinfo or UTC) - datetime.now(UTC)).total_seconds()

@@ -17,10 +17,14 @@ _CODE_PAGE = 65001
 class Messages(Protocol):
     """The messages of WS-Management; `wait_s` is how long the host may take for the next one."""
 
+    named = ""
+    """The host gives ids to commands: one whose start was not answered cannot be heard."""
+
     def __init__(self, wire: Wire) -> None:
         super().__init__("http://host/wsman", transport="kerberos")  # the one that checks nothing: its connection is not used
         self.transport = cast("Any", wire)
         self.wait_s = 20.0
+        self.shells: list[str] = []
 
     def build_wsman_header(
         self, action: str, resource_uri: str, shell_id: str | None = None, message_id: str | uuid.UUID | None = None
@@ -33,7 +37,8 @@ class Messages(Protocol):
     def created(self, variables: dict[str, str]) -> str:
         """Return the id of a new shell; raises ValueError for what is no id."""
         shell = self.open_shell(codepage=_CODE_PAGE, env_vars=variables, idle_timeout=f"PT{SHELL_IDLE_S}S")
-        return str(uuid.UUID(shell)).upper()
+        self.shells.append(str(uuid.UUID(shell)).upper())
+        return self.shells[-1]
 
     def started(self, shell: str, line: str) -> str:
         """Return the id of a command that has been started; raises ValueError for what is no id."""

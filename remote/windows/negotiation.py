@@ -35,6 +35,10 @@ class BadSeal(Exception):
     """A sealed message that does not open."""
 
 
+class NotSealed(BadSeal):
+    """An answer in the clear to a sealed message."""
+
+
 class Context(Protocol):
     """One negotiation, and the sealing of what is said after it."""
 

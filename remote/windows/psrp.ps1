@@ -1,5 +1,6 @@
 # Starts one process and is its console: what comes through the pipeline is its stdin, its stdout goes on through the pipeline
 # line by line, its stderr as warnings; the number that comes last is its exit status. psrp_messages.py gives the arguments.
+# An empty line comes first: whatever the endpoint may refuse after it, the process had begun.
 param([string]$LaFile, [string]$LaArguments, [string]$LaName, [string]$LaValue)
 begin {
     $LaStart = New-Object Diagnostics.ProcessStartInfo
@@ -13,6 +14,7 @@ begin {
     if ($LaName) { $LaStart.EnvironmentVariables[$LaName] = $LaValue }
     $LaProcess = [Diagnostics.Process]::Start($LaStart)
     $LaWrong = $LaProcess.StandardError.ReadToEndAsync()
+    "`n"
 }
 process {
     try { $LaProcess.StandardInput.Write([string]$_) } catch [IO.IOException] { $null = $_ }

@@ -6,23 +6,24 @@ can run itself is run there; anything else is started as a process by a script t
 
 from __future__ import annotations
 
+import logging
 import struct
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar, cast
 from xml.etree import ElementTree as ET
 
-from pypsrp.complex_objects import PSInvocationState
+from pypsrp.complex_objects import Command, PSInvocationState, RunspacePoolState
 from pypsrp.exceptions import WinRMError as PsrpError
 from pypsrp.powershell import PowerShell, RunspacePool
-from pypsrp.wsman import SelectorSet, WSMan
+from pypsrp.wsman import NAMESPACES, SelectorSet, WSMan
 from winrm.exceptions import WinRMError, WinRMOperationTimeoutError
 
 from inventory.errors import Text
-from remote.windows.bundle import fixed
+from remote.windows.bundle import fixed, in_runspace, pack
 from remote.windows.launch import Launch
 from remote.windows.messages import SHELL_IDLE_S, Messages
-from remote.windows.troubles import TROUBLES, EndpointRefused
+from remote.windows.troubles import TROUBLES, EndpointRefused, Kind, trouble_of
 from remote.windows.wire import Wire
 
 T = TypeVar("T")
@@ -34,6 +35,9 @@ _ROOM: Final = 4 * 1024 * 1024
 """Bytes of envelopes beside what the listener takes, which is text within XML within base64."""
 _SWELL: Final = 3
 _LONGEST: Final = 300
+_OVER: Final = (
+    "rsp:ReceiveResponse/rsp:CommandState[@State='http://schemas.microsoft.com/wbem/wsman/1/windows/shell/CommandState/Done']"
+)
 _DONE: Final = (PSInvocationState.COMPLETED, PSInvocationState.STOPPED, PSInvocationState.FAILED)
 
 REFUSALS: Final[Mapping[str, Text]] = {
@@ -60,6 +64,15 @@ GARBLED: Final = (
 
 
 TROUBLED: Final = tuple(kind for kind, _ in TROUBLES)
+logging.getLogger("pypsrp").setLevel(logging.CRITICAL + 1)  # words of hosts, of any length
+
+
+class OurOwn(Exception):
+    """What went wrong here while input was made for a pipeline: of our own file, or of whoever watches; no host's trouble."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        super().__init__(str(error))
 
 
 class Pipelines:
@@ -72,8 +85,11 @@ class Pipelines:
         self._asked: PowerShell | None = None
         self._on_its_way = False
         self._failed: Exception | None = None
-        self.began = False
-        """Whether the host may have run any of it."""
+        self._status: int | None = None
+        self.shells: list[str] = []
+        self._ran = False
+        self.refused = False
+        """Whether the endpoint ran nothing of it, and said why."""
 
     @property
     def wait_s(self) -> float:
@@ -84,38 +100,60 @@ class Pipelines:
     def wait_s(self, seconds: float) -> None:
         self._connection.operation_timeout = cast("int", round(seconds, 3))  # it is only written out
 
+    @property
+    def named(self) -> str:
+        """Return the id of a pipeline whose start was not answered; empty where it is of no use without its input.
+
+        What a runspace runs itself is whole in one message: it has begun, or it has not.
+        """
+        if not self._launch.script or self._asked is None or self._asked.state != PSInvocationState.NOT_STARTED:
+            return ""
+        return str(uuid.UUID(self._asked.id)).upper()
+
     def created(self, _: dict[str, str]) -> str:
-        """Return the id that a runspace is to have: so it can be deleted, whatever is heard of its creation."""
-        self._pool = RunspacePool(self._connection, configuration_name=self._endpoint, idle_timeout=SHELL_IDLE_S)
-        return str(self._pool.id)
+        """Return the id of a new runspace, which is ours: it can be deleted, whatever is heard of its creation."""
+        self._asked = None
+        pool = self._pool = _Runspace(self._connection, configuration_name=self._endpoint, idle_timeout=SHELL_IDLE_S)
+        self.shells.append(str(pool.id))
+        self._connection.opening = True
+        try:
+            _read(pool.open)
+        except TROUBLED as error:
+            if pool.state == RunspacePoolState.BEFORE_OPEN and trouble_of(error).kind is Kind.ANSWERED:
+                self.shells.pop()  # there is none
+            raise
+        self._connection.opening = False
+        return self.shells[-1]
 
     def started(self, _: str, __: str) -> str:
-        """Return the id of a pipeline that has been started in a new runspace; why its input did not arrive is told later."""
+        """Return the id of a pipeline that has been started; why its input did not arrive is told when it is heard."""
         assert self._pool is not None
-        self._connection.opening = True
-        _read(self._pool.open)
-        self._connection.opening = False
-        asked = self._asked = self._pipeline(self._pool)
-        self.began = True
+        asked = self._asked = self._asked or self._pipeline(self._pool)
+        asked._command_id = asked.id  # noqa: SLF001 (else what is heard of it before its start is answered is the runspace's)
         try:
             _read(lambda: asked.begin_invoke(input=self._input(), remote_stream_options=0))
         except TROUBLED as error:
-            if not self._on_its_way:
+            if not self._on_its_way or trouble_of(error).kind is Kind.DROPPED:
                 raise
             self._failed = error
         return str(uuid.UUID(asked.id)).upper()
 
-    def get_command_output_raw(self, _: str, __: str) -> tuple[bytes, bytes, int, bool]:
+    def get_command_output_raw(self, _: str, __: str) -> tuple[bytes, bytes, int | None, bool]:
         """Return what the pipeline said since, its exit status, and whether it is over."""
         assert self._asked is not None
-        if self._failed is not None:
-            raise self._failed
         asked = self._asked
-        _read(asked.poll_invoke)
-        said, wrong, status = self._said(asked)
+        try:
+            _read(asked.poll_invoke)
+        except TROUBLED as error:
+            self._ran |= trouble_of(error).kind is Kind.DROPPED  # what it said is lost: it may have been anything
+            raise
+        said, wrong = self._said(asked)
         if asked.state == PSInvocationState.FAILED:
             raise self._refusal(asked)
-        return said, wrong, status, asked.state in _DONE
+        over = asked.state in _DONE or self._connection.over
+        if self._failed is not None and not over:
+            raise self._failed
+        return said, wrong, self._status, over
 
     def cleanup_command(self, _: str, __: str) -> None:
         """Stop the pipeline."""
@@ -134,35 +172,59 @@ class Pipelines:
 
     def _pipeline(self, pool: RunspacePool) -> PowerShell:
         if self._launch.script:
-            return PowerShell(pool).add_script(self._launch.script)
+            return _asking(pool, in_runspace(), pack(self._launch.script))
         file, _, arguments = self._launch.line.partition(" ")
         name, value = next(iter(self._launch.variables.items()), ("", ""))
-        script = PowerShell(pool).add_script(fixed("psrp"))
-        for argument in (file, arguments, name, value):
-            script.add_argument(argument)
-        return script
+        return _asking(pool, fixed("psrp"), file, arguments, name, value)
 
     def _input(self) -> Iterator[str] | None:
         return None if self._launch.stdin is None else self._pieces(self._launch.stdin)
 
     def _pieces(self, stdin: Iterator[bytes]) -> Iterator[str]:
         self._on_its_way = True
-        for piece in stdin:
-            yield piece.decode("ascii")
+        try:
+            for piece in stdin:
+                yield piece.decode("ascii")
+        except TROUBLED as error:
+            raise OurOwn(error) from error
         yield ""
 
-    def _said(self, asked: PowerShell) -> tuple[bytes, bytes, int]:
+    def _said(self, asked: PowerShell) -> tuple[bytes, bytes]:
+        """Return what it wrote since, and note the number that says how its process ended: it comes before the end does."""
         output, asked.output[:] = list(asked.output), []
         warnings, asked.streams.warning[:] = list(asked.streams.warning), []
         said = b"".join(one.encode("utf-8", "replace") for one in output if isinstance(one, str))
-        status = next((one for one in reversed(output) if isinstance(one, int)), 0)
-        return said, "".join(str(one) for one in warnings).encode("utf-8", "replace"), status
+        self._ran |= bool(output)
+        self._status = next((one for one in reversed(output) if isinstance(one, int)), self._status)
+        return said, "".join(str(one.message or "") for one in warnings).encode("utf-8", "replace")
 
     def _refusal(self, asked: PowerShell) -> EndpointRefused:
         error: Any = asked.streams.error[-1] if asked.streams.error else None
         identifier = str(getattr(error, "fq_error", None) or "").partition(",")[0]
-        self.began = self.began and identifier not in REFUSALS
+        self.refused = identifier in REFUSALS and not self._ran
         return EndpointRefused(REFUSALS.get(identifier) or f"{identifier or 'the pipeline failed'}: {error}"[:_LONGEST])
+
+
+def _asking(pool: RunspacePool, script: str, *arguments: str) -> PowerShell:
+    asked = PowerShell(pool)
+    asked.commands.append(_Once(script, protocol_version=pool.protocol_version or "", is_script=True))
+    for argument in arguments:
+        asked.add_argument(argument)
+    return asked
+
+
+class _Once(Command):
+    """A command that pypsrp need not copy: it copies each one twice, for lxml, which neither uses (2 ms a host)."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Command:
+        return self
+
+
+class _Runspace(RunspacePool):
+    """A runspace whose warnings are not told: pypsrp gives them to Python's, which write a host's words to our stderr."""
+
+    def _process_runspacepool_warning(self, message: Any) -> None:
+        """Leave it out."""
 
 
 class _Connection(WSMan):
@@ -172,16 +234,22 @@ class _Connection(WSMan):
         super().__init__("host", ssl=False, auth="basic", username="", password="", encryption="never", no_proxy=True)
         self.messages = Messages(wire)
         self.transport = cast("Any", _Transport(self.messages, most))
-        self.opening = False
+        self.opening = self.over = False
 
     def receive(self, *arguments: Any, **named: Any) -> Any:
-        """Return what a runspace or its pipeline says; one that is being opened is waited for, until the wire ends that."""
+        """Return what a runspace or its pipeline says; one that is being opened is waited for, until the wire ends that.
+
+        Notes whether a pipeline is over: what itself says of that may have been lost with a connection.
+        """
         while True:
             try:
-                return super().receive(*arguments, **named)
+                said = super().receive(*arguments, **named)
             except WinRMOperationTimeoutError:
                 if not self.opening:
                     raise
+            else:
+                self.over = said.find(_OVER, NAMESPACES) is not None
+                return said
 
 
 class _Transport:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from remote.windows.negotiation import BadSeal, Context
+from remote.windows.negotiation import BadSeal, Context, NotSealed
 
 _BOUNDARY: Final = b"--Encrypted Boundary"
 _OCTETS: Final = b"\tContent-Type: application/octet-stream\r\n"
@@ -46,7 +46,7 @@ def _part(context: Context, piece: bytes) -> bytes:
 def opened(context: Context, kind: str, body: bytes) -> bytes:
     """Return what a sealed body says; raises BadSeal for one that is not sealed, or not by the other side."""
     if not kind.lower().startswith("multipart/") or context.sealed_as.lower() not in kind.lower():
-        raise BadSeal("it is not sealed")
+        raise NotSealed("it is not sealed")
     parts = body.split(_BOUNDARY + b"\r\n")
     if parts[0] or len(parts) < 3 or len(parts) % 2 == 0:
         raise BadSeal("its parts are not what they should be")

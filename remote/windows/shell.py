@@ -16,7 +16,13 @@ T = TypeVar("T")
 
 TIDY_S: Final = 1.2
 """What ending and deleting may take after the deadline."""
-_LONGEST_WAIT_S: Final = 20.0
+_TIDY_IN_TIME_S: Final = 5.0
+"""What they may take while the deadline has not passed."""
+_FIRST_TRY: Final = 0.6
+"""The share of that for the first attempt: a connection that hangs must leave time for another one."""
+_LONGEST_WAIT_S = 20.0
+_SILENCE_S = 10.0
+"""How long after that a host says nothing on a connection that is well: it answers that there was nothing to be had in time."""
 _SPARE_S: Final = 0.2
 """Of the deadline, for the way of the last answer."""
 _MOST_MENDED: Final = 5
@@ -40,6 +46,12 @@ class Speaker(Protocol):
     """The messages of one kind of shells, in pywinrm's words; `wait_s` is how long the host may take for the next one."""
 
     wait_s: float
+    shells: list[str]
+    """The shells that may be there and have to be deleted, as far as they can be named."""
+
+    @property
+    def named(self) -> str:
+        """Return the id of a command whose start was not answered, by which it can be heard; empty where the host gives ids."""
 
     def created(self, variables: dict[str, str]) -> str:
         """Return the id of a new shell."""
@@ -50,8 +62,8 @@ class Speaker(Protocol):
     def send_command_input(self, shell_id: str, command_id: str, stdin_input: bytes, end: bool = False) -> None:
         """Give a command something to read."""
 
-    def get_command_output_raw(self, shell_id: str, command_id: str) -> tuple[bytes, bytes, int, bool]:
-        """Return what it said since, its exit status, and whether it is over."""
+    def get_command_output_raw(self, shell_id: str, command_id: str) -> tuple[bytes, bytes, int | None, bool]:
+        """Return what it said since, its exit status (None: it did not say), and whether it is over."""
 
     def cleanup_command(self, shell_id: str, command_id: str) -> None:
         """End a command."""
@@ -62,11 +74,10 @@ class Speaker(Protocol):
 
 @dataclass(slots=True)
 class Carriage:
-    """Carries one command; called in the session's thread. `reconnect` makes a connection that is logged in."""
+    """Carries one command; called in the session's thread."""
 
     wire: Wire
     messages: Speaker
-    reconnect: Callable[[], None]
     launch: Launch
     listener: Listener
     end: float
@@ -80,30 +91,39 @@ class Carriage:
     _status: int | None = field(default=None, init=False)
     _ended: bool = field(default=False, init=False)
     _begun: bool = field(default=False, init=False)
+    _unheard: bool = field(default=False, init=False)
+    """Whether its start was not answered, and nothing has been heard of it since."""
     _mended: int = field(default=0, init=False)
+    _went: str = field(default="", init=False)
 
     def carry(self) -> Ending:
         """Return how it ended; raises nothing that the host does."""
         self.wire.end = self.end + _SPARE_S
-        why, number = "", 0
+        why, number, left = "", 0, False
         try:
             self._start()
             self._send()
             why = self._hear()
+            left = why != ""
         except Troubled as error:
-            why, number = str(error), error.trouble.number
+            why, number, left = str(error), error.trouble.number, error.trouble.kind is not Kind.ANSWERED
+            self._lost(error)
         finally:
             self.tidying = True
             self._tidy()
-        return Ending(begun=self._begun, status=self._status, why=why, number=number)
+        return Ending(begun=self._begun, status=self._status, why=why, number=number, left=left, went=self._went)
+
+    def _lost(self, error: Troubled) -> None:
+        """Note the first trouble that an answer may have got lost with: what a host has once said, it does not say again."""
+        if error.trouble.loses:
+            self._went = self._went or str(error)
 
     def _start(self) -> None:
         for pause_s in (*_PAUSES_S, None):
             try:
                 if self._shell is None:
                     self._shell = self._created()
-                self._begun = True  # until the host says that it did not
-                self._command = self._call(lambda: self.messages.started(self._shell or "", self.launch.line))
+                self._started(self._shell)
             except Troubled as error:
                 answered = error.trouble.kind is Kind.ANSWERED
                 self._begun = self._begun and not answered
@@ -117,16 +137,23 @@ class Carriage:
 
     def _created(self) -> str:
         """Return a new shell, tried twice: a connection that died unused shows only now, and a shell runs nothing."""
-        for last in (False, True):
-            if not self.wire.connected:
-                self._mend()
-            try:
-                return self._call(lambda: self.messages.created(dict(self.launch.variables)))
-            except Troubled as error:
-                if last or error.trouble.kind is not Kind.DROPPED or self._left() <= 0:
-                    raise
-                self.wire.close_session()
-        raise AssertionError("the last attempt returns or raises")
+        try:
+            return self._call(lambda: self.messages.created(dict(self.launch.variables)))
+        except Troubled as error:
+            self._mend(error)
+        return self._call(lambda: self.messages.created(dict(self.launch.variables)))
+
+    def _started(self, shell: str) -> None:
+        """Start the command, once; whether one runs whose answer was lost shows when it is heard, if it can be named."""
+        self._connect()  # without a connection nothing is sent, so nothing is begun
+        self._begun = True  # until the host says that it did not
+        try:
+            self._command = self._call(lambda: self.messages.started(shell, self.launch.line))
+        except Troubled as error:
+            if not self.messages.named:
+                raise
+            self._mend(error)
+            self._command, self._unheard = self.messages.named, True
 
     def _send(self) -> None:
         """Give it what it reads, the last piece with the end; what it does not want any more is not sent."""
@@ -166,32 +193,50 @@ class Carriage:
                     lambda: self.messages.get_command_output_raw(self._shell or "", self._command or "")
                 )
             except Troubled as error:
-                if error.trouble.kind is Kind.WAITS:
-                    continue
-                if error.trouble.kind is not Kind.DROPPED or self._left() <= 0:
-                    raise
-                self._mend(error)
+                self._not_heard(error)
                 continue
+            self._unheard = False
             self.listener.feed(stdout)
             if self.listener.begun:
                 self.answers()
             self.listener.feed_stderr(stderr)
-            self._status = status % 2**32 if self._ended else None
+            self._status = status % 2**32 if self._ended and status is not None else None
         return ""
 
-    def _mend(self, cause: Troubled | None = None) -> None:
-        """Make a new connection: a shell outlives the old one."""
+    def _not_heard(self, error: Troubled) -> None:
+        """Return if it is to be asked again, over a new connection where the old one is gone; else raise."""
+        never_came = self._unheard and error.trouble.number == SHELL_NOT_FOUND
+        if error.trouble.kind is Kind.WAITS or never_came:
+            self._unheard = False
+        if never_came and self._shell is not None:
+            self._started(self._shell)
+        elif error.trouble.kind is not Kind.WAITS:
+            self._mend(error)
+
+    def _mend(self, error: Troubled) -> None:
+        """Make a new connection, since a shell outlives the old one; raise the error where that is of no use."""
+        self._lost(error)
         self._mended += 1
-        if self._mended > _MOST_MENDED and cause is not None:
-            raise cause
+        if error.trouble.kind is not Kind.DROPPED or self._left() <= 0 or self._mended > _MOST_MENDED:
+            raise error
+        self.wire.close_session()
         try:
-            self.reconnect()
+            self._connect()
+        except Troubled as another:
+            raise error from another
+
+    def _connect(self) -> None:
+        if self.wire.connected:
+            return
+        try:
+            self.wire.renew()
         except _CAUGHT as error:
-            raise cause or Troubled(trouble_of(error)) from error
+            raise Troubled(trouble_of(error)) from error
 
     def _call(self, call: Callable[[], T]) -> T:
         own_s = self.listener.due - time.monotonic()
         self.messages.wait_s = max(0.05, min(_LONGEST_WAIT_S, self._left(), own_s))
+        self.wire.silence_s = self.messages.wait_s + _SILENCE_S
         try:
             return call()
         except _CAUGHT as error:
@@ -201,30 +246,40 @@ class Carriage:
         return self.end - time.monotonic()
 
     def _tidy(self) -> None:
-        """End the command, unless it has, and delete the shell; once more over a new connection."""
-        if self._shell is None:
-            return
-        self.wire.end = time.monotonic() + TIDY_S
-        self.messages.wait_s = TIDY_S
-        shell, self._shell = self._shell, None
-        for last in (False, True):
+        """End the command, unless it has, and delete the shells; once more where that fails, over a new connection."""
+        budget_s = max(TIDY_S, min(_TIDY_IN_TIME_S, self._left()))
+        began = time.monotonic()
+        for share in (_FIRST_TRY, 1.0):
+            self.wire.end = began + share * budget_s
+            self.messages.wait_s = budget_s
             self.wire.mend()
             try:
-                if not self.wire.connected:
-                    self.reconnect()
-                if self._command is not None and not (self._ended or self.listener.done):
-                    self._terminate(shell, self._command)
-                self.messages.close_shell(shell, close_session=False)
+                self._delete()
             except _CAUGHT as error:
                 trouble = trouble_of(error)
-                if trouble.number == SHELL_NOT_FOUND:
-                    return
-                if last or trouble.kind is not Kind.DROPPED or self.wire.over:
+                if share == 1.0 or trouble.kind is Kind.REFUSED or self.wire.over:
                     _log.warning("a shell was left on the host, which ends it itself when it is idle: %s", trouble.reason)
-                    return
-                self.wire.close_session()
+                    break
+                if trouble.kind is not Kind.ANSWERED:
+                    self.wire.close_session()
             else:
-                return
+                break
+        self._shell = self._command = None
+
+    def _delete(self) -> None:
+        """Delete what may be there; that ends what runs in it too, where a signal is not answered, or not sent, being late."""
+        late = self._left() <= 0
+        while self.messages.shells:
+            shell, command = self.messages.shells[-1], self._command
+            if command and shell == self._shell and not (self._ended or self.listener.done or late):
+                self._command = None
+                self._terminate(shell, command)
+            try:
+                self.messages.close_shell(shell, close_session=False)
+            except _CAUGHT as error:
+                if trouble_of(error).number != SHELL_NOT_FOUND:
+                    raise
+            self.messages.shells.pop()
 
     def _terminate(self, shell: str, command: str) -> None:
         try:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from inventory.host import Host
+from remote.answer import not_started
 from remote.bundle.frames import Stream
 from remote.hearing import hearing
 from remote.session import SessionFacts
@@ -83,7 +84,7 @@ class WindowsSshSession(WindowsSession):
                 program = await self._start(launched.line)
         except TimeoutError:
             self._abort()  # it may still start
-            return Ending(begun=True, why=f"the host did not start a command within {deadline_s:g} s")
+            return Ending(begun=True, why=not_started(deadline_s), left=True)
         except NotStarted as error:
             return Ending(begun=False, why=f"the host did not start a command: {error}")
         giving = asyncio.create_task(_give(program, launched))
@@ -96,7 +97,7 @@ class WindowsSshSession(WindowsSession):
         if not giving.cancelled() and (failed := giving.exception()) is not None:
             raise failed  # of our own file, or of whoever watches the progress
         status = None if program.exit_status is None else program.exit_status % 2**32
-        return Ending(begun=True, status=status, why=why)
+        return Ending(begun=True, status=status, why=why, left=why != "")
 
 
 async def _give(program: Program, launched: Launch) -> None:
@@ -122,8 +123,8 @@ async def _hear(program: Program, listener: Listener, end: float) -> str:
             continue
         if piece is None:
             return program.why
-        listening.heard()
         stream, data = piece
+        listening.heard(0)  # whoever counts what comes over the line has counted it
         if stream == "stdout":
             listener.feed(data)
         else:

@@ -22,7 +22,7 @@ from winrm.exceptions import (
 from inventory.errors import Text
 from remote.errors import RemoteError
 from remote.windows.envelopes import HostileXml
-from remote.windows.negotiation import BadSeal, NoContext
+from remote.windows.negotiation import BadSeal, NoContext, NotSealed
 
 ACCESS_DENIED: Final = 5
 ACCESS_DENIED_HRESULT: Final = 0x80070005
@@ -30,18 +30,23 @@ BUSY: Final = 170
 OPERATION_TIMEOUT: Final = 0x80338029
 SHELL_NOT_FOUND: Final = 0x8033805B
 PIPE_ENDED: Final = 109
+ENDED: Final = 995
+"""ERROR_OPERATION_ABORTED (winerror.h): what had been begun was ended."""
 TAKES_NO_MORE: Final = frozenset({PIPE_ENDED, 232, 233})
 """ERROR_BROKEN_PIPE, ERROR_NO_DATA, ERROR_PIPE_NOT_CONNECTED (winerror.h): the command has ended, and says why itself."""
 NO_ROOM: Final = frozenset({0x803381A5, 0x803381A6, 0x803381A7, 0x803381A8, 0x803381AB, *range(0x803381E4, 0x803381EB)})
 """Quotas (wsmerror.h): of shells, of operations in one shell, of users, and those of a plug-in. Nothing was begun."""
+_PASSED_ON: Final = frozenset({500, 502, 504})
+"""Statuses of HTTP that, without a fault, may come of who stands between us and the host, or after it began (RFC 9110 15.6)."""
 _LONGEST: Final = 300
+NOT_SEALED: Final = Text("it answers without a seal: who stands between may have read it, and may have written it")
 
 NUMBERS: Final[Mapping[int, Text]] = {
     ACCESS_DENIED: Text("the user may log in, but open no shell of this kind"),
     ACCESS_DENIED_HRESULT: Text("the user may log in, but open no shell of this kind"),
     BUSY: Text("it is busy"),
     PIPE_ENDED: Text("the command takes no more input"),
-    995: Text("the command was ended by somebody else"),
+    ENDED: Text("the command was ended by somebody else"),
     SHELL_NOT_FOUND: Text("it does not know the shell any more: it restarted, or the shell was idle for too long"),
     0x803381A5: Text("this user has as many shells as the host allows (MaxShellsPerUser)"),
     0x803381A6: Text("this user has as many operations as the host allows (MaxConcurrentOperationsPerUser)"),
@@ -62,8 +67,8 @@ class Kind(Enum):
     """It does not let us in."""
     ANSWERED = auto()
     """It said no: what was asked was not done."""
-    UNREADABLE = auto()
-    """It said what no Windows host says."""
+    UNCLEAR = auto()
+    """What it said does not tell whether what was asked was done: no WS-Management, or a fault that may come of either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +84,12 @@ class Trouble:
         """Tell whether a quota of the host is used up."""
         return self.number in NO_ROOM
 
+    @property
+    def loses(self) -> bool:
+        """Tell whether an answer may have got lost that would come if it was asked for again: its way is gone, or its shell."""
+        passed_on = self.kind is Kind.UNCLEAR and self.number in _PASSED_ON
+        return self.kind is Kind.DROPPED or self.number == SHELL_NOT_FOUND or passed_on
+
 
 class Dropped(OSError):
     """The connection is gone."""
@@ -90,6 +101,10 @@ class CutOff(Exception):
 
 class NotPinned(Exception):
     """The host shows another certificate than the one that was enrolled."""
+
+
+class CertificateRevoked(NotPinned):
+    """The host shows a certificate that is revoked."""
 
 
 class EndpointRefused(WinRMError):
@@ -119,20 +134,20 @@ def trouble_of(error: Exception) -> Trouble:
 def _fault(error: Exception) -> Trouble:
     assert isinstance(error, WSManFaultError)
     number = (error.wmierror_code or error.wsman_fault_code or 0) % 2**32
+    kind = Kind.UNCLEAR if number == ENDED else Kind.ANSWERED
     subcode = str(error.fault_subcode or "")[:_LONGEST]
     reason = NUMBERS.get(number)
     if reason is None and number:
         reason = Text("it answers with the fault {number}", number=f"0x{number:08X}" if number > 0xFFFF else str(number))
-    return Trouble(
-        kind=Kind.ANSWERED, reason=reason or Text("it answers with the fault {number}", number=subcode), number=number
-    )
+    return Trouble(kind=kind, reason=reason or Text("it answers with the fault {number}", number=subcode), number=number)
 
 
 def _status(error: Exception) -> Trouble:
     assert isinstance(error, WinRMTransportError)
     if error.code == 400:  # a seal that it does not know: of another connection, or broken
         return Trouble(kind=Kind.DROPPED, reason=Text("it answers {status}", status="HTTP 400"), number=400)
-    return Trouble(kind=Kind.ANSWERED, reason=Text("it answers {status}", status=f"HTTP {error.code}"), number=error.code)
+    kind = Kind.UNCLEAR if error.code in _PASSED_ON else Kind.ANSWERED
+    return Trouble(kind=kind, reason=Text("it answers {status}", status=f"HTTP {error.code}"), number=error.code)
 
 
 def _refused(_: Exception) -> Trouble:
@@ -163,7 +178,11 @@ def _dropped(error: Exception) -> Trouble:
 
 def _unreadable(error: Exception) -> Trouble:
     said = str(error)[:_LONGEST] or type(error).__name__
-    return Trouble(kind=Kind.UNREADABLE, reason=Text("what the host sent is not WS-Management: {reason}", reason=said))
+    return Trouble(kind=Kind.UNCLEAR, reason=Text("what the host sent is not WS-Management: {reason}", reason=said))
+
+
+def _not_sealed(_: Exception) -> Trouble:
+    return Trouble(kind=Kind.UNCLEAR, reason=NOT_SEALED)
 
 
 TROUBLES: Final[tuple[tuple[type[Exception], Callable[[Exception], Trouble]], ...]] = (
@@ -177,6 +196,7 @@ TROUBLES: Final[tuple[tuple[type[Exception], Callable[[Exception], Trouble]], ..
     (CutOff, _cut),
     (NotPinned, _stopped),
     (RemoteError, _stopped),
+    (NotSealed, _not_sealed),
     (BadSeal, _unreadable),
     (HostileXml, _unreadable),
     (OSError, _dropped),

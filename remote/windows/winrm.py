@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import CancelledError
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from socket import socket
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from winrm.exceptions import AuthenticationError
 
 from inventory.host import Host, Transport
 from remote.breaker import Breaker, Turn
 from remote.credentials import Credential, CredentialStore
-from remote.errors import ConnectFailed, RemoteError
+from remote.errors import ConnectFailed, CredentialBlocked, RemoteError
 from remote.hearing import hearing
 from remote.known_hosts import KnownHosts, Trust
 from remote.patience import patience
@@ -31,13 +34,10 @@ from remote.windows.launch import Ending, Launch, Listener
 from remote.windows.messages import Messages
 from remote.windows.session import WindowsSession
 from remote.windows.shell import TIDY_S, Carriage, Speaker
-from remote.windows.troubles import ACCESS_DENIED, ACCESS_DENIED_HRESULT, CutOff
+from remote.windows.troubles import ACCESS_DENIED, ACCESS_DENIED_HRESULT, CutOff, NotPinned, trouble_of
 from remote.windows.trust import pinned
 from remote.windows.winrm_errors import Attempt, connect_error, is_refusal
 from remote.windows.wire import Wire
-
-if TYPE_CHECKING:
-    from remote.windows.psrp_messages import Pipelines
 
 THREADS: Final = 32
 _OVERTIME_S: Final = 0.4
@@ -58,8 +58,19 @@ class WinrmSession(WindowsSession):
 
     @property
     def dropped(self) -> bool:
-        """Tell whether the connection is gone for good; one that is only lost is made anew."""
-        return self._line.wire.over
+        """Tell whether the connection is gone for good; one that is only lost is made anew, unless the host refuses that."""
+        return self._line.wire.over or bool(self.refused)
+
+    @property
+    def renewable(self) -> bool:
+        """Tell whether another connection may take its place: no login that was refused is offered again."""
+        return super().renewable and not self.refused
+
+    @property
+    def refused(self) -> str:
+        """Return why the host lets us in no more; empty: it did not refuse us."""
+        refusal = self._line.wire.refusal
+        return "" if refusal is None else str(trouble_of(refusal).reason)
 
     @property
     def calls(self) -> int:
@@ -90,6 +101,7 @@ class Line:
         self._breaker, self._way = breaker, way
         self._loop, self._home = asyncio.get_running_loop(), Home()
         self.wire = Wire(door_to(host, credential, self.auth, trust, self._socket), hearing().heard)
+        self.wire.renew = self._renew
         self.worker = Worker(f"winrm {host.name}")
 
     def _socket(self) -> socket:
@@ -149,8 +161,17 @@ class Line:
         else:
             turn.unanswered()
 
-    def reconnect(self) -> None:
-        """Make the connection anew, in the thread."""
+    def _renew(self) -> None:
+        """Make the connection anew, in the thread; what was refused once is refused without a connection."""
+        if self.wire.refusal is not None:
+            raise self.wire.refusal
+        try:
+            self._made_anew()
+        except (AuthenticationError, NotPinned, ssl.SSLCertVerificationError, CredentialBlocked) as error:
+            self.wire.refusal = error
+            raise
+
+    def _made_anew(self) -> None:
         try:
             turn = self._home.result_of(self._take_turn())
         except CancelledError as error:
@@ -165,21 +186,23 @@ class Line:
 
     async def carry(self, launched: Launch, listener: Listener, deadline_s: float, *, piped: bool = False) -> Ending:
         """Return how something ended that is started in a shell; whoever is cancelled leaves the tidying to the thread."""
-        pipelines = self._pipelines(launched, listener) if piped else None
-        ending = await self._carry(pipelines or Messages(self.wire), launched, listener, deadline_s)
-        return replace(ending, begun=False) if pipelines is not None and not pipelines.began else ending
+        if not piped:
+            return await self._carry(Messages(self.wire), launched, listener, deadline_s)
+        from remote.windows.psrp_messages import DEFAULT, OurOwn, Pipelines
 
-    def _pipelines(self, launched: Launch, listener: Listener) -> Pipelines:
-        from remote.windows.psrp_messages import DEFAULT, Pipelines
-
-        return Pipelines(self.wire, launched, most=listener.most, endpoint=self.host.winrm.endpoint or DEFAULT)
+        endpoint = self.host.winrm.endpoint or DEFAULT
+        pipelines = Pipelines(self.wire, launched, most=listener.most, endpoint=endpoint)
+        try:
+            ending = await self._carry(pipelines, replace(launched, stdin=None), listener, deadline_s)
+        except OurOwn as fault:
+            raise fault.error from None
+        return replace(ending, begun=False) if pipelines.refused else ending
 
     async def _carry(self, messages: Speaker, launched: Launch, listener: Listener, deadline_s: float) -> Ending:
         carriage = Carriage(
             wire=self.wire,
             messages=messages,
-            reconnect=self.reconnect,
-            launch=launched if isinstance(messages, Messages) else replace(launched, stdin=None),
+            launch=launched,
             listener=listener,
             end=time.monotonic() + deadline_s,
             answers=hearing().answers,

@@ -25,7 +25,7 @@ from remote.errors import (
 from remote.windows.doors import Authentication, port_of, scheme_of
 from remote.windows.envelopes import HostileXml
 from remote.windows.negotiation import BadSeal, NoContext
-from remote.windows.troubles import CutOff, NotPinned, trouble_of
+from remote.windows.troubles import CertificateRevoked, CutOff, NotPinned, trouble_of
 from remote.windows.trust import certificate_key
 from remote.windows.wire import Wire
 
@@ -64,6 +64,11 @@ def connect_error(error: Exception, attempt: Attempt) -> RemoteError:
 def _not_pinned(_: Exception, attempt: Attempt) -> RemoteError:
     offered = certificate_key(attempt.wire.certificate or b"").fingerprint
     return TlsRefused(attempt.host.name, "", offered=offered, known=attempt.known)
+
+
+def _revoked(_: Exception, attempt: Attempt) -> RemoteError:
+    offered = certificate_key(attempt.wire.certificate or b"").fingerprint
+    return TlsRefused(attempt.host.name, "", offered=offered, revoked=True)
 
 
 def _unverified(error: Exception, attempt: Attempt) -> RemoteError:
@@ -112,6 +117,7 @@ def _line(attempt: Attempt) -> str:
 
 
 CONNECTING: Final[tuple[tuple[type[Exception], Callable[[Exception, Attempt], RemoteError]], ...]] = (
+    (CertificateRevoked, _revoked),
     (NotPinned, _not_pinned),
     (ssl.SSLCertVerificationError, _unverified),
     (ssl.SSLError, _no_tls),

@@ -13,6 +13,7 @@ import hashlib
 import http.client
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -25,10 +26,11 @@ from cryptography.hazmat.primitives import hashes
 from winrm.exceptions import WinRMTransportError
 
 from inventory.errors import Text
+from remote.keepalive import watch_over
 from remote.windows.envelopes import LARGEST, checked
 from remote.windows.negotiation import Context, NoContext
 from remote.windows.sealing import content_type, opened, sealed
-from remote.windows.troubles import CutOff, Dropped, NotPinned, Unauthorized
+from remote.windows.troubles import CertificateRevoked, CutOff, Dropped, NotPinned, Unauthorized
 
 _SOAP: Final = "application/soap+xml;charset=UTF-8"
 _MUTUAL: Final = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
@@ -51,6 +53,8 @@ class Door:
     """Whom the certificate is for."""
     pinned: frozenset[str] = frozenset()
     """SHA-256 of certificates, one of which it must be; empty: what `tls` verifies is enough."""
+    revoked: frozenset[str] = frozenset()
+    """SHA-256 of certificates, none of which it may be, whoever vouches for it."""
     context: Callable[[bytes | None], Context] | None = field(default=None, repr=False)
     """Makes what is negotiated, bound to a certificate where there is one; None: nothing is."""
     authorization: str = field(default="", repr=False)
@@ -71,9 +75,11 @@ class Heard:
 class Wire:
     """One connection at a time; `end` is when all waiting ends, on the clock."""
 
-    def __init__(self, door: Door, heard: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, door: Door, heard: Callable[[int], None] = lambda _: None) -> None:
         self.door, self.heard = door, heard
         self.end = float("inf")
+        self.silence_s = float("inf")
+        """How long the host may say nothing before the connection counts as dropped: nobody says on it that it is gone."""
         self.certificate: bytes | None = None
         self.tls: tuple[tuple[str, str], ...] = ()
         self.offered: tuple[str, ...] = ()
@@ -85,6 +91,10 @@ class Wire:
         self.calls = 0
         self.reached = False
         """Whether there was a connection at all."""
+        self.refusal: Exception | None = None
+        """What the host refused us with after it had let us in: nothing is offered to it once more."""
+        self.renew: Callable[[], None] = self.connect
+        """Makes a connection that is logged in, for a message that finds none: nothing of it has been sent."""
         self._socket: socket.socket | None = None
         self._connection: http.client.HTTPConnection | None = None
         self._context: Context | None = None
@@ -95,6 +105,7 @@ class Wire:
         """Make the connection, with its TLS; raises OSError (ssl.SSLError too), NotPinned or CutOff."""
         self.close_session()
         bare = self._held(self.door.socket())
+        watch_over(bare)
         self.reached = True
         bare.settimeout(self._left())
         if self.door.tls is not None:
@@ -120,11 +131,24 @@ class Wire:
         self.certificate = wrapped.getpeercert(binary_form=True)
         cipher, version = wrapped.cipher(), wrapped.version()
         self.tls = (("tls", version or ""), ("cipher", cipher[0] if cipher else ""))
-        if self.door.pinned and hashlib.sha256(self.certificate or b"").hexdigest() not in self.door.pinned:
+        digest = hashlib.sha256(self.certificate or b"").hexdigest()
+        if digest in self.door.revoked:
+            raise CertificateRevoked
+        if self.door.pinned and digest not in self.door.pinned:
             raise NotPinned
 
     def log_in(self) -> None:
-        """Prove who we are with empty messages; raises Unauthorized, NoContext, WinRMTransportError, OSError or CutOff."""
+        """Prove who we are with empty messages; raises Unauthorized, NoContext, WinRMTransportError, OSError or CutOff.
+
+        Where that fails the connection is closed: on one that is not logged in, what is said next would be sealed by nothing.
+        """
+        try:
+            self._log_in()
+        except BaseException:
+            self.close_session()
+            raise
+
+    def _log_in(self) -> None:
         self._context = None
         if self.door.context is None:
             self.proof_sent = True
@@ -157,14 +181,23 @@ class Wire:
 
     def send_message(self, message: str | bytes) -> bytes:
         """Return the answer to a message, which pywinrm reads; raises what pywinrm does, and HostileXml, BadSeal, OSError."""
+        if self.refusal is not None:
+            raise self.refusal
+        if not self.connected:
+            self.renew()
         data = message.encode() if isinstance(message, str) else message
         context = self._context if self.door.tls is None else None
+        if context is None and self.door.tls is None:
+            self.close_session()
+            raise Dropped("not logged in")
         if context is None:
             said = self._post(data, _SOAP, self.door.authorization)
         else:
             said = self._post(sealed(context, data), content_type(context, len(data)), "")
         if said.status == http.HTTPStatus.UNAUTHORIZED:
-            raise Unauthorized(self.offered)
+            error = Unauthorized(self.offered)
+            self.refusal = error if self.door.authorization else None  # with Basic each message is a login
+            raise error
         body = said.body
         if context is not None and body:
             body = opened(context, said.kind, body)
@@ -215,21 +248,27 @@ class Wire:
         connection, wire = self._connection, self._socket
         if connection is None or wire is None:
             raise Dropped("not connected")
-        wire.settimeout(self._left())
+        left_s = self._left()
+        wire.settimeout(min(left_s, self.silence_s))
         self.calls += 1
         headers = {"Content-Type": kind, "User-Agent": "longarm", "Connection": "Keep-Alive", "Accept-Encoding": "identity"}
         try:
             connection.request("POST", "/wsman", body, headers | ({"Authorization": authorization} if authorization else {}))
-            response = connection.getresponse()
-            said = response.read(LARGEST + _SEAL_ROOM + 1)
+            with connection.getresponse() as response:  # one that was not read to its end would hold the socket open
+                said = response.read(LARGEST + _SEAL_ROOM + 1)
         except (OSError, http.client.HTTPException, ValueError) as error:
+            silent = isinstance(error, TimeoutError)
+            if silent:  # what has not arrived is thrown away: it could come behind what is sent again over another connection
+                wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_session()
-            if self._cut or isinstance(error, TimeoutError):
+            if self._cut or (silent and left_s <= self.silence_s):
                 raise CutOff from error
+            if silent:
+                raise Dropped(f"it said nothing for {self.silence_s:.0f} s") from error
             raise Dropped(str(error) or type(error).__name__) from error
         if len(said) > LARGEST + _SEAL_ROOM or response.will_close:
             self._connection = None  # what comes behind it is not read; an answer that says so ends the connection
-        self.heard()
+        self.heard(len(said))
         challenges = tuple(response.headers.get_all("WWW-Authenticate") or ())
         if response.status == http.HTTPStatus.UNAUTHORIZED:
             self.offered = tuple(dict.fromkeys(one.partition(" ")[0] for one in challenges))

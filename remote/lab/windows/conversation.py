@@ -43,6 +43,8 @@ class Reply:
     """Values of WWW-Authenticate."""
     clock_ahead_s: float = 0.0
     """How far the host's clock, which `Date` tells, is ahead of ours."""
+    last: bool = False
+    """The connection ends with it, and it says so."""
 
     def raw(self) -> bytes:
         """Return the bytes on the wire, with the headers that http.sys writes."""
@@ -50,6 +52,7 @@ class Reply:
         lines += [f"Content-Type: {self.content_type}"] if self.content_type else []
         date = format_datetime(datetime.now(UTC) + timedelta(seconds=self.clock_ahead_s), usegmt=True)
         lines += [f"Server: {_SERVER}", f"Date: {date}", *(f"WWW-Authenticate: {one}" for one in self.challenges)]
+        lines += ["Connection: close"] if self.last else []
         lines += [f"Content-Length: {len(self.body)}", "", ""]
         return "\r\n".join(lines).encode() + self.body
 
@@ -61,8 +64,11 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, a
     """Answer the requests of one connection, one after the other, until either side has enough."""
     try:
         while (call := await _read(reader)) is not None:
-            writer.write((await answer(call)).raw())
+            reply = await answer(call)
+            writer.write(reply.raw())
             await writer.drain()
+            if reply.last:
+                return
     except (HangUp, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
         pass  # what is no HTTP gets no answer, and whoever left wants none
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final
+from typing import Final, cast
 from xml.etree import ElementTree as ET
 
 from remote.lab.windows.wsman import ADDRESSING, WSMAN, element, envelope
@@ -127,16 +127,23 @@ class Fault(Exception):
 
     def _wmi_error(self) -> ET.Element:
         error = ET.Element(
-            f"{{{_WMI_ERROR}}}MSFT_WmiError", {f"{{{_BINDING}}}IsCIM_Error": "true", _TYPE: "p:MSFT_WmiError_Type"}
+            f"{{{_WMI_ERROR}}}MSFT_WmiError",
+            {f"{{{_BINDING}}}IsCIM_Error": "true", _TYPE: _named(_WMI_ERROR, "MSFT_WmiError_Type")},
         )
         for name, kind, text in _ROWS:
-            row = ET.SubElement(error, f"{{{_WMI_ERROR}}}{name}", {_TYPE: f"cim:{kind}"})
+            row = ET.SubElement(error, f"{{{_WMI_ERROR}}}{name}", {_TYPE: _named(_COMMON, kind)})
             row.text = text.format(number=self.kind.number, words=self.words) or None
             if not row.text:
                 row.set(_NIL, "true")
         return error
 
 
+def _named(namespace: str, name: str) -> str:
+    """Return a name as the value of an attribute, with a prefix that is declared."""
+    return cast("str", ET.QName(namespace, name))
+
+
+_COMMON: Final = "http://schemas.dmtf.org/wbem/wscim/1/common"
 _BINDING: Final = "http://schemas.dmtf.org/wbem/wsman/1/cimbinding.xsd"
 _INSTANCE: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _TYPE, _NIL = f"{{{_INSTANCE}}}type", f"{{{_INSTANCE}}}nil"

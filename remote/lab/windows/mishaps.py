@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from remote.lab.windows.faults import Kind
+from remote.lab.windows.faults import Fault, Kind
 
 
 @dataclass(slots=True, kw_only=True)
@@ -15,15 +16,22 @@ class Mishaps:
     """The connection breaks when the message has come: nothing is done."""
     drop_after: set[int] = field(default_factory=set)
     """It breaks when the message has been acted on: the answer is lost."""
+    drop_login: set[int] | range = field(default_factory=set)
+    """The connection breaks at the empty message of a login; these are counted by themselves, from 1 (NTLM takes two)."""
     bad_mic: set[int] = field(default_factory=set)
     """It is refused as one whose seal is broken: HTTP 400."""
     reboot: set[int] = field(default_factory=set)
     """All shells vanish before it."""
-    faults: dict[int, Kind] = field(default_factory=dict)
+    faults: Mapping[int, Kind | Fault] = field(default_factory=dict)
+    """It is answered with a fault, in words of its own where a kind alone is given."""
+    unclear: set[int] = field(default_factory=set)
+    """It is acted on, and who stands between answers HTTP 504: he did not wait for the host."""
     hang: set[int] = field(default_factory=set)
     """It is never answered; the connection stays."""
     messages_per_connection: int | None = None
     """The connection breaks when so many have been answered on it, as behind a proxy or a balancer; None: it stays."""
+    closes: bool = False
+    """Each answer to a message says that the connection ends with it, as some proxies do (RFC 9112 9.6)."""
     delay_s: float = 0.0
     """Before each answer."""
     clock_ahead_s: float = 0.0

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from remote.lab.windows.replies import Captured
 from remote.lab.windows.runspaces import Call, Piped, Told
-from remote.windows.bundle import fixed, read_head, read_work
+from remote.windows.bundle import fixed, in_runspace, read_head, read_work, unpack
 from remote.windows.lines import write_lines
+
+_PIECE = 64 * 1024
+"""Bytes of lines that leave together (lines.ps1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,12 +25,13 @@ class CapturedPipelines:
         match piped.calls:
             case [Call(is_script=True) as call] if call.text == fixed("psrp"):
                 return await self._process(call, piped)
-            case [Call(is_script=True) as call]:
-                return self._asked(call.text)
+            case [Call(is_script=True) as call] if call.text == in_runspace():
+                return self._asked(str(call.argument(None) or ""))
         return None
 
-    def _asked(self, script: str) -> Told | None:
+    def _asked(self, packed: str) -> Told | None:
         try:
+            script = unpack(packed)
             nonce, work, values = read_work(script)
         except ValueError:
             return None
@@ -36,13 +40,14 @@ class CapturedPipelines:
         _, questions = read_head(script)
         known = self.captured
         lines = write_lines(questions, nonce, known.answers, version=known.version, admin=known.admin)
-        return Told(output=_lines(lines))
+        return Told(output=[lines[at : at + _PIECE].decode() for at in range(0, len(lines), _PIECE)])
 
     async def _process(self, call: Call, piped: Piped) -> Told | None:
         file, arguments, _, value = (str(given or "") for _, given in call.arguments)
         play = self.captured.played(f"{file} {arguments}", value, _bytes(piped.objects()))
         if play is None:
             return None
+        piped.write("\n")
         async for wrote in play:
             for line in _lines(wrote.stdout):
                 piped.write(line)

@@ -173,7 +173,9 @@ class Runspace:
         self._by_pid: dict[uuid.UUID, Pipeline] = {}
 
     def add(self, command_id: str, first: bytes) -> Pipeline:
-        """Keep a new pipeline; `first` is its first fragment. Raises ValueError for what is none."""
+        """Keep a new pipeline; `first` is its first fragment. Raises ValueError for what is none, or whose id is taken."""
+        if command_id in self.pipelines:
+            raise ValueError(command_id)
         pipeline = Pipeline(self, command_id, first)
         self.pipelines[command_id] = self._by_pid[pipeline.server.pipeline_id] = pipeline
         return pipeline

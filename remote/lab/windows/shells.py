@@ -141,12 +141,11 @@ class Shells:
     def keep(self, shell: Shell) -> Shell:
         """Keep a new shell, or raise the fault of too many."""
         if sum(one.owner == shell.owner for one in self.open.values()) >= self.limits.max_shells_per_user:
-            words = (
-                "The WS-Management service cannot process the request. This user is allowed a maximum number of "
-                f"{self.limits.max_shells_per_user} concurrent shells, which has been exceeded. Close existing shells or raise "
-                "the quota for this user. "
-            )
-            raise Fault(Kind.MAX_SHELLS, words)
+            cannot = "The WS-Management service cannot process the request. "
+            remedy = "Close existing shells or raise the quota for this user. "
+            many = f"This user is allowed a maximum number of {self.limits.max_shells_per_user} concurrent shells"
+            reason = f"{cannot}The maximum number of concurrent shells for this user has been exceeded. {remedy}"
+            raise Fault(Kind.MAX_SHELLS, f"{cannot}{many}, which has been exceeded. {remedy}", reason)
         self.open[shell.id] = shell
         self.opened += 1
         return shell

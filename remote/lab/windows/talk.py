@@ -29,6 +29,8 @@ class Seen:
 
     calls: int = 0
     """HTTP requests, those of logins too."""
+    logins: int = 0
+    """Empty messages: those of logins, and of whoever only looks."""
     messages: list[str] = field(default_factory=list)
     """The actions of the messages, `Create`, in order."""
 
@@ -56,6 +58,9 @@ class Talk:
         if "WSMANIDENTIFY" in call.headers:
             return Reply(status=HTTPStatus.OK, body=wsman.identified(_VERSION), content_type=_SOAP)
         sealed_as = str(call.headers.get("Content-Type", ""))
+        self._seen.logins += not call.body
+        if not call.body and self._seen.logins in self._mishaps.drop_login:
+            raise HangUp
         try:
             challenge = self._login.authenticate(call.headers)
             data = self._login.open(sealed_as, call.body)
@@ -72,8 +77,10 @@ class Talk:
             return Reply(status=HTTPStatus.BAD_REQUEST)
         status, text = await self._acted(number, data)
         self._answered += 1
+        if number in self._mishaps.unclear:
+            return Reply(status=HTTPStatus.GATEWAY_TIMEOUT)
         content_type, body = self._login.seal(text, like=sealed_as)
-        return Reply(status=status, body=body, content_type=content_type, challenges=challenges)
+        return Reply(status=status, body=body, content_type=content_type, challenges=challenges, last=self._mishaps.closes)
 
     async def _acted(self, number: int, data: bytes) -> tuple[HTTPStatus, bytes]:
         """Act on a message, with what is to go wrong with it, and return status and text of the answer."""
@@ -99,8 +106,9 @@ class Talk:
     async def _done(self, request: Request, number: int, size: int) -> bytes:
         if size > self._service.limits.max_envelope_bytes:
             raise Fault(Kind.TOO_LARGE, "The request is larger than MaxEnvelopeSizekb allows.")
-        if (kind := self._mishaps.faults.get(number)) is not None:
-            raise Fault(kind, f"This practice host was told to answer so: {kind.name}.")
+        if (fault := self._mishaps.faults.get(number)) is not None:
+            words = "This practice host was told to answer so: {}."
+            raise fault if isinstance(fault, Fault) else Fault(fault, words.format(fault.name))
         assert self._login.user is not None, "authenticate raises for nobody"
         return await self._service.act(request, self._login.user)
 

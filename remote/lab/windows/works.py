@@ -1,6 +1,6 @@
 """What a practice Windows host does with our commands and files: it plays those as they were written down, and keeps these.
 
-Nothing of a script is run. It writes what powershell.exe would for the lines that the script is made to say.
+Nothing of a script is run: it writes what powershell.exe would for the lines that the script is made to say.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from remote.command import Value
+from remote.lab.windows.detached import Detacher, Said
+from remote.lab.windows.machine import Killed, Machine
+from remote.windows.bundle import quote
 from remote.windows.lines import LineWriter
 
 _FOREVER_S = 3600.0
@@ -29,6 +32,8 @@ class Ran:
     stdout: str = ""
     stderr: str = ""
     exit_status: int = 0
+    seconds: float = 0.0
+    """How long it takes; its lines come one after the other meanwhile. Only of a detached one."""
     by_exit: bool = False
     """The script calls `exit` itself: its last line does not tell the status."""
     hangs: bool = False
@@ -57,9 +62,16 @@ class Wrote:
 class Works:
     """The commands that a practice host knows, by the text of their scripts, and its files, by their paths."""
 
-    def __init__(self, commands: Mapping[str, Played] | None = None, files: dict[str, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        commands: Mapping[str, Played] | None = None,
+        files: dict[str, bytes] | None = None,
+        machine: Machine | None = None,
+    ) -> None:
         self.commands = commands or {}
-        self.files = {} if files is None else files
+        self.machine = machine or Machine(files={} if files is None else files)
+        self.files = self.machine.files
+        self._detacher = Detacher(self.machine, self._detached)
         self.ran: list[str] = []
         """The scripts that were run, in order: a test counts that none came twice."""
         self.failing: dict[str, str] = {}
@@ -80,8 +92,15 @@ class Works:
             return
         match work:
             case "command":
-                async for wrote in self._command(str(values["LaScript"]), writer):
+                async for wrote in self._command(await _with_given(values, stdin), writer):
                     yield wrote
+            case "start" | "collect" | "drop":
+                try:
+                    async for lines in self._detacher.told(work, values, writer, stdin):
+                        yield Wrote(stdout=lines)
+                except Killed:
+                    yield Wrote(exit_status=1)
+                yield Wrote(exit_status=0)
             case "get":
                 yield Wrote(stdout=self._got(values, writer), exit_status=0)
             case "put":
@@ -96,15 +115,8 @@ class Works:
                 yield Wrote(stdout=writer.written(), exit_status=0)
 
     async def _command(self, script: str, writer: LineWriter) -> AsyncIterator[Wrote]:
-        played = next((one for text, one in self.commands.items() if script.endswith(text)), None)
-        self.ran.append(script)
         writer.add("begin")
-        if played is None:
-            writer.add(f"err {_packed('ParserError: this practice host does not know the command')}")
-            writer.add("ended 1")
-            yield Wrote(stdout=writer.written(), exit_status=1)
-            return
-        ran = played if isinstance(played, Ran) else played(script)
+        ran = self._ran(script)
         yield Wrote(stdout=writer.take(), stderr=ran.raw_stderr)
         while True:
             for stream, text in (("out", ran.stdout), ("err", ran.stderr)):
@@ -119,6 +131,27 @@ class Works:
         if not ran.dies:
             writer.add("ended -" if ran.by_exit else f"ended {ran.exit_status}")
         yield Wrote(stdout=writer.take(), exit_status=ran.exit_status % 2**32)
+
+    async def _detached(self, name: str, stdin: AsyncIterator[bytes], values: Mapping[str, Value]) -> AsyncIterator[Said]:
+        """Yield what a detached command says; that it begins, and that it ends, are its effects on the host."""
+        script = await _with_given(values, stdin)
+        self.machine.effects.append(f"begin {name}")
+        ran = self._ran(script)
+        pieces = ran.stdout.splitlines(keepends=True) if ran.seconds else [ran.stdout]
+        for piece in pieces or [""]:
+            await asyncio.sleep(ran.seconds / max(1, len(pieces)))
+            yield Said(stdout=piece.encode())
+        yield Said(stderr=ran.stderr.encode())
+        if ran.hangs:
+            await asyncio.sleep(_FOREVER_S)
+        self.machine.effects.append(f"end {name}")
+        yield Said(exit_status=ran.exit_status)
+
+    def _ran(self, script: str) -> Ran:
+        """Return how a command goes that is run now."""
+        played = next((one for text, one in self.commands.items() if script.endswith(text)), _UNKNOWN)
+        self.ran.append(script)
+        return played if isinstance(played, Ran) else played(script)
 
     def _got(self, values: Mapping[str, Value], writer: LineWriter) -> bytes:
         data, at, most = self.files.get(str(values["LaPath"])), int(str(values["LaAt"])), int(str(values["LaMost"]))
@@ -152,6 +185,26 @@ class Works:
         self.files[path] = bytes(data)
         writer.add(f"whole {size} {values['LaDigest']}")
         return writer.written()
+
+
+_UNKNOWN = Ran(stderr="ParserError: this practice host does not know the command\n", exit_status=1)
+
+
+async def _with_given(values: Mapping[str, Value], stdin: AsyncIterator[bytes]) -> str:
+    """Return the script of a command with what it reads behind it assigned as well."""
+    assigned = [f"${name} = {quote((await _given(stdin)).decode())}\n" for name in str(values["LaSecrets"]).split()]
+    if values["LaReads"]:
+        assigned.append(f"$stdin = [Convert]::FromBase64String('{base64.b64encode(await _given(stdin)).decode()}')\n")
+    return "".join(assigned) + str(values["LaScript"])
+
+
+async def _given(stdin: AsyncIterator[bytes]) -> bytes:
+    text = b""
+    async for line in stdin:
+        if line == b".":
+            break
+        text += line
+    return base64.b64decode(text)
 
 
 def assigned(script: str) -> Mapping[str, str]:

@@ -149,5 +149,8 @@ def identified(product_version: str) -> bytes:
 
 
 def _written(root: ET.Element) -> bytes:
+    """Return it with every prefix declared, as Windows does: names stand in texts too (`w:QuotaLimit`), where nobody looks."""
     written: bytes = ET.tostring(root, encoding="utf-8")
-    return written
+    head, end, rest = written.partition(b">")
+    declared = {f' xmlns:{prefix}="{uri}"'.encode() for prefix, uri in PREFIXES.items()}
+    return head + b"".join(sorted(one for one in declared if one not in head)) + end + rest
