@@ -70,11 +70,15 @@ class Check:
     applies: Expression | None = None
     each: Expression | None = None
     when: Expression | None = None
+    covers: Expression | None = None
+    """Whether the evidence shows all that the check is about; where it does not, nothing is clear."""
     subject: Mapping[str, Expression] = field(default_factory=dict, hash=False)
     params: Mapping[str, Expression] = field(default_factory=dict, hash=False)
     cite: tuple[Expression, ...] = ()
     since: Expression | None = None
     thresholds: Mapping[str, int | float] = field(default_factory=dict, hash=False)
+    lowest: Mapping[str, int | float] = field(default_factory=dict, hash=False)
+    """Below these its thresholds cannot be set: the probe tells of nothing there."""
     levels: tuple[Level, ...] = ()
     """The worst first."""
     finding: Mapping[str, str] = field(hash=False)
@@ -92,7 +96,7 @@ class Check:
 
     def expressions(self) -> Iterator[Expression]:
         """Yield every expression that is evaluated in the check's scope."""
-        yield from (one for one in (self.applies, self.each, self.when, self.since) if one)
+        yield from (one for one in (self.applies, self.each, self.when, self.covers, self.since) if one)
         yield from (*self.subject.values(), *self.params.values(), *self.cite)
         for level in self.levels:
             yield from (one for one in (level.rises, level.clears) if one)
@@ -111,6 +115,13 @@ class Check:
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             kind = "whole number" if whole else "number"
             return Text("the threshold {check}.{name} is a {kind}", check=self.id, name=name, kind=kind)
+        if value < (lowest := self.lowest.get(name, value)):
+            return Text(
+                "the threshold {check}.{name} is at least {number}: the host tells of nothing below",
+                check=self.id,
+                name=name,
+                number=f"{lowest:.12g}",
+            )
         return value if whole else float(value)
 
 

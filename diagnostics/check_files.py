@@ -71,6 +71,7 @@ class _CheckReader:
         if check_id and not _ID.fullmatch(check_id):
             fields.problem(fields.place("check"), Text("a check's id is lower case: words and hyphens"))
         platforms, needs, thresholds = self.platforms(), self.needs(), self.thresholds()
+        lowest = self.lowest(thresholds)
         self.shapes = {
             "facts": {id_.replace(".", "_").replace("-", "_"): self.probes[id_].shape for id_ in needs},
             "thresholds": {name: type(value).__name__ for name, value in thresholds.items()},
@@ -79,6 +80,7 @@ class _CheckReader:
         }
         expects = fields.one_of("expects", EXPECTATIONS)
         applies = self.expression(fields, "applies", ("bool",))
+        covers = self.expression(fields, "covers", ("bool",))
         each = self.each()
         subject, params = self.named("subject"), self.named("params")
         levels = self.levels()
@@ -90,12 +92,14 @@ class _CheckReader:
             expects=expects,
             applies=applies,
             each=each,
+            covers=covers,
             when=self.expression(fields, "when", ("bool",)),
             subject=subject,
             params=params,
             cite=self.cite(),
             since=self.expression(fields, "since", ("int", "float", "time")),
             thresholds=thresholds,
+            lowest=lowest,
             levels=levels,
             finding=self.template("finding"),
             cause=fields.languages("cause"),
@@ -125,7 +129,22 @@ class _CheckReader:
         return tuple(name for name in given if name in self.probes)
 
     def thresholds(self) -> dict[str, int | float]:
-        fields = self.fields.fields("thresholds")
+        found = self.bounds(fields := self.fields.fields("thresholds"))
+        if wrong := out_of_order(found):
+            fields.problem(fields.place(wrong), Text("“{name}” lies on the wrong side of its bound", name=wrong))
+        return found
+
+    def lowest(self, thresholds: Mapping[str, int | float]) -> dict[str, int | float]:
+        found = self.bounds(fields := self.fields.fields("lowest"))
+        for name, value in found.items():
+            if name not in thresholds:
+                hint = did_you_mean(name, thresholds)
+                fields.problem(fields.key_place(name), Text("there is no threshold “{name}”", name=name), hint)
+            elif thresholds[name] < value:
+                fields.problem(fields.place(name), Text("the threshold “{name}” itself is lower", name=name))
+        return found
+
+    def bounds(self, fields: Fields) -> dict[str, int | float]:
         found: dict[str, int | float] = {}
         for name in fields.keys():  # noqa: SIM118 Fields is no mapping
             node = fields.node(name)
@@ -137,8 +156,6 @@ class _CheckReader:
                     fields.problem(fields.place(name), Text("a threshold is a number or a size such as 5 GiB"))
             else:
                 found[name] = value
-        if wrong := out_of_order(found):
-            fields.problem(fields.place(wrong), Text("“{name}” lies on the wrong side of its bound", name=wrong))
         return found
 
     def expression(self, fields: Fields, key: str, wants: Sequence[str] = ()) -> Expression | None:

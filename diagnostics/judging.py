@@ -13,10 +13,13 @@ from diagnostics.check import Check, Level
 from diagnostics.context import Context, Earlier
 from diagnostics.expressions import Expression, Scope, Undecided
 from diagnostics.finding import CheckResult, Citation, Finding, Param, Remedy, key_of
+from diagnostics.parsing import UNSEEN
 from diagnostics.verdict import Reason, Severity, Verdict, Why
 
 MAX_EACH = 10_000
 MAX_UNSEEN = 20
+_LONGEST_KEY = 200
+"""Characters of what an item is, where it is told why it could not be judged: a host may name its mounts as it likes."""
 _LATEST_S = 253_402_300_799  # the end of the year 9999
 
 
@@ -38,7 +41,7 @@ def judge(check: Check, host: str, scope: Scope, context: Context) -> CheckResul
         items = judging.items()
     except Undecided as undecided:
         return unknown(check, [undecided.why])
-    return _together(check, [judging.item(item) for item in items])
+    return _together(check, [judging.item(item) for item in items], _uncovered(check, scope))
 
 
 def not_applicable(check: Check, why: Why) -> CheckResult:
@@ -58,9 +61,19 @@ def unknown(check: Check, whys: Iterable[Why]) -> CheckResult:
     return CheckResult(check=check.id, verdict=Verdict.UNKNOWN, why=unseen[0], unseen=unseen)
 
 
-def _together(check: Check, judged: list[Judged]) -> CheckResult:
+def _uncovered(check: Check, scope: Scope) -> list[Why]:
+    """Return why the evidence does not show all that a check is about: what is in it counts, what is not is not clear."""
+    try:
+        if check.covers is None or check.covers.holds(scope):
+            return []
+        return [Why(reason=Reason.NOT_COVERED, detail=check.covers.text)]
+    except Undecided as undecided:
+        return [undecided.why]
+
+
+def _together(check: Check, judged: list[Judged], uncovered: list[Why]) -> CheckResult:
     """Return the verdict of all items: a finding wins, then what was not seen, and only then it is clear."""
-    unseen = [why for one in judged for why in one.unseen]
+    unseen = [why for one in judged for why in one.unseen] + uncovered
     findings = _merged(one.finding for one in judged if one.finding)
     if findings:
         kept = tuple(dict.fromkeys(unseen))[:MAX_UNSEEN]
@@ -104,16 +117,27 @@ class _Judge:
 
     def item(self, item: Any) -> Judged:
         """Return what comes out for one item."""
+        unseen = _unseen(item)
         self.scope.set("item", item)
         try:
             if self.check.when and not self.check.when.holds(self.scope):
                 return Judged(left_out=True)
+            if unseen:
+                return Judged(unseen=(unseen,))
             earlier = self.earlier.get(key_of(self.subject())) if self.earlier else None
-            severity, held, unseen = self.severity(earlier)
+            severity, held, undecided = self.severity(earlier)
             finding = self.finding(self.subject(), severity, held, earlier) if severity else None
-        except Undecided as undecided:
-            return Judged(unseen=(undecided.why,))
-        return Judged(finding, tuple(unseen))
+        except Undecided as error:
+            return Judged(unseen=(unseen or self.of_item(error.why),))
+        return Judged(finding, tuple(map(self.of_item, undecided)))
+
+    def of_item(self, why: Why) -> Why:
+        """Return why an item could not be judged, with what it is where it lacks a value: one of fifty mounts, and which."""
+        try:
+            key = key_of(self.subject()) if self.check.each and why.reason is Reason.MISSING_VALUE else ""
+        except Undecided:
+            return why
+        return replace(why, detail=f"{why.detail} ({key[:_LONGEST_KEY]})") if key else why
 
     def subject(self) -> dict[str, Param]:
         """Return what the item is, or raise Undecided: what has no name can be neither reported nor compared."""
@@ -188,6 +212,13 @@ class _Judge:
         self.scope.set("subject", subject)
         self.scope.set("params", params)
         return Remedy(playbook=rule.playbook, params={name: self.param(one) for name, one in rule.params.items()})
+
+
+def _unseen(item: Any) -> Why | None:
+    """Return what an item stands for that the parser could not see; None for one that was seen."""
+    if not isinstance(item, Mapping) or not isinstance(what := item.get(UNSEEN), str):
+        return None
+    return Why(reason=Reason.SOURCE_FAILED, question=str(item["at"]["question"]), detail=what)
 
 
 def scalar(value: Any, expression: Expression) -> Param:

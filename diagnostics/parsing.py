@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from diagnostics.probe import NothingThere, ParseError, SourceFailed
 from remote.answer import Answer
@@ -71,6 +72,8 @@ _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _DECIMAL = re.compile(r"-?[0-9]{1,19}(?:\.[0-9]{1,30})?")
 _END = re.compile(rb"end (\d{1,3})")
 INT64 = range(-(2**63), 2**63)
+UNSEEN = "unseen"
+"""Under this name an item of a list says that it stands for what could not be seen, and why."""
 
 
 def at(question: str, first: int, last: int | None = None, *, stream: str = "stdout") -> dict[str, str | int]:
@@ -108,6 +111,15 @@ class Line:
     def text(self) -> str:
         """Return the line as text, never failing."""
         return text_of(self.data)
+
+
+def unseen(source: Source, what: str, line: int | None = None) -> dict[str, Any]:
+    """Return what a parser puts into a list in the place of items that the host has, or may have, and that were not seen.
+
+    A check that comes to it is not clear: it tells the source and `what`. The shape declares `"unseen": "str?"`.
+    """
+    place = source.at if line is None else at(source.question, line)
+    return {UNSEEN: f"{source.name}: {what}", "at": place}
 
 
 def numbered(data: bytes, first: int = 1) -> tuple[Line, ...]:

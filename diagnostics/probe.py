@@ -48,6 +48,9 @@ class Redaction:
     """What must not be kept: each match of `pattern` (or its group named `secret`) becomes `***`."""
 
     pattern: re.Pattern[bytes]
+    near: tuple[bytes, ...] = ()
+    """In lower case: only lines in which one of these stands, written however, are looked at, each with those below it that are
+    indented, empty or items of a list. Empty: all lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,9 @@ from remote.question import Privilege, Question
 LINES: Shape = {"lines": [{"text": "str", "at": "at"}]}
 MAX_PATTERN = 500
 MAX_DEADLINE_S = 3600
+STATUSES = range(256)
+WINDOWS_STATUSES = range(-(2**31), 2**31)
+"""With a sign, as PowerShell shows them."""
 MAX_BYTES = 64 * 1024 * 1024
 _PAIR = re.compile(r"\s*([^=:\s][^=:]*?)\s*[=:]\s*(.*?)\s*")
 
@@ -63,14 +66,18 @@ def _read_probe(node: Node, problems: list[Problem]) -> Probe | None:
             text = Text("“{key}” is more than 0 and at most {most}", key=key, most="1h" if key == "deadline" else "64 MiB")
             fields.problem(fields.place(key), text)
     privilege = fields.one_of("privilege", list(Privilege)) or Privilege.USER
-    statuses = _statuses(fields)
-    redact = tuple(_redactions(fields))
-    parse, shape = _parser(fields, name)
     platforms = fields.texts("platforms") or (Platform.LINUX.value,)
     for wrong in set(platforms) - set(Platform):
         fields.problem(
             fields.place("platforms"), Text("there is no platform “{name}”", name=wrong), did_you_mean(wrong, Platform)
         )
+    windows = Platform.WINDOWS.value in platforms
+    if windows and len(set(platforms)) > 1:
+        text = Text("a script is for PowerShell or for sh: on Windows and elsewhere a probe has two names")
+        fields.problem(fields.place("platforms"), text, Text("platforms: [windows]"))
+    statuses = _statuses(fields, WINDOWS_STATUSES if windows else STATUSES)
+    redact = tuple(_redactions(fields))
+    parse, shape = _parser(fields, name)
     summary = fields.text("summary") or ""
     fields.done()
     if len(problems) > before:
@@ -79,6 +86,7 @@ def _read_probe(node: Node, problems: list[Problem]) -> Probe | None:
         question = Question(
             id=name,
             script=script,
+            shell="powershell" if windows else "sh",
             deadline_s=math.ceil(deadline) if deadline else 10,
             max_bytes=max_bytes or 256 * 1024,
             privilege=Privilege(privilege),
@@ -90,12 +98,13 @@ def _read_probe(node: Node, problems: list[Problem]) -> Probe | None:
     return Probe(question=question, parse=parse, shape=shape, redact=redact, platforms=platforms, summary=summary)
 
 
-def _statuses(fields: Fields) -> frozenset[int]:
+def _statuses(fields: Fields, known: range) -> frozenset[int]:
     found = set()
     for node in fields.items("ok_statuses"):
         value = plain(node)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 255:
-            fields.problem(node.place, Text("an exit status is a number from 0 to 255"))
+        if isinstance(value, bool) or not isinstance(value, int) or value not in known:
+            text = Text("an exit status is a number from {first} to {last}", first=known[0], last=known[-1])
+            fields.problem(node.place, text)
         else:
             found.add(value)
     return frozenset(found) or frozenset({0})

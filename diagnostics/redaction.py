@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import groupby
+from typing import Final
 
 from diagnostics.probe import Probe, Redaction
 from inventory.secret import MASK, MASKER, Masker
 from remote.answer import Answer, Ended
 from remote.bundle.attempt import STDERR_LIMIT
 from remote.bundle.kept import joint_at, masked_part
+
+_CONTINUES: Final = (b" ", b"\t", b"-", b"\r", b"\n")
+"""With one of these begins a line that belongs to the one above it."""
 
 
 def redact(answers: Mapping[str, Answer], probes: Mapping[str, Probe], *, masker: Masker = MASKER) -> dict[str, Answer]:
@@ -30,9 +35,9 @@ def redacted(answer: Answer, probe: Probe | None, masker: Masker = MASKER) -> An
 
     def clean(data: bytes, most: int, cut: int) -> bytes:
         if answer.ended is Ended.EXITED:
-            return masker.data(_ruled(rules, data))
+            return masker.data(ruled(rules, data))
         if rules:
-            return masker.data(_ruled(rules, whole_lines(data, most, cut)))
+            return masker.data(ruled(rules, whole_lines(data, most, cut)))
         return masked_part(data, most, cut, masker)
 
     stdout = clean(answer.stdout, limit, answer.stdout_cut)
@@ -58,10 +63,39 @@ def whole_lines(data: bytes, limit: int, cut: int) -> bytes:
     return data[: data.rfind(b"\n") + 1]
 
 
-def _ruled(rules: Iterable[Redaction], data: bytes) -> bytes:
+def ruled(rules: Iterable[Redaction], data: bytes) -> bytes:
+    """Return bytes without what the rules say must not be kept."""
+    for near, several in groupby(rules, key=lambda rule: rule.near):
+        alike = (*several,)
+        data = b"".join(_near(near, alike, data)) if near else _all_of(alike, data)
+    return data
+
+
+def _all_of(rules: Iterable[Redaction], data: bytes) -> bytes:
     for rule in rules:
         data = rule.pattern.sub(_starred, data)
     return data
+
+
+def _near(words: tuple[bytes, ...], rules: tuple[Redaction, ...], data: bytes) -> Iterator[bytes]:
+    """Yield the data in pieces, lines with one of the words without their secrets: patterns are slow, words are not."""
+    lowered, at = data.lower(), 0
+    ahead = {word: lowered.find(word) for word in words}
+    while hits := [hit for hit in ahead.values() if hit >= 0]:
+        first = min(hits)
+        begin = max(at, lowered.rfind(b"\n", at, first) + 1)
+        end = _behind_line(data, first)
+        while data[end : end + 1] in _CONTINUES:
+            end = _behind_line(data, end)
+        yield data[at:begin]
+        yield _all_of(rules, data[begin:end])
+        at = end
+        ahead |= {word: lowered.find(word, at) for word, hit in ahead.items() if 0 <= hit < at}
+    yield data[at:]
+
+
+def _behind_line(data: bytes, at: int) -> int:
+    return data.find(b"\n", at) + 1 or len(data)
 
 
 def _starred(match: re.Match[bytes]) -> bytes:

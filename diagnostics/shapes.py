@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from diagnostics.parsing import INT64
+from diagnostics.parsing import INT64, UNSEEN
 
 Shape: TypeAlias = Any
 """A word, a list of one shape or a mapping of shapes; see above."""
@@ -136,7 +136,7 @@ def _strictly(value: Any, shape: Shape, path: str) -> Iterator[str]:
                 yield f"{path}.{name}: not declared"
             else:
                 yield from _strictly(below, fields.get(name, fields.get("*")), f"{path}.{name}")
-        for name, below in fields.items():
+        for name, below in () if UNSEEN in value else fields.items():
             if name not in value and name != "*" and not optional(below) and not isinstance(below, Mapping):
                 yield f"{path}.{name}: missing"
     elif isinstance(value, list | tuple) and type_of(shape) == "list":

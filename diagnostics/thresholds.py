@@ -29,8 +29,8 @@ class ThresholdProblem:
 def threshold_problems(overrides: Thresholds, checks: Mapping[str, Check]) -> Iterator[ThresholdProblem]:
     """Yield what is wrong with overrides of thresholds.
 
-    Checks or names that do not exist, values of another type, a bound on the wrong side of its neighbours as they
-    stand with the other values of the check.
+    Checks or names that do not exist, values of another type or lower than what the host tells of, a bound on the wrong
+    side of its neighbours as they stand with the other values of the check.
     """
     for name, values in overrides.items():
         if name in checks:
@@ -45,6 +45,7 @@ def _of_check(check: Check, values: Mapping[str, Param]) -> Iterator[ThresholdPr
     wrong = {name: value for name, value in read.items() if isinstance(value, Text)}
     for name, text in wrong.items():
         hint = None if name in check.thresholds else did_you_mean(name, check.thresholds)
+        hint = Text("longarm check show {check}", check=check.id) if name in check.lowest else hint
         yield ThresholdProblem(check=check.id, name=name, text=text, hint=hint)
     bounds = {**check.thresholds} | {name: value for name, value in read.items() if not isinstance(value, Text)}
     if not wrong and (name := out_of_order(bounds, check.thresholds)):
@@ -52,9 +53,9 @@ def _of_check(check: Check, values: Mapping[str, Param]) -> Iterator[ThresholdPr
             "the threshold {check}.{name} lies on the wrong side of its bound ({given})",
             check=check.id,
             name=name,
-            given=", ".join(f"{bound} {value:g}" for bound, value in bounds.items()),
+            given=", ".join(f"{bound} {value:.12g}" for bound, value in bounds.items()),
         )
-        yield ThresholdProblem(check=check.id, name=name, text=text)
+        yield ThresholdProblem(check=check.id, name=name, text=text, hint=Text("longarm check show {check}", check=check.id))
 
 
 def merged(playbook: Thresholds, of_host: Value) -> dict[str, dict[str, Param]]:

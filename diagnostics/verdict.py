@@ -42,7 +42,8 @@ class Reason(StrEnum):
     STATUS = "status"  # exited with an undeclared status; detail: which
     NOT_UNDERSTOOD = "not_understood"  # the parser did not understand the text
     SOURCE_FAILED = "source_failed"  # one source of the probe reported failure; detail: which and how
-    MISSING_VALUE = "missing_value"  # an expression needed a value that the facts lack; detail: the path
+    MISSING_VALUE = "missing_value"  # an expression needed a value that the facts lack; detail: the path, and of which item
+    NOT_COVERED = "not_covered"  # what was seen is not all that the check is about; detail: what would say that it is
     NOT_EVALUATED = "not_evaluated"  # an expression failed otherwise; detail: the engine's words
 
 

@@ -14,7 +14,12 @@ _SCRIPT = (
     ASKING
     + r"""
 uptime() { read -r up _idle </proc/uptime && printf '%s\n' "$up"; }
-tracking() { tracked=$(chronyc -c -n tracking) && printf '%s\n' "$tracked"; }
+tracking() { # what it prints where its daemon does not answer (506 …) is no answer
+  tracked=$(chronyc -c -n tracking) && printf '%s\n' "$tracked" && return
+  set -- "$?"
+  tracked=''
+  return "$1"
+}
 kernel() { flags=$(timedatectl show -p NTPSynchronized -p NTP) && printf '%s\n' "$flags"; }
 peers() { listed=$(ntpq -pn) || return; [ -z "$listed" ] || printf '%s\n' "$listed"; }
 flags='' tracked='' listed=''

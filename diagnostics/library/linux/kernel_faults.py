@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from diagnostics.library.linux.kernel_messages import ASKS, MESSAGES, OF_FILESYSTEMS, OF_MEMORY, Entry, read_messages
+from diagnostics.library.linux.kernel_messages import ASKS, GRAVE, MESSAGES, OF_FILESYSTEMS, OF_MEMORY, Entry, read_messages
 from diagnostics.parsing import at, integer
 from diagnostics.probe import Facts, ParseError, Probe
 from remote.answer import Answer
@@ -21,7 +21,7 @@ _HUNG = re.compile(r"task (?P<task>.+):\d+ blocked (?:in I/O wait )?for more tha
 _SOFT = re.compile(r"soft lockup - CPU#\d+ stuck for (?P<seconds>\d+)s! \[(?P<task>.+):\d+\]")
 _HARD = re.compile(r"hard LOCKUP on cpu (?P<cpu>\d+)")
 _CRASH = re.compile(r"(?:traps: )?(?P<program>.+?)\[\d+\]:? (?P<how>segfault at |general protection|trap [a-z0-9 ]+)")
-_UNCORRECTED = re.compile(r"[Uu]ncorrected|[Uu]ncorrectable|severity: (?:fatal|recoverable)|[Ff]atal|CONTEXT CORRUPT")
+_UNCORRECTED = re.compile(GRAVE)
 _OF_OTHERS = re.compile(f"{OF_MEMORY}|{OF_FILESYSTEMS}")
 
 
@@ -40,9 +40,9 @@ class _Fault:
 def parse_kernel_faults(answer: Answer, question: str = MESSAGES.id) -> Facts:
     r"""Return what the kernel reported since boot: `io` by device, `hung` by task, `crashes` by program, and `hardware`.
 
-    Counts are of what was kept, at most 40 lines of a kind. `medium`: the disk said that it cannot read or write the
-    place itself. `locked_up`: a processor that takes no interrupts any more. `uncorrected`: a machine check that was not
-    corrected. Ages are seconds before the answer.
+    Counts are of what was kept, at most 40 lines of each, and 40 more of the grave sort. `medium`: the disk said that it
+    cannot read or write the place itself. `locked_up`: a processor that takes no interrupts any more. `uncorrected`: a
+    machine check that was not corrected. Ages are seconds before the answer.
     Raises as `read_messages` does.
 
     >>> from remote.answer import answered
@@ -67,27 +67,40 @@ def parse_kernel_faults(answer: Answer, question: str = MESSAGES.id) -> Facts:
     >>> [(item["program"], item["crashes"]) for item in facts["crashes"]]
     [('import', 1)]
     """
-    uptime_s, entries = read_messages(question, answer)
+    uptime_s, entries, left_out = read_messages(question, answer)
     faults = [fault for entry in entries[1:] for fault in _faults(question, entry, uptime_s)]
+    more = {kind: [left_out[kind]] if kind in left_out else [] for kind in ("io", "hung", "crash", "hardware")}
     return {
         "io": [
-            {"device": device, "errors": len(own), "medium": any(one.grave for one in own), **_when(own)}
-            for device, own in _grouped(faults, "io")
+            *(
+                {"device": device, "errors": len(own), "medium": any(one.grave for one in own), **_when(own)}
+                for device, own in _grouped(faults, "io")
+            ),
+            *more["io"],
         ],
         "hung": [
-            {
-                "task": task,
-                "reports": len(own),
-                "seconds": max(one.seconds for one in own),
-                "locked_up": any(one.grave for one in own),
-                **_when(own),
-            }
-            for task, own in _grouped(faults, "hung")
+            *(
+                {
+                    "task": task,
+                    "reports": len(own),
+                    "seconds": max(one.seconds for one in own),
+                    "locked_up": any(one.grave for one in own),
+                    **_when(own),
+                }
+                for task, own in _grouped(faults, "hung")
+            ),
+            *more["hung"],
         ],
-        "crashes": [{"program": program, "crashes": len(own), **_when(own)} for program, own in _grouped(faults, "crash")],
+        "crashes": [
+            *({"program": program, "crashes": len(own), **_when(own)} for program, own in _grouped(faults, "crash")),
+            *more["crash"],
+        ],
         "hardware": [
-            {"reports": len(own), "uncorrected": any(one.grave for one in own), **_when(own)}
-            for _, own in _grouped(faults, "hardware")
+            *(
+                {"reports": len(own), "uncorrected": any(one.grave for one in own), **_when(own)}
+                for _, own in _grouped(faults, "hardware")
+            ),
+            *more["hardware"],
         ],
     }
 
@@ -146,7 +159,7 @@ def _when(faults: list[_Fault]) -> dict[str, Any]:
     return {"first_age_s": max(one.age_s for one in faults), "last_age_s": last.age_s, "at": last.at}
 
 
-_TIMES: dict[str, str] = {"first_age_s": "int seconds", "last_age_s": "int seconds", "at": "at"}
+_TIMES: dict[str, str] = {"first_age_s": "int seconds", "last_age_s": "int seconds", "unseen": "str?", "at": "at"}
 
 PROBES: tuple[Probe, ...] = (
     Probe(

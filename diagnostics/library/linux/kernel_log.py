@@ -48,9 +48,10 @@ def parse_kernel_log(answer: Answer, question: str = MESSAGES.id) -> Facts:
     >>> [(item["victim"], item["kills"], item["last_age_s"]) for item in facts["victims"]]
     [('import.service', 1, 599)]
     """
-    uptime_s, entries = read_messages(question, answer)
+    uptime_s, entries, left_out = read_messages(question, answer)
     kills = list(_kills(question, entries, uptime_s))
-    return {"uptime_s": int(uptime_s), "kills": kills, "victims": _victims(kills)}
+    more = [left_out["memory"]] if "memory" in left_out else []
+    return {"uptime_s": int(uptime_s), "kills": kills, "victims": [*_victims(kills), *more]}
 
 
 def _kills(question: str, entries: list[Entry], uptime_s: float) -> Iterator[dict[str, Any]]:
@@ -144,6 +145,7 @@ PROBES: tuple[Probe, ...] = (
                     "resident_bytes": "int bytes",
                     "first_age_s": "int seconds",
                     "last_age_s": "int seconds",
+                    "unseen": "str?",
                     "at": "at",
                 }
             ],

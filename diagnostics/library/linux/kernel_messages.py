@@ -2,8 +2,9 @@
 
 `dmesg` first: about a millisecond, where journalctl opens every journal file of the host. The ring buffer forgets, so
 the journal is asked where the ring does not reach back to the boot or may not be read (dmesg_restrict).
-Only the lines that are looked for leave the host, and the first, which tells how far back the log reaches. Of each kind
-the last lines leave it: a disk that errs thousands of times neither fills the answer nor pushes the one machine check out.
+Only the lines that are looked for leave the host, and the first, which tells how far back the log reaches. Of each disk,
+task, program and victim the last 40 leave it, apart those of the grave sort: a disk that errs thousands of times neither
+fills the answer nor pushes out what is told of another. Where there are more than 40 of a kind, it says what it left out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from diagnostics.parsing import ASKING, AWK, Line, Source, Sources, decimal, integer, read_sources, text_of
+from diagnostics.parsing import ASKING, AWK, Line, Source, Sources, decimal, integer, read_sources, text_of, unseen
 from diagnostics.probe import NothingThere, ParseError, SourceFailed
 from inventory.errors import Text
 from remote.answer import Answer
@@ -23,9 +24,11 @@ from remote.question import Privilege, Question
 _MUST_COVER_S = 24 * 3600
 """A log that reaches back less far (and not to the boot) cannot show that nothing happened of late."""
 
-OF_MEMORY = "oom-kill:|Killed process [0-9]|Task in .* killed as a result of limit of"
+OF_MEMORY = "oom-kill:constraint=|Killed process [0-9]|Task in .* killed as a result of limit of"
 OF_FILESYSTEMS = "[Rr]emounting filesystem read-only|EXT[234]-fs error|[Ff]ilesystem has been shut down"
-"""What is picked of processes that the kernel killed for memory, and of filesystems that broke: the same to awk and here."""
+GRAVE = "[Uu]ncorrected|[Uu]ncorrectable|severity: (fatal|recoverable)|[Ff]atal|CONTEXT CORRUPT"
+"""What is picked of processes that the kernel killed for memory, of filesystems that broke, and of errors of the hardware
+that it did not correct: the same to awk and here. No name of a process is long enough to look like one of the first kind."""
 
 _SCRIPT = (
     (
@@ -35,20 +38,51 @@ _SCRIPT = (
 sifted() { # status 0: the log reaches back to the boot; 3: it does not; 1: there is none
   # shellcheck disable=SC2016 # a program of awk
   "$awk" '
-  function keep(kind, lines) { most[kind] = lines; line[kind, n[kind]++ % lines] = $0 }
+  function keep(kind, about, text,    key, place) { # the last 40 lines about it, in the order of the log
+    key = kind SUBSEP about
+    if (!(key in many) && ++others[kind] > 40) { left[kind]++; return }
+    place = key SUBSEP many[key]++ % 40
+    if (place in at) delete line[at[place]]
+    at[place] = NR
+    line[NR] = text
+  }
+  function part(pattern) { return match($0, pattern) ? substr($0, RSTART, RLENGTH) : "" }
+  function device(words) { sub(/.* /, "", words); return words }
+  function task(words) { sub(/:[0-9]+( blocked|\])$/, "", words); return words ~ /kworker/ ? "kworker" : words }
+  function program(words) { sub(/\[[0-9]+\]:? [sgt]$/, "", words); return words }
+  function victim(text,    name, at_service) { # the innermost service, else the process
+    name = part("Killed process [0-9]+[^(]*\\([^)]*")
+    sub(/.*\(/, "", name)
+    while (at_service = index(text, ".service")) { # to match one costs a tenth of a millisecond
+      name = substr(text, 1, at_service - 1)
+      sub(/.*[\/=]/, "", name)
+      text = substr(text, at_service + 8)
+    }
+    return name
+  }
   NR == 1 { whole = /^\[    0\.000000\]/; print; next }
   !/rror|blocked for more|lockup|LOCKUP|segfault|traps:|oom-kill|illed|ead-only|shut down/ { next }
-  /@OF_MEMORY@/ { keep("memory", 400); next }
-  /@OF_FILESYSTEMS@/ { keep("filesystems", 40); next }
-  / error, dev [^ ,]+, sector |Buffer I\/O error on dev/ { keep("io", 40); next }
-  /blocked for more than [0-9]+ seconds|soft lockup - |hard LOCKUP on/ { keep("hung", 40); next }
-  /\]: segfault at |traps: [^:]+\[[0-9]+\] (general protection|trap )/ { keep("crash", 40); next }
-  /\[Hardware Error\]/ { keep("hardware", 40); next }
+  /@OF_MEMORY@/ {
+    # whose group it is stands on the line of them before the one that tells of the kill
+    if (/Killed process/) { keep("memory", victim(chosen $0), chosen $0); chosen = "" } else chosen = $0 "\n"
+    next
+  }
+  /@OF_FILESYSTEMS@/ { keep("filesystems", "", $0); next }
+  / error, dev [^ ,]+, sector |Buffer I\/O error on dev/ {
+    keep("io", device(part(" dev(ice)? [^ ,]+")) (/critical medium/ ? "!" : ""), $0)
+    next
+  }
+  /hard LOCKUP on/ { keep("hung", part("LOCKUP on cpu [0-9]+"), $0); next }
+  /blocked for more than [0-9]+ seconds/ { keep("hung", task(part("task .*:[0-9]+ blocked")), $0); next }
+  /soft lockup - / { keep("hung", task(part("\\[[^]]*:[0-9]+\\]")), $0); next }
+  /\]: segfault at |traps: [^:]+\[[0-9]+\] (general protection|trap )/ {
+    keep("crash", program(part("[^ \"]*\\[[0-9]+\\]:? [sgt]")), $0)
+    next
+  }
+  /\[Hardware Error\]/ { keep("hardware", (/@GRAVE@/ ? "!" : ""), $0); next }
   END {
-    for (kind in n) {
-      kept = n[kind] < most[kind] ? n[kind] : most[kind]
-      for (i = n[kind] - kept; i < n[kind]; i++) print line[kind, i % most[kind]]
-    }
+    for (i = 2; i <= NR; i++) if (i in line) print line[i]
+    for (kind in left) print "left out " left[kind] " " kind
   }
   END { exit (NR == 0 ? 1 : whole ? 0 : 3) }'
 }
@@ -83,6 +117,7 @@ fi
     )
     .replace("@OF_MEMORY@", OF_MEMORY)
     .replace("@OF_FILESYSTEMS@", OF_FILESYSTEMS)
+    .replace("@GRAVE@", GRAVE)
 )
 
 MESSAGES = Question(
@@ -97,6 +132,7 @@ ASKS = Text("What the kernel's log says since the boot of killed processes, file
 """The words for the question: each of its probes has its own for what it reads there."""
 
 _RING = re.compile(rb"\[ *(\d+\.\d+)\](?:\[ *[TC]\d+\])? (.*)")
+_LEFT = re.compile(rb"left out (\d+) ([a-z]+)")
 _BOOT = re.compile(r"Linux version |Booting Linux on physical CPU")
 """With what a log begins that reaches back to the boot; the second on arm64 and ARM."""
 
@@ -110,15 +146,27 @@ class Entry:
     line: int
 
 
-def read_messages(question: str, answer: Answer) -> tuple[float, list[Entry]]:
-    """Return the seconds since boot and the entries that the script let through, the first of the log among them.
+def read_messages(question: str, answer: Answer) -> tuple[float, list[Entry], dict[str, dict[str, Any]]]:
+    """Return the seconds since boot, the entries that the script let through, the first of the log among them, and the rest.
+
+    The rest stands for what the script left out, by kind: an item that is `unseen`.
 
     Raises NothingThere in a container, which has no kernel log of its own, and SourceFailed where the log reaches back
     neither to the boot nor a day.
     """
     sources = read_sources(question, answer)
     uptime_s = _uptime(sources["uptime"])
-    return uptime_s, _log(sources, uptime_s)
+    source = _log(sources)
+    lines = [line for line in source.lines if not _LEFT.fullmatch(line.data)]
+    read = _journal_entries if source.name == "journal" else _ring_entries
+    return uptime_s, _far_enough(source, list(read(source.question, lines)), uptime_s), dict(_left_out(source))
+
+
+def _left_out(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
+    for line in source.lines:
+        if match := _LEFT.fullmatch(line.data):
+            number, kind = match[1].decode(), match[2].decode()
+            yield kind, unseen(source, f"{number} lines were left out: more than 40 have some of this kind", line.number)
 
 
 def _uptime(source: Source) -> float:
@@ -127,13 +175,13 @@ def _uptime(source: Source) -> float:
     return decimal(source.question, lines[0].data)
 
 
-def _log(sources: Sources, uptime_s: float) -> list[Entry]:
-    """Return the log that reaches back far enough: the journal, where the ring buffer does not."""
+def _log(sources: Sources) -> Source:
+    """Return the log that reaches back further: the journal, where the ring buffer does not to the boot."""
     ring, journal = sources["ring"], sources["journal"]
     if journal.status == 0 and journal.lines:
-        return _far_enough(journal, [_journal_entry(journal.question, line) for line in journal.lines], uptime_s)
+        return journal
     if ring.status == 0 and ring.lines:
-        return _far_enough(ring, list(_ring_entries(ring)), uptime_s)
+        return ring
     if sources["container"].status is not None:
         raise NothingThere(ring.question, "a kernel log of its own (a container)")
     for source in (ring, journal):
@@ -154,12 +202,16 @@ def _far_enough(source: Source, entries: list[Entry], uptime_s: float) -> list[E
     return entries
 
 
-def _ring_entries(source: Source) -> Iterator[Entry]:
-    for line in source.lines:
+def _ring_entries(question: str, lines: list[Line]) -> Iterator[Entry]:
+    for line in lines:
         if match := _RING.fullmatch(line.data):
-            yield Entry(since_boot_s=decimal(source.question, match[1]), text=text_of(match[2]), line=line.number)
+            yield Entry(since_boot_s=decimal(question, match[1]), text=text_of(match[2]), line=line.number)
         elif not line.data.startswith(b" "):  # the rest of a message of several lines is indented
-            raise ParseError(source.question, line.data)
+            raise ParseError(question, line.data)
+
+
+def _journal_entries(question: str, lines: list[Line]) -> Iterator[Entry]:
+    return (_journal_entry(question, line) for line in lines)
 
 
 def _journal_entry(question: str, line: Line) -> Entry:

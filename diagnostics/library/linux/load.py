@@ -104,8 +104,8 @@ def parse_delta(first: Answer, last: Answer) -> Facts:
     `load` are the mean numbers of tasks that run or wait, in the last 1, 5 and 15 minutes (proc_loadavg(5));
     `stalled` the share of the last minute and five minutes in which some tasks waited for a processor or for I/O, one item
     where the kernel measures that. `window_s` is the time between the samples; `steal_percent` and `iowait_percent` are of the
-    time of all processors, left out where there were too few ticks. What is called `proven` is the same figure again,
-    there only if the window was long enough to prove something. `swap` has no item on a host without swap.
+    time of all processors; one that grew is left out where there were too few ticks. What is called `proven` is the same
+    figure again, there only if the window was long enough to prove something. `swap` has no item on a host without swap.
 
     >>> from remote.answer import answered
     >>> mark = "@0b7e9c52-60c5-4d54-9c58-6f0c1c6f1f5e"
@@ -196,12 +196,13 @@ def _growth(earlier: Sample, later: Sample, processors: int) -> dict[str, Any]:
     if window_s < 0 or min(grown.values()) < 0:
         raise ParseError("sys.delta", f"counters went back: {earlier} {later}".encode())
     found: dict[str, Any] = {"window_s": round(window_s, 2), "swap": list(_swapping(earlier, later, window_s))}
-    if (total := sum(grown.values())) >= MIN_TICKS:
-        shares = {
-            f"{state}_percent": round(100 * max(0, grown[state] - processors) / total, 2) for state in ("steal", "iowait")
-        }
-        found |= shares | _proven(shares, window_s)
-    return found
+    total = sum(grown.values())
+    shares = {
+        f"{state}_percent": round(100 * max(0, grown[state] - processors) / total, 2)
+        for state in ("steal", "iowait")
+        if total >= MIN_TICKS or (total and not grown[state])  # no tick of how few: no share
+    }
+    return found | shares | _proven(shares, window_s)
 
 
 def _proven(figures: Mapping[str, float], window_s: float) -> dict[str, float]:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from diagnostics.library.linux.mountinfo import mount_point_of, read_mountinfo
-from diagnostics.parsing import ASKING, Line, at, integer, read_sources
+from diagnostics.parsing import ASKING, Line, at, integer, read_sources, unseen
 from diagnostics.probe import Facts, ParseError, Probe
 from remote.answer import Answer
 from remote.question import Privilege, Question
@@ -16,17 +16,18 @@ _SCRIPT = (
     + r"""
 big() { # from 100 MiB on, the largest first
   files=$(find /var/log -xdev -type f -size +204799 -exec stat -c '%s %n' {} +) || return
-  [ -z "$files" ] || printf '%s\n' "$files" | sort -rn | head -n 50
+  [ -z "$files" ] || printf '%s\n' "$files" | sort -rn | head -n 51
 }
 if [ -d /var/log ]; then ask big big; else absent big /var/log; fi
 if [ -n "${files-}" ]; then ask mountinfo cat /proc/self/mountinfo; else absent mountinfo 'no need: no large file'; fi
 """
 )
+_MOST = 50
 _FILE = re.compile(rb"\d{1,18} /[^\n]+")
 
 
 def parse_log_files(answer: Answer) -> Facts:
-    r"""Return the files of 100 MiB and more below /var/log, with the mount they lie on.
+    r"""Return the files of 100 MiB and more below /var/log, with the mount they lie on; one that is `unseen` is the 51st.
 
     Raises NothingThere where there is no /var/log.
 
@@ -48,7 +49,9 @@ def parse_log_files(answer: Answer) -> Facts:
     sources = read_sources("log.size", answer)
     big = sources["big"].usable()
     mounts = read_mountinfo(sources["mountinfo"]) if big.lines else []
-    return {"files": [_file(line) | {"mount": mount_point_of(_path(line), mounts)} for line in big.lines]}
+    files = [_file(line) | {"mount": mount_point_of(_path(line), mounts)} for line in big.lines[:_MOST]]
+    more = [_file(line) | unseen(big, f"more than {_MOST} files are large", line.number) for line in big.lines[_MOST:]]
+    return {"files": [*files, *more]}
 
 
 def _path(line: Line) -> str:
@@ -67,7 +70,7 @@ PROBES: tuple[Probe, ...] = (
         parse=parse_log_files,
         summary="Which log files have grown large",
         shape={
-            "files": [{"path": "str", "bytes": "int bytes", "mount": "str", "at": "at"}],
+            "files": [{"path": "str", "bytes": "int bytes", "mount": "str", "unseen": "str?", "at": "at"}],
         },
     ),
 )

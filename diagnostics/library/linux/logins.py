@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from datetime import datetime
+from typing import Any
 
-from diagnostics.parsing import ASKING, AWK, Line, Source, at, integer, read_sources, text_of
+from diagnostics.parsing import ASKING, AWK, Line, Source, at, integer, read_sources, text_of, unseen
 from diagnostics.probe import Facts, ParseError, Probe
 from remote.answer import Answer
 from remote.question import Privilege, Question
@@ -14,22 +15,44 @@ from remote.question import Privilege, Question
 _AUTH_SCRIPT = (
     ASKING
     + AWK
+    + "nl='\n'\n"
     + r"""
-# Names stay on the host (people type passwords there): only addresses, hours and how often, the most frequent 400.
-# shellcheck disable=SC2016  # programs of awk
-most='END {
-  for (group in count) { size = count[group]; many[size]++; if (size > largest) largest = size }
-  for (size = largest; size > 0 && told < 400; size--) if (size in many)
-    for (group in count) if (count[group] == size && told++ < 400) print size, group
-}'
-clock() { # and how much the record holds
-  seen=$(stat -c '%Z %s' /proc/self/ /var/log/btmp) || return
-  printf '%s\n' "${seen%% *}"
+# Names stay on the host (people type passwords there): only addresses, hours and how often.
+# shellcheck disable=SC2016  # a program of awk
+told='END { for (group in count) print count[group], group }'
+clock() { # and of each record when it was last written to, and how much it holds
+  # shellcheck disable=SC2086  # names without blanks
+  seen=$(stat -c '%Z %Y %s %n' /proc/self/ $records) || return
+  now=${seen%% *}
+  printf '%s\n' "$now"
 }
-record() { # the last 2,000 records, of 384 or 400 bytes (utmp(5)); times are UTC
-  [ -r /var/log/btmp ] || { echo '/var/log/btmp may not be read' >&2; return 1; }
-  if [ "${seen##* }" -le 768000 ]; then dumped=$(utmpdump </var/log/btmp) || return
-  else dumped=$(tail -c 768000 /var/log/btmp | utmpdump) || return
+late() { # the records into which something was written in the last day, the latest at the end: in $late, which hold $bytes
+  late='' bytes=0 IFS=$nl
+  for line in ${seen#*"$nl"}; do
+    IFS=' '
+    # shellcheck disable=SC2086  # CHANGED WRITTEN BYTES NAME
+    set -- $line
+    [ "$2" -gt "$((now - 86400))" ] || continue
+    case $4 in
+      *.[a-z]*) echo "packed $4" ;;
+      *) late="$4 $late" bytes=$((bytes + $3)) ;;
+    esac
+  done
+  unset IFS
+}
+record() { # their last 2,000 entries, of 384 or 400 bytes (utmp(5)); times are UTC
+  late
+  [ -n "$late" ] || return 0
+  # shellcheck disable=SC2086  # as above
+  set -- $late
+  for file; do
+    [ -r "$file" ] || { echo '/var/log/btmp may not be read' >&2; return 1; }
+  done
+  if [ "$bytes" -gt 768000 ]; then
+    echo cut
+    dumped=$(tail -q -c 768000 "$@" | tail -c 768000 | utmpdump) || return
+  elif [ "$#" = 1 ]; then dumped=$(utmpdump <"$1") || return
+  else dumped=$(cat "$@" | utmpdump) || return
   fi
   # shellcheck disable=SC2016  # as above
   [ -z "$dumped" ] || printf '%s\n' "$dumped" | "$awk" '
@@ -38,7 +61,7 @@ record() { # the last 2,000 records, of 384 or 400 bytes (utmp(5)); times are UT
       sub(/ *\] .*/, "", address)
       sub(/.* \[/, "", hour)
       count[substr(hour, 1, 13) " " address]++
-    }'"$most"
+    }'"$told"
 }
 journal() { # who may not read the system's journal is shown his own, and told nothing
   seen=no
@@ -55,12 +78,15 @@ journal() { # who may not read the system's journal is shown his own, and told n
     /^Failed / && match($0, / from [^ ]* port [0-9]* ssh2$/) {
       split(substr($0, RSTART + 1), word, " ")
       count["last-24-hours " word[2]]++
-    }'"$most"
+    }
+    END { if (NR >= 2000) print "cut" }'"$told"
 }
 # btmp that was never written may belong to a server that keeps its own log only
-kept=no
-[ ! -s /var/log/btmp ] && [ ! -s /var/log/btmp.1 ] || kept=yes
-if [ "$kept" = yes ] && command -v utmpdump >/dev/null; then
+records=''
+for file in /var/log/btmp /var/log/btmp[.-][0-9]*; do
+  [ ! -s "$file" ] || records="$records $file"
+done
+if [ -n "$records" ] && command -v utmpdump >/dev/null; then
   ask clock clock
   ask record record
   absent journal 'no need: failed logins are recorded in /var/log/btmp'
@@ -71,15 +97,18 @@ fi
 """
 )
 _GROUP = re.compile(rb" *(?P<count>\d{1,7}) (?P<hour>last-24-hours|\d{4}-\d\d-\d\dT\d\d) (?P<address>[0-9a-fA-F.:]+)")
+_CUT, _PACKED = b"cut", b"packed "
 _DAY_S = 24 * 3600
 
 
 def parse_auth(answer: Answer) -> Facts:
     r"""Return from which addresses logins with a password failed in the last 24 hours (whole hours), and how often.
 
-    The record of failed logins (/var/log/btmp, its last 2,000) comes first, else sshd's words in the journal. The figure
-    is of records: OpenSSH 9.2 writes two for a try with a name that the host does not know. The address is empty where
-    somebody failed at the console. Raises NothingThere where a host keeps neither.
+    The record of failed logins (/var/log/btmp and what was made of it by rotation, the last 2,000) comes first, else sshd's
+    words in the journal. The figure is of records: OpenSSH 9.2 writes two for a try with a name that the host does not
+    know. The address is empty where somebody failed at the console. `most`: from one address; `cut`: there were more than
+    2,000 in these 24 hours, an item that is `unseen` stands for the others, as for a record that was packed.
+    Raises NothingThere where a host keeps neither.
 
     >>> from remote.answer import answered
     >>> mark = "@0b7e9c52-60c5-4d54-9c58-6f0c1c6f1f5e"
@@ -104,21 +133,29 @@ def parse_auth(answer: Answer) -> Facts:
     source = journal if record.status is None else record
     since_s = 0 if record.status is None else _clock_s(sources["clock"]) - _DAY_S
     by_address: dict[str, list[tuple[int, int]]] = {}
-    for line in source.usable().lines:
-        address, count, hour_s = _group(line)
+    lines = [line for line in source.usable().lines if line.data]
+    packed = [line for line in lines if line.data.startswith(_PACKED)]
+    groups = [(line, *_group(line)) for line in lines if line.data != _CUT and line not in packed]
+    reaches_back = any(hour_s is not None and hour_s <= since_s for _, _, _, hour_s in groups)
+    cut = [line for line in lines if line.data == _CUT and not reaches_back]
+    for line, address, count, hour_s in groups:
         if hour_s is None or hour_s + 3600 > since_s:
             by_address.setdefault(address, []).append((count, line.number))
+    seen = [{"address": address, **_summed(own)} for address, own in by_address.items()]
     return {
-        "failures": sum(count for groups in by_address.values() for count, _ in groups),
+        "failures": sum(one["failures"] for one in seen),
+        "most": max((one["failures"] for one in seen), default=0),
+        "cut": bool(cut),
         "sources": [
-            {
-                "address": address,
-                "failures": sum(count for count, _ in groups),
-                "at": at("sec.auth", max(groups)[1]),
-            }
-            for address, groups in by_address.items()
+            *seen,
+            *(unseen(source, "the last 2,000 failures do not reach back a day", line.number) for line in cut),
+            *(unseen(source, f"{line.text.removeprefix('packed ')} is packed", line.number) for line in packed),
         ],
     }
+
+
+def _summed(groups: list[tuple[int, int]]) -> dict[str, Any]:
+    return {"failures": sum(count for count, _ in groups), "at": at("sec.auth", max(groups)[1])}
 
 
 def _clock_s(source: Source) -> int:
@@ -224,7 +261,12 @@ PROBES: tuple[Probe, ...] = (
         question=Question(id="sec.auth", script=_AUTH_SCRIPT, deadline_s=15, privilege=Privilege.PREFER_ROOT, calm=True),
         parse=parse_auth,
         summary="From which addresses logins with a password failed in the last 24 hours",
-        shape={"failures": "int", "sources": [{"address": "str", "failures": "int", "at": "at"}]},
+        shape={
+            "failures": "int",
+            "most": "int",
+            "cut": "bool",
+            "sources": [{"address": "str", "failures": "int", "unseen": "str?", "at": "at"}],
+        },
     ),
     Probe(
         question=Question(id="sec.sshd", script=_SSHD_SCRIPT, deadline_s=10, privilege=Privilege.PREFER_ROOT, calm=True),

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from diagnostics.parsing import ASKING, Source, Sources, at, integer, read_sources, text_of
+from diagnostics.parsing import ASKING, Source, Sources, at, integer, read_sources, text_of, unseen
 from diagnostics.probe import Facts, ParseError, Probe
 from remote.answer import Answer
 from remote.question import Privilege, Question
@@ -41,13 +41,13 @@ seen() { # status 2: a process was gone before it was read
   [ -z "$shown" ] || printf '%s\n' "$shown"
   return "$seen"
 }
-pids() { # of the lines in $1 that hold $2, at most $3 of them, into $list
-  list='' count=0 IFS=$nl
+pids() { # of the lines in $1 that hold $2, at most $3: into $list, with the number there into $sizes; whether there are $more
+  list='' sizes='' count=0 more='' IFS=$nl
   for line in $1; do
     case $line in *"$2"*) ;; *) continue ;; esac
-    [ "$count" -lt "$3" ] || break
+    [ "$count" -lt "$3" ] || { more=yes; break; }
     line=${line#/proc/}
-    list="$list ${line%%/*}" count=$((count + 1))
+    list="$list ${line%%/*}" sizes="$sizes ${line%%/*}:${line##*[!0-9]}" count=$((count + 1))
   done
   unset IFS
 }
@@ -85,35 +85,45 @@ named() { # what the processes in $list are called; their control groups, which 
   return "$status"
 }
 units() { printf %s "$groups"; return "$status"; }
+open_files() { # how many descriptors a process has open: into $open
+  set -- /proc/"$1"/fd/*
+  if [ -e "$1" ] || [ -L "$1" ]; then open=$#; else open=-; fi
+}
 held() { # how many descriptors each process of $list has open: only those that could be near their limit
   limits=$(of_each '^Max open files' limits)
-  status=$? told='' IFS=$nl
-  for line in $limits; do
-    unset IFS
-    # shellcheck disable=SC2086  # /proc/PID/limits:Max open files SOFT HARD files
-    set -- $line
-    pid=${1#/proc/} soft=$4
-    pid=${pid%%/*} slots=${shown#*"/proc/$pid/status:FDSize:"}
-    slots=${slots%%"$nl"*} slots=${slots##*[!0-9]}
+  status=$? told=''
+  # shellcheck disable=SC2086  # PID:SLOTS in the same order
+  set -- $sizes
+  IFS=$nl
+  for line in $limits; do # /proc/PID/limits:Max open files  SOFT  HARD  files
+    pid=${line#/proc/} soft=${line#*files}
+    pid=${pid%%/*} soft=${soft#"${soft%%[! ]*}"}
+    soft=${soft%% *}
+    while [ "$#" != 0 ] && [ "${1%:*}" != "$pid" ]; do shift; done # these were gone
+    [ "$#" != 0 ] || break
     case $soft in unlimited) continue ;; esac
-    [ "$((slots * 4))" -ge "$((soft * 3))" ] || continue
-    set -- /proc/"$pid"/fd/*
-    if [ -e "$1" ] || [ -L "$1" ]; then open=$#; else open=-; fi
+    [ "$((${1#*:} * 4))" -ge "$((soft * 3))" ] || continue
+    unset IFS
+    open_files "$pid"
+    IFS=$nl
     told="$told$pid $open $soft$nl"
     near="$near $pid"
   done
   unset IFS
+  [ -z "$more" ] || told=${told}more$nl
   printf %s "$told"
   return "$status"
 }
 groups() { # control groups that hold half of the tasks that they may have, or more; and how many have a limit
   limited=0 told=''
-  for file in /sys/fs/cgroup/pids.max /sys/fs/cgroup/*.slice/pids.max /sys/fs/cgroup/*.slice/*.service/pids.max \
-    /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids/*.slice/pids.max /sys/fs/cgroup/pids/*.slice/*.service/pids.max; do
-    if ! [ -r "$file" ] || ! read -r most <"$file" || [ "$most" = max ]; then continue; fi
-    if ! read -r tasks <"${file%max}current"; then continue; fi
-    limited=$((limited + 1))
-    [ "$((tasks * 2))" -lt "$most" ] || told="$told$tasks $most ${file%/pids.max}$nl"
+  for top in /sys/fs/cgroup /sys/fs/cgroup/pids; do
+    # services, scopes (containers, sessions) and slices, also in a slice that is in a slice (of a template, of a user)
+    for group in "$top" "$top"/*.s[cel]* "$top"/*.slice/*.s[cel]* "$top"/*.slice/*.slice/*.s[cel]*; do
+      if ! [ -r "$group/pids.max" ] || ! read -r most <"$group/pids.max" || [ "$most" = max ]; then continue; fi
+      if ! read -r tasks <"$group/pids.current"; then continue; fi
+      limited=$((limited + 1))
+      [ "$((tasks * 2))" -lt "$most" ] || told="$told$tasks $most $group$nl"
+    done
   done
   printf '%s\n' "$told$limited"
 }
@@ -123,7 +133,7 @@ if [ -e /sys/fs/cgroup ]; then ask groups groups; else absent groups /sys/fs/cgr
 ask seen seen
 near=''
 case $shown in *FDSize:*)
-  pids "$shown" FDSize: 100
+  pids "$shown" FDSize: 400
   ask held held
   list=$near
   [ -z "$near" ] || ask holders of_each '^Name:' status ;;
@@ -159,7 +169,8 @@ def parse_processes(answer: Answer) -> Facts:
     `hanging` are main threads in state D that did not run for a second, with the kernel function where they wait (left out
     where only root may read it). `zombies` counts all; `parents` says who does not reap them, from five on. `tasks` and
     `descriptors` are the whole host's, and then: the control groups that hold half of their tasks or more; the processes that
-    have room for 1,000 descriptors or more, which is three quarters of their limit or more (smaller ones are not looked at).
+    have room for 1,000 descriptors or more, which is three quarters of their limit or more (smaller ones are not looked at, and
+    of more than 400 the others are `unseen`).
 
     >>> from remote.answer import answered
     >>> mark = "@0b7e9c52-60c5-4d54-9c58-6f0c1c6f1f5e"
@@ -275,9 +286,14 @@ def _holders(sources: Sources) -> Iterator[dict[str, Any]]:
     if "held" not in sources:
         return
     source = sources["held"].usable(*_VANISHED)
-    names = _by_pid(sources["holders"]) if source.lines and source.lines[0].data else {}
-    for line in source.lines if names else ():
+    names = _by_pid(sources["holders"]) if "holders" in sources else {}
+    for line in source.lines:
+        if line.data == b"more":
+            yield {"scope": "", "host": False, **unseen(source, "more than 400 processes have many descriptors", line.number)}
+            continue
         words = line.data.split()
+        if not words:
+            continue  # none is near its limit
         if len(words) != 3:
             raise ParseError(source.question, line.data)
         if (name := _value(names.get(integer(source.question, words[0]), ()), b"Name:")) is None:
@@ -353,7 +369,15 @@ PROBES: tuple[Probe, ...] = (
         shape={
             "tasks": [{"scope": "str", "used": "int", "most": "int", "percent": "float percent", "at": "at"}],
             "descriptors": [
-                {"scope": "str", "host": "bool", "used": "int?", "most": "int", "percent": "float? percent", "at": "at"}
+                {
+                    "scope": "str",
+                    "host": "bool",
+                    "used": "int?",
+                    "most": "int",
+                    "percent": "float? percent",
+                    "unseen": "str?",
+                    "at": "at",
+                }
             ],
             "blocked": "int",
             "hanging": [{"pid": "int", "process": "str", "waits_in": "str?", "at": "at"}],

@@ -8,6 +8,8 @@ Each item is one line of JSON, `{"of":"disks","it":{…}}`, and each source ends
 identifiers why it failed (the words of Windows are in the machine's language): `FullyQualifiedErrorId`, the HRESULT, the
 category. JSON escapes what it quotes, so no value can pass for a line; a source without its end is not understood.
 
+Where a script bounds how many items it sends, `FULL` tells whether there were more: what was not sent may be ill as well.
+
 A question that needs the rights of an administrator says so (`Privilege.ROOT`), and is not asked without them; `Ask-Admin` is
 for one source of a question that tells the rest to everybody. Many sources show others less, and say nothing about it.
 """
@@ -50,6 +52,8 @@ function Ask-Admin([string]$LaOf, [scriptblock]$LaHow) {
 """What each script begins with; Windows PowerShell 4 to 5.1, PowerShell 7. A block that is asked sees these functions'
 variables (scopes are dynamic), so their names are none that a block would use."""
 
+FULL: Final = "Ask full { @{ Full = [bool]$global:full } }\n"
+"""Behind the source that sets `$global:full` where it leaves something out."""
 NOT_ADMIN: Final = "access denied: the account has no rights of an administrator here"
 ABSENT: Final = (
     "CommandNotFoundException",
@@ -236,6 +240,11 @@ class Sources(dict[str, Source]):
 
     def __missing__(self, name: str) -> Source:
         raise ParseError(self.question, f"source {name} is missing".encode())
+
+
+def full(sources: Sources) -> bool:
+    """Tell whether there was more than a script may send."""
+    return sources["full"].one().flag("Full")
 
 
 def read(question: str, answer: Answer) -> Sources:

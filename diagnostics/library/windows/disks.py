@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from diagnostics.library.windows.asking import PLATFORMS, Item, question, read
+from diagnostics.library.windows.asking import FULL, PLATFORMS, Item, full, question, read
 from diagnostics.probe import Facts, NothingThere, ParseError, Probe
 from remote.answer import Answer
 from remote.question import Privilege
@@ -71,6 +71,8 @@ _HEALTH = {0: "healthy", 1: "warning", 2: "unhealthy", 5: "unknown"}
 """HealthStatus of MSFT_PhysicalDisk."""
 _FAILING = 5
 """OperationalStatus: Predictive Failure."""
+_STATES = {6: "error", 7: "error", 12: "no_contact", 13: "lost_communication", 0xD002: "failed_media", 0xD005: "io_error"}
+"""OperationalStatus of MSFT_PhysicalDisk: the states of a disk that does not do what it should."""
 _NOT_SUPPORTED = "HRESULT 0x8004100c"
 
 
@@ -79,7 +81,7 @@ def parse_disks(answer: Answer) -> Facts:
 
     Behind RAID controllers and hypervisors disks have no counters of their own (`counted` false). A disk that says itself
     that it will fail, through the older interface (MSStorageDriver_FailurePredictStatus), is one more where no disk is
-    known to fail: the two name disks differently.
+    known to fail: the two name disks differently. `health` is left out where Windows does not know it.
     """
     sources = read("win.disks", answer)
     items = sources["disks"].usable("a list of physical disks")
@@ -94,17 +96,19 @@ def parse_disks(answer: Answer) -> Facts:
 
 
 def _predicted(one: Item) -> dict[str, Any]:
-    known = {"number": "", "health": "unknown", "failing": True, "counted": False}
+    known = {"number": "", "failing": True, "state": "", "counted": False}
     return {"disk": one.text("Disk"), **known, "at": one.at}
 
 
 def _disk(one: Item) -> dict[str, Any]:
     serial = one.text("Serial") if one.has("Serial") else ""
+    health, states = one.choice("Health", _HEALTH), one.integers("States")
     return {
         "disk": f"{one.text('Name')} ({serial})" if serial else one.text("Name"),
         "number": one.text("Number") if one.has("Number") else "",
-        "health": one.choice("Health", _HEALTH),
-        "failing": _FAILING in one.integers("States"),
+        **({"health": health} if health != "unknown" else {}),
+        "failing": _FAILING in states,
+        "state": next((_STATES[state] for state in states if state in _STATES), ""),
         "counted": one.flag("Counted"),
         **one.maybe(
             worn_percent=(one.integer, "Wear"),
@@ -116,21 +120,7 @@ def _disk(one: Item) -> dict[str, Any]:
     }
 
 
-_DISK_EVENTS = r"""
-Ask clock { @{ Now = ConvertTo-Utc (Get-Date) } }
-Ask events {
-    Get-WinEvent -FilterHashtable @{ LogName = 'System'; Id = 7, 11, 15, 51, 52, 55, 129, 153, 154, 157
-        Level = 1, 2, 3; StartTime = (Get-Date).AddDays(-7) } -MaxEvents 3000 |
-    Where-Object { $_.ProviderName -in 'disk', 'Ntfs', 'Microsoft-Windows-Ntfs', 'storahci', 'stornvme', 'iaStorA',
-        'iaStorAC', 'iaStorAVC', 'LSI_SAS', 'vhdmp', 'atapi' } |
-    ForEach-Object { @{ Key = "$($_.ProviderName)|$($_.Id)|$(@($_.Properties)[0].Value)"
-            Time = $_.TimeCreated } } |
-    Group-Object { $_.Key } | Select-Object -First 40 | ForEach-Object {
-        $t = @($_.Group | ForEach-Object { $_.Time } | Sort-Object)
-        @{ Key = $_.Name; Count = $_.Count; First = ConvertTo-Utc $t[0]; Last = ConvertTo-Utc $t[-1] } }
-}
-"""
-_MEANS = {
+DISK_EVENTS: Final = {
     7: "bad_block",
     11: "controller_error",
     15: "not_ready",
@@ -142,6 +132,38 @@ _MEANS = {
     154: "hardware_error",
     157: "removed",
 }
+DISK_PROVIDERS: Final = (
+    "disk",
+    "Ntfs",
+    "Microsoft-Windows-Ntfs",
+    "storahci",
+    "stornvme",
+    "iaStorA",
+    "iaStorAC",
+    "iaStorAVC",
+    "LSI_SAS",
+    "vhdmp",
+    "atapi",
+)
+"""Who writes them: drivers of disks and their controllers, and the file system."""
+_DISK_EVENTS = (
+    r"""
+Ask clock { @{ Now = ConvertTo-Utc (Get-Date) } }
+Ask events {
+    $e = @(Get-WinEvent -FilterHashtable @{ LogName = 'System'; Id = NUMBERS
+        Level = 1, 2, 3; StartTime = (Get-Date).AddDays(-7) } -MaxEvents 3000)
+    $g = @($e | Where-Object { $_.ProviderName -in PROVIDERS } |
+    ForEach-Object { @{ Key = "$($_.ProviderName)|$($_.Id)|$(@($_.Properties)[0].Value)"
+            Time = $_.TimeCreated } } |
+    Group-Object { $_.Key })
+    $global:full = $e.Count -ge 3000 -or $g.Count -gt 40
+    $g | Select-Object -First 40 | ForEach-Object {
+        $t = @($_.Group | ForEach-Object { $_.Time } | Sort-Object)
+        @{ Key = $_.Name; Count = $_.Count; First = ConvertTo-Utc $t[0]; Last = ConvertTo-Utc $t[-1] } }
+}
+""".replace("NUMBERS", ", ".join(map(str, DISK_EVENTS))).replace("PROVIDERS", ", ".join(f"'{name}'" for name in DISK_PROVIDERS))
+    + FULL
+)
 _SLOW = frozenset({"reset", "retried"})
 """What also comes of an overloaded storage, and does no harm by itself: repeats count."""
 
@@ -154,15 +176,16 @@ def parse_disk_events(answer: Answer) -> Facts:
     """
     sources = read("win.disk-events", answer)
     now = sources["clock"].one().moment("Now")
-    return {"errors": [_event(one, now) for one in sources["events"].events()], "at": sources["events"].at}
+    errors = [_event(one, now) for one in sources["events"].events()]
+    return {"errors": errors, "full": full(sources), "at": sources["events"].at}
 
 
 def _event(one: Item, now: int) -> dict[str, Any]:
     provider, _, rest = one.text("Key").partition("|")
     number, _, device = rest.partition("|")
-    if not number.isdecimal() or int(number) not in _MEANS:
+    if not number.isdecimal() or int(number) not in DISK_EVENTS:
         raise one.odd("Key")
-    means = _MEANS[int(number)]
+    means = DISK_EVENTS[int(number)]
     return {
         "provider": provider,
         "event": int(number),
@@ -207,8 +230,9 @@ PROBES: tuple[Probe, ...] = (
                 {
                     "disk": "str",
                     "number": "str",
-                    "health": "str",
+                    "health": "str?",
                     "failing": "bool",
+                    "state": "str",
                     "counted": "bool",
                     "worn_percent": "int? percent",
                     "celsius": "int?",
@@ -238,6 +262,7 @@ PROBES: tuple[Probe, ...] = (
                     "at": "at",
                 }
             ],
+            "full": "bool",
             "at": "at",
         },
         platforms=PLATFORMS,

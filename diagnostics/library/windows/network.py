@@ -11,20 +11,25 @@ from remote.answer import Answer
 
 _NETWORK = r"""
 Ask adapters { Get-CimInstance Win32_NetworkAdapterConfiguration -Filter 'IPEnabled=TRUE' | ForEach-Object {
-        @{ Index = [int]$_.InterfaceIndex; Name = $_.Description; Addresses = @($_.IPAddress)
+        @{ Index = [int]$_.InterfaceIndex; Name = $_.Description; Service = $_.ServiceName; Addresses = @($_.IPAddress)
             Gateways = @($_.DefaultIPGateway)
             Servers = @($_.DNSServerSearchOrder); Dhcp = $_.DHCPEnabled; DhcpServer = $_.DHCPServer } } }
 """
+_CLUSTER = "netft"
+"""The driver of the adapter by which the nodes of a failover cluster speak: 169.254/16 is its own."""
 _V4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 
 
 def parse_network(answer: Answer) -> Facts:
-    r"""Return the adapters that speak IP, with their addresses; `self_assigned` has an address of 169.254/16 and no other.
+    r"""Return the adapters that speak IP, with their addresses.
+
+    `self_assigned` asked DHCP and has an address of 169.254/16 and no other; who was given one by hand was meant to have it.
 
     >>> from remote.answer import answered
     >>> facts = parse_network(answered(
-    ...     b'{"of":"adapters","it":{"Index":12,"Name":"vmxnet3 Ethernet Adapter","Addresses":{"value":["169.254.10.2",'
-    ...     b'"fe80::1"],"Count":2},"Gateways":[null],"Servers":[],"Dhcp":true,"DhcpServer":null}}\n'
+    ...     b'{"of":"adapters","it":{"Index":12,"Name":"vmxnet3 Ethernet Adapter","Service":"vmxnet3ndis6",'
+    ...     b'"Addresses":{"value":["169.254.10.2","fe80::1"],"Count":2},'
+    ...     b'"Gateways":[null],"Servers":[],"Dhcp":true,"DhcpServer":null}}\n'
     ...     b'{"of":"adapters","ended":"ok","count":1}\n'))
     >>> facts["adapters"][0]["self_assigned"], facts["gateways"]
     (True, [])
@@ -38,11 +43,12 @@ def parse_network(answer: Answer) -> Facts:
 def _adapter(one: Item) -> dict[str, Any]:
     addresses = one.texts("Addresses")
     v4 = [address for address in addresses if _V4.fullmatch(address)]
+    asked = one.flag("Dhcp") and not (one.has("Service") and one.text("Service").lower() == _CLUSTER)
     return {
         "adapter": one.text("Name"),
         "addresses": strings(v4 or addresses, most=3),
         "dhcp": one.flag("Dhcp"),
-        "self_assigned": bool(v4) and all(address.startswith("169.254.") for address in v4),
+        "self_assigned": asked and bool(v4) and all(address.startswith("169.254.") for address in v4),
         "name_servers": one.texts("Servers"),
         "at": one.at,
     }

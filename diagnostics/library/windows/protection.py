@@ -26,6 +26,9 @@ _STOPPED = ("0x800106ba", "HRESULT 0x800106ba")
 """The service of Defender does not run: another product took over, or somebody stopped it."""
 _NEVER_DAYS = 3650
 """More than this is how Windows says never (65535, 4294967295)."""
+_PASSIVE = ("Passive Mode", "SxS Passive Mode", "EDR Block Mode")
+"""AMRunningMode of a Defender that leaves protection to another product."""
+_NOT_RUNNING = "Not running"
 _ON = 0x1000
 """In the state of a product that Security Center keeps: it scans."""
 
@@ -34,8 +37,10 @@ def parse_defender(answer: Answer) -> Facts:
     """Return how Microsoft Defender stands; raise NothingThere where there is none, or where another product took over.
 
     Where Defender is installed, its service does not run and no other product is known (servers keep no list of them),
-    `service` is false. `threats` are those that are active, and left out where this account may not list them. `mode` is
-    AMRunningMode (Normal, Passive Mode, EDR Block Mode, …), which is not translated.
+    `service` is false. `passive`: it is there beside another product. Servers are made passive by hand, and what protects
+    them then is not to be seen; where there is a list of products, and none but Defender is on, nothing protects.
+    `threats` are those that are active, and left out where this account may not list them. `mode` is AMRunningMode (Normal,
+    Passive Mode, EDR Block Mode, Not running, …), which is not translated.
     """
     sources = read("win.defender", answer)
     others = _others(sources["products"])
@@ -48,13 +53,14 @@ def parse_defender(answer: Answer) -> Facts:
         return {"service": False, "real_time": False, "passive": False, "mode": "", "names": "", "at": status.at}
     one = status.one()
     mode = one.text("Mode") if one.has("Mode") else ""
+    unlisted = sources["products"].absent()
     age = one.integer("Age") if one.has("Age") else _NEVER_DAYS + 1
     listed = sources["threats"]
     threats = [] if listed.denied else [_name(item) for item in listed.usable()]
     return {
-        "service": one.flag("Service"),
+        "service": one.flag("Service") and mode != _NOT_RUNNING,
         "real_time": one.flag("RealTime"),
-        "passive": mode not in ("", "Normal") or (bool(others) and not one.flag("RealTime")),
+        "passive": (mode in _PASSIVE and unlisted) or (bool(others) and (mode in _PASSIVE or not one.flag("RealTime"))),
         "mode": mode,
         "signature_age_days": min(age, _NEVER_DAYS),
         **({} if listed.denied else {"threats": len(threats)}),
@@ -109,8 +115,15 @@ _BITLOCKER = r"""
 Ask volumes {
     Get-CimInstance -Namespace root\cimv2\Security\MicrosoftVolumeEncryption Win32_EncryptableVolume |
     ForEach-Object {
-        @{ Drive = $_.DriveLetter; Protected = $_.ProtectionStatus; Converted = $_.ConversionStatus
-            Kind = $_.VolumeType } }
+        $v = $_
+        $c = $v.ConversionStatus
+        if ($null -eq $c) {
+            try {
+                $m = Invoke-CimMethod -InputObject $v -MethodName GetConversionStatus
+                if ($m.ReturnValue -eq 0) { $c = $m.ConversionStatus }
+            } catch { $c = $null }
+        }
+        @{ Drive = $v.DriveLetter; Protected = $v.ProtectionStatus; Converted = $c; Kind = $v.VolumeType } }
 }
 Ask computer { @{ Mobile = [int](Get-CimInstance Win32_ComputerSystem).PCSystemType -eq 2
         Drive = (Get-CimInstance Win32_OperatingSystem).SystemDrive } }
@@ -120,7 +133,11 @@ _CONVERTED = {0: "plain", 1: "encrypted", 2: "encrypting", 3: "decrypting", 4: "
 
 
 def parse_bitlocker(answer: Answer) -> Facts:
-    """Return the volumes that BitLocker could protect; raise NothingThere on an edition without it."""
+    """Return the volumes that BitLocker could protect; raise NothingThere on an edition without it.
+
+    ConversionStatus is a property on Windows 10 and later, elsewhere what a method returns; `state` is left out where neither
+    says anything, as of a volume that is locked.
+    """
     sources = read("win.bitlocker", answer)
     computer = sources["computer"].one()
     items = sources["volumes"].usable("BitLocker")
@@ -136,7 +153,7 @@ def _volume(one: Item, system: str) -> dict[str, Any]:
         "drive": one.text("Drive"),
         "system": one.text("Drive").upper() == system,
         "protection": one.choice("Protected", {0: "off", 1: "on", 2: "unknown"}),
-        "state": one.choice("Converted", _CONVERTED) if one.has("Converted") else "",
+        **({"state": one.choice("Converted", _CONVERTED)} if one.has("Converted") else {}),
         "at": one.at,
     }
 
@@ -239,7 +256,7 @@ PROBES: tuple[Probe, ...] = (
         summary="Which volumes BitLocker protects",
         shape={
             "mobile": "bool",
-            "volumes": [{"drive": "str", "system": "bool", "protection": "str", "state": "str", "at": "at"}],
+            "volumes": [{"drive": "str", "system": "bool", "protection": "str", "state": "str?", "at": "at"}],
         },
         platforms=PLATFORMS,
     ),

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from diagnostics.library.windows.asking import PLATFORMS, Item, question, read
+from diagnostics.library.windows.asking import FULL, PLATFORMS, Item, full, question, read
 from diagnostics.probe import Facts, Probe
 from remote.answer import Answer
 
-_BOOTS = r"""
+_BOOTS = (
+    r"""
 Ask clock { $o = Get-CimInstance Win32_OperatingSystem; @{ Now = ConvertTo-Utc (Get-Date)
         Booted = ConvertTo-Utc $o.LastBootUpTime } }
 Ask events {
-    Get-WinEvent -FilterHashtable @{ LogName = 'System'; Id = 41, 1001, 1074, 6008
-        StartTime = (Get-Date).AddDays(-30) } -MaxEvents 500 |
-    Where-Object { $_.ProviderName -in 'Microsoft-Windows-Kernel-Power',
-        'Microsoft-Windows-WER-SystemErrorReporting', 'User32', 'EventLog' } |
-    Select-Object -First 60 | ForEach-Object {
+    $x = "*[System[((Provider[@Name='Microsoft-Windows-Kernel-Power'] and EventID=41) or " +
+        "(Provider[@Name='Microsoft-Windows-WER-SystemErrorReporting'] and EventID=1001) or " +
+        "(Provider[@Name='EventLog'] and EventID=6008)) and TimeCreated[timediff(@SystemTime) <= 2592000000]]]"
+    $e = @(Get-WinEvent -LogName System -FilterXPath $x -MaxEvents 61)
+    $global:full = $e.Count -gt 60
+    $e | Select-Object -First 60 | ForEach-Object {
         @{ Id = $_.Id; Provider = $_.ProviderName; Time = ConvertTo-Utc $_.TimeCreated
             Data = @($_.Properties | Select-Object -First 6 | ForEach-Object { $t = [string]$_.Value
                     $t.Substring(0, [Math]::Min(200, $t.Length)) }) } }
@@ -28,6 +30,8 @@ Ask-Admin dumps {
         ForEach-Object { @{ Path = $_.FullName; Time = ConvertTo-Utc $_.LastWriteTime } } }
 }
 """
+    + FULL
+)
 _SAME_S = 900
 """How far apart the records of one crash are written: the dump is reported once Windows is up again."""
 
@@ -54,6 +58,7 @@ def parse_boots(answer: Answer) -> Facts:
     return {
         "uptime_s": max(0, now - clock.moment("Booted")),
         "sudden": sorted(sudden, key=lambda one: int(one["age_s"])),
+        "full": full(sources),
         "stops": sorted(stops, key=lambda one: int(one["age_s"])),
         **({"dumps": len(dumps.items)} if dumps.ended == "ok" else {}),
         "at": sources["events"].at,
@@ -148,6 +153,7 @@ PROBES: tuple[Probe, ...] = (
         summary="Shutdowns that nobody asked for and stop errors of the last 30 days",
         shape={
             "uptime_s": "int seconds",
+            "full": "bool",
             "sudden": [{"age_s": "int seconds", "stop_code": "str", "at": "at"}],
             "stops": [{"age_s": "int seconds", "code": "str", "parameters": "str", "dump": "str", "at": "at"}],
             "dumps": "int?",

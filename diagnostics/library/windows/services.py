@@ -23,7 +23,7 @@ Ask services {
         @{ Name = $_.Name; Shown = $_.DisplayName; State = $_.State; Start = $_.StartMode; Exit = $_.ExitCode
             Own = $_.ServiceSpecificExitCode
             Seen = $null -ne $r; Delayed = [int]$r.DelayedAutostart -eq 1
-            Trigger = Test-Path -LiteralPath "$k\TriggerInfo"; Path = $_.PathName } }
+            Trigger = Test-Path -LiteralPath "$k\TriggerInfo" } }
 }
 """
 _NEVER_TRIED = 1077
@@ -31,7 +31,6 @@ _NEVER_TRIED = 1077
 _OWN_CODE = 1066
 """ERROR_SERVICE_SPECIFIC_ERROR: the service's own number says more."""
 _INNOCENT = (
-    "aspnet_state",
     "BITS",
     "CDPSvc",
     "CDPUserSvc_*",
@@ -81,12 +80,14 @@ _PORTS = {
 def parse_services(answer: Answer) -> Facts:
     r"""Return the automatic services that do not run, with why that may be well, and how each expected one stands.
 
-    `innocent` is why a stopped service means nothing: `trigger` (started by an event), `delayed` (ended well, started late),
-    `by_itself` (known to end); "" for all others. `exit_code` 0 is a service that somebody stopped, or that ended in order.
+    `innocent` is why a service means nothing that is stopped and ended in order, or never began: `trigger` (started by an
+    event), `delayed` (ended well, started late), `not_yet` (is started late, and was not tried), `by_itself` (known to end);
+    "" for all others, and for each that failed, hangs or is paused. `exit_code` 0 is a service that somebody stopped, or that
+    ended in order. Command lines are not asked for: people write passwords there.
 
     >>> from remote.answer import answered
     >>> row = '{"of":"services","it":{"Name":"Spooler","Shown":"Диспетчер печати","State":"Stopped","Start":"Auto","Exit":0,'
-    >>> row += '"Own":0,"Seen":true,"Delayed":false,"Trigger":false,"Path":"C:\\\\Windows\\\\System32\\\\spoolsv.exe"}}'
+    >>> row += '"Own":0,"Seen":true,"Delayed":false,"Trigger":false}}'
     >>> facts = parse_services(answered((
     ...     '{"of":"expected","it":{"Name":"spooler"}}\n{"of":"expected","ended":"ok","count":1}\n' + row
     ...     + '\n{"of":"services","ended":"ok","count":1}\n').encode()))
@@ -111,7 +112,6 @@ def _stopped(one: Item) -> dict[str, Any]:
         "exit_code": one.integer("Own") if code == _OWN_CODE else code,
         "never_tried": code == _NEVER_TRIED,
         "innocent": _innocent(one),
-        "path": one.text("Path") if one.has("Path") else "",
         "at": one.at,
     }
 
@@ -120,13 +120,24 @@ def _shown(one: Item) -> str:
     return one.text("Shown") if one.has("Shown") and one.text("Shown") else one.text("Name")
 
 
+_PASSING = ("Start Pending", "Stop Pending")
+"""States in which a service that comes and goes is now and then."""
+
+
 def _innocent(one: Item) -> str:
-    name = one.text("Name").lower()
-    if any(fnmatchcase(name, pattern.lower()) for pattern in _INNOCENT) or re.search(r"_[0-9a-f]{5,8}$", name):
+    code, name, state = one.integer("Exit"), one.text("Name").lower(), one.text("State")
+    passing = state in _PASSING
+    if re.search(r"_[0-9a-f]{5,8}$", name) and (passing or state == "Stopped"):  # of one user's session, with which it ends
+        return "by_itself"
+    if not passing and (state != "Stopped" or code not in (0, _NEVER_TRIED)):
+        return ""
+    if any(fnmatchcase(name, pattern.lower()) for pattern in _INNOCENT):
         return "by_itself"
     if one.flag("Trigger"):
         return "trigger"
-    return "delayed" if one.flag("Delayed") and one.integer("Exit") in (0, _NEVER_TRIED) else ""
+    if one.flag("Delayed") and not passing:
+        return "not_yet" if code == _NEVER_TRIED else "delayed"
+    return ""
 
 
 def _expected(name: str, found: Item | None, end: int) -> dict[str, Any]:
@@ -299,7 +310,6 @@ PROBES: tuple[Probe, ...] = (
                     "exit_code": "int",
                     "never_tried": "bool",
                     "innocent": "str",
-                    "path": "str",
                     "at": "at",
                 }
             ],

@@ -173,11 +173,12 @@ def parse_devices(answer: Answer) -> Facts:
 
 
 _LICENCE = r"""
+Ask edition { @{ Edition = (Get-ItemProperty 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion').EditionID } }
 Ask products {
     $f = "ApplicationID='55c92734-d682-4d71-983e-d6ec3f16059f' AND PartialProductKey IS NOT NULL"
     Get-CimInstance SoftwareLicensingProduct -Filter $f |
     ForEach-Object { @{ Name = $_.Name; Status = [int]$_.LicenseStatus; Minutes = $_.GracePeriodRemaining
-            Channel = $_.ProductKeyChannel } }
+            Channel = $_.ProductKeyChannel; Family = $_.LicenseFamily; Addon = $_.LicenseIsAddon } }
 }
 """
 _STATUS = {0: "unlicensed", 1: "licensed", 2: "grace", 3: "grace", 4: "not_genuine", 5: "notification", 6: "grace"}
@@ -185,10 +186,18 @@ _STATUS = {0: "unlicensed", 1: "licensed", 2: "grace", 3: "grace", 4: "not_genui
 
 
 def parse_licence(answer: Answer) -> Facts:
-    """Return how Windows is licensed; `days_left` where it must be renewed (KMS, evaluation), from GracePeriodRemaining."""
-    items = read("win.licence", answer)["products"].usable()
+    """Return how Windows is licensed; `days_left` where it must be renewed (KMS, evaluation), from GracePeriodRemaining.
+
+    Add-ons (extended security updates) have licences of their own under the same application, and an edition that was
+    upgraded may leave its own behind: what counts is the licence of the edition that runs, where one names it.
+    """
+    sources = read("win.licence", answer)
+    edition = sources["edition"].one()
+    runs = edition.text("Edition").lower() if edition.has("Edition") else ""
+    items = [one for one in sources["products"].usable() if not (one.has("Addon") and one.flag("Addon"))]
     if not items:
         raise NothingThere("win.licence", "a product key of Windows")
+    items = [one for one in items if one.has("Family") and one.text("Family").lower() == runs] or items
     one = next((item for item in items if item.integer("Status") == 1), items[0])
     minutes = one.integer("Minutes") if one.has("Minutes") else 0
     return {

@@ -14,13 +14,16 @@ Ask clock { @{ Now = ConvertTo-Utc (Get-Date) } }
 Ask packages {
     $k = 'SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\Packages'
     $k = [Microsoft.Win32.Registry]::LocalMachine.OpenSubKey($k)
-    $k.GetSubKeyNames() | Where-Object { $_ -match '^Package_for_(RollupFix~|KB|ServicingStack)' } | ForEach-Object {
+    $f = @($k.GetSubKeyNames() | Where-Object { $_ -match '^Package_for_(RollupFix~|KB)' } | ForEach-Object {
         $p = $k.OpenSubKey($_)
         if ($p.GetValue('CurrentState') -eq 112) {
             $t = ([int64]$p.GetValue('InstallTimeHigh') -shl 32) -bor ([int64]$p.GetValue('InstallTimeLow') -band 4294967295)
             @{ Name = $_; Time = [DateTime]::FromFileTimeUtc($t).ToString('o') }
         }
-    } | Sort-Object { $_.Time } -Descending | Select-Object -First 5
+    })
+    $r = @($f | Where-Object { $_.Name -like 'Package_for_RollupFix~*' })
+    if ($r.Count) { $f = $r }
+    $f | Sort-Object { $_.Time } -Descending | Select-Object -First 5
 }
 Ask events {
     Get-WinEvent -FilterHashtable @{ LogName = 'System'; ProviderName = 'Microsoft-Windows-WindowsUpdateClient'
@@ -49,15 +52,14 @@ def parse_updates(answer: Answer) -> Facts:
     """Return when an update of Windows was installed last, those that fail, and who decides about updates.
 
     Installed is what servicing itself noted: packages in the state 112 (installed) with their time, whatever brought
-    them (Windows Update, WSUS, a file). Failed are the WindowsUpdateClient events 20 since an update was last installed by
-    19, without those of virus signatures and the removal tool, which come by the day.
+    them (Windows Update, WSUS, a file): the cumulative update (RollupFix), and only where Windows has none, as 2012 R2, the
+    others by their KB numbers. The servicing stack comes by itself and mends nothing else. Failed are the
+    WindowsUpdateClient events 20 since an update was last installed by 19, without those of virus signatures and the
+    removal tool, which come by the day.
     """
     sources = read("win.updates", answer)
     now = sources["clock"].one().moment("Now")
-    packages = [(one.moment("Time"), one) for one in sources["packages"].usable()]
-    if not packages:
-        raise NothingThere("win.updates", "an installed update of Windows")
-    newest, package = max(packages, key=lambda pair: pair[0])
+    newest, package = _newest(sources["packages"].usable())
     events = sources["events"].events()
     return {
         "age_s": max(0, now - newest),
@@ -66,6 +68,14 @@ def parse_updates(answer: Answer) -> Facts:
         **_decided(sources),
         "at": package.at,
     }
+
+
+def _newest(packages: tuple[Item, ...]) -> tuple[int, Item]:
+    """Return when that was installed which says how far Windows itself is, and what."""
+    for kind in ("Package_for_RollupFix~", "Package_for_KB"):
+        if found := [(one.moment("Time"), one) for one in packages if one.text("Name").startswith(kind)]:
+            return max(found, key=lambda pair: pair[0])
+    raise NothingThere("win.updates", "an installed update of Windows")
 
 
 def _failing(events: tuple[Item, ...], now: int) -> list[dict[str, Any]]:
