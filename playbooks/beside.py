@@ -54,7 +54,7 @@ class Beside:
         if len(files) > MOST_FILES:
             raise NotBeside(Text("“{name}” has more than {limit} files", name=name, limit=MOST_FILES))
         for one in files:
-            self.read(str(one.relative_to(self._root())))
+            self.read(str(one.relative_to(self.root())))
         return path
 
     def path(self, name: str) -> Path:
@@ -62,17 +62,18 @@ class Beside:
         parts = Path(name).parts
         if not parts or Path(name).is_absolute() or ".." in parts or "\0" in name or "\\" in name:
             raise NotBeside(Text("“{name}” is not a path below the playbook's folder", name=name), Text("source: files/motd"))
-        path = self._root()
+        path = self.root()
         for one in parts:
             path /= one
             if path.is_symlink():
                 raise NotBeside(Text("“{name}” leads through a link", name=name))
         return path
 
-    def _root(self) -> Path:
+    def root(self) -> Path:
+        """Return the folder, from wherever one looks; raises NotBeside."""
         if self.folder is None:
             raise NotBeside(Text("this playbook has no folder"))
-        return self.folder
+        return self.folder.absolute()
 
     def taken(self) -> Iterator[str]:
         """Yield the names of what was taken."""

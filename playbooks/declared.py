@@ -20,6 +20,12 @@ VERIFY: Final = (
     Key(name="settle", says=Text("How long the host is left alone before."), type=Type.DURATION, maximum=LONGEST_S),
     Key(name="samples", says=Text("How often they are asked; each must say the same."), type=Type.INT, minimum=1, maximum=20),
     Key(name="every", says=Text("Between samples."), type=Type.DURATION, maximum=3600),
+    Key(
+        name="on_failure",
+        says=Text("What follows where a finding is not fixed, or a new one is there: stop, which offers it, or roll_back."),
+        type=Type.CHOICE,
+        choices=(OnFailure.STOP, OnFailure.ROLL_BACK),
+    ),
 )
 DURATIONS: Final = (
     Key(name="typical", says=Text("How long it mostly takes."), type=Type.DURATION, maximum=LONGEST_S),
@@ -43,7 +49,16 @@ PLAYBOOK: Final = (
     Key(name="checks", says=Text("Of a diagnostic: the checks, each with thresholds of its own if need be."), type=Type.CHECKS),
     Key(name="fixes", says=Text("The checks whose findings it claims to fix."), type=Type.TEXTS),
     Key(name="needs", says=Text("The probes whose facts its expressions and templates use."), type=Type.TEXTS),
-    Key(name="conflicts", says=Text("Playbooks that must not change the host at the same time."), type=Type.TEXTS),
+    Key(
+        name="not_while",
+        says=Text("The checks whose findings are repaired first: where one explains what this fixes, nothing is done."),
+        type=Type.TEXTS,
+    ),
+    Key(
+        name="conflicts",
+        says=Text("Playbooks that must not be at work on the host still: none whose end there nobody knows."),
+        type=Type.TEXTS,
+    ),
     Key(name="durations", says=Text("How long it takes: windows are planned with it."), type=Type.MAPPING, below=DURATIONS),
     Key(name="params", says=Text("Its parameters by name."), type=Type.PARAMS),
     Key(name="steps", says=Text("What it does, in this order."), type=Type.STEPS),
@@ -79,7 +94,7 @@ REGISTER: Final = (
     Key(name="shape", says=Text("The shape of `value` that json or keyvalue give."), type=Type.SHAPE),
 )
 STEP: Final = (
-    Key(name="name", says=Text("What the step does, for people.")),
+    Key(name="name", says=Text("What the step does, for people; a text, or one in every language."), type=Type.TITLE),
     Key(name="when", says=Text("Done only where it holds."), form=Form.EXPRESSION, gives=("bool",)),
     Key(name="loop", says=Text("Done for each item of this list; the item is `item`."), form=Form.EXPRESSION, gives=("list",)),
     Key(

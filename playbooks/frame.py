@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from diagnostics.expressions import Expression, Needs, Scope
+from diagnostics.expressions import Expression, Needs, Scope, Undecided
 from diagnostics.shapes import Misfit, fit
+from diagnostics.verdict import Reason, Why
 from inventory.errors import Text
 from inventory.host import Host
 from playbooks.keys import Script
@@ -16,6 +17,7 @@ from playbooks.model import Parse, Playbook, Register, Step
 from playbooks.params import ParamType, ParamValue, in_expressions
 from playbooks.templates import TextTemplate
 
+_ITEM = re.compile(r"\bitem\b", re.IGNORECASE)  # as PowerShell reads names
 _PAIR = re.compile(r"\s*([^=:\s][^=:]*?)\s*[=:]\s*(.*?)\s*")
 
 
@@ -29,6 +31,8 @@ class Frame:
     def __init__(self, playbook: Playbook, params: Mapping[str, ParamValue], facts: dict[str, Any], host: Host) -> None:
         self.playbook, self.facts = playbook, facts
         self.results: dict[str, Any] = {}
+        self.unsure: set[str] = set()
+        """Names that results will have, or not, once a run has come to them: in a plan nothing is decided by these."""
         self._params = dict(in_expressions(playbook.params, params))
         self._secrets = {name: params[name] for name, one in playbook.params.items() if one.type is ParamType.SECRET}
         self.variables: dict[str, Any] = {"params": self._params, "facts": facts, "host": _seen(host), "results": self.results}
@@ -48,15 +52,23 @@ class Frame:
     def keep(self, register: Register, seen: Any) -> None:
         """Keep a result under its name."""
         self.results[register.name] = seen
+        self.unsure.discard(register.name)
         self.set("results", self.results)
 
     def holds(self, condition: Expression) -> bool:
         """Return whether a condition holds; raises Undecided."""
+        self._refuse_unsure(condition)
         return condition.holds(self._scope)
 
     def evaluate(self, expression: Expression) -> Any:
         """Return an expression's value; raises Undecided."""
+        self._refuse_unsure(expression)
         return expression.evaluate(self._scope)
+
+    def _refuse_unsure(self, expression: Expression) -> None:
+        for path in expression.reading.paths if self.unsure else ():
+            if path[0] == "results" and path[1:2] and path[1] in self.unsure:
+                raise Undecided(Why(reason=Reason.MISSING_VALUE, detail=f"results.{path[1]}"))
 
     def settled(self, step: Step) -> dict[str, Any]:
         """Return the values of a step with everything evaluated and rendered; raises Undecided and NotRendered."""
@@ -91,6 +103,34 @@ class Frame:
 def names_item(step: Step) -> bool:
     """Tell whether the condition of a loop is asked for each item, not once before."""
     return step.loop is not None and step.when is not None and any(path[0] == "item" for path in step.when.reading.paths)
+
+
+def mentions_item(step: Step) -> bool:
+    """Tell whether anything of a step, but its loop, names `item`, or may: a word in a script or a text counts."""
+    return any(map(_mentions_item, (step.when, step.until, *step.values.values())))
+
+
+def _mentions_item(value: Any) -> bool:
+    match value:
+        case Expression():
+            return any(path[0] == "item" for path in value.reading.paths)
+        case TextTemplate() | Script():
+            return _ITEM.search(value.text) is not None
+        case Mapping():
+            return any(map(_mentions_item, value.values()))
+        case tuple():
+            return any(map(_mentions_item, value))
+    return False
+
+
+def undone_by_item(steps: tuple[Step, ...], prefix: str = "") -> Iterator[str]:
+    """Yield the keys of the loops whose items have to be known where what was done is to be undone."""
+    for index, step in enumerate(steps, 1):
+        key, inner = f"{prefix}s{index}", step.values.get("playbook")
+        if step.loop is not None and (any(map(mentions_item, step.rollback)) or (inner is not None and mentions_item(step))):
+            yield key
+        if isinstance(inner, Playbook):
+            yield from undone_by_item(inner.steps, f"{key}.")
 
 
 def too_many(step: Step, count: int) -> Text:

@@ -5,30 +5,26 @@ Pure but for its ports: the same code runs live, in scenarios, and on where an e
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any, Final
 
 from diagnostics.expressions import Undecided
+from diagnostics.facts import in_expressions as probe_name
 from diagnostics.probe import Probe
 from inventory.errors import Text
-from playbooks.actions import ACTIONS
-from playbooks.actions.doing import Doer, Doing, Done, Sender
-from playbooks.frame import Frame, NotRead, names_item, read_value, too_many
+from playbooks.attempts import Attempts, missing
+from playbooks.frame import Frame, mentions_item, names_item, too_many
+from playbooks.items import UNKNOWN, kept_list
 from playbooks.model import OnFailure, Playbook, Retry, Step
-from playbooks.params import BadParams, ParamValue, settled_params
-from playbooks.ports import Became, Change, Intent, Ports
+from playbooks.params import BadParams, Param, ParamValue, in_expressions, settled_params
+from playbooks.ports import Ports
 from playbooks.results import GOOD, LEFT_OPEN, Effect, Played, StepResult, StepState, change_of
-from playbooks.templates import NotRendered
-from playbooks.values import NoValue
-from remote.command import Command
 
-REPEATABLE: Final = frozenset((Retry.READ, Retry.IDEMPOTENT, Retry.GUARDED))
-_AGAIN: Final = frozenset((StepState.FAILED, StepState.TIMED_OUT, StepState.UNDECIDED))
-"""What another attempt may mend."""
-COLLECTING_S: Final = 30.0
-"""How much longer than a command itself its host has to tell how it ended."""
+_ITEM_NOT_KEPT: Final = Text("which item of its loop it is for was not kept: somebody has to look there")
+_CLOSED: Final = (StepState.SKIPPED, StepState.UNDECIDED)
+"""How a step ends whose condition keeps it off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +35,21 @@ class Behind:
     frame: Frame
     key: str
     item: Any
+    """Of a step that loops; UNKNOWN: nobody can tell which it was."""
     result: StepResult
+
+    def see_again(self) -> Frame:
+        """Return the frame with what the step saw of itself."""
+        if self.step.loop is None or self.item is UNKNOWN:
+            self.frame.forget("item")
+        else:
+            self.frame.set("item", self.item)
+        self.frame.set("result", self.result.seen())
+        return self.frame
+
+    def lacks_item(self, undoing: Step) -> bool:
+        """Tell whether a step that undoes it names an item that nobody can tell any more."""
+        return self.step.loop is not None and self.item is UNKNOWN and mentions_item(undoing)
 
 
 async def play(
@@ -54,27 +64,67 @@ async def play(
     `params` are all of them, as `settled_params` gives them; `facts` those of the probes that it needs, by the names that
     expressions have for these; `probes` what `probe` may ask.
     """
-    player = _Player(ports, probes or {}, playbook.durations.at_most_s)
-    complete = await player.steps(playbook.steps, Frame(playbook, params, dict(facts), ports.hands.host), "")
-    return Played(
-        steps=tuple(player.results),
-        undone=tuple(player.undone),
-        change=change_of(player.results, player.undone, complete=complete, irreversible=player.irreversible),
-    )
+    return await Player(playbook, params, facts, ports, probes or {}).play()
 
 
-class _Player:
-    def __init__(self, ports: Ports, probes: Mapping[str, Probe], at_most_s: float | None) -> None:
-        self.ports, self.probes = ports, probes
+class Player:
+    """What plays a playbook on one host, and can undo what it did there; made as `play` is called."""
+
+    def __init__(
+        self,
+        playbook: Playbook,
+        params: Mapping[str, ParamValue],
+        facts: Mapping[str, Any],
+        ports: Ports,
+        probes: Mapping[str, Probe],
+    ) -> None:
+        self.playbook, self.ports, self.probes = playbook, ports, probes
+        self.frame = Frame(playbook, params, dict(facts), ports.hands.host)
         self.results: list[StepResult] = []
         self.undone: list[StepResult] = []
         self.behind: list[Behind] = []
-        self.irreversible = False
+        self.items: dict[str, Any] = {}
+        """What the next line of the journal has to keep of the lists of loops."""
+        self.later: dict[str, Any] = {}
+        """Items that are kept with a line of their own."""
+        self.complete = self.irreversible = self.stuck = False
+        """`stuck`: something could not be undone, so nothing more is touched."""
+        at_most_s = playbook.durations.at_most_s
         self.end_s = None if at_most_s is None else ports.clock.now_s() + at_most_s
+
+    async def play(self) -> Played:
+        """Do the steps, and return what they came to."""
+        self.complete = await self.steps(self.playbook.steps, self.frame, "")
+        return self.played()
+
+    async def undo(self) -> Played:
+        """Undo what the steps did, the last first, and return what all of it came to."""
+        await self.roll_back()
+        self.complete = self.complete and not self.undone
+        return self.played()
+
+    @property
+    def left(self) -> bool:
+        """Tell whether something that was done is there to be undone."""
+        return bool(self.behind) and not self.stuck
+
+    @property
+    def undoing_begun(self) -> bool:
+        """Tell whether an earlier process began to undo what the steps as a whole had done."""
+        keys = (f"{behind.key}.r{number}" for behind in self.behind for number in range(1, len(behind.step.rollback) + 1))
+        return any(map(self.ports.journal.begun, keys))
+
+    def played(self) -> Played:
+        """Return what was done up to now, and what that came to."""
+        return Played(
+            steps=tuple(self.results),
+            undone=tuple(self.undone),
+            change=change_of(self.results, self.undone, complete=self.complete, stays=self.irreversible or bool(self.behind)),
+        )
 
     async def steps(self, steps: tuple[Step, ...], frame: Frame, prefix: str) -> bool:
         """Do steps in their order; tell whether all of them ended well, or were allowed not to."""
-        complete = True
+        complete, before = True, len(self.behind)
         for index, step in enumerate(steps, 1):
             key = f"{prefix}s{index}"
             if self.end_s is not None and self.ports.clock.now_s() > self.end_s:
@@ -85,10 +135,10 @@ class _Player:
             if failed is None:
                 continue
             complete = False
-            if failed.state in LEFT_OPEN or step.on_failure is OnFailure.STOP:
+            if self.stuck or failed.state in LEFT_OPEN or step.on_failure is OnFailure.STOP:
                 return False
             if step.on_failure is OnFailure.ROLL_BACK:
-                await self.roll_back()
+                await self.roll_back(before)
                 return False
         return complete
 
@@ -97,29 +147,62 @@ class _Player:
         nothing = StepResult(key=key, name=step.name, action=step.action, state=StepState.SKIPPED)
         frame.forget("item")
         frame.forget("result")
+        listed = None if step.loop is None else self.ports.journal.listed(key)
+        begun, earlier = listed is not None or self.ports.journal.begun(key), self.earlier(step, key)
+        if earlier is not None and not begun and (step.loop is not None or earlier.state in _CLOSED):
+            return self.passed(earlier)
+        about_items = names_item(step)
         try:
-            about_items = names_item(step)
-            if step.when is not None and not about_items and not frame.holds(step.when):
+            asked = not about_items and not begun and earlier is None
+            if asked and step.when is not None and not frame.holds(step.when):
                 await self.close(replace(nothing, why=Text("its condition does not hold")))
                 return None
-            items = [None] if step.loop is None else list(frame.evaluate(step.loop))
+            items = (
+                [] if step.loop is None else self.left_of(key, listed) if listed is not None else [*frame.evaluate(step.loop)]
+            )
         except Undecided as undecided:
-            return await self.close(replace(nothing, state=StepState.UNDECIDED, why=_missing(undecided)))
+            return await self.close(replace(nothing, state=StepState.UNDECIDED, why=missing(undecided)))
         if step.loop is None:
             return await self.instance(step, frame, key)
-        if len(items) > step.at_most:
-            return await self.close(replace(nothing, state=StepState.FAILED, why=too_many(step, len(items))))
+        if listed is None:
+            if len(items) > step.at_most:
+                return await self.close(replace(nothing, state=StepState.FAILED, why=too_many(step, len(items))))
+            first, later = kept_list(key, items)
+            self.items, self.later = self.items | first, self.later | later
         if not items:
             await self.close(replace(nothing, why=Text("its loop has no items")))
         return await self.loop(step, frame, key, items, about_items=about_items)
+
+    def earlier(self, step: Step, key: str) -> StepResult | None:
+        """Return how a step ended in an earlier process of the run, where that stands.
+
+        What only reads is asked anew, but not once something after it was begun: what was read before a change undoes it.
+        """
+        reads = step.action == "probe" or step.retry is Retry.READ
+        return None if reads and not self.ports.journal.intended_after(key) else self.ports.journal.ended(key)
+
+    def left_of(self, key: str, listed: Sequence[Any]) -> list[Any]:
+        """Return the items that a loop is gone on with: none that was not begun, once something after the loop was."""
+        journal, numbers = self.ports.journal, range(1, len(listed) + 1)
+        if not journal.intended_after(f"{key}.i{len(listed)}"):
+            return [*listed]
+        keys = (f"{key}.i{number}" for number in numbers)
+        begun = takewhile(lambda one: journal.begun(one) or journal.ended(one) is not None, keys)
+        return [item for item, _ in zip(listed, begun, strict=False)]
 
     async def loop(self, step: Step, frame: Frame, key: str, items: list[Any], *, about_items: bool) -> StepResult | None:
         """Do a step for each item; the first that does not end well ends it, unless the step says otherwise."""
         failed: StepResult | None = None
         seen: list[Any] = []
         for number, item in enumerate(items, 1):
-            frame.set("item", item)
-            wrong = await self.instance(step, frame, f"{key}.i{number}", asked=about_items)
+            one = f"{key}.i{number}"
+            if item is UNKNOWN:
+                frame.forget("item")
+                wrong = await self.without_item(step, frame, one)
+            else:
+                frame.set("item", item)
+                self.items |= {one: self.later.pop(one)} if one in self.later else {}
+                wrong = await self.instance(step, frame, one, asked=about_items)
             seen.append(self.results[-1].seen())
             if wrong is not None:
                 failed = failed or wrong
@@ -129,41 +212,69 @@ class _Player:
             frame.keep(step.register, {"items": seen, "changed": any(one["changed"] for one in seen)})
         return failed
 
+    async def without_item(self, step: Step, frame: Frame, key: str) -> StepResult | None:
+        """Go on for an item that is not known any more, as far as the journal alone tells what was done."""
+        begun, earlier = self.ports.journal.begun(key), self.ports.journal.ended(key)
+        if earlier is not None and (step.action != "include" or not begun):
+            return self.keep(step, frame, earlier)
+        if begun and not mentions_item(step):
+            return await self.instance(step, frame, key)
+        return await self.close(self.unknown(step, key, _ITEM_NOT_KEPT, begun=begun))
+
+    def unknown(self, step: Step, key: str, why: Text, *, begun: bool) -> StepResult:
+        """Return that nobody knows what became of a step, or what it would be."""
+        effect = Effect.MAYBE if begun else Effect.NONE
+        return StepResult(key=key, name=step.name, action=step.action, state=StepState.UNKNOWN, effect=effect, why=why)
+
     async def instance(self, step: Step, frame: Frame, key: str, *, asked: bool = False) -> StepResult | None:
         """Do a step once, that is for one item; return its result where it did not end well."""
-        again = step.action == "probe" or step.retry is Retry.READ  # what only reads is asked anew
-        earlier = None if again else self.ports.journal.ended(key)
+        earlier, begun = self.earlier(step, key), self.ports.journal.begun(key)
         if earlier is not None and step.action != "include":
+            if step.action == "probe" and earlier.state is StepState.OK:
+                forget_facts(step, frame)
+                await self.attempts(step, frame, key).attempted()
             return self.keep(step, frame, earlier)
-        if asked and step.when is not None:
+        if earlier is not None and not begun:
+            return self.passed(earlier)
+        if asked and step.when is not None and not begun:
             result = StepResult(key=key, name=step.name, action=step.action, state=StepState.SKIPPED)
             try:
                 if not frame.holds(step.when):
                     await self.close(replace(result, why=Text("its condition does not hold")))
                     return None
             except Undecided as undecided:
-                return await self.close(replace(result, state=StepState.UNDECIDED, why=_missing(undecided)))
+                return await self.close(replace(result, state=StepState.UNDECIDED, why=missing(undecided)))
         if step.action == "include":
             return await self.include(step, frame, key)
-        result = await _Attempts(self, step, frame, key).result()
+        result = await self.attempts(step, frame, key).result()
         await self.ports.journal.end(result)
         return self.keep(step, frame, result)
+
+    def attempts(self, step: Step, frame: Frame, key: str) -> Attempts:
+        """Return the attempts at a step, whose first line in the journal keeps what there is to keep of lists."""
+        items, self.items = self.items, {}
+        return Attempts(self.ports, self.probes, step, frame, key, items)
+
+    def passed(self, earlier: StepResult) -> StepResult | None:
+        """Pass a step that an earlier process did not begin."""
+        self.results.append(earlier)
+        return None if earlier.state in GOOD else earlier
 
     def keep(self, step: Step, frame: Frame, result: StepResult) -> StepResult | None:
         """Keep a result for the steps that follow and for the rollback; return it where it did not end well."""
         self.results.append(result)
         if step.register is not None and step.loop is None:
-            frame.keep(step.register, result.seen())
+            frame.keep(step.register, _seen(step, result))
         if result.effect is not Effect.NONE:
-            item = frame.variables.get("item")
+            item = frame.variables.get("item", UNKNOWN)
             self.behind.append(Behind(step=step, frame=frame, key=result.key, item=item, result=result))
         return None if result.state in GOOD else result
 
     async def close(self, result: StepResult) -> StepResult | None:
         """Keep a step that was not begun."""
-        await self.ports.journal.end(result)
-        self.results.append(result)
-        return None if result.state in GOOD else result
+        items, self.items = self.items, {}
+        await self.ports.journal.end(replace(result, items=items))
+        return self.passed(result)
 
     async def include(self, step: Step, frame: Frame, key: str) -> StepResult | None:
         """Do the steps of another playbook with a frame of its own."""
@@ -171,189 +282,59 @@ class _Player:
         playbook: Playbook = step.values["playbook"]
         try:
             params = settled_params(playbook.params, frame.given(step))
-        except Undecided as undecided:
-            return await self.close(replace(result, state=StepState.UNDECIDED, why=_missing(undecided)))
-        except BadParams as error:
-            return await self.close(replace(result, state=StepState.REFUSED, why=error.text))
-        before = len(self.results)
+        except (Undecided, BadParams) as error:
+            why = missing(error) if isinstance(error, Undecided) else error.text
+            if self.ports.journal.begun(key):
+                return await self.close(self.unknown(step, key, why, begun=True))
+            state = StepState.UNDECIDED if isinstance(error, Undecided) else StepState.REFUSED
+            return await self.close(replace(result, state=state, why=why))
+        before, undone = len(self.results), len(self.undone)
         inner = Frame(playbook, params, frame.facts, self.ports.hands.host)
         complete = await self.steps(playbook.steps, inner, f"{key}.")
         frame.set("facts", frame.facts)
         if complete:
             changed = any(one.effect is not Effect.NONE for one in self.results[before:])
             return await self.close(replace(result, state=StepState.CHANGED if changed else StepState.OK))
-        worst = next((one for one in self.results[before:] if one.state in LEFT_OPEN), None)
+        done = (*self.results[before:], *self.undone[undone:])
+        worst = next((one for one in done if one.state in LEFT_OPEN), None)
         state = worst.state if worst is not None else StepState.FAILED
         return await self.close(replace(result, state=state, why=Text("a step of “{name}” did not end well", name=playbook.id)))
 
-    async def roll_back(self) -> None:
-        """Undo what was done, the last first; where undoing fails nothing more is touched."""
-        for behind in reversed(self.behind):
+    async def roll_back(self, before: int = 0) -> None:
+        """Undo what was done, the last first and each once; where undoing fails nothing more is touched, now or later.
+
+        An included playbook undoes its own steps alone: `before` is how many were behind it as it began.
+        """
+        while len(self.behind) > before and not self.stuck:
+            behind = self.behind[-1]
             if not behind.step.rollback:
                 self.irreversible = True
-                continue
-            frame = behind.frame
             for index, step in enumerate(behind.step.rollback, 1):
-                if behind.item is not None:
-                    frame.set("item", behind.item)
-                frame.set("result", behind.result.seen())
                 key = f"{behind.key}.r{index}"
-                done = self.ports.journal.ended(key) or await _Attempts(self, step, frame, key).result(when=step.when)
+                done = self.ports.journal.ended(key) or await self.undoing(behind, step, key)
                 await self.ports.journal.end(done)
                 self.undone.append(done)
                 if done.state not in GOOD:
+                    self.stuck = True
                     return
-        self.behind.clear()
+            self.behind.pop()
+
+    async def undoing(self, behind: Behind, step: Step, key: str) -> StepResult:
+        """Return how a step ended that undoes another one; for an item that nobody can tell nothing is undone."""
+        if behind.lacks_item(step):
+            return self.unknown(step, key, _ITEM_NOT_KEPT, begun=self.ports.journal.begun(key))
+        return await self.attempts(step, behind.see_again(), key).result(when=step.when)
 
 
-class _Attempts:
-    """The attempts at one step for one item, within its deadline."""
-
-    def __init__(self, player: _Player, step: Step, frame: Frame, key: str) -> None:
-        self.player, self.step, self.frame, self.key = player, step, frame, key
-        self.ports = player.ports
-        self.intended = self.ports.journal.intended(key)
-        self.number = self.intended.attempt if self.intended else 1
-        self.began_s = self.ports.clock.now_s()
-        self.end_s = self.began_s + step.deadline_s
-
-    async def result(self, *, when: Any = None) -> StepResult:
-        """Return how the step ended."""
-        try:
-            if when is not None and not self.frame.holds(when):
-                return self.made(Done(state=StepState.SKIPPED, why=Text("its condition does not hold")))
-        except Undecided as undecided:
-            return self.made(Done(state=StepState.UNDECIDED, why=_missing(undecided)))
-        done, touched, tried = await self.attempted(), None, 1
-        while self.again(done, tried):
-            touched = done if done.effect is not Effect.NONE else touched
-            await self.ports.clock.sleep(self.step.every_s)
-            tried, self.number = tried + 1, self.number + 1
-            done = await self.attempted()
-        if touched is not None and done.effect is Effect.NONE:  # nothing is left to do, because an attempt before did it
-            state = StepState.CHANGED if done.state is StepState.OK else done.state
-            effect = Effect.CHANGED if done.state in GOOD else touched.effect
-            done = replace(done, state=state, effect=effect, diff=touched.diff)
-        return replace(self.made(done), attempts=tried)
-
-    def again(self, done: Done, tried: int) -> bool:
-        """Tell whether another attempt is made: there is time, it may be, and it may help."""
-        step = self.step
-        if step.retry not in REPEATABLE or self.ports.clock.now_s() + step.every_s >= self.end_s:
-            return False
-        if done.state in GOOD:
-            return step.until is not None and not self.reached(done)
-        if done.state in (StepState.INTERRUPTED, StepState.UNKNOWN):
-            return tried < max(step.attempts, 2)
-        return done.state in _AGAIN and (tried < step.attempts or step.until is not None)
-
-    def reached(self, done: Done) -> bool:
-        """Tell whether what the step waits for is so."""
-        self.frame.set("result", self.made(done).seen())
-        try:
-            return self.step.until is None or self.frame.holds(self.step.until)
-        except Undecided:
-            return False
-
-    async def attempted(self) -> Done:
-        """Return how one attempt ended."""
-        action = ACTIONS[self.step.action]
-        assert action.doer is not None  # an include is not attempted
-        if action.on_controller:
-            if self.intended is not None:
-                why = Text("an earlier process began it, and nobody saw its end")
-                return Done(state=StepState.UNKNOWN, effect=Effect.MAYBE, why=why)
-            await self.ports.journal.intend(Intent(key=self.key, ident=self.ident(), attempt=self.number))
-        try:
-            doing = self.doing()
-            done = self.parsed(await self.recalled(action.doer, doing) or await action.doer.perform(doing))
-        except Undecided as undecided:
-            return Done(state=StepState.UNDECIDED, why=_missing(undecided))
-        except (NotRendered, NoValue) as error:
-            return Done(state=StepState.UNDECIDED, why=error.text)
-        if done.facts:
-            self.frame.facts.update(done.facts)
-            self.frame.set("facts", self.frame.facts)
-        late = self.ports.clock.now_s() + self.step.every_s >= self.end_s
-        if late and done.state in GOOD and self.step.until is not None and not self.reached(done):
-            return replace(done, state=StepState.TIMED_OUT, why=Text("what it waits for did not come before its deadline"))
-        return done
-
-    async def recalled(self, doer: Doer, doing: Doing) -> Done | None:
-        """Return how ended what an earlier process sent; None where it sent nothing, or that never arrived."""
-        intent, self.intended = self.intended, None
-        if intent is None or not isinstance(doer, Sender):
-            return None
-        change = await self.ports.hands.recall(intent, privilege=self.step.privilege, deadline_s=doing.left_s() + COLLECTING_S)
-        if change.became is Became.NOT_BEGUN and not change.denied:
-            self.number += 1
-            return None
-        return await doer.ended(doing, change, intent.diff)
-
-    def doing(self) -> Doing:
-        """Return what the action gets."""
-        values = self.frame.settled(self.step)
-        changed = self.step.values.get("changed")
-
-        def says_changed(done: Done) -> bool:
-            self.frame.set("result", self.made(self.parsed(done)).seen())
-            try:
-                return changed is None or self.frame.holds(changed)
-            except Undecided:
-                return True  # it ran: what cannot be decided is not taken for nothing
-
-        return Doing(
-            key=self.key,
-            step=self.step,
-            values=values,
-            variables=self.frame.for_scripts(values),
-            ports=self.ports,
-            end_s=self.end_s,
-            send=self.send,
-            probes=self.player.probes,
-            changed=None if changed is None else says_changed,
-        )
-
-    def parsed(self, done: Done) -> Done:
-        """Return how it ended with its output read as the step says; one that cannot be read is a failure."""
-        register = self.step.register
-        if register is None or register.parse is None or done.state not in GOOD or "value" in done.data:
-            return done
-        if done.exit_status is None:  # there was nothing to do, so nothing was printed
-            return done
-        try:
-            return replace(done, data={**done.data, "value": read_value(register, done.stdout)})
-        except NotRead as error:
-            why = Text("its output is not what the step says of it: {reason}", reason=str(error))
-            return replace(done, state=StepState.FAILED, why=why)
-
-    async def send(self, command: Command, diff: tuple[str, ...]) -> Change:
-        """Return what became of a command that was intended before it was sent."""
-        await self.ports.journal.intend(Intent(key=self.key, ident=self.ident(), attempt=self.number, diff=diff))
-        return await self.ports.hands.change(self.ident(), command, deadline_s=command.deadline_s + COLLECTING_S)
-
-    def ident(self) -> str:
-        """Return the id of this attempt's command, which no other has."""
-        name = f"{self.ports.run}.{self.key}.{self.number}"
-        return name if len(name) <= 64 else f"{self.ports.run}.{hashlib.sha256(name.encode()).hexdigest()[:20]}"
-
-    def made(self, done: Done) -> StepResult:
-        """Return the end of an attempt as the result of the step."""
-        return StepResult(
-            key=self.key,
-            name=self.step.name,
-            action=self.step.action,
-            state=done.state,
-            effect=done.effect,
-            exit_status=done.exit_status,
-            stdout=done.stdout,
-            stderr=done.stderr,
-            diff=done.diff,
-            data=done.data,
-            duration_ms=round((self.ports.clock.now_s() - self.began_s) * 1000),
-            why=done.why,
-        )
+def forget_facts(probing: Step, frame: Frame) -> None:
+    """Take away what a probe showed: its facts are not kept, and older ones must not pass for them."""
+    frame.facts.pop(probe_name(probing.values["probe"]), None)
+    frame.set("facts", frame.facts)
 
 
-def _missing(undecided: Undecided) -> Text:
-    return Text("it cannot be decided: {reason} {detail}", reason=undecided.why.reason, detail=undecided.why.detail)
+def _seen(step: Step, result: StepResult) -> dict[str, Any]:
+    """Return what the steps that follow see of a result; an answer that was kept as a number is a duration again."""
+    seen, param = result.seen(), step.values.get("answer")
+    if isinstance(param, Param) and "answer" in seen:
+        seen |= in_expressions({"answer": param}, {"answer": seen["answer"]})
+    return seen

@@ -29,6 +29,7 @@ class Type(StrEnum):
     TEXT = "text"
     NAME = "name"
     LANGUAGES = "languages"
+    TITLE = "title"  # one text, or one in every language
     CHOICE = "choice"
     BOOL = "bool"
     INT = "int"
@@ -64,7 +65,7 @@ class Key:
     required: bool = False
     choices: tuple[str, ...] = ()
     minimum: int = 0
-    """Of an int; of a duration in seconds it may be equal to."""
+    """Of an int and of exit statuses; of a duration in seconds it may be equal to."""
     maximum: int = 1_000_000_000
     gives: tuple[str, ...] = ()
     """The types that an expression may have; all where empty."""
@@ -98,7 +99,6 @@ NAME_PATTERN: Final = r"^[a-z][a-z0-9_]*$"
 ID_PATTERN: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 _DURATION: Final = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?(ms|s|m|h|d)$"}
 _SCALAR: Final = {"type": ["string", "number", "boolean"]}
-_STATUSES: Final = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}, "minItems": 1}
 
 
 def schema_of_keys(keys: Sequence[Key], say: Callable[[Text], str], **also: Any) -> dict[str, Any]:
@@ -137,21 +137,27 @@ def _one(key: Key, say: Callable[[Text], str]) -> dict[str, Any]:
     return dict(_LITERALS[key.type](key))
 
 
+_LANGUAGES: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {language: {"type": "string"} for language in LANGUAGES},
+    "required": list(LANGUAGES),
+    "additionalProperties": False,
+}
 _LITERALS: Final[Mapping[Type, Any]] = {
     Type.TEXT: lambda _: _SCALAR,
     Type.NAME: lambda _: {"type": "string", "pattern": NAME_PATTERN},
-    Type.LANGUAGES: lambda _: {
-        "type": "object",
-        "properties": {language: {"type": "string"} for language in LANGUAGES},
-        "required": list(LANGUAGES),
-        "additionalProperties": False,
-    },
+    Type.LANGUAGES: lambda _: _LANGUAGES,
+    Type.TITLE: lambda _: {"anyOf": [_LANGUAGES, _SCALAR]},
     Type.CHOICE: lambda key: {"enum": list(key.choices)},
     Type.BOOL: lambda _: {"type": "boolean"},
     Type.INT: lambda key: {"type": "integer", "minimum": key.minimum, "maximum": key.maximum},
     Type.DURATION: lambda _: _DURATION,
     Type.TEXTS: lambda _: {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]},
-    Type.STATUSES: lambda _: _STATUSES,
+    Type.STATUSES: lambda key: {
+        "type": "array",
+        "items": {"type": "integer", "minimum": key.minimum, "maximum": key.maximum},
+        "minItems": 1,
+    },
     Type.SHAPE: lambda _: {"type": ["object", "array", "string"]},
     Type.PARAM: lambda _: {"$ref": "#/$defs/param"},
     Type.PARAMS: lambda _: {

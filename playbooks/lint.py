@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from diagnostics.library import Library
 from diagnostics.shapes import ANY, Shape, type_of
-from inventory.errors import InvalidFile, Place, Text
+from inventory.errors import InvalidFile, Place, Problem, Text
+from inventory.fields import did_you_mean
 from inventory.host import Platform
 from playbooks.actions import ACTIONS
-from playbooks.dangers import dangers_in, secrets_on_command_lines, untyped_arithmetic
+from playbooks.dangers import changes_in, dangers_in, untyped_arithmetic
+from playbooks.demands import included_in
 from playbooks.issues import Grade, Issue, from_problem
 from playbooks.keys import Script
-from playbooks.load import load_playbook
+from playbooks.load import SHIPPED, load_playbook
 from playbooks.model import Kind, Playbook, Retry, Risk, Step
 from playbooks.params import TYPES, ParamType
-from playbooks.powershell_lint import check_powershell, parser
+from playbooks.powershell_lint import check_powershell, parser, secrets_in_looks
+from playbooks.powershell_secrets import secrets_given_to_programs
+from playbooks.secret_arguments import secrets_on_command_lines
 from playbooks.shell_lint import Piece, check_scripts, shellcheck
 from playbooks.step_files import scripts_of
 from playbooks.templates import TextTemplate
@@ -47,13 +51,13 @@ def lint_playbook(path: Path, library: Library) -> Linted:
         playbook = load_playbook(path, library)
     except InvalidFile as error:
         return Linted(playbook=None, issues=tuple(map(from_problem, error.problems)))
-    found, unseen = [*_of_the_file(path, playbook), *_of_the_whole(playbook)], []
+    found, unseen = [*_of_the_file(path, playbook), *_strangers(path, playbook), *_of_the_whole(playbook)], []
     steps = list(all_steps(playbook.steps))
     pieces = [(step, key, script) for step in steps for key, script in scripts_of(step).items()]
     in_sh = [piece for piece in pieces if _shell(playbook, piece[0]) == "sh"]
     in_powershell = [piece for piece in pieces if _shell(playbook, piece[0]) == "powershell"]
-    for step, _, script in pieces:
-        found += _of_a_script(playbook, step, script)
+    for step, key, script in pieces:
+        found += _of_a_script(playbook, step, key, script)
     found += (issue for step in steps for issue in _of_a_step(playbook, step))
     if in_sh:
         program = shellcheck()
@@ -69,6 +73,35 @@ def lint_playbook(path: Path, library: Library) -> Linted:
     return Linted(playbook=playbook, issues=tuple(sorted(found, key=lambda issue: issue.place)), unseen=tuple(unseen))
 
 
+class NotSound(InvalidFile):
+    """A playbook that is not to be run: it cannot be loaded, or lint calls something in it an error."""
+
+    def __init__(self, path: Path, problems: Iterable[Problem]) -> None:
+        super().__init__(problems)
+        self.hint = Text("longarm playbook lint {path}", path=path)
+
+
+def sound_playbook(path: Path, library: Library) -> Playbook:
+    """Return the playbook of a file that is to be run, or raise NotSound with every error in it, and in what it includes.
+
+    Those that ship have been linted when they were built.
+    """
+    if path.parent == SHIPPED:
+        return load_playbook(path, library)
+    linted = lint_playbook(path, library)
+    if linted.playbook is None or linted.errors:
+        raise NotSound(path, map(_problem, linted.errors))
+    files = (Path(inner.place.file) for inner in included_in(linted.playbook.steps) if inner.place is not None)
+    for file in dict.fromkeys(files):
+        if file.parent != SHIPPED and (errors := lint_playbook(file, library).errors):
+            raise NotSound(file, map(_problem, errors))
+    return linted.playbook
+
+
+def _problem(issue: Issue) -> Problem:
+    return Problem(place=issue.place, text=issue.text, hint=issue.hint)
+
+
 def _of_the_file(path: Path, playbook: Playbook) -> Iterator[Issue]:
     """Yield that a file is not named like its playbook: by its name nobody would find it."""
     if path.stem != playbook.id:
@@ -78,10 +111,13 @@ def _of_the_file(path: Path, playbook: Playbook) -> Iterator[Issue]:
 
 
 def all_steps(steps: tuple[Step, ...]) -> Iterator[Step]:
-    """Yield steps and what undoes them; an included playbook is linted as a file of its own."""
+    """Yield steps and what undoes them, which see the items of the same loop.
+
+    An included playbook is linted as a file of its own.
+    """
     for step in steps:
         yield step
-        yield from all_steps(step.rollback)
+        yield from (replace(undoing, loop=step.loop) for undoing in step.rollback)
 
 
 def _shell(playbook: Playbook, step: Step) -> str:
@@ -90,19 +126,28 @@ def _shell(playbook: Playbook, step: Step) -> str:
     return "powershell" if step.action != "run" and tuple(playbook.platforms) == (Platform.WINDOWS,) else "sh"
 
 
+def _only_looks(step: Step, key: str) -> bool:
+    """Tell whether a script of a step is asked as a question."""
+    return step.retry is Retry.READ or key in ("unless", "plan", "script")
+
+
 def _variables(playbook: Playbook, step: Step, key: str) -> tuple[str, ...]:
     """Return the variables that a script of a step may have."""
-    all_of_them = step.action != "powershell"  # which gets no secrets
-    params = [name for name, param in playbook.params.items() if all_of_them or param.type is not ParamType.SECRET]
     own = {"validate": ("file",)}.get(key, ())
-    return (*params, *step.values.get("vars", {}), *(("item",) if step.loop is not None else ()), *own)
+    return (*playbook.params, *step.values.get("vars", {}), *(("item",) if step.loop is not None else ()), *own)
 
 
-def _of_a_script(playbook: Playbook, step: Step, script: Script) -> Iterator[Issue]:
+def _of_a_script(playbook: Playbook, step: Step, key: str, script: Script) -> Iterator[Issue]:
     shell = _shell(playbook, step)
-    yield from dangers_in(script, shell)
-    if shell == "sh":
-        secrets = frozenset(name for name, param in playbook.params.items() if param.type is ParamType.SECRET)
+    yield from dangers_in(script, shell, _strange(playbook, step))
+    if _only_looks(step, key):
+        yield from changes_in(script, shell)
+    secrets = frozenset(name for name, param in playbook.params.items() if param.type is ParamType.SECRET)
+    if shell == "powershell":
+        if _only_looks(step, key):
+            yield from secrets_in_looks(script, secrets)
+        yield from secrets_given_to_programs(script, secrets)
+    else:
         yield from secrets_on_command_lines(script, secrets)
         shapes: dict[str, Shape] = {name: TYPES[param.type].shape for name, param in playbook.params.items()}
         shapes |= {name: one.shape for name, one in step.values.get("vars", {}).items()}
@@ -110,6 +155,23 @@ def _of_a_script(playbook: Playbook, step: Step, script: Script) -> Iterator[Iss
             shapes["item"] = step.loop.shape[0] if type_of(step.loop.shape) == "list" else ANY
         texts = frozenset(name for name, shape in shapes.items() if not shape or type_of(shape) in ("str", ANY))
         yield from untyped_arithmetic(script, texts)
+
+
+_SETTLED: Final = frozenset((ParamType.INT, ParamType.SIZE, ParamType.DURATION, ParamType.ENUM, ParamType.BOOL))
+"""What cannot be any text."""
+
+
+def _strange(playbook: Playbook, step: Step) -> frozenset[str]:
+    """Return the variables of a step's scripts in which any text may stand."""
+    names = {name for name, param in playbook.params.items() if param.type not in _SETTLED}
+    names |= {name for name, one in step.values.get("vars", {}).items() if _may_be_text(one.shape)}
+    if step.loop is not None and _may_be_text(step.loop.shape[0] if type_of(step.loop.shape) == "list" else ANY):
+        names.add("item")
+    return frozenset(names)
+
+
+def _may_be_text(shape: Shape) -> bool:
+    return not shape or type_of(shape) in ("str", ANY, "list")
 
 
 def _of_a_step(playbook: Playbook, step: Step) -> Iterator[Issue]:
@@ -138,6 +200,16 @@ def _texts(values: Mapping[str, Any]) -> Iterator[TextTemplate]:
             yield from _texts(value)
         elif isinstance(value, tuple):
             yield from (one for one in value if isinstance(one, TextTemplate))
+
+
+def _strangers(path: Path, playbook: Playbook) -> Iterator[Issue]:
+    """Yield the playbooks that it conflicts with and that nobody knows: a misspelt one keeps nothing off."""
+    for name in playbook.conflicts:
+        if not any((folder / f"{name}.yaml").is_file() for folder in (path.parent, SHIPPED)):
+            known = [one.stem for folder in (path.parent, SHIPPED) for one in folder.glob("*.yaml")]
+            text = Text("it conflicts with “{name}”, which neither ships nor lies beside it", name=name)
+            place = playbook.place or Place(str(path), 1, 1)
+            yield Issue(code="conflicts", grade=Grade.WARNING, place=place, text=text, hint=did_you_mean(name, known))
 
 
 def _of_the_whole(playbook: Playbook) -> Iterator[Issue]:

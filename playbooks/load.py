@@ -11,13 +11,14 @@ from diagnostics.facts import in_expressions as probe_name
 from diagnostics.library import Library
 from diagnostics.shapes import ANY, Shape
 from inventory.documents import Node, parse_document, read_guarded
-from inventory.errors import InvalidFile, Problem, Text, UsageError
+from inventory.errors import InvalidFile, Place, Problem, Text, UsageError
 from inventory.fields import Fields, did_you_mean
 from inventory.host import Platform
 from playbooks.beside import Beside
 from playbooks.check_selection import read_checks
 from playbooks.declared import PLAYBOOK
-from playbooks.model import Durations, Kind, Maintenance, Playbook, Risk, Step, Tier, Verify
+from playbooks.demands import demands_of, included_in
+from playbooks.model import Durations, Kind, Maintenance, OnFailure, Playbook, Risk, Step, Tier, Verify, can_be_undone
 from playbooks.param_files import read_params
 from playbooks.params import Param, ParamType, shapes_of
 from playbooks.reading import KeyReader, Names, is_id
@@ -79,6 +80,11 @@ class _PlaybookReader:
         self.beside = Beside(folder)
         self.fields = Fields(node, self.problems, Text("a playbook"))
         self.included: dict[str, Playbook] = {}
+        self.includes: list[Place] = []
+        """Where each of them is included first."""
+        self.tier: Tier | None = None
+        self.risk: Risk | None = None
+        """What it says of itself; None: nothing that could be read."""
 
     def read(self, digest: str) -> Playbook:
         fields = self.fields
@@ -87,31 +93,36 @@ class _PlaybookReader:
         if name and not is_id(name):
             fields.problem(fields.place("playbook"), Text("a playbook's name is lower case: words and hyphens"))
         kind = Kind(read.get("kind", Kind.DIAGNOSTIC))
+        self.tier = Tier(read["tier"]) if "tier" in read else None
+        self.risk = Risk(read["risk"]) if "risk" in read else None
         platforms = read.get("platforms", ())
         self.known("platforms", platforms, list(Platform), Text("platform"))
         needs, fixes = read.get("needs", ()), read.get("fixes", ())
         if self.library:
             self.known("needs", needs, self.library.probes, Text("probe"))
             self.known("fixes", fixes, self.library.checks, Text("check"))
+            self.causes(read.get("not_while", ()), fixes, self.library)
         checks = read_checks(fields, self.library, required=kind is Kind.DIAGNOSTIC)
         params = read_params(fields.fields("params"), self.problems)
         steps = self.steps(platforms, needs, params) if kind is not Kind.DIAGNOSTIC else ()
         self.of_its_kind(kind)
-        verify = self.verify(read.get("verify"))
+        self.conflicting(name, read.get("conflicts", ()))
+        verify = self.verify(read.get("verify"), steps)
         fields.done()
         return Playbook(
             id=name,
             title=read.get("title", {}),
             kind=kind,
             maintenance=Maintenance(read.get("maintenance", Maintenance.PREVENTIVE)),
-            tier=Tier(read.get("tier", Tier.L1)),
-            risk=Risk(read.get("risk", Risk.READ)),
+            tier=self.tier or Tier.L1,
+            risk=self.risk or Risk.READ,
             platforms=platforms,
             checks=tuple(checks),
             thresholds={check: values for check, values in checks.items() if values},
             says=read.get("says", {}),
             fixes=fixes,
             needs=needs,
+            not_while=read.get("not_while", ()),
             conflicts=read.get("conflicts", ()),
             durations=self.durations(read.get("durations", {})),
             params=params,
@@ -129,11 +140,20 @@ class _PlaybookReader:
                 text = Text("there is no {what} “{name}”", what=what, name=node.text)
                 self.fields.problem(self.fields.place(key), text, hint)
 
+    def causes(self, names: Sequence[str], fixes: Sequence[str], library: Library) -> None:
+        """Note what stands under `not_while` and is no check, or explains nothing that is fixed."""
+        self.known("not_while", names, library.checks, Text("check"))
+        explaining = {rule.cause for rule in library.causes if set(rule.effect) & set(fixes)}
+        for node in self.fields.text_nodes("not_while"):
+            if node.text in library.checks and node.text not in explaining:
+                text = Text("nothing says that “{name}” explains what this fixes", name=node.text)
+                self.fields.problem(node.place, text, did_you_mean(node.text, explaining))
+
     def of_its_kind(self, kind: Kind) -> None:
         """Note what a kind of playbook lacks, or has and cannot mean."""
         fields = self.fields
         if kind is Kind.DIAGNOSTIC:
-            for key in ("steps", "params", "fixes", "verify", "risk", "conflicts", "needs"):
+            for key in ("steps", "params", "fixes", "verify", "risk", "not_while", "conflicts", "needs"):
                 if fields.has(key):
                     text = Text("a {kind} playbook has no “{key}”", kind=kind.value, key=key)
                     fields.problem(fields.key_place(key), text, Text("kind: repair"))
@@ -198,9 +218,35 @@ class _PlaybookReader:
             self.problems.append(Problem(place=node.place, text=Text("“{name}” has no steps to include", name=name)))
             return None
         self.included[name] = playbook
+        self.includes.append(node.place)
+        self.says_less(playbook, node.place)
         return playbook
 
-    def verify(self, read: Mapping[str, Any] | None) -> Verify | None:
+    def says_less(self, inner: Playbook, place: Place) -> None:
+        """Note where it says less of itself than what it includes asks: by what it says it is decided who may run it."""
+        asked = demands_of(inner)
+        if self.tier is not None and [*Tier].index(self.tier) < [*Tier].index(asked.tier):
+            text = Text(
+                "“{name}” is for {tier}, and what includes it says {said}", name=inner.id, tier=asked.tier, said=self.tier
+            )
+            self.problems.append(Problem(place=place, text=text, hint=Text("tier: {tier}", tier=asked.tier)))
+        if self.risk is not None and [*Risk].index(self.risk) < [*Risk].index(asked.risk):
+            text = Text("“{name}” is {risk}, and what includes it says {said}", name=inner.id, risk=asked.risk, said=self.risk)
+            self.problems.append(Problem(place=place, text=text, hint=Text("risk: {risk}", risk=asked.risk)))
+
+    def conflicting(self, name: str, conflicts: Sequence[str]) -> None:
+        """Note playbooks in one that conflict: a run of it would do both."""
+        seen = {name: tuple(conflicts)}
+        for inner, place in zip(self.included.values(), self.includes, strict=True):
+            for one in (inner, *included_in(inner.steps)):
+                other = next((two for two, theirs in seen.items() if two in one.conflicts or one.id in theirs), None)
+                if other is not None:
+                    text = Text("“{name}” and “{other}” conflict: one run cannot do both", name=one.id, other=other)
+                    hint = Text("include one of them; the other is a repair of its own")
+                    self.problems.append(Problem(place=place, text=text, hint=hint))
+                seen[one.id] = one.conflicts
+
+    def verify(self, read: Mapping[str, Any] | None, steps: Sequence[Step]) -> Verify | None:
         """Return what proves the repair."""
         if not read or "checks" not in read:
             return None
@@ -212,11 +258,17 @@ class _PlaybookReader:
                     place = node.place if node is not None else self.fields.place()
                     text = Text("there is no {what} “{name}”", what=Text("check"), name=name)
                     self.problems.append(Problem(place=place, text=text, hint=did_you_mean(name, self.library.checks)))
+        on_failure = OnFailure(read.get("on_failure", OnFailure.STOP))
+        if on_failure is OnFailure.ROLL_BACK and not any(can_be_undone(tuple(steps))):
+            place = self.fields.fields("verify").place("on_failure")
+            text = Text("nothing would be rolled back: no step has a “rollback”")
+            self.problems.append(Problem(place=place, text=text, hint=Text("on_failure: stop")))
         return Verify(
             checks=checks,
             settle_s=read.get("settle", 0.0),
             samples=read.get("samples", 1),
             every_s=read.get("every", 10.0),
+            on_failure=on_failure,
         )
 
     def durations(self, read: Mapping[str, float]) -> Durations:

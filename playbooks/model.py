@@ -108,6 +108,8 @@ class Step:
     privilege: Privilege = Privilege.USER
     on_failure: OnFailure = OnFailure.STOP
     rollback: tuple[Step, ...] = ()
+    titles: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Its name in every language, where the file has it so; `name` is the English one."""
     place: Place
 
     def expressions(self) -> Iterator[Expression]:
@@ -127,6 +129,8 @@ class Verify:
     settle_s: float = 0.0
     samples: int = 1
     every_s: float = 10.0
+    on_failure: OnFailure = OnFailure.STOP
+    """What follows where it is not proved: what was done is undone, or that is offered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +158,8 @@ class Playbook:
     """What it does and what it cannot undo, by language."""
     fixes: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    not_while: tuple[str, ...] = ()
+    """Checks whose findings come first: where one explains all that this is for, nothing is done."""
     conflicts: tuple[str, ...] = ()
     durations: Durations = Durations()
     params: Mapping[str, Param] = field(default_factory=dict, hash=False)
@@ -162,3 +168,13 @@ class Playbook:
     digest: str = ""
     """SHA-256 of the file it was loaded from and of all that it includes."""
     place: Place | None = None
+
+
+def can_be_undone(steps: tuple[Step, ...], prefix: str = "") -> Iterator[str]:
+    """Yield the keys of the steps that have a rollback, those of included playbooks too."""
+    for index, step in enumerate(steps, 1):
+        key = f"{prefix}s{index}"
+        if step.rollback:
+            yield key
+        if isinstance(inner := step.values.get("playbook"), Playbook):
+            yield from can_be_undone(inner.steps, f"{key}.")

@@ -272,3 +272,32 @@ def _seen(param: Param, value: ParamValue) -> Any:
 def shapes_of(params: Mapping[str, Param]) -> dict[str, Shape]:
     """Return the shapes of what expressions see of the parameters."""
     return {name: TYPES[param.type].shape for name, param in params.items() if param.type is not ParamType.SECRET}
+
+
+def plain(value: Any) -> str:
+    """Return a parameter as a command line says it.
+
+    >>> plain(True), plain(["db1", "db2"]), plain(209715200)
+    ('true', 'db1,db2', '209715200')
+    """
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case list() | tuple():
+            return ",".join(map(str, value))
+    return str(value)
+
+
+def _typed(value: Any) -> str:
+    """Return a parameter as it is typed: a duration, which no other parameter's value is like, with its unit."""
+    return f"{value:f}".rstrip("0").rstrip(".") + "s" if isinstance(value, float) else plain(value)
+
+
+def given_words(params: Mapping[str, Any], secrets: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the words of a command line that give parameters; of a secret, where it is kept.
+
+    >>> given_words({"most": 5, "settle": 30.0, "every": 0.5}, {"password": "env:PW"})
+    ('-p', 'every=0.5s', '-p', 'most=5', '-p', 'settle=30s', '-p', 'password=env:PW')
+    """
+    given = [*sorted((name, _typed(value)) for name, value in params.items() if name not in secrets), *sorted(secrets.items())]
+    return tuple(word for name, value in given for word in ("-p", f"{name}={value}"))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Protocol
 
 from inventory.errors import Text
 from inventory.host import Host
-from inventory.secret import Secret
 from playbooks.params import Param
-from playbooks.results import StepResult
+from playbooks.results import Effect, StepResult
+from remote.ansible_bridge import AnsibleWay
 from remote.answer import Answer
 from remote.command import Command
 from remote.question import Privilege, Question
@@ -42,16 +41,35 @@ class Change:
     why: Text | None = None
     denied: bool = False
     """NOT_BEGUN: root could not be had."""
+    unfit: bool = False
+    """NOT_BEGUN: nothing is there by which a change could be done safely: no place for its record, nothing that detaches it."""
+    never_arrived: bool = False
+    """NOT_BEGUN: its connection was lost before it began; sent under another id it may arrive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnsibleLogin:
-    """How Ansible reaches the host: variables of its inventory, and the secrets that go with them."""
+class CallResult:
+    """What a function of a playbook came to."""
 
-    variables: Mapping[str, Any] = field(hash=False)
-    password: Secret | None = None
-    become_password: Secret | None = None
-    private_key: Secret | None = None
+    value: Any = None
+    stdout: bytes = b""
+    """What it printed."""
+    stderr: bytes = b""
+    raised: Text | None = None
+    """None: it returned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recap:
+    """What a run of Ansible came to on one host."""
+
+    status: str
+    """`successful`, `failed`, `timeout`, `canceled`: ansible-runner's own word."""
+    stats: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """By the names that `results` has for them; empty where no task was begun."""
+    said: bytes = b""
+    tasks: Sequence[str] = ()
+    """What changed or failed, a line each: `changed: install curl`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +81,10 @@ class Intent:
     attempt: int
     diff: tuple[str, ...] = ()
     """What it is to change."""
+    items: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What is kept of the lists of loops with it, as `StepResult` has that."""
+    touched: bool = False
+    """Whether an attempt before it, of the same step, may have changed something."""
     sent_s_ago: float | None = None
     """Of an intent that is read back: how long ago it was kept; None: nobody knows."""
 
@@ -89,11 +111,18 @@ class Hands(Protocol):
     async def again(self, *, deadline_s: float) -> bool:
         """Connect anew, where the host may have gone down in between; tell whether it answers."""
 
-    async def fabric(self, function: Callable[[Any], Any], *, deadline_s: float) -> Any:
-        """Return what `function` returns, given a `fabric.Connection` in a thread; raise what it raises."""
+    @property
+    def unreached(self) -> Text | None:
+        """Return why there is no connection: what the last attempt at one said; None: there is one, or none was attempted."""
 
-    async def ansible_login(self) -> AnsibleLogin:
-        """Return how Ansible reaches the host."""
+    async def fabric(self, key: str, function: Callable[[Any], CallResult], *, deadline_s: float) -> CallResult:
+        """Return what a step's `function` came to, given a `fabric.Connection` in a thread.
+
+        Raises RemoteError: DeadlineExceeded where it has not ended in time.
+        """
+
+    async def ansible(self, key: str, run: Callable[[AnsibleWay], Recap], *, deadline_s: float) -> Recap:
+        """Return what a step's run of Ansible came to, given a way to the host in a thread; raises as `fabric` does."""
 
 
 class Journal(Protocol):
@@ -111,6 +140,39 @@ class Journal(Protocol):
     def intended(self, key: str) -> Intent | None:
         """Return the last intent of a step from an earlier process, None where there was none."""
 
+    def intended_after(self, key: str) -> bool:
+        """Tell whether an earlier process of this run intended anything that comes after a step."""
+
+    def begun(self, key: str) -> bool:
+        """Tell whether an earlier process of this run began a step, or anything in it, as `was_begun` does."""
+
+    def listed(self, key: str) -> Sequence[Any] | None:
+        """Return the list of a loop as an earlier process of this run settled it, as `listed_items` does."""
+
+
+def was_begun(key: str, intended: Collection[str], ends: Mapping[str, StepResult]) -> bool:
+    """Tell whether a step was begun, or anything in it: an item of its loop, a step of what it includes, what undoes it.
+
+    `intended` are the keys of intents. What ended without an intent and an effect had nothing to do, or was not begun.
+    """
+    ended = ends.get(key)
+    if key in intended or (ended is not None and ended.effect is not Effect.NONE):
+        return True
+    return any(one.startswith(f"{key}.") for one in (*intended, *ends))
+
+
+def comes_after(key: str, other: str) -> bool:
+    """Tell whether the step of a key comes after another one; what undoes something comes after all.
+
+    >>> comes_after("s10", "s9.i2"), comes_after("s1.r1", "s9"), comes_after("s2.s1", "s2.s3")
+    (True, True, False)
+    """
+    return ".r" in key or _numbers(key) > _numbers(other)
+
+
+def _numbers(key: str) -> list[int]:
+    return [int(part[1:]) for part in key.split(".")]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -127,6 +189,10 @@ class Asked:
 
 class Operator(Protocol):
     """The person at the desk."""
+
+    @property
+    def present(self) -> bool:
+        """Tell whether somebody sits there: what asks is not begun where nobody does."""
 
     async def answer(self, asked: Asked, *, deadline_s: float) -> str | None:
         """Return what was answered, as it was typed; None: nobody did in time."""
@@ -152,5 +218,3 @@ class Ports:
     journal: Journal
     operator: Operator
     clock: Clock
-    folder: Path | None = None
-    """Where the playbook lies, for what Ansible reads itself."""

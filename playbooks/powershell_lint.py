@@ -74,7 +74,7 @@ _AUTOMATIC: Final = frozenset(
         "whatifpreference",
     ]
 )
-_NAME: Final = re.compile(r"\$\{?(?:script:|local:|private:)?([A-Za-z_][A-Za-z0-9_]*)\}?", re.IGNORECASE)
+_NAME: Final = re.compile(r"\$\{?(?:script:|local:|private:|using:)?([A-Za-z_][A-Za-z0-9_]*)\}?", re.IGNORECASE)
 _ASSIGNING: Final = frozenset(("left_assignment_expression", "foreach_statement", "param_block", "catch_clause"))
 
 
@@ -97,50 +97,66 @@ def check_powershell(script: Script, variables: tuple[str, ...]) -> Iterator[Iss
     wrong = next(_wrong(root), None)
     if wrong is not None:
         said = Text(
-            "this is no PowerShell: {text}", text=_text(wrong).strip().splitlines()[0][:60] if _text(wrong).strip() else "…"
+            "this is no PowerShell: {text}", text=text_of(wrong).strip().splitlines()[0][:60] if text_of(wrong).strip() else "…"
         )
-        yield Issue(code="powershell.syntax", grade=Grade.ERROR, place=_place(script, wrong), text=said)
+        yield Issue(code="powershell.syntax", grade=Grade.ERROR, place=place_of(script, wrong), text=said)
         return
     yield from _not_set(root, script, variables)
 
 
+def secrets_in_looks(script: Script, secrets: frozenset[str]) -> Iterator[Issue]:
+    """Yield where a secret is used by a script that only looks: those travel as questions, in texts that Windows may log."""
+    if (reader := parser()) is None:
+        return
+    for name, node in variables_in(reader.parse(script.text.encode("utf-8", "replace")).root_node, assigned=False):
+        if name in secrets:
+            text = Text("the secret “{name}” is not given to a script that only looks at a Windows host", name=name)
+            hint = Text("use it in the script of a step that may change something")
+            yield Issue(code="danger.secret", grade=Grade.ERROR, place=place_of(script, node), text=text, hint=hint)
+
+
 def _not_set(root: tree_sitter.Node, script: Script, variables: tuple[str, ...]) -> Iterator[Issue]:
-    known = {name.lower() for name in variables} | _AUTOMATIC | {name for name, _ in _named(root, assigned=True)}
+    known = {name.lower() for name in variables} | _AUTOMATIC | {name for name, _ in variables_in(root, assigned=True)}
     told = set()
-    for name, node in _named(root, assigned=False):
+    for name, node in variables_in(root, assigned=False):
         if name in known or name in told:
             continue
         told.add(name)
         hint = did_you_mean(name, variables) or Text("vars: {{{name}: …}}", name=name)
         text = Text("there is no variable “{name}”", name=name)
-        yield Issue(code="powershell.variable", grade=Grade.ERROR, place=_place(script, node), text=text, hint=hint)
+        yield Issue(code="powershell.variable", grade=Grade.ERROR, place=place_of(script, node), text=text, hint=hint)
 
 
-def _named(node: tree_sitter.Node, *, assigned: bool, inside: bool = False) -> Iterator[tuple[str, tree_sitter.Node]]:
-    """Yield the variables of a script: those that are assigned, or all that are used."""
-    if node.type in _ASSIGNING:
-        inside = True
-    if node.type in ("variable", "braced_variable") and (match := _NAME.fullmatch(_text(node))):
-        if inside or not assigned:
-            yield match[1].lower(), node
-        return
-    for child in node.children:
-        yield from _named(child, assigned=assigned, inside=inside)
+def variables_in(root: tree_sitter.Node, *, assigned: bool) -> Iterator[tuple[str, tree_sitter.Node]]:
+    """Yield the variables of a script, which may be nested to any depth: those that are assigned, or all that are used."""
+    waiting = [(root, False)]
+    while waiting:
+        node, inside = waiting.pop()
+        inside = inside or node.type in _ASSIGNING
+        if node.type in ("variable", "braced_variable") and (match := _NAME.fullmatch(text_of(node))):
+            if inside or not assigned:
+                yield match[1].lower(), node
+        else:
+            waiting += [(child, inside) for child in reversed(node.children)]
 
 
-def _wrong(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
-    if node.type == "ERROR" or node.is_missing:
-        yield node
-    elif node.has_error:
-        for child in node.children:
-            yield from _wrong(child)
+def _wrong(root: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if node.type == "ERROR" or node.is_missing:
+            yield node
+        elif node.has_error:
+            waiting += reversed(node.children)
 
 
-def _text(node: tree_sitter.Node) -> str:
+def text_of(node: tree_sitter.Node) -> str:
+    """Return what stands in a part of a script."""
     return (node.text or b"").decode("utf-8", "replace")
 
 
-def _place(script: Script, node: tree_sitter.Node) -> Any:
+def place_of(script: Script, node: tree_sitter.Node) -> Any:
+    """Return where a part of a script stands in the file."""
     row, column = node.start_point
     line = script.text.split("\n")[row] if row < script.text.count("\n") + 1 else ""
     return script.at(row + 1, len(line.encode("utf-8")[:column].decode("utf-8", "ignore")) + 1)

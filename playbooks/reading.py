@@ -156,6 +156,8 @@ class KeyReader:
                 return fields.one_of(key.name, key.choices)
             case Type.LANGUAGES:
                 return fields.languages(key.name)
+            case Type.TITLE:
+                return fields.languages(key.name) if isinstance(fields.node(key.name), MapNode) else fields.text(key.name)
             case Type.BOOL:
                 return fields.boolean(key.name)
             case Type.INT:
@@ -194,8 +196,9 @@ class KeyReader:
         found = set()
         for node in fields.items(key.name):
             value = plain(node)
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 255:
-                self.problem(node, Text("an exit status is a number from 0 to 255"))
+            if isinstance(value, bool) or not isinstance(value, int) or not key.minimum <= value <= key.maximum:
+                text = Text("an exit status is a number from {first} to {last}", first=key.minimum, last=key.maximum)
+                self.problem(node, text)
             else:
                 found.add(value)
         return frozenset(found) or None

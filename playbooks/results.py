@@ -18,7 +18,7 @@ class StepState(StrEnum):
     SKIPPED = "skipped"  # its `when` does not hold, or its loop has no items
     FAILED = "failed"
     TIMED_OUT = "timed_out"
-    REFUSED = "refused"  # root was denied, nobody answered, the value is not allowed: nothing was done
+    REFUSED = "refused"  # root was denied, no place was there for its record, nobody answered: nothing was done
     UNDECIDED = "undecided"  # what it needs to know could not be seen: nothing was done
     INTERRUPTED = "interrupted"  # it began and was cut short from outside
     UNKNOWN = "unknown"  # nobody knows whether or how it ended: for a person
@@ -65,7 +65,12 @@ class StepResult:
     """What it changed, as lines that begin with `+`, `-` or a space; hostile text."""
     data: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """What the action gives beside, and `value` where the output was parsed."""
+    items: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What is kept with it of the lists of loops, with the first line of each, which may be an intent: how long one is (`s2`),
+    and its items by their keys (`s2.i1`); those that cannot be kept are not here."""
     attempts: int = 1
+    sent: int = 0
+    """How often a command of it went out; more often than attempts: its connection was lost before it began."""
     duration_ms: int = 0
     why: Text | None = None
     """For every state but OK, CHANGED."""
@@ -105,6 +110,14 @@ class StepPlan:
     action: str
     forecast: Forecast
     skipped: bool = False
+    script: str = ""
+    """What `run` or `powershell` would run; empty: the step has no script."""
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Those that the script mentions, as it gets them; secrets masked."""
+    undoes: str = ""
+    """The name of the step that it would undo; empty: it is a step of the playbook itself."""
+    stays: bool = False
+    """What that step did cannot be undone; `why` says why not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,14 +144,19 @@ class Played:
         """Return the first step that did not end well; None: all did."""
         return next((step for step in self.steps if step.state not in GOOD), None)
 
+    @property
+    def left_open(self) -> bool:
+        """Tell whether a step began, or may have, whose end nobody knows: a person looks before anything more is done."""
+        return any(step.state in LEFT_OPEN for step in (*self.steps, *self.undone))
 
-def change_of(steps: Sequence[StepResult], undone: Sequence[StepResult], *, complete: bool, irreversible: bool) -> HostChange:
-    """Return what steps did to the host; `complete`: all of them ended well, `irreversible`: something has no way back."""
+
+def change_of(steps: Sequence[StepResult], undone: Sequence[StepResult], *, complete: bool, stays: bool) -> HostChange:
+    """Return what steps did to the host; `complete`: all of them ended well, `stays`: something is not undone, or cannot be."""
     if any(one.state in LEFT_OPEN and one.effect is not Effect.NONE for one in (*steps, *undone)):
         return HostChange.UNKNOWN
     effects = {one.effect for one in steps}
     if effects <= {Effect.NONE}:
         return HostChange.UNCHANGED
-    if undone and not irreversible and all(one.state in GOOD for one in undone):
+    if undone and not stays and all(one.state in GOOD for one in undone):
         return HostChange.ROLLED_BACK
     return HostChange.CHANGED if complete and effects <= {Effect.NONE, Effect.CHANGED} else HostChange.PARTLY

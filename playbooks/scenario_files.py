@@ -20,13 +20,17 @@ from inventory.host import Host, Platform
 from inventory.nodes import plain
 from playbooks.model import Playbook, Step
 from playbooks.params import ParamValue
-from playbooks.ports import Change
+from playbooks.ports import CallResult, Change, Recap
 from playbooks.reading import unfrozen
 from playbooks.results import HostChange, StepState
-from playbooks.testing import FAULTS, StepScript, done, said
+from playbooks.testing import CALL_FAULTS, FAULTS, StepScript, done, said
 from playbooks.verdicts import Fix
 from remote.answer import Answer
 
+SCENARIOS: Final = "scenarios"
+"""The folder that they lie in."""
+STATS: Final = ("ok", "changed_tasks", "failures", "skipped", "unreachable")
+"""What Ansible counts."""
 PLANNED: Final = ("change", "nothing", "unpredictable", "skipped")
 """What a plan can say of a step."""
 
@@ -43,6 +47,14 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Real:
+    """How a real host is made as a scenario says, and put right afterwards: scripts of its shell, done as root."""
+
+    ill: str
+    well: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """One scripted host."""
 
@@ -54,9 +66,13 @@ class Scenario:
     after: tuple[Path, ...]
     """Samples of evidence taken when the playbook is over."""
     script: Mapping[str, StepScript]
+    probes: Mapping[str, tuple[Answer, ...]]
+    """What the host says when a step asks a probe again, by question."""
     operator: Mapping[str, tuple[str, ...]]
     expected: Expected
     faults: tuple[str, ...]
+    real: Real | None
+    """None: only a scripted host can be so."""
     place: Place
 
 
@@ -66,7 +82,7 @@ def scenarios_of(path: Path) -> Path:
     >>> scenarios_of(Path("library/free-disk-space.yaml")).as_posix()
     'library/scenarios/free-disk-space.yaml'
     """
-    return path.parent / "scenarios" / path.name
+    return path.parent / SCENARIOS / path.name
 
 
 def load_scenarios(path: Path, playbook: Playbook, library: Library) -> tuple[Scenario, ...]:
@@ -93,6 +109,17 @@ def keys_by_name(steps: tuple[Step, ...], prefix: str = "") -> Iterator[tuple[st
             yield f"{key}.r{number}", undo.name
 
 
+def titles_by_name(steps: tuple[Step, ...]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Yield the name of each step, included ones too, with what it is called in every language, where that is said."""
+    for step in steps:
+        inner = step.values.get("playbook")
+        for one in (step, *step.rollback):
+            if one.titles:
+                yield one.name, one.titles
+        if isinstance(inner, Playbook):
+            yield from titles_by_name(inner.steps)
+
+
 class _ScenarioReader:
     def __init__(self, problems: list[Problem], playbook: Playbook, library: Library, folder: Path) -> None:
         self.problems, self.playbook, self.library, self.folder = problems, playbook, library, folder
@@ -112,9 +139,11 @@ class _ScenarioReader:
             before=self.evidence(fields, "before"),
             after=tuple(self.folder / one for one in fields.texts("after")),
             script=script,
+            probes=self.probes(fields.fields("probes")),
             operator=operator,
             expected=self.expected(fields.fields("expect", required=True)),
             faults=self.faults(fields),
+            real=self.real(fields),
             place=node.place,
         )
         fields.done()
@@ -163,9 +192,30 @@ class _ScenarioReader:
                 fields.problem(node.place, Text("{reason}", reason=str(misfit)))
         return found
 
+    def probes(self, fields: Fields) -> dict[str, tuple[Answer, ...]]:
+        """Return what the host says to the questions of the probes that the playbook needs."""
+        needed = [self.library.probes[one] for one in self.playbook.needs if one in self.library.probes]
+        known = [question.id for probe in needed for question in probe.questions]
+        found = {}
+        for name in fields.keys():  # noqa: SIM118 Fields is no mapping
+            if name not in known:
+                text = Text("the playbook needs no probe that asks “{name}”", name=name)
+                fields.problem(fields.key_place(name), text, did_you_mean(name, known))
+            found[name] = tuple(self.look(one) for one in self.several(fields, name))
+        return found
+
     def evidence(self, fields: Fields, key: str) -> Path | None:
         name = fields.text(key)
         return None if name is None else self.folder / name
+
+    @staticmethod
+    def real(fields: Fields) -> Real | None:
+        if not fields.has("real"):
+            return None
+        below = fields.fields("real")
+        real = Real(ill=below.text("ill", required=True), well=below.text("well") or "")
+        below.done()
+        return real
 
     def answers(self, fields: Fields) -> tuple[dict[str, StepScript], dict[str, tuple[str, ...]]]:
         script, operator = {}, {}
@@ -175,6 +225,7 @@ class _ScenarioReader:
             script[key] = StepScript(
                 looks=[self.look(one) for one in self.several(below, "look")],
                 changes=[self.change(one) for one in self.several(below, "change")],
+                call=self.call(below),
             )
             operator[key] = below.texts("operator")
             below.done()
@@ -212,6 +263,41 @@ class _ScenarioReader:
             return done()
         status, stdout, stderr = self.output(node)
         return done(stdout, exit_status=status, stderr=stderr)
+
+    def call(self, fields: Fields) -> CallResult | Recap | None:
+        """Return what a function, or a run of Ansible, comes to; None: nothing is said of one."""
+        for name, kind in (("python", CallResult), ("ansible", Recap)):
+            node = fields.node(name)
+            if isinstance(node, MapNode):
+                return self.returned(fields.fields(name)) if kind is CallResult else self.recap(fields.fields(name))
+            if node is not None:
+                word = str(plain(node))
+                if word not in CALL_FAULTS:
+                    text = Text("“{word}” is nothing that becomes of “{action}”", word=word, action=name)
+                    hint = did_you_mean(word, CALL_FAULTS) or Text("one of {choices}", choices=", ".join(CALL_FAULTS))
+                    self.problems.append(Problem(place=node.place, text=text, hint=hint))
+                    return None
+                return CALL_FAULTS[word][kind]
+        return None
+
+    @staticmethod
+    def returned(fields: Fields) -> CallResult:
+        """Return what a function gave back, or raised, and printed."""
+        node, raised = fields.node("returns"), fields.text("raises")
+        printed = [(fields.text(name) or "").encode("utf-8", "surrogateescape") for name in ("stdout", "stderr")]
+        fields.done()
+        value = None if node is None else unfrozen(plain(node))
+        why = None if raised is None else Text("{reason}", reason=raised)
+        return CallResult(value=value, stdout=printed[0], stderr=printed[1], raised=why)
+
+    @staticmethod
+    def recap(fields: Fields) -> Recap:
+        """Return what Ansible counted; with failures, or a host that it did not reach, it failed."""
+        counts = {name: fields.integer(name, minimum=0) or 0 for name in STATS}
+        said = (fields.text("stdout") or "").encode("utf-8", "surrogateescape")
+        fields.done()
+        failed = counts["failures"] or counts["unreachable"]
+        return Recap(status="failed" if failed else "successful", stats=counts, said=said)
 
     def output(self, node: Node) -> tuple[int, bytes, bytes]:
         fields = Fields(node, self.problems, Text("what a host says"))

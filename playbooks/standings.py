@@ -16,6 +16,8 @@ _BECAME: Final = {
     State.RUNNING: Became.UNKNOWN,  # nobody waited for its end
     State.UNANSWERED: Became.UNKNOWN,
 }
+_UNFIT: Final = frozenset({Reason.NO_PLACE, Reason.NO_TOOL})
+_NEVER_ARRIVED: Final = frozenset({Reason.NOT_STARTED, Reason.NOT_BEGUN})
 
 
 def change_of(standing: Standing) -> Change:
@@ -24,14 +26,17 @@ def change_of(standing: Standing) -> Change:
     >>> change_of(Standing(id="12345678", state=State.FAILED, reason=Reason.NOT_STARTED)).became
     <Became.NOT_BEGUN: 'not_begun'>
     """
+    became = _became(standing)
     return Change(
-        became=_became(standing),
+        became=became,
         exit_status=standing.exit_status,
         stdout=standing.stdout,
         stderr=standing.stderr,
         duration_ms=standing.duration_ms,
         why=standing.words or (Text("{why}", why=standing.why) if standing.why else None),
         denied=standing.reason is Reason.DENIED,
+        unfit=became is Became.NOT_BEGUN and standing.reason in _UNFIT,
+        never_arrived=became is Became.NOT_BEGUN and standing.reason in _NEVER_ARRIVED,
     )
 
 

@@ -91,7 +91,7 @@ class StepReader:
             over = common["loop"].shape
             names = names.also(item=over[0] if type_of(over) == "list" and not isinstance(over, str) else ANY)
         values, inner = self.values(action, fields, names)
-        register = self.register(reader, allowed, fields, names, inner)
+        register = self.register(action, reader, allowed, fields, names, inner)
         result = self.result(action, register, values, inner)
         late = names.also(result=result)
         common |= reader.read_all((key for key in allowed if key.name not in ("loop", "until", "register")), fields, names)
@@ -175,7 +175,10 @@ class StepReader:
         content = next(key for key in action.main.below if key.name == "content")
         if content.form is Form.TEMPLATE:
             text = data.decode("utf-8", "replace")
-            values["content"] = KeyReader(self.problems).one(content, ScalarNode(place, text, Style.LITERAL, text), names)
+            template = KeyReader(self.problems).one(content, ScalarNode(place, text, Style.LITERAL, text), names)
+            if template is not None and values.get("content") is None:
+                values["content"] = template
+                del values["source"]
         else:
             values["data"] = data
 
@@ -228,11 +231,19 @@ class StepReader:
                 values["code"] = self.beside.read(file)
             if values.get("role"):
                 self.beside.take_folder(values["role"])
+            if named is None:  # Ansible reads the rest itself
+                values["folder"] = self.beside.root()
         except NotBeside as error:
             fields.problem(place, error.text, error.hint)
 
     def register(
-        self, reader: KeyReader, allowed: Sequence[Key], fields: Fields, names: Names, inner: Playbook | None
+        self,
+        action: Action,
+        reader: KeyReader,
+        allowed: Sequence[Key],
+        fields: Fields,
+        names: Names,
+        inner: Playbook | None,
     ) -> Register | None:
         """Return under which name a step's result is kept."""
         read = reader.read_all((key for key in allowed if key.name == "register"), fields, names).get("register")
@@ -243,13 +254,18 @@ class StepReader:
         place = fields.place("register")
         if parse == Parse.JSON and shape is None:
             fields.problem(place, Text("json needs the shape of what it gives"), Text("shape: {free_bytes: int}"))
-        if shape is not None and parse not in (Parse.JSON, Parse.KEYVALUE):
+        if shape is not None and parse not in (Parse.JSON, Parse.KEYVALUE) and not action.returns:
             fields.problem(place, Text("a shape goes with parse: json or keyvalue"))
+        if parse is not None and action.returns:
+            text = Text("what “{action}” gives is not read from what it prints", action=action.name)
+            fields.problem(place, text, Text("leave “parse” out; “shape” says what it returns"))
         return Register(name=read["name"], parse=Parse(parse) if parse else None, shape=shape)
 
     def result(self, action: Action, register: Register | None, values: Mapping[str, Any], inner: Playbook | None) -> Shape:
         """Return the shape of a step's result."""
         shape: dict[str, Shape] = {**RESULT, **action.gives}
+        if action.returns and register is not None and register.shape is not None:
+            shape["value"] = register.shape
         if action.name == "ask" and values.get("answer") is not None:
             shape["answer"] = TYPES[values["answer"].type].shape
         if inner is None and register is not None and register.parse is not None:
@@ -314,8 +330,11 @@ def _step(
     rollback: tuple[Step, ...],
     node: Node,
 ) -> Step:
+    called = common.get("name") or action.name
+    titles = called if isinstance(called, Mapping) else {}
     return Step(
-        name=common.get("name") or action.name,
+        name=titles["en"] if titles else called,
+        titles=titles,
         action=action.name,
         values=values,
         when=common.get("when"),
@@ -327,7 +346,7 @@ def _step(
         every_s=common.get("every", 5.0),
         until=common.get("until"),
         deadline_s=common.get("deadline", action.deadline_s),
-        privilege=Privilege(common.get("privilege", Privilege.USER.value)),
+        privilege=Privilege(common.get("privilege", action.privilege)),
         on_failure=OnFailure(common.get("on_failure", OnFailure.STOP.value)),
         rollback=rollback,
         place=node.place,

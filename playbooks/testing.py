@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from inventory.errors import Text
 from inventory.host import Host
-from playbooks.ports import AnsibleLogin, Asked, Became, Change, Intent
+from playbooks.items import listed_items
+from playbooks.ports import Asked, Became, CallResult, Change, Intent, Recap, comes_after, was_begun
 from playbooks.results import StepResult
+from remote.ansible_bridge import AnsibleWay
 from remote.answer import Answer, Ended
 from remote.command import Command
+from remote.errors import DeadlineExceeded
 from remote.question import Privilege, Question
 
+C = TypeVar("C", CallResult, Recap)
 FAKE_HOST: Final = Host(name="db01", address="192.0.2.1")
 
 
@@ -44,10 +48,19 @@ class FakeClock:
 
 @dataclass(slots=True)
 class FakeJournal:
-    """A journal in memory; a second run over the same one is a run that goes on."""
+    """A journal in memory. As in the store's, what an earlier process wrote can be read: `goes_on` begins another one."""
 
     intents: list[Intent] = field(default_factory=list)
     ends: dict[str, StepResult] = field(default_factory=dict)
+    _intents: list[Intent] = field(init=False)
+    _ends: dict[str, StepResult] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.goes_on()
+
+    def goes_on(self) -> None:
+        """Let all that was written until now be of an earlier process."""
+        self._intents, self._ends = [*self.intents], dict(self.ends)
 
     async def intend(self, intent: Intent) -> None:
         """Keep an intent."""
@@ -58,14 +71,36 @@ class FakeJournal:
         self.ends[result.key] = result
 
     def ended(self, key: str) -> StepResult | None:
-        """Return how a step ended."""
-        return self.ends.get(key)
+        """Return how a step ended in an earlier process."""
+        return self._ends.get(key)
 
     def intended(self, key: str) -> Intent | None:
-        """Return the last intent of a step whose end is not kept."""
-        if key in self.ends:
+        """Return the last intent of a step from an earlier process whose end is not kept."""
+        if key in self._ends:
             return None
-        return next((one for one in reversed(self.intents) if one.key == key), None)
+        return next((one for one in reversed(self._intents) if one.key == key), None)
+
+    def intended_after(self, key: str) -> bool:
+        """Tell whether an earlier process intended anything that comes after a step."""
+        return any(comes_after(one.key, key) for one in self._intents)
+
+    def begun(self, key: str) -> bool:
+        """Tell whether an earlier process began a step, or anything in it."""
+        return was_begun(key, {one.key for one in self._intents}, self._ends)
+
+    def listed(self, key: str) -> Sequence[Any] | None:
+        """Return the list of a loop as an earlier process settled it."""
+        return listed_items(key, [*(one.key for one in self._intents), *self._ends], _items_of(self._intents, self._ends))
+
+    @property
+    def items(self) -> Mapping[str, Any]:
+        """Return all that is kept of the lists of loops."""
+        return _items_of(self.intents, self.ends)
+
+
+def _items_of(intents: Sequence[Intent], ends: Mapping[str, StepResult]) -> Mapping[str, Any]:
+    rows: list[Intent | StepResult] = [*intents, *ends.values()]
+    return {key: item for one in rows for key, item in one.items.items()}
 
 
 @dataclass(slots=True)
@@ -74,6 +109,7 @@ class FakeOperator:
 
     answers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    present: bool = True
 
     async def answer(self, asked: Asked, *, deadline_s: float) -> str | None:  # noqa: ARG002 (the port's: no time passes here)
         """Return the next scripted answer to a step's question."""
@@ -89,6 +125,8 @@ class StepScript:
 
     looks: Sequence[Answer] = ()
     changes: Sequence[Change] = ()
+    call: CallResult | Recap | None = None
+    """What a function, or a run of Ansible, comes to; None: it must not be called."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,17 +134,20 @@ class FakeHands:
     """A host that answers from a script by the keys of steps, and refuses everything else."""
 
     script: Mapping[str, StepScript] = field(default_factory=dict)
-    answers: Mapping[str, Answer] = field(default_factory=dict)
-    """To the questions of probes, by id."""
+    answers: Mapping[str, Sequence[Answer]] = field(default_factory=dict)
+    """To the questions of probes, by id; each once and in this order, the last one goes on."""
     recalls: Mapping[str, Change] = field(default_factory=dict)
     """What became of earlier commands, by id; others never arrived."""
-    login: AnsibleLogin | None = None
     returns: bool = True
     """Whether the host answers after a reboot."""
+    unreached: Text | None = None
+    """Why it does not."""
     host: Host = FAKE_HOST
     looked: dict[str, int] = field(default_factory=dict)
     sent: list[tuple[str, Command]] = field(default_factory=list)
     """What was sent to change something: its id, the command."""
+    touched: list[str] = field(default_factory=list)
+    """The keys of all that may change something, in order: what was sent, and what was called on this machine."""
     asked: list[Question] = field(default_factory=list)
 
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:  # noqa: ARG002 (the port's)
@@ -116,10 +157,8 @@ class FakeHands:
 
     def answered(self, question: Question) -> Answer:
         """Return the scripted answer to one question."""
-        if question.id in self.answers:
-            return self.answers[question.id]
         key = question.id.removeprefix("step.")
-        looks = self.script[key].looks if key in self.script else ()
+        looks = self.answers.get(question.id, ()) or (self.script[key].looks if key in self.script else ())
         if not looks:
             raise Unscripted(key, "look", question.script)
         number = self.looked.get(key, 0)
@@ -131,6 +170,7 @@ class FakeHands:
         key = ident.split(".", 1)[1].rpartition(".")[0]
         earlier = sum(one.split(".", 1)[1].rpartition(".")[0] == key for one, _ in self.sent)
         self.sent.append((ident, command))
+        self.touched.append(key)
         changes = self.script[key].changes if key in self.script else ()
         if earlier >= len(changes):
             raise Unscripted(key, "change", command.script)
@@ -144,18 +184,32 @@ class FakeHands:
         """Tell whether the host answers again."""
         return self.returns
 
-    async def fabric(self, function: Callable[[Any], Any], *, deadline_s: float) -> Any:  # noqa: ARG002 (the port's)
-        """Call the function with no connection: it must not use it."""
-        return function(None)
+    async def fabric(self, key: str, function: Callable[[Any], CallResult], *, deadline_s: float) -> CallResult:  # noqa: ARG002 (the port's)
+        """Return what the script says that the function came to: it is not called."""
+        return self.called(key, "function", CallResult, deadline_s)
 
-    async def ansible_login(self) -> AnsibleLogin:
-        """Return the scripted login."""
-        if self.login is None:
-            raise Unscripted("ansible", "login", "")
-        return self.login
+    async def ansible(self, key: str, run: Callable[[AnsibleWay], Recap], *, deadline_s: float) -> Recap:  # noqa: ARG002 (the port's)
+        """Return what the script says that Ansible came to: it is not run."""
+        return self.called(key, "Ansible", Recap, deadline_s)
+
+    def called(self, key: str, what: str, kind: type[C], deadline_s: float) -> C:
+        """Return the scripted end of a call; one that is scripted as timed out has not ended."""
+        self.touched.append(key)
+        call = self.call_of(key, kind)
+        if not isinstance(call, kind):
+            raise Unscripted(key, what, "")
+        if call == TIMED_OUT[kind]:
+            raise DeadlineExceeded(self.host.name, deadline_s)
+        return call
+
+    def call_of(self, key: str, kind: type[C]) -> CallResult | Recap | None:  # noqa: ARG002 (for those that give in its place)
+        """Return the scripted end of a call; None: there is none."""
+        return self.script[key].call if key in self.script else None
 
 
-NEVER_ARRIVED: Final = Change(became=Became.NOT_BEGUN, why=Text("it never reached the host, and now never will"))
+NEVER_ARRIVED: Final = Change(
+    became=Became.NOT_BEGUN, never_arrived=True, why=Text("it never reached the host, and now never will")
+)
 
 
 def done(stdout: bytes = b"", *, exit_status: int = 0, stderr: bytes = b"") -> Change:
@@ -173,9 +227,26 @@ def said(stdout: bytes = b"", *, exit_status: int = 0, stderr: bytes = b"") -> A
     return Answer(ended=Ended.EXITED, exit_status=exit_status, stdout=stdout, stderr=stderr)
 
 
+TIMED_OUT: Final[Mapping[type, CallResult | Recap]] = {
+    CallResult: CallResult(raised=Text("it did not end in time")),
+    Recap: Recap(status="timeout"),
+}
+"""What stands in a script for a call that does not end in time."""
+RAISED: Final[Mapping[type, CallResult | Recap]] = {
+    CallResult: CallResult(raised=Text("it did not work")),
+    Recap: Recap(status="failed", stats={"ok": 0, "changed_tasks": 0, "failures": 1, "skipped": 0, "unreachable": 0}),
+}
+AS_MEANT: Final[Mapping[type, CallResult | Recap]] = {
+    CallResult: CallResult(),
+    Recap: Recap(status="successful", stats={"ok": 1, "changed_tasks": 0, "failures": 0, "skipped": 0, "unreachable": 0}),
+}
+CALL_FAULTS: Final[Mapping[str, Mapping[type, CallResult | Recap]]] = {"timed_out": TIMED_OUT, "status": RAISED}
+"""What can become of a function, or of a run of Ansible, instead of what was scripted."""
 FAULTS: Final[Mapping[str, Change]] = {
     "lost": lost(),
-    "timed_out": Change(became=Became.LATE, why=Text("it was past its deadline, and ended with all that it had started")),
+    "timed_out": Change(
+        became=Became.LATE, why=Text("it was past its deadline, and ended with all that could be found of what it had started")
+    ),
     "status": done(exit_status=1, stderr=b"it did not work\n"),
     "reboot": Change(became=Became.INTERRUPTED, why=Text("the host was rebooted while it ran")),
     "fenced": Change(became=Became.FENCED, why=Text("a newer lease has been seen on the host; nothing ran")),
@@ -194,13 +265,21 @@ class FaultyHands(FakeHands):
 
     async def change(self, ident: str, command: Command, *, deadline_s: float) -> Change:
         """Return what the script says, or the fault; what follows it need not be scripted."""
-        if len(self.sent) + 1 == self.at:
+        if len(self.touched) + 1 == self.at:
             self.sent.append((ident, command))
+            self.touched.append(ident.split(".", 1)[1].rpartition(".")[0])
             return replace(FAULTS[self.fault])
         try:
             return await FakeHands.change(self, ident, command, deadline_s=deadline_s)
         except Unscripted:
             return done()
+
+    def call_of(self, key: str, kind: type[C]) -> CallResult | Recap | None:
+        """Return the scripted end of a call, or the fault; what follows it need not be scripted."""
+        number = len(self.touched)
+        if number == self.at:
+            return CALL_FAULTS[self.fault][kind]
+        return FakeHands.call_of(self, key, kind) or (AS_MEANT[kind] if number > self.at else None)
 
     def answered(self, question: Question) -> Answer:
         """Return the scripted answer; what follows a fault need not be scripted."""

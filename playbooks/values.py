@@ -43,18 +43,33 @@ def for_sh(value: Any) -> Value:
     return word
 
 
-def mentioned(script: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+def mentioned(script: str, variables: Mapping[str, Any], *, any_case: bool = False) -> dict[str, Any]:
     """Return the variables whose names stand in a script: no other is sent, least of all a secret.
+
+    `any_case`: as PowerShell reads names.
 
     >>> mentioned('rm -- "$path"', {"path": "/x", "token": 1})
     {'path': '/x'}
+    >>> mentioned("Remove-Item $Path", {"path": "C:", "token": 1}, any_case=True)
+    {'path': 'C:'}
     """
-    words = set(re.findall(r"[A-Za-z0-9_]+", script))
+    words = set(re.findall(r"[A-Za-z0-9_]+", script.lower() if any_case else script))
     return {name: value for name, value in variables.items() if name in words}
 
 
+def beside_powershell(variables: Mapping[str, Any]) -> dict[str, Value]:
+    """Return the secrets among variables: they travel behind the script, which Windows may write down (event 4104)."""
+    found = {name: for_sh(value) for name, value in variables.items() if isinstance(value, Secret)}
+    for name, value in found.items():
+        if isinstance(value, Secret) and _LONE.search(value.reveal()):
+            raise NoValue(Text("the secret “{name}” has bytes that are no UTF-8: PowerShell reads texts", name=name))
+    return found
+
+
 def powershell_prologue(variables: Mapping[str, Any]) -> str:
-    r"""Return the lines that assign typed variables in PowerShell; raise NoValue for what cannot be one, secrets too.
+    r"""Return the lines that assign typed variables in PowerShell; raise NoValue for what cannot be one.
+
+    A secret is never part of it: `beside_powershell`.
 
     >>> print(powershell_prologue({"name": "it's", "count": 3, "peers": ["a", "b"], "really": True}), end="")
     [string]$name = 'it''s'
@@ -74,7 +89,7 @@ def powershell_prologue(variables: Mapping[str, Any]) -> str:
 def _typed(value: Any) -> tuple[str, str]:
     match value:
         case Secret():  # PowerShell writes script blocks into the event log
-            raise NoValue(Text("a secret cannot reach PowerShell: its scripts are logged on the host"))
+            raise NoValue(Text("a secret is no part of a script: Windows may log it"))
         case bool():
             return "bool", "$true" if value else "$false"
         case int():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from diagnostics.finding import CheckResult, Finding
-from diagnostics.verdict import Verdict, Why
+from diagnostics.finding import CheckResult, Diagnosis, Finding
+from diagnostics.verdict import Reason, Verdict, Why
+from playbooks.model import OnFailure, Playbook
+from playbooks.results import GOOD, LEFT_OPEN, Played, StepResult, StepState
 
 
 class Fix(StrEnum):
@@ -32,6 +34,12 @@ class FindingVerdict:
     why: Why | None = None
     """Why it could not be seen afterwards."""
 
+    @property
+    def stands(self) -> Finding | None:
+        """Return the finding where it is there still, or anew, in any sample; None: it is not, or it is waived."""
+        found = self.after if self.fix in (Fix.UNCHANGED, Fix.NEW) else None
+        return None if found is None or found.waived else found
+
 
 def verdicts(
     before: Sequence[CheckResult], samples: Sequence[Sequence[CheckResult]], checks: Sequence[str]
@@ -46,6 +54,54 @@ def verdicts(
     for check in checks:
         found += _of_check(check, first.get(check), [sample.get(check) for sample in later])
     return tuple(found)
+
+
+def claimed_checks(playbook: Playbook) -> tuple[str, ...]:
+    """Return the checks whose findings a repair claims to fix, and those that prove it."""
+    return tuple(dict.fromkeys((*playbook.fixes, *(playbook.verify.checks if playbook.verify else ()))))
+
+
+def wrong_step(playbook: Playbook, played: Played) -> StepResult | None:
+    """Return the step that decides how the host ended: one whose end nobody knows, else the first that had to end well.
+
+    Where all those did, it is one that was left out because what it needs to know could not be seen: it was gone on behind it,
+    and what is seen afterwards says nothing of what it is for. A host of which that is so is not well.
+    """
+    wrong = _had_to_end_well(playbook, played) or [step for step in played.steps if step.state is StepState.UNDECIDED]
+    return next((step for step in wrong if step.state in LEFT_OPEN), wrong[0] if wrong else None)
+
+
+def _had_to_end_well(playbook: Playbook, played: Played) -> list[StepResult]:
+    """Return the steps that did not end well and had to, in their order, and behind them those that undo."""
+    wrong = [step for step in played.steps if step.state not in GOOD and not _goes_on(step, playbook)]
+    return wrong + [step for step in played.undone if step.state not in GOOD]
+
+
+def _goes_on(failed: StepResult, playbook: Playbook) -> bool:
+    """Tell whether the playbook goes on although this step failed: then what is seen afterwards decides."""
+    number = failed.key.partition(".")[0].removeprefix("s")
+    return failed.state not in LEFT_OPEN and playbook.steps[int(number) - 1].on_failure is OnFailure.CONTINUE
+
+
+def takes_back(playbook: Playbook, played: Played, found: Sequence[FindingVerdict], *, left: bool, begun: bool = False) -> bool:
+    """Tell whether a playbook wants undone what was seen not to be fixed.
+
+    `left`: something is there to be undone; `begun`: it is being undone already.
+    """
+    if playbook.verify is None or playbook.verify.on_failure is not OnFailure.ROLL_BACK or not left:
+        return False
+    return not _had_to_end_well(playbook, played) and (begun or any(one.stands for one in found))
+
+
+def causes_of(diagnosis: Diagnosis, checks: Collection[str] | None = None) -> Mapping[str, tuple[Finding, ...]]:
+    """Return by the ids of findings what explains each, where that counts: findings of `checks`, None: of any check."""
+    found = {finding.id: finding for finding in diagnosis.findings if not finding.waived}
+    above: dict[str, dict[str, Finding]] = {}
+    for link in diagnosis.links:
+        cause = found.get(link.cause)
+        if cause is not None and link.effect in found and (checks is None or cause.check in checks):
+            above.setdefault(link.effect, {})[cause.id] = cause
+    return {effect: tuple(causes.values()) for effect, causes in above.items()}
 
 
 def _of_check(check: str, before: CheckResult | None, after: Sequence[CheckResult | None]) -> list[FindingVerdict]:
@@ -72,5 +128,11 @@ def _findings(result: CheckResult | None) -> Mapping[str, Finding]:
 
 
 def _whole(result: CheckResult | None) -> bool:
-    """Tell whether all that the check is about was seen: only then is a finding that is not there any more fixed."""
-    return result is not None and result.complete and result.verdict in (Verdict.CLEAR, Verdict.FINDING)
+    """Tell whether all that the check is about was seen: only then is a finding that is not there any more fixed.
+
+    That everything on a host is left out by the check's own conditions was seen too: what ran no more is gone, or runs again.
+    """
+    if result is None or not result.complete:
+        return False
+    left_out = result.why is not None and result.why.reason is Reason.DOES_NOT_APPLY
+    return result.verdict in (Verdict.CLEAR, Verdict.FINDING) or (result.verdict is Verdict.NOT_APPLICABLE and left_out)

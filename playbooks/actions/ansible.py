@@ -7,7 +7,7 @@ from typing import Final
 
 from inventory.errors import Text
 from inventory.host import Platform
-from playbooks.actions.ansible_run import RunAnsible
+from playbooks.actions.ansible_run import RunAnsible, lacking
 from playbooks.actions.row import VARS, Action, Mistake, Predicts, Values
 from playbooks.keys import Key, Type
 from playbooks.model import Retry
@@ -42,5 +42,6 @@ ROW: Final = Action(
     without=frozenset(("attempts", "every", "retry", "until")),
     gives={"ok": "int", "changed_tasks": "int", "failures": "int", "skipped": "int", "unreachable": "int"},
     on_controller=True,
+    lacking=lacking,
     mistakes=_mistakes,
 )

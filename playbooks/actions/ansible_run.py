@@ -1,51 +1,42 @@
-"""Running what people have for Ansible, on one host, by ansible-runner; nothing secret is written to disk."""
+"""Running what people have for Ansible, on one host, by ansible-runner; it is given no secret and no login of its own."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
+import shlex
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 from inventory.errors import LongarmError, Text
+from inventory.host import Host
+from inventory.secret import MASKER
 from playbooks.actions.doing import Doing, Done
-from playbooks.ports import AnsibleLogin
+from playbooks.ports import Recap
+from playbooks.reading import unfrozen
 from playbooks.results import Effect, Forecast, StepState
+from remote.ansible_bridge import AnsibleWay
+from remote.errors import DeadlineExceeded, RemoteError
+from remote.question import Privilege
 
 MOST_SAID: Final = 256 * 1024
+PLUGINS: Final = Path(__file__).parent / "ansible_plugins"
+PYTHON: Final = "ansible_python_interpreter"
 _STATS: Final = {"ok": "ok", "changed": "changed_tasks", "failures": "failures", "skipped": "skipped", "dark": "unreachable"}
-_PROMPTS: Final = {
-    "password": ("--ask-pass", r"^SSH password:\s*?$"),
-    "become_password": ("--ask-become-pass", r"^BECOME password.*:\s*?$"),
-}
-"""The option that makes Ansible ask for a secret, and the prompt that ansible-runner answers."""
-MOST_RUNS: Final = 4
-"""How many run at once on this machine: each is several processes of Python."""
-_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+_LOOKING_S: Final = 1
+"""How often ansible-runner looks whether it is to stop."""
+
+
+_INSTALL: Final = Text('pip install "longarm[ansible]"')
 
 
 class NoAnsible(LongarmError):
     """ansible-runner or Ansible itself is not installed beside longarm."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recap:
-    """What a run of Ansible came to on one host."""
-
-    status: str
-    """`successful`, `failed`, `timeout`, `canceled`: ansible-runner's own word."""
-    stats: Mapping[str, int]
-    """By the names that `results` has for them; empty where no task was begun."""
-    said: bytes = b""
-    tasks: Sequence[str] = field(default=())
-    """What changed or failed, a line each: `changed: install curl`."""
 
 
 class RunAnsible:
@@ -57,27 +48,28 @@ class RunAnsible:
 
     async def perform(self, doing: Doing) -> Done:
         """Return Ansible's recap as the step's end."""
-        folder = doing.ports.folder
-        if folder is None:
-            return Done(state=StepState.REFUSED, why=Text("this playbook has no folder"))
-        login = await doing.ports.hands.ansible_login()
-        host, values = doing.ports.hands.host.name, doing.values
+        host, values = doing.ports.hands.host, doing.values
         given = {name: plain(doing.variables[name]) for name in doing.step.values.get("vars", {})}
+
+        def run(way: AnsibleWay) -> Recap:
+            return run_ansible(
+                host,
+                values["folder"] / (values.get("playbook") or values["role"]),
+                way,
+                role=bool(values.get("role")),
+                given=given,
+                tags=tuple(values.get("tags") or ()),
+                as_root=doing.step.privilege is Privilege.ROOT,
+            )
+
         try:
-            async with _TURNS.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(MOST_RUNS)):
-                recap = await asyncio.to_thread(
-                    run_ansible,
-                    host,
-                    folder / (values.get("playbook") or values["role"]),
-                    login,
-                    role=bool(values.get("role")),
-                    given=given,
-                    tags=tuple(values.get("tags") or ()),
-                    deadline_s=doing.left_s(),
-                )
+            return _done(await doing.ports.hands.ansible(doing.key, run, deadline_s=doing.left_s()))
         except NoAnsible as error:
             return Done(state=StepState.REFUSED, why=error.text)
-        return _done(recap)
+        except DeadlineExceeded:
+            return _done(Recap(status="timeout"))
+        except RemoteError as error:
+            return Done(state=StepState.REFUSED, why=error.text)
 
 
 def plain(value: Any) -> Any:
@@ -85,67 +77,91 @@ def plain(value: Any) -> Any:
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
+def lacking() -> LongarmError | None:
+    """Return what says that Ansible cannot be run on this machine; None: it can."""
+    if find_spec("ansible_runner") is None:
+        return NoAnsible(Text("ansible-runner is not installed: the extra “ansible” brings it"), _INSTALL)
+    if shutil.which("ansible-playbook", path=_path()) is None:
+        return NoAnsible(Text("ansible-playbook is not installed: the extra “ansible” brings it"), _INSTALL)
+    return None
+
+
 def run_ansible(
-    host: str,
-    what: Path,
-    login: AnsibleLogin,
-    *,
-    role: bool,
-    given: Mapping[str, Any],
-    tags: tuple[str, ...],
-    deadline_s: float,
+    host: Host, what: Path, way: AnsibleWay, *, role: bool, given: Mapping[str, Any], tags: tuple[str, ...], as_root: bool
 ) -> Recap:
-    """Return what a playbook, or a role, of Ansible came to on `host`; blocks. Raises NoAnsible."""
-    try:
-        from ansible_runner.config.runner import RunnerConfig
-        from ansible_runner.runner import Runner
-    except ImportError as error:
-        raise NoAnsible(Text("ansible-runner is not installed: the extra “ansible” brings it")) from error
+    """Return what a playbook, or a role, of Ansible came to on a host; blocks. Raises NoAnsible."""
+    if (missing := lacking()) is not None:
+        raise missing
+    from ansible_runner.config.runner import RunnerConfig
+    from ansible_runner.runner import Runner
+
+    inventory, playbook = way.folder / "inventory.json", what
+    inventory.write_text(json.dumps(_inventory(host, way)))
+    if role:
+        playbook = way.folder / "role.json"  # JSON is YAML
+        playbook.write_text(json.dumps([{"hosts": "all", "roles": [what.name]}]))
+    config = RunnerConfig(
+        private_data_dir=str(way.folder),
+        playbook=str(playbook),
+        inventory=str(inventory),
+        roles_path=str(what.parent),
+        extravars=dict(given),
+        tags=",".join(tags) or None,
+        cmdline=f"--become --become-user {shlex.quote(host.become.user)}" if as_root else None,
+        timeout=max(1, int(way.left_s)),
+        envvars=_environment(way),
+        quiet=True,
+        suppress_env_files=True,
+        project_dir=str(what.parent),
+    )
+    config.prepare()
+    config.env = {name: value for name, value in config.env.items() if not MASKER.leaks(str(value).encode("utf-8", "replace"))}
+    config.pexpect_timeout = _LOOKING_S
     tasks: list[str] = []
-    with TemporaryDirectory(prefix="longarm-ansible-") as private:
-        root = Path(private)
-        inventory = root / "inventory.json"
-        inventory.write_text(json.dumps({"all": {"hosts": {host: dict(login.variables)}}}))
-        playbook = what
-        if role:
-            playbook = root / "role.json"  # JSON is YAML
-            playbook.write_text(json.dumps([{"hosts": "all", "roles": [what.name]}]))
-        secrets = {key: getattr(login, key) for key in _PROMPTS if getattr(login, key) is not None}
-        config = RunnerConfig(
-            private_data_dir=private,
-            playbook=str(playbook),
-            inventory=str(inventory),
-            roles_path=str(what.parent),
-            extravars=dict(given),
-            tags=",".join(tags) or None,
-            passwords={_PROMPTS[key][1]: secret.reveal() for key, secret in secrets.items()},
-            cmdline=" ".join(_PROMPTS[key][0] for key in secrets) or None,
-            ssh_key=login.private_key.reveal() if login.private_key else None,
-            timeout=max(1, int(deadline_s)),
-            envvars=_environment(),
-            quiet=True,
-            suppress_env_files=True,
-            project_dir=str(what.parent),
-        )
-        config.prepare()
-        runner = Runner(config, event_handler=lambda event: _noted(event, tasks))
-        status, _ = runner.run()
-        stats = runner.stats or {}
-        with runner.stdout as said:
-            text = said.read(MOST_SAID)
-    found = {ours: int(stats.get(theirs, {}).get(host, 0)) for theirs, ours in _STATS.items()} if stats else {}
+    runner = Runner(config, event_handler=lambda event: _noted(event, tasks), cancel_callback=way.stopped.is_set)
+    status, _ = runner.run()
+    stats = runner.stats or {}
+    with runner.stdout as said:
+        text = said.read(MOST_SAID)
+    counted = host.name in stats.get("processed", {})
+    found = {ours: int(stats.get(theirs, {}).get(host.name, 0)) for theirs, ours in _STATS.items()} if counted else {}
     return Recap(status=status, stats=found, said=text.encode("utf-8", "replace"), tasks=tuple(tasks))
 
 
-def _environment() -> dict[str, str]:
-    """Return what Ansible's environment has beside ours: its programs are those beside this Python, host keys are strict."""
-    beside = str(Path(sys.executable).parent)
+def _inventory(host: Host, way: AnsibleWay) -> dict[str, Any]:
+    """Return the inventory that Ansible is given: the host with its groups and variables.
+
+    It is reached by the session that is open, and by nothing else: what else Ansible could log in with is left out.
+    """
+    theirs = {name: unfrozen(value) for name, value in host.vars.items() if not name.startswith("ansible_") or name == PYTHON}
+    variables = {
+        PYTHON: "auto_silent",
+        **theirs,
+        "ansible_connection": "longarm",
+        "ansible_become_method": "longarm",
+        "ansible_longarm_socket": str(way.socket),
+        "ansible_user": way.user,
+    }
+    groups: dict[str, Any] = {group: {"hosts": {host.name: {}}} for group in host.groups if group not in ("all", "ungrouped")}
+    return {"all": {"hosts": {host.name: variables}, "children": groups}}
+
+
+def _environment(way: AnsibleWay) -> dict[str, str]:
+    """Return what Ansible's environment has beside ours: its programs are those beside this Python, its plugins ours."""
     return {
-        "PATH": f"{beside}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PATH": _path(),
+        "ANSIBLE_CONNECTION_PLUGINS": str(PLUGINS / "connection"),
+        "ANSIBLE_BECOME_PLUGINS": str(PLUGINS / "become"),
+        "ANSIBLE_LOCAL_TEMP": str(way.folder / "local"),
+        "ANSIBLE_PIPELINING": "True",
         "ANSIBLE_HOST_KEY_CHECKING": "True",
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_LOCALHOST_WARNING": "False",
     }
+
+
+def _path() -> str:
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
 def _noted(event: Mapping[str, Any], tasks: list[str]) -> bool:
@@ -165,13 +181,13 @@ def _done(recap: Recap) -> Done:
     if recap.status == "successful" and recap.stats:
         state = StepState.CHANGED if changed else StepState.OK
         return Done(state=state, effect=Effect.CHANGED if changed else Effect.NONE, **common)
-    if recap.status == "timeout":
+    if recap.status in ("timeout", "canceled"):
         why = Text("Ansible did not end before the deadline: nobody knows what it did")
         return Done(state=StepState.UNKNOWN, effect=Effect.MAYBE, **common, why=why)
     if recap.stats.get("unreachable"):
         return Done(state=StepState.FAILED, effect=Effect.MAYBE, **common, why=Text("Ansible could not reach the host"))
     if not recap.stats:  # it ended before its first task: a mistake in what is run, no host in it
-        return Done(state=StepState.FAILED, **common, why=Text("Ansible began no task: {status}", status=recap.status))
+        return Done(state=StepState.FAILED, **common, why=Text("Ansible began no task here: {status}", status=recap.status))
     return Done(
         state=StepState.FAILED, effect=Effect.MAYBE, **common, why=Text("Ansible ended with: {status}", status=recap.status)
     )

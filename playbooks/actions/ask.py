@@ -7,14 +7,14 @@ from typing import Final
 from inventory.errors import Text
 from inventory.fields import LANGUAGES
 from playbooks.actions.asking import AskOperator
-from playbooks.actions.row import EVERYWHERE, Action, Predicts
+from playbooks.actions.row import ON_MACS_TOO, Action, Predicts
 from playbooks.keys import Form, Key, Type
 from playbooks.model import Retry
 
 ROW: Final = Action(
     name="ask",
     says=Text("Asks the operator; no answer until the deadline stops the playbook."),
-    platforms=EVERYWHERE,
+    platforms=ON_MACS_TOO,
     main=Key(
         name="ask",
         says=Text("What is asked."),
@@ -38,5 +38,6 @@ ROW: Final = Action(
     predicts=Predicts.NEVER,
     deadline_s=900.0,
     stops=True,
+    asks=True,
     without=frozenset(("attempts", "every", "loop", "privilege", "retry", "rollback", "until")),
 )

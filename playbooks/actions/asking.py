@@ -6,7 +6,7 @@ from typing import Final
 
 from inventory.errors import Text
 from playbooks.actions.doing import Doing, Done
-from playbooks.params import Param, accepted, in_expressions
+from playbooks.params import Param, accepted
 from playbooks.ports import Asked
 from playbooks.results import Forecast, StepState
 
@@ -34,6 +34,6 @@ class AskOperator:
                 return Done(state=StepState.REFUSED, why=Text("nobody answered in time"))
             value = accepted(param, said)
             if not isinstance(value, Text):
-                return Done(state=StepState.OK, data={"answer": in_expressions({"answer": param}, {"answer": value})["answer"]})
+                return Done(state=StepState.OK, data={"answer": list(value) if isinstance(value, tuple) else value})
             wrong = value
         return Done(state=StepState.REFUSED, why=wrong)

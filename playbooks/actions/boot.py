@@ -48,12 +48,22 @@ class Reboot:
         data = {"boot_id_before": before, **({"boot_id_after": after} if after else {})}
         if after is None:
             why = Text("the host did not come back before the deadline: nobody knows how it is")
+            if (unreached := doing.ports.hands.unreached) is not None:
+                why = Text("the host did not come back before the deadline: {why}", why=unreached)
             return Done(state=StepState.UNKNOWN, effect=Effect.MAYBE, data=data, why=why)
         if after == before:
             why = Text("the host answers with the same boot id: it was not started anew")
             return Done(state=StepState.FAILED, effect=Effect.MAYBE, data=data, why=why)
         if (settle := doing.values.get("settle")) is not None:
             await doing.ports.clock.sleep(settle)
+            if (now := await self._boot_now(doing)) != after:
+                why = Text("the host came back, and was gone again")
+                if now is not None:
+                    data["boot_id_after"], why = (
+                        now,
+                        Text("the host came back, and was started anew once more: it may never stop"),
+                    )
+                return Done(state=StepState.UNKNOWN, effect=Effect.MAYBE, data=data, why=why)
         return Done(state=StepState.CHANGED, effect=Effect.CHANGED, data=data, diff=(f"-boot {before}", f"+boot {after}"))
 
     async def _another_boot(self, doing: Doing, before: str) -> str | None:
@@ -69,6 +79,18 @@ class Reboot:
             if last is not None and last != before:
                 return last
         return last
+
+    async def _boot_now(self, doing: Doing) -> str | None:
+        """Return the first boot id that the host tells before the deadline; None: it tells none."""
+        hands, clock = doing.ports.hands, doing.ports.clock
+        while True:
+            if await hands.again(deadline_s=min(RECONNECTING_S, max(1.0, doing.left_s()))):
+                boot, _ = await self._look(doing)
+                if isinstance(boot, str):
+                    return boot
+            if clock.now_s() + doing.step.every_s >= doing.end_s:
+                return None
+            await clock.sleep(doing.step.every_s)
 
     async def _look(self, doing: Doing) -> tuple[str | Done, bool]:
         answer: Answer = await doing.look(_of("look", doing), {})

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from diagnostics.shapes import Misfit, fit, storable
 from inventory.errors import LongarmError, Text
 from playbooks.actions.doing import Doing, Done
-from playbooks.results import Effect, Forecast, StepState
-from remote.errors import DeadlineExceeded, RemoteError
+from playbooks.actions.printed import Printed, kept_apart
+from playbooks.ports import CallResult
+from playbooks.results import MOST_SEEN, Effect, Forecast, StepState
+from remote.errors import ConnectFailed, DeadlineExceeded, RemoteError
 
 
 class NoSuchFunction(LongarmError):
     """A file beside the playbook that cannot be loaded, or that has no such function."""
-
-
-class FunctionFailed(LongarmError):
-    """What the function itself raised."""
 
 
 class Call:
@@ -31,29 +31,38 @@ class Call:
     async def perform(self, doing: Doing) -> Done:
         """Return what the function returns."""
         file, _, name = doing.values["python"].partition(":")
-        try:
-            function = loaded(doing.values["code"], file, name)
-        except NoSuchFunction as error:
-            return Done(state=StepState.FAILED, why=error.text)
         given = {one: doing.variables[one] for one in doing.step.values.get("vars", {})}
+        printed = Printed()
 
-        def called(connection: Any) -> Any:
+        def called(connection: Any) -> CallResult:
             try:
-                return function(connection, **given)
-            except (RemoteError, TimeoutError):
+                with printed.taking():
+                    function = loaded(doing.values["code"], file, name)
+                    value, raised = function(connection, **given), None
+            except (NoSuchFunction, RemoteError, TimeoutError):
                 raise
-            except Exception as error:  # a function of L3 may raise anything: it fails its own step, and hides no fault of ours
-                raise FunctionFailed(Text("{kind}: {message}", kind=type(error).__name__, message=str(error)[:300])) from error
+            except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 (a function of L3: its own step fails)
+                value, raised = None, Text("{kind}: {message}", kind=type(error).__name__, message=str(error)[:300])
+            return CallResult(value=value, raised=raised, stdout=printed.value("stdout"), stderr=printed.value("stderr"))
 
         try:
-            async with asyncio.timeout(doing.left_s() + 10.0):
-                value = await doing.ports.hands.fabric(called, deadline_s=doing.left_s())
+            with kept_apart():
+                async with asyncio.timeout(doing.left_s() + 10.0):
+                    ended = await doing.ports.hands.fabric(doing.key, called, deadline_s=doing.left_s())
         except (DeadlineExceeded, TimeoutError):
             why = Text("the function did not end before the deadline: nobody knows what it did")
-            return Done(state=StepState.UNKNOWN, effect=Effect.MAYBE, why=why)
-        except (RemoteError, FunctionFailed) as error:
-            return Done(state=StepState.FAILED, effect=Effect.MAYBE, why=error.text)
-        return _done(value)
+            ended, state = _cut_off(printed, why), StepState.UNKNOWN
+        except (NoSuchFunction, ConnectFailed) as error:
+            return Done(state=StepState.FAILED, why=error.text)
+        except RemoteError as error:
+            ended, state = _cut_off(printed, error.text), StepState.FAILED
+        else:
+            state = StepState.CHANGED if ended.raised is None else StepState.FAILED
+        return _done(doing, ended, state)
+
+
+def _cut_off(printed: Printed, why: Text) -> CallResult:
+    return CallResult(raised=why, stdout=printed.value("stdout"), stderr=printed.value("stderr"))
 
 
 def loaded(code: bytes, file: str, name: str) -> Callable[..., Any]:
@@ -61,7 +70,7 @@ def loaded(code: bytes, file: str, name: str) -> Callable[..., Any]:
     module = ModuleType(f"longarm_playbook_{file.removesuffix('.py').replace('/', '_')}")
     try:
         exec(compile(code, file, "exec"), module.__dict__)  # noqa: S102 (reviewed code of L3, pinned by the playbook's digest)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise NoSuchFunction(Text("{file} cannot be loaded: {reason}", file=file, reason=str(error)[:300])) from error
     function = module.__dict__.get(name)
     if not callable(function):
@@ -70,9 +79,36 @@ def loaded(code: bytes, file: str, name: str) -> Callable[..., Any]:
     return found
 
 
-def _done(value: Any) -> Done:
-    """Return what a function returned as its step's end; a mapping may say that nothing was changed."""
-    data = {"value": value} if isinstance(value, str | int | float | bool | list | dict) else {}
+def _done(doing: Doing, called: CallResult, state: StepState) -> Done:
+    """Return what a function came to as its step's end; a mapping may say that nothing was changed."""
+    said: dict[str, Any] = {"stdout": called.stdout, "stderr": called.stderr}
+    if called.raised is not None:
+        return Done(state=state, effect=Effect.MAYBE, **said, why=called.raised)
+    value, register = called.value, doing.step.register
     if isinstance(value, Mapping) and value.get("changed") is False:
-        return Done(state=StepState.OK, data=data)
-    return Done(state=StepState.CHANGED, effect=Effect.CHANGED, data=data)
+        state, effect = StepState.OK, Effect.NONE
+    else:
+        effect = Effect.CHANGED
+    kept = value_of(value)
+    try:
+        if register is not None and register.shape is not None:
+            kept = fit(kept, register.shape, "value")
+    except Misfit as misfit:
+        why = Text("what it returned is not what the step says of it: {reason}", reason=str(misfit))
+        return Done(state=StepState.FAILED, effect=effect, **said, why=why)
+    return Done(state=state, effect=effect, **said, data={} if kept is None else {"value": kept})
+
+
+def value_of(value: Any) -> Any:
+    """Return what a function returned as the steps that follow see it, and the record keeps it; None: it is not there.
+
+    All of it is plain (texts, finite numbers of 64 bits, true and false, lists, mappings by text), within MOST_SEEN.
+
+    >>> value_of({"rows": (1, 2)}), value_of({"when": object()}), value_of(float("nan"))
+    ({'rows': [1, 2]}, None, None)
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False) if storable(value) else ""
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return json.loads(text) if 0 < len(text.encode()) <= MOST_SEEN else None

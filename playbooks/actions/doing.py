@@ -13,7 +13,7 @@ from inventory.host import Platform
 from playbooks.model import Step
 from playbooks.ports import Became, Change, Ports
 from playbooks.results import Effect, Forecast, StepState
-from playbooks.values import for_sh, mentioned, powershell_prologue
+from playbooks.values import NoValue, beside_powershell, for_sh, mentioned, powershell_prologue
 from remote.answer import Answer, Ended
 from remote.command import Command
 from remote.question import Question
@@ -21,6 +21,8 @@ from remote.question import Question
 LOOKING_S = 60
 """How long a look of ours may take, however long the step may."""
 MOST_OUTPUT = 1024 * 1024
+MOST_SAID = 300
+"""Characters of a complaint in a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +77,20 @@ class Doing:
         these alone, and what the step's `validate` mentions, which runs within it.
         """
         theirs = script if also is None else str(self.values.get("validate") or "")
-        variables = {**mentioned(theirs, self.variables), **(also or {})}
+        windows = self.platform is Platform.WINDOWS
+        variables = {**mentioned(theirs, self.variables, any_case=windows), **(also or {})}
         deadline_s, privilege = math.ceil(self.left_s()), self.step.privilege
-        if self.platform is Platform.WINDOWS:
-            text = powershell_prologue(variables) + script
-            return Command(script=text, stdin=stdin, deadline_s=deadline_s, max_bytes=MOST_OUTPUT, privilege=privilege)
+        if windows:
+            secrets = beside_powershell(variables)
+            plain = {name: value for name, value in variables.items() if name not in secrets}
+            return Command(
+                script=powershell_prologue(plain) + script,
+                variables=secrets,
+                stdin=stdin,
+                deadline_s=deadline_s,
+                max_bytes=MOST_OUTPUT,
+                privilege=privilege,
+            )
         return Command(
             script=script,
             variables={name: for_sh(value) for name, value in variables.items()},
@@ -96,10 +107,12 @@ class Doing:
         return answers[question.id]
 
     def question(self, script: str, also: Mapping[str, Any] | None = None, stdin: bytes | None = None) -> Question:
-        """Return a read-only script as a question."""
+        """Return a read-only script as a question; raises NoValue for one that would take a secret to Windows."""
         command = self.command(script, also, stdin)
         asked, shell = command.question(), "sh"
         if self.platform is Platform.WINDOWS:
+            if command.variables:  # questions travel as one script
+                raise NoValue(Text("no secret is given to a script that only looks at a Windows host: Windows may log it"))
             asked, shell = replace(asked, script=command.script), "powershell"
         return Question(
             id=f"step.{self.key}",
@@ -145,6 +158,19 @@ def not_answered(answer: Answer) -> Done | None:
     return Done(state=StepState.UNDECIDED, why=Text("the host did not say how it is: {why}", why=answer.why or said))
 
 
+def ended_badly(status: int | None, said: str) -> Text:
+    """Return why a command that ended with this status did not end well, with what it said of it."""
+    if said:
+        return Text("it ended with status {status}: {said}", status=status, said=said)
+    return Text("it ended with status {status}", status=status)
+
+
+def last_said(stderr: bytes) -> str:
+    """Return the last line of what a command complained of, as much of it as fits a sentence; empty: it did not."""
+    lines = stderr[-4000:].decode("utf-8", "backslashreplace").strip().splitlines()
+    return lines[-1].strip()[-MOST_SAID:] if lines else ""
+
+
 def became(change: Change, ok_statuses: frozenset[int] = frozenset({0})) -> Done:
     """Return what became of a command as the end of its step; where it ended well it is said to have changed something."""
     common: dict[str, Any] = {
@@ -158,12 +184,12 @@ def became(change: Change, ok_statuses: frozenset[int] = frozenset({0})) -> Done
         case Became.DONE if change.exit_status in ok_statuses:
             return Done(state=StepState.CHANGED, effect=Effect.CHANGED, **{**common, "why": None})
         case Became.DONE:
-            why = Text("it ended with status {status}", status=change.exit_status)
+            why = ended_badly(change.exit_status, last_said(change.stderr))
             return Done(state=StepState.FAILED, effect=Effect.MAYBE, **{**common, "why": why})
         case Became.LATE:
             return Done(state=StepState.TIMED_OUT, effect=Effect.MAYBE, **common)
         case Became.NOT_BEGUN:
-            state = StepState.REFUSED if change.denied else StepState.FAILED
+            state = StepState.REFUSED if change.denied or change.unfit else StepState.FAILED
             return Done(state=state, **common)
         case Became.INTERRUPTED:
             return Done(state=StepState.INTERRUPTED, effect=Effect.MAYBE, **common)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from inventory.errors import Text
-from playbooks.actions.row import EVERYWHERE, Action, Predicts
+from playbooks.actions.row import ON_MACS_TOO, Action, Predicts
 from playbooks.keys import SCALARS, Form, Key, Many, Type
 from playbooks.model import Retry
 
 ROW: Final = Action(
     name="include",
     says=Text("Does the steps of another playbook; what it registers stays its own."),
-    platforms=EVERYWHERE,
+    platforms=ON_MACS_TOO,
     main=Key(
         name="include",
         says=Text("Which playbook, with which parameters."),

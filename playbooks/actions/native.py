@@ -39,11 +39,20 @@ class Decision:
     """What the result has of it."""
     once: bool = False
     """Whether it is done in any case, so that looking again proves nothing: a restart."""
+    why: Text | None = None
+    """What a plan says beside the difference: how far it may be believed."""
+    unsure: bool = False
+    """Whether only doing it tells if something differs: the script decides then, and says so where nothing did."""
 
     @property
     def differs(self) -> bool:
         """Tell whether there is something to do."""
         return bool(self.script)
+
+    @property
+    def seen_to_differ(self) -> bool:
+        """Tell whether something is known to differ."""
+        return self.differs and (not self.unsure or bool(self.diff))
 
 
 Look: TypeAlias = tuple[str, Mapping[str, Any]]
@@ -58,13 +67,17 @@ class Native:
     """Raises NotThere for values that no host may be given."""
     decide: Callable[[Values, Platform, Answer], Decision]
     """Pure; raises NotThere, and ValueError where the look was not understood."""
+    unchanged: bytes = b""
+    """The last line that a script prints which has changed nothing; empty: there is none."""
 
     async def plan(self, doing: Doing) -> Forecast:
         """Return the difference as it is now."""
         found = await self._decided(doing)
         if isinstance(found, Done):
             return Forecast(changes=None, why=found.why)
-        return Forecast(changes=found.differs, diff=found.diff)
+        return Forecast(
+            changes=None if found.differs and not found.seen_to_differ else found.differs, diff=found.diff, why=found.why
+        )
 
     async def perform(self, doing: Doing) -> Done:
         """Apply the difference if there is one, and prove that there is none any more."""
@@ -86,10 +99,13 @@ class Native:
         if isinstance(after, Done):
             why = Text("it was applied, but not seen: {why}", why=after.why)
             return replace(done, state=StepState.UNDECIDED, effect=Effect.MAYBE, why=why)
-        if after.differs and not after.once:
+        if after.seen_to_differ and not after.once:
             why = Text("it was applied, and still differs: {diff}", diff="; ".join(after.diff[:5]))
             return replace(done, state=StepState.FAILED, effect=Effect.MAYBE, why=why, data=after.data)
-        return replace(done, data={name: value for name, value in after.data.items() if name != "before"})
+        done = replace(done, data={name: value for name, value in after.data.items() if name != "before"})
+        if self.unchanged and change.stdout.endswith(self.unchanged):
+            return replace(done, state=StepState.OK, effect=Effect.NONE, diff=())
+        return done
 
     async def _decided(self, doing: Doing) -> Decision | Done:
         try:

@@ -7,7 +7,7 @@ from typing import Final
 from inventory.errors import Text
 from inventory.host import Platform
 from playbooks.actions.native import Native
-from playbooks.actions.package_state import decide_packages, look_at_packages
+from playbooks.actions.package_state import UNCHANGED, decide_packages, look_at_packages
 from playbooks.actions.row import Action, Predicts
 from playbooks.keys import Form, Key, Many, Type
 from playbooks.model import Retry
@@ -41,6 +41,6 @@ ROW: Final = Action(
     retries=(Retry.IDEMPOTENT, Retry.NEVER),
     predicts=Predicts.ALWAYS,
     deadline_s=1800.0,
-    doer=Native(look=look_at_packages, decide=decide_packages),
+    doer=Native(look=look_at_packages, decide=decide_packages, unchanged=UNCHANGED),
     gives={"manager": "str", "packages": [{"name": "str", "before": "str?", "after": "str?"}], "needs_reboot": "bool?"},
 )

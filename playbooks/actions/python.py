@@ -34,6 +34,8 @@ ROW: Final = Action(
     predicts=Predicts.NEVER,
     deadline_s=600.0,
     without=frozenset(("attempts", "every", "privilege", "retry", "until")),
+    gives={"value": "any?"},
     on_controller=True,
+    returns=True,
     mistakes=_mistakes,
 )

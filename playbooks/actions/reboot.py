@@ -9,6 +9,7 @@ from playbooks.actions.boot import Reboot
 from playbooks.actions.row import EVERYWHERE, Action, Predicts
 from playbooks.keys import Key, Type
 from playbooks.model import Retry
+from remote.question import Privilege
 
 ROW: Final = Action(
     name="reboot",
@@ -37,6 +38,7 @@ ROW: Final = Action(
     doer=Reboot(),
     predicts=Predicts.ALWAYS,
     deadline_s=900.0,
+    privilege=Privilege.ROOT,
     without=frozenset(("attempts", "loop", "privilege", "retry", "rollback", "until")),
     gives={"boot_id_before": "str?", "boot_id_after": "str?"},
 )

@@ -8,11 +8,12 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from diagnostics.shapes import Shape
-from inventory.errors import Text
+from inventory.errors import LongarmError, Text
 from inventory.host import Platform
 from playbooks.actions.doing import Doer
 from playbooks.keys import SCALARS, Form, Key, Many
 from playbooks.model import Retry
+from remote.question import Privilege
 
 Values: TypeAlias = Mapping[str, Any]
 """The values of a step by the keys of its action; in a plan or a run with everything rendered and evaluated."""
@@ -43,6 +44,11 @@ def nothing_wrong(values: Values) -> Iterator[Mistake]:  # noqa: ARG001 (what a 
     yield from ()
 
 
+def nothing_lacking() -> LongarmError | None:
+    """Return that nothing is needed that is not here."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
     """One action."""
@@ -63,12 +69,20 @@ class Action:
     """Beside RESULT."""
     deadline_s: float = 60.0
     """Where the step says none."""
+    privilege: Privilege = Privilege.USER
+    """As whom it is done where the step does not say."""
     without: frozenset[str] = frozenset()
     """Keys that other steps have and that mean nothing here."""
     stops: bool = False
     """Whether nothing follows where it fails: its step cannot say `on_failure: continue`."""
     on_controller: bool = False
     """Whether it runs code on this machine."""
+    returns: bool = False
+    """Whether it gives a value of its own, which the step may declare the shape of."""
+    asks: bool = False
+    """Whether somebody has to be there who answers."""
+    lacking: Callable[[], LongarmError | None] = nothing_lacking
+    """Return what says that this machine cannot do it; None: it can."""
     doer: Doer | None
     """What does it; None: the interpreter does the steps that it includes."""
     mistakes: Callable[[Values], Iterator[Mistake]] = nothing_wrong
@@ -83,3 +97,5 @@ VARS: Final = Key(
     gives=(*SCALARS, "duration", "list"),
 )
 EVERYWHERE: Final = (Platform.LINUX, Platform.WINDOWS)
+ON_MACS_TOO: Final = (*EVERYWHERE, Platform.MACOS)
+"""Where nothing depends on what only Linux or Windows have; no change was ever tried on a Mac (runner/untried.py)."""

@@ -22,10 +22,19 @@ SCRIPTED: Final = (
     Key(name="creates", says=Text("A path that the script makes: where it exists there is nothing to do."), form=Form.TEMPLATE),
     Key(
         name="plan",
-        says=Text("A read-only script that prints what would change, and nothing where nothing would."),
+        says=Text(
+            "A read-only script that prints what would change, and nothing where nothing would;"
+            " lines that begin with # are shown and bind nobody."
+        ),
         form=Form.SCRIPT,
     ),
-    Key(name="ok_statuses", says=Text("The exit statuses of success; 0 alone where nothing is said."), type=Type.STATUSES),
+    Key(
+        name="ok_statuses",
+        says=Text("The exit statuses of success; 0 alone where nothing is said."),
+        type=Type.STATUSES,
+        minimum=-(2**31),  # of Windows, with a sign, as PowerShell shows them
+        maximum=2**31 - 1,
+    ),
     Key(
         name="changed",
         says=Text("Whether it changed something, by `result`: its exit_status, stdout, stderr, value."),
@@ -43,15 +52,21 @@ def scripted_mistakes(values: Values) -> Iterator[Mistake]:
         yield name, Text("one of {names} is enough", names="unless, creates, plan"), Text("delete “{key}”", key=name)
 
 
+def _mistakes(values: Values) -> Iterator[Mistake]:
+    yield from scripted_mistakes(values)
+    if any(not 0 <= status <= 255 for status in values.get("ok_statuses") or ()):
+        yield "ok_statuses", Text("an exit status of sh is a number from 0 to 255"), None
+
+
 ROW: Final = Action(
     name="run",
     says=Text("Runs a script with sh."),
-    platforms=(Platform.LINUX,),
+    platforms=(Platform.LINUX, Platform.MACOS),
     main=Key(name="run", says=Text("The script; values are in variables, never in its text."), form=Form.SCRIPT),
     beside=(*SCRIPTED, Key(name="stdin", says=Text("What the script reads."), form=Form.TEMPLATE)),
     changes=True,
     retries=(Retry.NEVER, Retry.READ, Retry.IDEMPOTENT, Retry.GUARDED),
     doer=Scripted("run"),
     predicts=Predicts.IF_TOLD,
-    mistakes=scripted_mistakes,
+    mistakes=_mistakes,
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
 from inventory.errors import Text
-from playbooks.actions.doing import Doing, Done, became, not_answered
+from playbooks.actions.doing import Doing, Done, became, ended_badly, not_answered
 from playbooks.model import Retry
 from playbooks.ports import Change
 from playbooks.results import Effect, Forecast, StepState
@@ -82,15 +84,39 @@ class Scripted:
         )
         if answer.exit_status in _ok(doing):
             return common
-        return replace(common, state=StepState.FAILED, why=Text("it ended with status {status}", status=answer.exit_status))
+        return replace(common, state=StepState.FAILED, why=_why(answer))
+
+
+def _why(answer: Answer) -> Text:
+    """Return why a script that only reads ended badly: a look before anything is done says so on stderr."""
+    return ended_badly(answer.exit_status, _said(answer))
+
+
+def _said(answer: Answer) -> str:
+    return answer.stderr[:300].decode("utf-8", "backslashreplace").strip()
 
 
 def _ok(doing: Doing) -> frozenset[int]:
     return doing.values.get("ok_statuses") or frozenset({0})
 
 
+def _shown(lines: list[str]) -> Iterator[str]:
+    """Yield what is shown of a plan; where that is not all, its last line says so, and by a digest of all which it was.
+
+    >>> [*_shown(["/var/tmp/a", "# it was 12 MiB"])]
+    [' /var/tmp/a', ' # it was 12 MiB']
+    >>> [*_shown([f"/{number}" for number in range(402)])][399:]
+    [' /399', ' … 2 more lines, 9a21ca00f0350c91']
+    """
+    yield from (f" {line}"[:_MOST_SHOWN] for line in lines[:_MOST_SHOWN])
+    if len(lines) > _MOST_SHOWN or any(len(line) >= _MOST_SHOWN for line in lines):
+        digest = hashlib.sha256("\n".join(line for line in lines if not line.startswith("#")).encode()).hexdigest()
+        more = f"{len(lines) - _MOST_SHOWN} more lines" if len(lines) > _MOST_SHOWN else "lines are cut"
+        yield f" … {more}, {digest[:16]}"
+
+
 def _forecast(doing: Doing, asked: Answer) -> Forecast:
-    said = asked.stderr[:300].decode("utf-8", "backslashreplace").strip()
+    said = _said(asked)
     if asked.ended is not Ended.EXITED or asked.exit_status is None:
         return Forecast(changes=None, why=Text("the host did not say how it is: {why}", why=asked.why or said))
     if doing.values.get("plan") is not None:
@@ -99,7 +125,7 @@ def _forecast(doing: Doing, asked: Answer) -> Forecast:
                 changes=None, why=Text("its plan ended with status {status}: {said}", status=asked.exit_status, said=said)
             )
         lines = asked.stdout.decode("utf-8", "backslashreplace").splitlines()
-        return Forecast(changes=bool(lines), diff=tuple(f" {line}"[:_MOST_SHOWN] for line in lines[:_MOST_SHOWN]))
+        return Forecast(changes=bool(lines), diff=tuple(_shown(lines)))
     if asked.exit_status not in (0, 1):
         what = Text("its guard ended with status {status}: {said}", status=asked.exit_status, said=said)
         return Forecast(changes=None, why=what)

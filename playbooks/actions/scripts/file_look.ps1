@@ -1,16 +1,18 @@
 # What is at $path: a line "kind -:-:-:bytes", a line on the content, the content in base64 where it is short.
+# A link or junction to a folder is a folder for Windows, too. Other reparse points (OneDrive, deduplication) are no links, and a
+# volume that is mounted in a folder is that folder.
 $ErrorActionPreference = 'Stop'
 $item = Get-Item -LiteralPath $path -Force -ErrorAction SilentlyContinue
 if ($null -eq $item) {
     'absent -:-:-:0'
     ''
+} elseif ($item.LinkType -in 'SymbolicLink', 'Junction' -and [string]$item.Target -notlike '*Volume{*') {
+    'link -:-:-:0'
+    if ($item.PSIsContainer) { 'folder' } else { 'target' }
+    [string]$item.Target
 } elseif ($item.PSIsContainer) {
     'directory -:-:-:0'
     if (@(Get-ChildItem -LiteralPath $path -Force | Select-Object -First 1).Count -gt 0) { 'filled' } else { 'empty' }
-} elseif ($item.Attributes -band [IO.FileAttributes]::ReparsePoint) {
-    'link -:-:-:0'
-    'target'
-    [string]$item.Target
 } else {
     'file -:-:-:' + $item.Length
     if ($item.Length -le $limit) {

@@ -1,7 +1,7 @@
-# What is at $path: a line "kind mode:owner:group:bytes", a line on the content, the content where it is short.
+# What is at $path: a line "kind mode:owner:group:bytes:uid:gid", a line on the content, the content where it is short.
 # $limit: bytes up to which it is told.
 # shellcheck shell=sh disable=SC2154 # variables that the bundle sets
-owned() { stat -c '%a:%U:%G:%s' -- "$path"; }
+owned() { stat -c '%a:%U:%G:%s:%u:%g' -- "$path"; }
 if [ -L "$path" ]; then
   about=$(owned) && printf 'link %s\ntarget\n' "$about" && readlink -- "$path"
 elif [ -d "$path" ]; then
@@ -13,7 +13,8 @@ elif [ -d "$path" ]; then
   printf 'directory %s\n%s\n' "$about" "$filled"
 elif [ -f "$path" ]; then
   about=$(owned) || exit 1
-  if [ "${about##*:}" -le "$limit" ]; then
+  bytes=${about%:*:*} bytes=${bytes##*:}
+  if [ "$bytes" -le "$limit" ]; then
     printf 'file %s\ncontent\n' "$about" && cat -- "$path"
   else
     sum=$(sha256sum <"$path") && printf 'file %s\ndigest %s\n' "$about" "${sum%% *}"
