@@ -23,9 +23,10 @@ from reports.repair_document import host_repair, run_repair
 from reports.sentences import sentence
 from reports.summary import next_commands, tally, tone, verdict
 from reports.visible import json_escaped
+from runner.notes import AnswerNote
 from runner.outcome import Outcome
 from runner.output import Output
-from runner.record import AnswerNote, Delivery, HostRecord, Quote, RunRecord
+from runner.record import Delivery, HostRecord, Quote, RunRecord
 
 FORMAT: Final = "longarm-run/1"
 
@@ -160,6 +161,8 @@ def _content(record: RunRecord, tongue: Language) -> dict[str, Any]:
         "state": record.state.value,
         "kind": record.kind.value,
         "subject": record.subject or None,
+        "read_only": record.read_only,
+        "beside": record.beside or None,
         "playbook": record.playbook,
         "title": tongue.pick(record.title, record.playbook),
         "maintenance": record.maintenance,
@@ -186,7 +189,7 @@ def _content(record: RunRecord, tongue: Language) -> dict[str, Any]:
         "checks": list(record.checks),
         "versions": dict(record.versions),
         "hosts": [],
-        "repair": run_repair(record.repair) if record.repair else None,
+        "repair": run_repair(record.repair, tongue) if record.repair else None,
         "next": [{"why": step.why, "command": step.command} for step in next_commands(record, tongue)],
     }
 

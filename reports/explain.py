@@ -23,7 +23,7 @@ class Told:
     link: Link | None = None
     """Why it stands beneath its cause; None for a root."""
     also: tuple[Link, ...] = ()
-    """Further causes, weaker than the one it stands beneath."""
+    """Further causes: weaker than the one it stands beneath, or waived, beneath which nothing stands that counts."""
     effects: tuple[Told, ...] = ()
     unchecked: tuple[Unchecked, ...] = ()
     """Checks that could explain it and that could not be seen."""
@@ -77,7 +77,8 @@ def explain(diagnosis: Diagnosis) -> tuple[Told, ...]:
     """Return the roots of one host, worst first; every finding is told exactly once.
 
     A finding with several causes stands beneath the strongest and names the others. Links that
-    would close a circle, or that name findings which are not there, explain nothing.
+    would close a circle, or that name findings which are not there, explain nothing. What counts stands beneath nothing
+    that is waived: it would lead what is accepted to the top.
     """
     if not diagnosis.findings:  # most hosts of most runs
         return ()
@@ -95,10 +96,11 @@ def explain(diagnosis: Diagnosis) -> tuple[Told, ...]:
         effects = [told(findings[below.effect], below, depth + 1) for below in beneath[finding.id]]
         if depth == DEEPEST:
             effects = [replace(one, effects=()) for effect in effects for one in effect]
+        accepted = (one for one in causes[finding.id] if _only_accepted(findings[one.cause], finding))
         return Told(
             finding=finding,
             link=link,
-            also=tuple(causes[finding.id]) if link else (),
+            also=tuple(causes[finding.id] if link else accepted),
             effects=_worst_first(effects),
             unchecked=tuple(unchecked for unchecked in diagnosis.unchecked if unchecked.finding == finding.id),
         )
@@ -113,12 +115,19 @@ def _strongest_causes(findings: Mapping[str, Finding], links: Iterable[Link]) ->
     above: dict[str, Link] = {}
     for link in sorted(links, key=_strength):
         if link.effect in findings and link.cause in findings and link.effect not in above:
+            if _only_accepted(findings[link.cause], findings[link.effect]):
+                continue
             upwards = link.cause
             while upwards in above and upwards != link.effect:
                 upwards = above[upwards].cause
             if upwards != link.effect:
                 above[link.effect] = link
     return above
+
+
+def _only_accepted(cause: Finding, effect: Finding) -> bool:
+    """Tell whether a cause is waived, and what follows from it counts."""
+    return cause.waived and not effect.waived
 
 
 def _strength(link: Link) -> tuple[float, str, str, str]:

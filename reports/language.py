@@ -169,6 +169,12 @@ def language(code: str) -> Language:
     return Language(code, gettext.NullTranslations() if code == "en" else _catalogue(code))
 
 
+@cache
+def own_words() -> str:
+    """Return every sentence that longarm itself can say, in all its languages."""
+    return "\n".join((LOCALE / code / "LC_MESSAGES" / f"{DOMAIN}.po").read_text("utf-8") for code in LANGUAGES if code != "en")
+
+
 def _catalogue(code: str) -> gettext.NullTranslations:
     source = LOCALE / code / "LC_MESSAGES" / f"{DOMAIN}.po"
     words = source.read_bytes()

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from inventory.errors import Text
-from remote.answer import Ended
 from reports import words
 from reports.language import Language
 from reports.visible import shortened
+from runner.outcome import Outcome
 from runner.output import Output
 from runner.record import HostRecord
 
@@ -28,8 +28,8 @@ class Alike:
 
     @property
     def well(self) -> bool:
-        """Tell whether it ended by itself with status 0."""
-        return self.output.ended is Ended.EXITED and self.output.exit_status == 0
+        """Tell whether all of them came to what was asked: a status of 0 alone may be that of an answer that tells nothing."""
+        return all(host.outcome is Outcome.OK for host in self.hosts)
 
     @property
     def sign(self) -> str:

@@ -16,6 +16,7 @@ from jinja2.bccache import Bucket
 from diagnostics.compiled import keep, kept
 from diagnostics.verdict import Verdict
 from reports import words
+from reports.by_hand import terms
 from reports.document import content_digest
 from reports.language import Language
 from reports.repairs import RepairView
@@ -60,7 +61,7 @@ def _is_hopeless(record: RunRecord, tongue: Language, detail: Detail) -> bool:
 
 
 def _written(record: RunRecord, tongue: Language, detail: Detail) -> bytes:
-    return _environment().get_template("run.html.j2").render(_names(record, tongue, detail)).encode()
+    return template("run.html.j2", record, tongue, **_names(record, tongue, detail)).encode()
 
 
 def load_templates() -> None:
@@ -69,28 +70,40 @@ def load_templates() -> None:
     _style_digest()
 
 
-def _names(record: RunRecord, tongue: Language, detail: Detail) -> dict[str, object]:
-    """Return the names that the template may use."""
+def template(name: str, record: RunRecord, tongue: Language, **more: object) -> str:
+    """Return a page by the template of this name, which knows what every page may use and `more`."""
+    return _environment().get_template(name).render(_of_every_page(record, tongue) | more)
+
+
+def _of_every_page(record: RunRecord, tongue: Language) -> dict[str, object]:
+    """Return the names that every template may use."""
     return {
-        "v": View(record, tongue, detail),
         "run": record,
         "say": tongue.say,
         "plural": tongue.plural,
         "date": tongue.date,
         "duration": cache(tongue.duration),  # hosts that are alike take alike
-        "size": cache(tongue.bytes),
         "style_digest": _style_digest(),
         "severities": words.SEVERITIES,
+        "signs": words.SIGNS,
+        "waived_sign": words.WAIVED,
+        "report_title": words.REPORTS[record.kind],
+    }
+
+
+def _names(record: RunRecord, tongue: Language, detail: Detail) -> dict[str, object]:
+    """Return the names that the template of the internal page may use beside those."""
+    return {
+        "v": View(record, tongue, detail),
+        "size": cache(tongue.bytes),
         "outcomes": words.OUTCOMES,
         "verdicts": words.VERDICTS,
-        "signs": words.SIGNS,
         "root_denied": words.root_denied,
         "as_root": words.as_root,
         "dropped": lambda host: words.connection_dropped(host.session, tongue),
-        "waived_sign": words.WAIVED,
         "diagnosed": record.kind is RunKind.DIAGNOSE or record.repair is not None,
         "r": RepairView(record, tongue) if record.repair is not None else None,
-        "report_title": words.REPORTS[record.kind],
+        "terms": [*terms(record, tongue)],
         "subject_title": words.SUBJECTS.get(record.kind, words.REPORTS[record.kind]),
         "not_well": words.NOT_WELL[record.kind],
         "verdict_sentences": verdict_sentences(record, tongue),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from reports import words
+from reports.by_hand import terms
 from reports.explain import Problem, Told, problems
 from reports.language import Language
 from reports.outputs import said_alike
@@ -35,9 +36,12 @@ def _lines(record: RunRecord, tongue: Language) -> Iterator[str]:
     yield " · ".join(filter(None, (title, record.run, tongue.say("case {case}", case=record.case) if record.case else "")))
     yield verdict(record, tongue)
     yield coverage_line(record, tongue)
+    yield from (f"{title}: {text}" for title, text in terms(record, tongue))
     if record.repair is not None:
         yield ""
-        yield from RepairView(record, tongue).lines()
+        repair = RepairView(record, tongue)
+        yield from (f"{title}: {text}" for title, text in repair.second_person())
+        yield from repair.lines()
     for problem in problems(record.hosts):
         yield ""
         yield from _problem(problem, record, tongue)
@@ -92,9 +96,12 @@ def _beneath(told: Told, record: RunRecord, tongue: Language, indent: str = "") 
     if said := words.waiver(told.finding):
         yield f"{indent}    {words.WAIVED} {tongue.say(said)}"
     for effect in told.effects:
-        sign = words.SIGNS[effect.finding.severity]
+        sign = words.WAIVED if effect.finding.waived else words.SIGNS[effect.finding.severity]
         yield f"{indent}    └ {sign} {sentence(effect.finding, record.content, tongue)}"
         yield from _beneath(effect, record, tongue, indent + "  ")
+    for link in () if told.link else told.also:
+        rule = tongue.pick(record.content.rules.get(link.rule, {}), link.rule)
+        yield f"{indent}    {words.WAIVED} " + tongue.say("explained by what is waived: {rule}", rule=rule)
     for unchecked in told.unchecked:
         title = words.title(unchecked.check, record.content, tongue)
         yield f"{indent}    ? " + tongue.say("Not checked: “{title}” could explain this, and could not be seen.", title=title)

@@ -45,11 +45,11 @@ def _nodes(steps: tuple[Step, ...], prefix: str, depth: int, tongue: Language, m
         key = f"{prefix}{mark}{index}"
         yield Node(
             key=key,
-            name=visible(step.name),
+            name=visible(tongue.pick(step.titles, step.name)),
             action=step.action,
             depth=depth,
             kind=_kind(step),
-            notes=tuple(_notes(step, tongue)),
+            notes=tuple(notes_of(step, tongue)),
             undoes=mark == "r",
         )
         if isinstance(inner := step.values.get("playbook"), Playbook):
@@ -65,7 +65,8 @@ def _kind(step: Step) -> str:
     return "read" if step.retry is Retry.READ or step.action in ("probe", "wait_for") else "changes"
 
 
-def _notes(step: Step, tongue: Language) -> Iterator[str]:
+def notes_of(step: Step, tongue: Language) -> Iterator[str]:
+    """Yield when, how often and with what consequence a step is done, where it says so."""
     say = tongue.say
     if step.when is not None:
         yield say("when {condition}", condition=visible(step.when.text))

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
-from inventory.errors import LongarmError, Text
+from inventory.errors import Text
+from reports.customer_edition import NotForCustomers, customer_html, customer_text
 from reports.document import json_document
 from reports.junit import junit
 from reports.language import Language, language
@@ -35,41 +36,41 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+Make: TypeAlias = Callable[[RunRecord, Language], bytes]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormatRow:
     """The facts about one format."""
 
     media_type: str
     suffix: str
-    make: Callable[[RunRecord, Language], bytes]
+    make: Make
+    for_customers: Make | None = None
+    """None: programs read it, and customers get what people read."""
 
 
 FORMATS: Final[Mapping[Format, FormatRow]] = {
-    Format.HTML:  FormatRow(media_type="text/html",        suffix=".html", make=html),
+    Format.HTML:  FormatRow(media_type="text/html",        suffix=".html", make=html, for_customers=customer_html),
     Format.JSON:  FormatRow(media_type="application/json", suffix=".json", make=json_document),
-    Format.TEXT:  FormatRow(media_type="text/plain",       suffix=".txt",  make=text),
+    Format.TEXT:  FormatRow(media_type="text/plain",       suffix=".txt",  make=text, for_customers=customer_text),
     Format.JUNIT: FormatRow(media_type="application/xml",  suffix=".xml",  make=junit),
     Format.CSV:   FormatRow(media_type="text/csv",         suffix=".csv",  make=csv_table),
 }  # fmt: skip
 
 
-class AudienceRefused(LongarmError):
-    """No report is made for this audience: better none than one that says too much."""
-
-    def __init__(self, audience: Audience) -> None:
-        self.audience = audience
-        super().__init__(Text("no report is made for the audience “{audience}” yet", audience=audience.value))
-
-
 def render(record: RunRecord, *, audience: Audience, language: str, format: Format) -> bytes:  # noqa: A002 - the contract's words
     """Return a report on a run; the same record gives the same bytes.
 
-    Raises AudienceRefused for every audience but internal: a report for customers is built from
-    an allow-list, which this release does not have.
+    Raises NotForCustomers for a customer's edition of what is for none of them, or in a format that has none.
     """
-    if audience is not Audience.INTERNAL:
-        raise AudienceRefused(audience)
-    return FORMATS[format].make(record, _language(language))
+    row, tongue = FORMATS[format], _language(language)
+    if audience is Audience.INTERNAL:
+        return row.make(record, tongue)
+    if row.for_customers is None:
+        forms = ", ".join(kind.value for kind, one in FORMATS.items() if one.for_customers)
+        raise NotForCustomers(Text("for customers there is no such form; there is: {forms}", forms=forms))
+    return row.for_customers(record, tongue)
 
 
 def load_ahead(code: str) -> None:

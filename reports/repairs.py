@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
-import playbooks
 from diagnostics.finding import Finding
 from inventory.errors import Text
+from playbooks.params import plain
 from playbooks.results import HostChange, StepPlan, StepResult, StepState
 from playbooks.verdicts import FindingVerdict, Fix
-from reports import words
+from reports import undoing, words
+from reports.by_hand import done_by_hand
 from reports.language import Language
+from reports.repair_commands import cause_repair
+from reports.repair_sentences import mute_sentence, second_person
 from reports.sentences import sentence
 from reports.visible import shortened
-from runner.outcome import RunKind
+from runner.outcome import RunState
 from runner.record import HostRecord, Quote, RunRecord
 from runner.repair_record import HostRepair
 
@@ -57,6 +57,7 @@ FLAGS: Final[Mapping[str, Text]] = {
     "needs_reboot": Text("has to be started anew"),
     "fenced": Text("a newer run was first"),
     "forced": Text("forced"),
+    "held": Text("held"),
 }
 _TONES: Final[Mapping[Fix, str]] = {
     Fix.FIXED: "clear",
@@ -67,6 +68,8 @@ _TONES: Final[Mapping[Fix, str]] = {
 _SIGNS: Final[Mapping[Fix, str]] = {Fix.FIXED: "✓", Fix.UNCHANGED: "▲", Fix.NEW: "◆", Fix.VISIBILITY_LOST: "?"}
 _WELL: Final = (StepState.OK, StepState.CHANGED, StepState.SKIPPED)
 _OPEN: Final = (StepState.INTERRUPTED, StepState.UNKNOWN)
+_GIVING: Final = ("ansible", "ask", "python")
+"""Actions whose results are part of what is told: what somebody answered, what a function gave back, what Ansible counted."""
 MOST_LINES: Final = 40
 """Of a diff, and of what a step said."""
 LONGEST_LINE: Final = 400
@@ -105,6 +108,14 @@ class Told:
     diff: tuple[str, ...]
     said: tuple[str, ...]
     duration_ms: int | None
+    gave: tuple[str, ...] = ()
+    """What somebody answered, what a function returned, what Ansible counted, `name = value`."""
+    tries: str = ""
+    """How often it was tried, or sent, where that was more than once."""
+    script: tuple[str, ...] = ()
+    """Of a plan: the lines of the script, all of them: somebody approves it."""
+    variables: tuple[str, ...] = ()
+    """What the script gets, `name=value`, quoted as a shell has it."""
     more: bool
     """There is more in the journal than is shown."""
 
@@ -118,7 +129,9 @@ class RepairView:
 
     def worked_on(self) -> list[tuple[HostRecord, HostRepair]]:
         """Return the hosts on which something was done, or would be, or was found out afterwards."""
-        return [(host, one) for host, one in self._all() if one.steps or one.plans or one.verdicts or one.left_open]
+        return [
+            (host, one) for host, one in self._all() if one.plans or one.steps or one.undone or one.verdicts or one.left_open
+        ]
 
     def left_alone(self) -> list[tuple[HostRecord, HostRepair]]:
         """Return the hosts on which nothing was done."""
@@ -133,6 +146,14 @@ class RepairView:
         shown = [(name, plain(value)) for name, value in self.repair.params.items()]
         return sorted([*shown, *((name, f"*** ({kept})") for name, kept in self.repair.secrets.items())])
 
+    def second_person(self) -> list[tuple[str, str]]:
+        """Return what there is to say of the second person that a repair needs, each with its title."""
+        return [(self.tongue.say(title), self.tongue.say(text)) for title, text in second_person(self.repair)]
+
+    def mutes(self) -> list[tuple[str, str]]:
+        """Return by what monitoring was kept silent, and how that went."""
+        return [(one.hook, mute_sentence(one, self.tongue)) for one in self.repair.mutes]
+
     def says(self) -> str:
         """Return what the playbook does and what it cannot undo."""
         return self.tongue.pick(self.repair.says, "")
@@ -144,7 +165,13 @@ class RepairView:
     def change(self, repair: HostRepair) -> str:
         """Return what was done to a host, with its flags."""
         flags = [self.tongue.say(FLAGS[flag]) for flag in repair.flags if flag in FLAGS]
-        return ", ".join([self.tongue.say(CHANGES[repair.change]), *flags])
+        changes = undoing.CHANGES if self.repair.undoes else CHANGES
+        return ", ".join([self.tongue.say(changes[repair.change]), *flags])
+
+    def can_be_undone(self, host: HostRecord, repair: HostRepair) -> str:
+        """Return the command that undoes what was done to a host; empty where nothing can be, or is undone already."""
+        ended = self.record.state is RunState.ENDED
+        return undoing.undo_command(self.record, host) if ended and repair.undoable and not repair.since else ""
 
     def tone(self, host: HostRecord, repair: HostRepair) -> str:
         """Return the class of a host's card."""
@@ -169,7 +196,7 @@ class RepairView:
         if one.after is not None:
             after = Side(text=self._sentence(one.after), quotes=host.quotes.get(one.after.id, ()))
         elif one.fix is Fix.VISIBILITY_LOST:
-            after = Side(text=say(words.reason(one.why)) if one.why else say("it was not asked again"))
+            after = Side(text=self._lost(one))
         else:
             after = Side(
                 text=self.tongue.plural(
@@ -179,12 +206,15 @@ class RepairView:
         return Proven(
             tone=_TONES[one.fix],
             sign=_SIGNS[one.fix],
-            word=say(FIXES[one.fix]),
+            word=say((undoing.FIXES if self.repair.undoes else FIXES)[one.fix]),
             check=one.check,
             title=words.title(one.check, self.record.content, self.tongue),
             before=before,
             after=after,
         )
+
+    def _lost(self, one: FindingVerdict) -> str:
+        return self.tongue.say(words.reason(one.why)) if one.why else self.tongue.say("it was not asked again")
 
     def _sentence(self, finding: Finding) -> str:
         return sentence(finding, self.record.content, self.tongue)
@@ -192,41 +222,65 @@ class RepairView:
     def steps(self, repair: HostRepair) -> list[Told]:
         """Return the steps of a host, those that undid something last; of a plan, what each would do."""
         told = [self._planned(plan) for plan in repair.plans] + [self._done(step) for step in repair.steps]
-        told += [self._done(step, self.tongue.say("undo: {name}", name=step.name)) for step in repair.undone]
+        undone = ((step, self.tongue.say("undo: {name}", name=self._called(step.name))) for step in repair.undone)
+        told += [self._done(step, name) for step, name in undone]
         return told + [self._left_open(name) for name in repair.left_open]
+
+    def _tries(self, step: StepResult) -> str:
+        """Return how often a step was tried, and sent where its connection was lost before it began."""
+        plural, told = self.tongue.plural, []
+        if step.attempts > 1:
+            told.append(plural("tried {n} time", "tried {n} times", step.attempts))
+        if step.sent > step.attempts:
+            told.append(plural("sent {n} time", "sent {n} times", step.sent))
+        return ", ".join(told)
 
     def _done(self, step: StepResult, name: str = "") -> Told:
         tone = {StepState.CHANGED: "info", StepState.OK: "clear", StepState.SKIPPED: "unseen"}.get(step.state, "warning")
         said = [*_lines(step.stdout), *(f"! {line}" for line in _lines(step.stderr))]
+        gave = [f"{name} = {plain(value)}" for name, value in step.data.items()] if step.action in _GIVING else []
         return self._told(
             tone="unseen" if step.state in _OPEN else tone,
             word=self.tongue.say(STATES[step.state]),
-            name=name or step.name,
+            name=name or self._called(step.name),
             action=step.action,
             why=step.why,
             diff=step.diff,
             said=said,
             duration_ms=step.duration_ms,
+            gave=tuple(shortened(line, LONGEST_LINE) for line in gave),
+            tries=self._tries(step),
         )
 
     def _planned(self, plan: StepPlan) -> Told:
-        changes = plan.forecast.changes
+        changes, name = plan.forecast.changes, self._called(plan.name)
         word = Text("not known beforehand") if changes is None else Text("would change") if changes else Text("nothing to do")
+        if plan.stays:
+            word = Text("cannot be undone")
+        elif plan.undoes:
+            name = self.tongue.say("undo “{step}”: {name}", step=self._called(plan.undoes), name=name)
         return self._told(
-            tone="unseen" if changes is None else "info" if changes else "clear",
+            tone="warning" if plan.stays else "unseen" if changes is None else "info" if changes else "clear",
             word=self.tongue.say(STATES[StepState.SKIPPED] if plan.skipped else word),
-            name=plan.name,
+            name=name,
             action=plan.action,
             why=plan.forecast.why,
             diff=plan.forecast.diff,
             said=(),
             duration_ms=None,
+            script=tuple(plan.script.splitlines()),
+            variables=tuple(_assigned(plan)),
         )
 
     def _left_open(self, name: str) -> Told:
         why = Text("it was begun, and nobody has seen its end; longarm run resume {run} asks the host", run=self.record.run)
-        word = self.tongue.say(STATES[StepState.UNKNOWN])
-        return self._told(tone="unseen", word=word, name=name, action="", why=why, diff=(), said=(), duration_ms=None)
+        if self.record.state is RunState.ENDED:
+            why = Text("it was begun, and nobody has seen its end")
+        word, called = self.tongue.say(STATES[StepState.UNKNOWN]), self._called(name)
+        return self._told(tone="unseen", word=word, name=called, action="", why=why, diff=(), said=(), duration_ms=None)
+
+    def _called(self, name: str) -> str:
+        return self.tongue.pick(self.repair.titles.get(name, {}), name)
 
     def _told(self, *, why: Text | None, diff: Sequence[str], said: Sequence[str], **values: Any) -> Told:
         return Told(
@@ -237,97 +291,63 @@ class RepairView:
             **values,
         )
 
+    def remarks(self, host: HostRecord, repair: HostRepair) -> list[str]:
+        """Return what there is to say of a host besides its steps and verdicts."""
+        anew = int(host.session.get("connected_anew", "0"))
+        return [
+            *(self._cause(one) for one in repair.causes),
+            *([self._connected_anew(anew)] if anew else []),
+            *done_by_hand(repair, self.tongue),
+            *(
+                [self.tongue.say(Text("since then run {run} has worked on it", run=repair.since))]
+                if repair.since
+                else self._can_be_undone(repair)
+            ),
+        ]
+
+    def _can_be_undone(self, repair: HostRepair) -> list[str]:
+        if self.record.state is not RunState.ENDED or not repair.undoable:
+            return []
+        return [self.tongue.say("can be undone: {steps}", steps=", ".join(map(self._called, repair.undoable)))]
+
+    def _cause(self, cause: Finding) -> str:
+        told, repair = self._sentence(cause), cause_repair(self.record, cause)
+        if not repair:
+            return self.tongue.say("it follows from: {cause}", cause=told)
+        return self.tongue.say("it follows from: {cause}; the repair of that: {command}", cause=told, command=repair)
+
+    def _connected_anew(self, anew: int) -> str:
+        return self.tongue.plural(
+            "the connection was lost, and opened anew {n} time", "the connection was lost, and opened anew {n} times", anew
+        )
+
     def lines(self) -> Iterator[str]:
-        """Yield what was done as plain text, host by host."""
+        """Yield what was done as plain text, host by host; a script that is the same on several is shown once."""
+        shown: set[tuple[str, ...]] = set()
         for host, repair in self.worked_on():
             yield f"{host.host}  {self.change(repair)}"
+            yield from (f"    {line}" for line in self.remarks(host, repair))
             for proven in self.proven(host, repair.verdicts):
                 yield f"    {proven.sign} {proven.word}  {proven.title}: {proven.before.text} → {proven.after.text}"
             for proven in self.proven(host, [one for one in repair.consequences if one.fix is not Fix.UNCHANGED]):
                 yield f"    └ {proven.sign} {proven.word}  {proven.title}"
             for step in self.steps(repair):
-                yield f"    {step.name}  {step.word}{': ' if step.why else ''}{step.why}"
-                yield from (f"        {line}" for line in step.diff)
+                word = ", ".join(filter(None, (step.word, step.tries)))
+                yield f"    {step.name}  {word}{': ' if step.why else ''}{step.why}"
+                yield from (f"        {line}" for line in (*step.gave, *step.diff))
+                script = (*step.variables, *(f"$ {line}" for line in step.script))
+                yield from (f"        {line}" for line in script if script not in shown)
+                shown.add(script)
         for host, repair in self.left_alone():
             why = f": {self.tongue.say(host.error)}" if host.error else ""
             yield f"{host.host}  {self.change(repair)}{why}"
+            yield from (f"    {line}" for line in self.remarks(host, repair))
 
 
-def verdict_of(record: RunRecord, tongue: Language) -> list[str]:
-    """Return what a repair came to, in sentences; what nobody knows is part of it."""
-    assert record.repair is not None
-    if record.repair.planned:
-        return [
-            tongue.plural(
-                "Nothing was changed: this is what would be done on {n} host.",
-                "Nothing was changed: this is what would be done on {n} hosts.",
-                record.coverage.targeted,
-            )
-        ]
-    fixes = Counter(one.fix for host in record.hosts if host.repair for one in host.repair.verdicts)
-    old, changes = fixes.total() - fixes[Fix.NEW], record.repair.changes
-    told = []
-    if old:
-        told.append(
-            tongue.plural("{some} of {n} finding is fixed.", "{some} of {n} findings are fixed.", old, some=fixes[Fix.FIXED])
-        )
-    elif not any(changes[one] for one in HostChange if one is not HostChange.UNCHANGED):
-        told.append(tongue.say("Nothing was changed."))
-    else:
-        told.append(tongue.say("It was done where no finding was there to be fixed."))
-    if count := fixes[Fix.UNCHANGED]:
-        told.append(tongue.plural("{n} finding is not fixed.", "{n} findings are not fixed.", count))
-    if count := fixes[Fix.NEW]:
-        told.append(tongue.plural("{n} finding is new.", "{n} findings are new.", count))
-    if count := fixes[Fix.VISIBILITY_LOST]:
-        told.append(tongue.plural("{n} finding cannot be seen any more.", "{n} findings cannot be seen any more.", count))
-    if count := changes[HostChange.PARTLY]:
-        told.append(tongue.plural("{n} host is changed in part.", "{n} hosts are changed in part.", count))
-    if count := changes[HostChange.ROLLED_BACK]:
-        told.append(tongue.plural("On {n} host it was rolled back.", "On {n} hosts it was rolled back.", count))
-    if count := changes[HostChange.UNKNOWN]:
-        told.append(
-            tongue.plural("Nobody knows whether {n} host was changed.", "Nobody knows whether {n} hosts were changed.", count)
-        )
-    return told
-
-
-def offer_of(record: RunRecord, finding: Finding) -> str:
-    """Return the command that repairs a finding of a diagnosis; empty where no playbook that comes with longarm does."""
-    remedy = finding.remedy
-    if record.kind is not RunKind.DIAGNOSE or remedy is None or finding.waived or remedy.playbook not in _shipped():
-        return ""
-    case = ("--case", record.case) if record.case else ()
-    return shlex.join(("longarm", "repair", "--finding", f"{record.run}/{finding.id}", *case))
-
-
-@cache
-def _shipped() -> frozenset[str]:
-    return frozenset(path.stem for path in (Path(playbooks.__file__).parent / "library").glob("*.yaml"))
-
-
-def command_of(record: RunRecord) -> tuple[str, ...]:
-    """Return the words after `longarm` that do what was planned, without its secrets' values, which no run keeps."""
-    assert record.repair is not None
-    params = sorted((name, plain(value)) for name, value in record.repair.params.items())
-    given = [*params, *sorted(record.repair.secrets.items())]
-    words_ = ["repair", record.repair.file or record.playbook, record.expression]
-    words_ += [word for name, value in given for word in ("-p", f"{name}={value}")]
-    return (*words_, *(("--case", record.case) if record.case else ()))
-
-
-def plain(value: Any) -> str:
-    """Return a parameter as a command line says it.
-
-    >>> plain(True), plain(["db1", "db2"]), plain(209715200)
-    ('true', 'db1,db2', '209715200')
-    """
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case list() | tuple():
-            return ",".join(map(str, value))
-    return str(value)
+def _assigned(plan: StepPlan) -> Iterator[str]:
+    """Yield the variables of a planned script as its shell would have them."""
+    for name, value in sorted(plan.variables.items()):
+        yield f"${name} = {value}" if plan.action == "powershell" else f"{name}={shlex.quote(value)}"
 
 
 def _lines(data: bytes) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import product
 from typing import Final
 
 from jinja2 import StrictUndefined, Template, TemplateError, nodes
@@ -84,6 +85,33 @@ def compiled(template: str, code: str) -> Template:
         if isinstance(node, nodes.Name) and node.name not in ("subject", "params"):
             raise TemplateError(f"{node.name} is neither subject nor params")
     return environment.from_string(template)
+
+
+@lru_cache(maxsize=1024)
+def compared(template: str) -> frozenset[tuple[str, str]]:
+    """Return which values a template compares with which texts: words by which it takes its branches.
+
+    >>> sorted(compared('{% if params.why == "no_answer" %}no server answers{% endif %}'))
+    [('why', 'no_answer')]
+    """
+    try:
+        compiled(template, "en")
+    except TemplateError:
+        return frozenset()
+    found: set[tuple[str, str]] = set()
+    for node in _environment("en").parse(template).find_all(nodes.Compare):
+        sides = (node.expr, *(operand.expr for operand in node.ops))
+        names = {name for side in sides if (name := _name(side))}
+        found.update(product(names, (side.value for side in sides if isinstance(side, nodes.Const) and side.value)))
+    return frozenset((name, text) for name, text in found if isinstance(text, str))
+
+
+def _name(node: nodes.Expr) -> str:
+    """Return which value of a finding stands here: `params.why` and `params["why"]` are one."""
+    match node:
+        case nodes.Getattr(attr=str(name)) | nodes.Getitem(arg=nodes.Const(value=str(name))):
+            return name
+    return ""
 
 
 TESTS: Final = ("none", "defined")

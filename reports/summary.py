@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -14,14 +13,19 @@ from playbooks.model import DEFAULT_PLAYBOOK
 from playbooks.results import HostChange
 from reports.explain import by_severity, problems
 from reports.language import Language
-from reports.repairs import command_of, verdict_of
-from reports.words import OUTCOMES, connection_dropped, needs_root, reason, root_denied
-from runner.outcome import Outcome, RunKind, RunState
+from reports.repair_commands import command_of, does_nothing, mends_nothing, offer_of, others_of, repair_of_cause
+from reports.repair_sentences import mute_sentence, verdict_of
+from reports.undoing import next_of_plan, to_undo, undo_words
+from reports.words import OUTCOMES, connection_dropped, needs_root, reason, root_denied, title
+from runner.outcome import KEPT_OFF, Outcome, RunKind, RunState
 from runner.record import HostRecord, RunRecord
+from runner.store.rows import ApprovalRow, ApprovalState
 
 ALWAYS_TOLD: Final = (Outcome.INCOMPLETE, Outcome.UNREACHABLE, Outcome.REFUSED, Outcome.TIMED_OUT)
 SOMETIMES_TOLD: Final = (Outcome.FAILED, Outcome.INTERRUPTED, Outcome.UNKNOWN, Outcome.NOT_STARTED)
 HOSTS_IN_A_COMMAND: Final = 12
+REPAIRS_OFFERED: Final = 3
+"""Among what to type next; the page offers each beside its finding."""
 
 
 class Tone(StrEnum):
@@ -127,8 +131,12 @@ def verdict_sentences(record: RunRecord, tongue: Language) -> tuple[str, ...]:
     if figures.waived:
         waived = tongue.plural("{n} finding is waived.", "{n} findings are waived.", figures.waived)
         sentences.append(waived)
-    if figures.unseen and any(host.diagnosis for host in record.hosts):
-        sentences.append(tongue.plural("{n} host was not fully seen.", "{n} hosts were not fully seen.", figures.unseen))
+    unseen = _unseen_hosts(record, figures)
+    if unseen and any(host.diagnosis for host in record.hosts):
+        sentences.append(tongue.plural("{n} host was not fully seen.", "{n} hosts were not fully seen.", unseen))
+    for one in record.repair.mutes if record.repair is not None else ():
+        if one.state != "unmuted":
+            sentences.append(f"{tongue.say('Monitoring, by {hook}', hook=one.hook)}: {mute_sentence(one, tongue)}.")
     if record.state is not RunState.ENDED:
         sentences.append(tongue.say("The run did not end: this is what stood when it stopped."))
     if pruned := sum(host.pruned_at is not None for host in record.hosts):
@@ -146,6 +154,14 @@ def verdict_sentences(record: RunRecord, tongue: Language) -> tuple[str, ...]:
             )
         )
     return tuple(sentences)
+
+
+def _unseen_hosts(record: RunRecord, figures: Tally) -> int:
+    """Return how many hosts were not fully seen; a repair whose step failed may have seen all of its host even so."""
+    if record.kind is not RunKind.REPAIR:
+        return figures.unseen
+    whole = (host.diagnosis is not None and all(one.complete for one in host.diagnosis.results) for host in record.hosts)
+    return sum(not host.outcome.seen and not seen for host, seen in zip(record.hosts, whole, strict=True))
 
 
 def _what_was_done(record: RunRecord, tongue: Language) -> str:
@@ -196,7 +212,8 @@ def _what_was_found(record: RunRecord, figures: Tally, tongue: Language) -> str:
 def coverage_parts(record: RunRecord, tongue: Language) -> tuple[tuple[str, int, str], ...]:
     """Return the summands of the coverage line: class, count, words; they add up to the targeted hosts."""
     coverage = record.coverage
-    parts = [("seen", coverage.seen, tongue.say("seen"))]
+    looked = record.kind in (RunKind.DIAGNOSE, RunKind.PLAN)
+    parts = [("seen", coverage.seen, tongue.say("seen" if looked else "done"))]
     parts += [
         (outcome.value, coverage.counts[outcome], tongue.say(OUTCOMES[outcome]))
         for outcome in (*ALWAYS_TOLD, *SOMETIMES_TOLD)
@@ -247,7 +264,7 @@ def next_commands(record: RunRecord, tongue: Language) -> tuple[Next, ...]:
     steps: list[Next] = []
 
     def step(why: Text, *words: str) -> None:
-        steps.append(Next(why=tongue.say(why), command=shlex.join(("longarm", *words))))
+        steps.append(Next(why=tongue.say(why), command=record.called.command(*words)))
 
     diagnosed = record.kind is RunKind.DIAGNOSE
     if diagnosed and (record.state is not RunState.ENDED or _named(record, {Outcome.INTERRUPTED, Outcome.NOT_STARTED})):
@@ -267,10 +284,9 @@ def next_commands(record: RunRecord, tongue: Language) -> tuple[Next, ...]:
         _after_repair(record, step)
         return tuple(steps)
     if not diagnosed:
-        if hosts := _named(record, {Outcome.UNREACHABLE, Outcome.REFUSED}, besides=("HostKeyRefused",)):
-            step(Text("what stands in the way"), "doctor", "--host", hosts[0])
-        step(Text("all that hosts said"), "run", "export", record.run, "--format", "answers")
+        _after_task(record, step)
         return tuple(steps)
+    steps += _repairs(record, tongue)
     if hosts := _named(record, {Outcome.REFUSED}, ("HostCertificateRefused",)):
         step(Text("when their certificates are in order"), "diagnose", _targets(record, hosts), *same)
     if hosts := _named(record, {Outcome.REFUSED}, besides=("HostKeyRefused", "HostCertificateRefused")):
@@ -283,22 +299,110 @@ def next_commands(record: RunRecord, tongue: Language) -> tuple[Next, ...]:
     return tuple(steps)
 
 
+def _after_task(record: RunRecord, step: Callable[..., None]) -> None:
+    """Say what to type after a command, a file or a terminal."""
+    if _named(record, {Outcome.REFUSED}, _IN_OTHER_HANDS):
+        why = Text("who has it, and since when; what only looks: --read-only; all the same: --beside REASON")
+        step(why, "run", "leases")
+    if hosts := _named(record, {Outcome.UNREACHABLE, Outcome.REFUSED}, besides=("HostKeyRefused", *KEPT_OFF)):
+        step(Text("what stands in the way"), "doctor", "--host", hosts[0])
+    step(Text("all that hosts said"), "run", "export", record.run, "--format", "answers")
+
+
+_IN_OTHER_HANDS: Final = ("HostLeased", "HostInHand")
+"""Kinds of refusals of a host that a run or a person has."""
+
+
+def _repairs(record: RunRecord, tongue: Language) -> list[Next]:
+    """Return the commands that repair what was found: of roots first, then of what follows from them; a few of them."""
+    found = [
+        (told is not root, nth, host.host, told.finding)
+        for problem in problems(record.hosts)
+        for nth, (host, root) in enumerate(problem.cases)
+        for told in root
+    ]
+    offers: list[Next] = []
+    for _, _, host, finding in sorted(found, key=lambda one: one[:2]):
+        if len(offers) < REPAIRS_OFFERED and (command := offer_of(record, finding)):
+            about = title(finding.check, record.content, tongue)
+            offers.append(Next(why=tongue.say("repair on {host}: {title}", host=host, title=about), command=command))
+    return offers
+
+
+_TRIED_AGAIN: Final = frozenset(
+    {
+        *(Outcome.FAILED, Outcome.UNREACHABLE, Outcome.REFUSED, Outcome.TIMED_OUT),
+        *(Outcome.INCOMPLETE, Outcome.NOT_STARTED),
+    }
+)
+"""Outcomes of a repair after which a host is repaired again, once what stood in the way is gone."""
+
+
 def _after_repair(record: RunRecord, step: Callable[..., None]) -> None:
     """Say what to type after a repair, or after the plan of one."""
     assert record.repair is not None
     if record.state is not RunState.ENDED and not record.repair.planned:
         step(Text("ask the hosts how it ended there, and do the rest"), "run", "resume", record.run)
-    if record.repair.planned:
-        step(Text("do it"), *command_of(record))
-    if hosts := [host.host for host in record.hosts if host.repair and host.repair.change is HostChange.UNKNOWN]:
+    firsts = _causes_first(record)
+    for words in firsts[:REPAIRS_OFFERED]:
+        step(Text("repair first what the rest follows from"), *words)
+    planned = any(host.repair and host.repair.plans for host in record.hosts)
+    if record.repair.planned and (planned or not (firsts or record.repair.undoes)):
+        for why, words in _next_of_plan(record, record.repair.approval):
+            step(why, *words)
+    if hosts := [host.host for host in record.hosts if _unsettled(host) and host.outcome is not Outcome.INTERRUPTED]:
         step(Text("look yourself: nobody knows how it ended there"), "diagnose", _targets(record, hosts))
-    again = {Outcome.FAILED, Outcome.UNREACHABLE, Outcome.TIMED_OUT, Outcome.INCOMPLETE} & {
-        host.outcome for host in record.hosts
-    }
-    if again and not record.repair.planned:
+    if unproved := to_undo(record):
+        step(Text("undo what was done there, as the playbook undoes it"), *undo_words(record, unproved))
+    if _named(record, {Outcome.REFUSED, Outcome.INTERRUPTED}, ("HostInHand",)):
+        step(Text("who works there by hand, and since when; all the same: --beside REASON"), "run", "leases")
+    again = _TRIED_AGAIN & {host.outcome for host in record.hosts if not _unsettled(host)}
+    if record.state is not RunState.ENDED:
+        again -= {Outcome.NOT_STARTED}  # `run resume` begins them
+    if again and record.repair.undoes and not record.repair.planned:
+        hosts = [host.host for host in record.hosts if host.outcome in again and not _unsettled(host)]
+        words = ("run", "rollback", record.repair.undoes, _targets(record, hosts))
+        if _named(record, {Outcome.REFUSED}, ("WorkedByHand",)):
+            step(Text("where it still fits what was done there by hand, for a reason"), *words, "--beside", "REASON")
+        else:
+            step(Text("when what stood in the way is gone"), *words)
+    elif again and not record.repair.planned:
         only = ",".join(sorted(outcome.value for outcome in again))
         step(Text("when what stood in the way is gone"), "run", "retry", record.run, "--only", only)
     step(Text("every host of this run, in the terminal"), "run", "show", record.run)
+
+
+def _unsettled(host: HostRecord) -> bool:
+    """Tell whether nobody knows what was done to a host."""
+    return host.repair is not None and host.repair.unsettled
+
+
+def _causes_first(record: RunRecord) -> list[tuple[str, ...]]:
+    """Return what repairs the causes of what was found where nothing was done, each once."""
+    idle = (host.repair for host in record.hosts if host.repair and not (host.repair.steps or host.repair.plans))
+    found = (repair_of_cause(record, cause) for repair in idle for cause in repair.causes)
+    return list(dict.fromkeys(words for words in found if words))
+
+
+def _next_of_plan(record: RunRecord, approval: ApprovalRow | None) -> Iterator[tuple[Text, tuple[str, ...]]]:
+    """Yield why and how a plan goes on: as it says, or as a second person has said; nothing where there is nothing to do."""
+    if approval is not None and approval.begun_as:
+        yield Text("what became of it"), ("run", "show", approval.begun_as)
+    elif record.repair is not None and record.repair.undoes:
+        yield next_of_plan(record)
+    elif mends_nothing(record):
+        others = others_of(record)[:REPAIRS_OFFERED]
+        for words in others:
+            yield Text("the same playbook, for what was found"), words
+        if not others:
+            why = Text("this playbook has nothing to do there, and what was found stands: hand it over to L3")
+            yield why, ("report", "render", record.run, "--to", f"{record.run}.html")
+    elif approval is not None and approval.state is ApprovalState.WAITING:
+        yield Text("somebody else looks at this and approves it"), ("approve", record.run)
+    elif approval is not None and approval.state is ApprovalState.APPROVED:
+        yield Text("begin it"), ("run", "start", record.run)
+    elif record.repair is None or not (record.repair.claims and does_nothing(record)):
+        yield Text("do it"), command_of(record)
 
 
 def _selection(record: RunRecord) -> tuple[str, ...]:

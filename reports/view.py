@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from diagnostics.finding import CheckResult, Citation, Finding
@@ -18,11 +19,13 @@ from reports.explain import Problem, Told, by_severity, explain, problems
 from reports.language import Language
 from reports.outputs import Alike, said_alike
 from reports.pictures import Piece, bar, strip
-from reports.repairs import offer_of
+from reports.pseudonyms import pseudonyms
+from reports.repair_commands import offer_of
 from reports.sentences import sentence
 from reports.summary import Next, next_commands, tally, tone, why_unseen
+from runner.notes import AnswerNote
 from runner.outcome import Outcome
-from runner.record import AnswerNote, HostRecord, Quote, RunRecord
+from runner.record import HostRecord, Quote, RunRecord
 
 FOLD_HEALTHY_FROM: Final = 25
 """From this many hosts on, those where everything is clear are folded into one line."""
@@ -322,7 +325,7 @@ class View:
         """Return a host's findings as roots."""
         return explain(host.diagnosis) if host.diagnosis else ()
 
-    def notes(self, host: HostRecord) -> tuple[AnswerNote, ...]:
+    def notes(self, host: HostRecord) -> Sequence[AnswerNote]:
         """Return how the questions ended; on big pages only those that did not simply exit."""
         if self.detail.questions:
             return host.answers
@@ -342,6 +345,14 @@ class View:
         if host.started_at is None or host.ended_at is None:
             return None
         return (host.ended_at - host.started_at).total_seconds() * 1000
+
+    def pseudonym(self, host: HostRecord) -> str:
+        """Return what the host is called in a customer's edition."""
+        return self._pseudonyms[host.host]
+
+    @cached_property
+    def _pseudonyms(self) -> dict[str, str]:
+        return pseudonyms(self.record.hosts)
 
     # anchors
 

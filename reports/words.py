@@ -14,8 +14,8 @@ from remote.answer import Ended
 from reports.known import LONGEST_PARAM, known
 from reports.language import Language
 from reports.visible import shortened
+from runner.notes import AnswerNote
 from runner.outcome import Outcome, RunKind
-from runner.record import AnswerNote
 
 OUTCOMES: Final[Mapping[Outcome, Text]] = {
     Outcome.OK: Text("ok"),
@@ -69,6 +69,7 @@ REASONS: Final[Mapping[Reason, Text]] = {
     Reason.NOT_UNDERSTOOD: Text("the answer to {question} was not understood: {detail}"),
     Reason.SOURCE_FAILED: Text("a source of {question} failed: {detail}"),
     Reason.MISSING_VALUE: Text("the facts lack {detail}"),
+    Reason.NOT_COVERED: Text("not all that it is about was seen: {detail}"),
     Reason.NOT_EVALUATED: Text("an expression could not be evaluated: {detail}"),
 }
 ENDINGS: Final[Mapping[Ended, Text]] = {

@@ -1,0 +1,124 @@
+"""What a repair as a whole came to, in sentences: its verdict, the second person that it needs, what it kept silent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from inventory.errors import Text
+from playbooks.results import HostChange
+from playbooks.verdicts import Fix
+from reports import undoing
+from reports.language import Language
+from runner.outcome import RunState
+from runner.record import RunRecord
+from runner.repair_record import MuteNote, RunRepair
+from runner.store.rows import ApprovalRow, ApprovalState
+
+
+def second_person(repair: RunRepair) -> Iterator[tuple[Text, Text]]:
+    """Yield what there is to say of the second person that a repair needs: a title, and who or why."""
+    if repair.break_glass:
+        yield Text("Begun without a second person"), Text("{reason}", reason=repair.break_glass)
+    if (agreed := repair.agreed) is not None:
+        words = {"who": agreed.approved_by, "asked": agreed.asked_by, "at": f"{agreed.at:%Y-%m-%d %H:%M} UTC"}
+        yield Text("Second person"), Text("{who} approved it on {at}; {asked} asked for it", **words)
+        if agreed.reason:
+            yield Text("Why it was approved"), Text("{reason}", reason=agreed.reason)
+    if (row := repair.approval) is not None:
+        yield Text("Second person"), _stands(row)
+        if row.reason:
+            yield Text("Why it was decided so"), Text("{reason}", reason=row.reason)
+
+
+def _stands(row: ApprovalRow) -> Text:
+    """Return where a plan stands with the second person that it needs."""
+    until = f"{row.expires_at:%Y-%m-%d %H:%M} UTC"
+    match row.state:
+        case ApprovalState.WAITING:
+            return Text("it waits for one, until {until}; {asked} asked for it", until=until, asked=row.asked_by)
+        case ApprovalState.APPROVED:
+            return Text(
+                "{who} approved it, until {until}; {asked} asked for it", who=row.decided_by, until=until, asked=row.asked_by
+            )
+        case ApprovalState.DECLINED:
+            return Text("{who} refused it; {asked} asked for it", who=row.decided_by, asked=row.asked_by)
+        case ApprovalState.BEGUN:
+            return Text("{who} approved it, and it was begun as {run}", who=row.decided_by, run=row.begun_as or "")
+    return Text("the approval is void: {why}", why=row.void or Text("-"))
+
+
+def _planned_sentences(record: RunRecord, tongue: Language) -> list[str]:
+    """Return what a plan is, and what it waits for."""
+    assert record.repair is not None
+    if record.repair.undoes:
+        return [undoing.planned_sentence(record, tongue)]
+    planned = tongue.plural(
+        "Nothing was changed: this is what would be done on {n} host.",
+        "Nothing was changed: this is what would be done on {n} hosts.",
+        record.coverage.targeted,
+    )
+    row = record.repair.approval
+    waits = row is not None and row.state is ApprovalState.WAITING
+    return [planned, *([tongue.say("It needs a second person.")] if waits else [])]
+
+
+def verdict_of(record: RunRecord, tongue: Language) -> list[str]:
+    """Return what a repair came to, in sentences; what nobody knows is part of it."""
+    assert record.repair is not None
+    if record.repair.planned:
+        return _planned_sentences(record, tongue)
+    if record.repair.undoes:
+        return undoing.undone_sentences(record, tongue)
+    fixes = Counter(one.fix for host in record.hosts if host.repair for one in host.repair.verdicts)
+    old, changes = fixes.total() - fixes[Fix.NEW], record.repair.changes
+    told = []
+    if reason := record.repair.break_glass:
+        told.append(tongue.say("It began without the second person that it needs: {reason}.", reason=reason))
+    if old:
+        told.append(
+            tongue.plural("{some} of {n} finding is fixed.", "{some} of {n} findings are fixed.", old, some=fixes[Fix.FIXED])
+        )
+    else:
+        told.append(tongue.say(_without_verdicts(record)))
+    if count := fixes[Fix.UNCHANGED]:
+        told.append(tongue.plural("{n} finding is not fixed.", "{n} findings are not fixed.", count))
+    if count := fixes[Fix.NEW]:
+        told.append(tongue.plural("{n} finding is new.", "{n} findings are new.", count))
+    if count := fixes[Fix.VISIBILITY_LOST]:
+        told.append(tongue.plural("{n} finding cannot be seen any more.", "{n} findings cannot be seen any more.", count))
+    if count := changes[HostChange.PARTLY]:
+        told.append(tongue.plural("{n} host is changed in part.", "{n} hosts are changed in part.", count))
+    if count := changes[HostChange.ROLLED_BACK]:
+        told.append(tongue.plural("On {n} host it was rolled back.", "On {n} hosts it was rolled back.", count))
+    if count := changes[HostChange.UNKNOWN]:
+        told.append(
+            tongue.plural("Nobody knows whether {n} host was changed.", "Nobody knows whether {n} hosts were changed.", count)
+        )
+    return told
+
+
+def _without_verdicts(record: RunRecord) -> Text:
+    """Return what a repair came to after which nobody looked for a finding that was there before."""
+    assert record.repair is not None
+    if not any(record.repair.changes[one] for one in HostChange if one is not HostChange.UNCHANGED):
+        return Text("Nothing was changed.")
+    if record.state is not RunState.ENDED:
+        return Text("What was done is not proved yet.")
+    return Text("It was done where no finding was there to be fixed.")
+
+
+_MUTES: Final[Mapping[str, Text]] = {
+    "unmuted": Text("silent during wave {wave}, and unmuted since"),
+    "failed": Text("not muted during wave {wave}"),
+    "muted": Text("muted since wave {wave} and not unmuted; by itself it speaks again at {until}"),
+    "muting": Text("perhaps muted since wave {wave}; by itself it speaks again at {until}"),
+}
+
+
+def mute_sentence(one: MuteNote, tongue: Language) -> str:
+    """Return how one hook muted monitoring."""
+    text = _MUTES[one.state]
+    said = tongue.say(Text(text.template, wave=one.wave + 1, until=f"{one.until:%Y-%m-%d %H:%M} UTC"))
+    return said if one.error is None else f"{said}: {tongue.say(one.error)}"
