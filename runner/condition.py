@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.store.lock import held
-from runner.store.opening import SCHEMAS, check_schema, schema_of
+from runner.store.opening import SCHEMAS, known_schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +14,7 @@ class Condition:
     """What a look at a store shows."""
 
     schema: str | None
-    """None: there is no store yet."""
+    """None: there never was a store."""
     newest: str
     """The schema that this release writes."""
     in_use: bool
@@ -22,7 +22,8 @@ class Condition:
 
 
 def condition_of(home: Path) -> Condition:
-    """Return how a store stands; raises StoreFailed for one that is no database, StoreTooNew for a newer release's."""
-    schema = schema_of(home)
-    check_schema(home, schema)
-    return Condition(schema=schema, newest=SCHEMAS[-1], in_use=held(home))
+    """Return how a store stands.
+
+    Raises StoreFailed for one that is no database, StoreLost for one without, StoreTooNew for a newer release's.
+    """
+    return Condition(schema=known_schema(home), newest=SCHEMAS[-1], in_use=held(home))

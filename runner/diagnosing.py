@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -162,9 +162,12 @@ class Diagnosing:
             return _unjudged(target, broken(ended, judged), taken)
         return judged
 
-    def seen(self, host: Host, now: datetime, asked: Asked) -> Seen:
-        """Return what the answers of a host show."""
-        taken = self._take(host, now, asked)
+    def seen(self, host: Host, now: datetime, asked: Asked, before: Diagnosis | None = None) -> Seen:
+        """Return what the answers of a host show; after what this run itself saw `before`, where it did.
+
+        A finding of that is over by the bound that its check has for that, as one of an earlier run is.
+        """
+        taken = self._take(host, now, asked, before)
         diagnosis = self._diagnosed(taken)
         return Seen(
             evidence=taken.evidence,
@@ -175,7 +178,7 @@ class Diagnosing:
             diagnosis_data=encode_diagnosis(diagnosis),
         )
 
-    def _take(self, host: Host, now: datetime, asked: Asked) -> _Taken:
+    def _take(self, host: Host, now: datetime, asked: Asked, before: Diagnosis | None = None) -> _Taken:
         """Return the evidence as it is kept: redacted, with everything else that a verdict depends on."""
         probes = {**self.library.probes, **{probe.id: probe for probe in self.extra}}
         evidence = Evidence(
@@ -197,15 +200,21 @@ class Diagnosing:
             waivers=tuple(
                 replace(waiver, place=None, targets_place=None) for waiver in host.waivers if waiver.check in self.checks
             ),
-            earlier=tuple(
-                Earlier(check=state.check, key=state.subject, severity=state.severity, since=state.since)
-                for state in self.earlier.get(host.name, ())
-                if state.check in self.checks
-            ),
+            earlier=tuple(self._earlier(host, now, before)),
             observations={"asked_at_s": asked.asked_at.timestamp(), "round_trip_ms": asked.round_trip_ms},
         )
         data = encode_evidence(evidence, context)
         return _Taken(evidence=evidence, context=context, data=data, digest=digest_of(data))
+
+    def _earlier(self, host: Host, now: datetime, before: Diagnosis | None) -> Iterator[Earlier]:
+        """Yield what was found on a host before: by this run where it came to a conclusion, else by earlier ones."""
+        concluded = {result.check for result in before.results if result.complete} if before else set()
+        for state in self.earlier.get(host.name, ()):
+            if state.check in self.checks and state.check not in concluded:
+                yield Earlier(check=state.check, key=state.subject, severity=state.severity, since=state.since)
+        for finding in reversed(before.findings) if before else ():  # worst last, so that it stays where subjects meet
+            if finding.check in concluded:
+                yield Earlier(check=finding.check, key=finding.key, severity=finding.severity, since=finding.since or now)
 
     def _diagnosed(self, taken: _Taken) -> Diagnosis:
         """Return what the evidence shows, each check accounted for."""
@@ -245,20 +254,25 @@ class Diagnosing:
 
     def states(self, target: HostRow, now: datetime, diagnosis: Diagnosis) -> HostStates:
         """Return what a diagnosis leaves for the next run on the host."""
-        worst: dict[tuple[str, str], StateRow] = {}
-        for finding in reversed(diagnosis.findings):  # worst last, so that it stays where subjects meet
-            worst[finding.check, finding.key] = StateRow(
-                host=target.host,
-                check=finding.check,
-                subject=finding.key,
-                severity=finding.severity,
-                since=finding.since or now,
-                run=self.run,
-                customer=target.customer,
-            )
-        concluded = tuple(result.check for result in diagnosis.results if result.complete)
-        checks = self._concluded.setdefault(concluded, concluded)
-        return HostStates(host=target.host, ended_at=now, checks=checks, states=tuple(worst.values()))
+        states = states_of(target, now, diagnosis)
+        return replace(states, checks=self._concluded.setdefault(states.checks, states.checks))
+
+
+def states_of(target: HostRow, now: datetime, diagnosis: Diagnosis) -> HostStates:
+    """Return what a diagnosis leaves for the next run on the host."""
+    worst: dict[tuple[str, str], StateRow] = {}
+    for finding in reversed(diagnosis.findings):  # worst last, so that it stays where subjects meet
+        worst[finding.check, finding.key] = StateRow(
+            host=target.host,
+            check=finding.check,
+            subject=finding.key,
+            severity=finding.severity,
+            since=finding.since or now,
+            run=target.run,
+            customer=target.customer,
+        )
+    concluded = tuple(result.check for result in diagnosis.results if result.complete)
+    return HostStates(host=target.host, ended_at=now, checks=concluded, states=tuple(worst.values()))
 
 
 def _unjudged(target: HostRow, ended: HostRun[Asked], taken: _Taken | None = None) -> Judged:

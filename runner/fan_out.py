@@ -43,11 +43,13 @@ class Limits:
     host_deadline_s: float
     run_deadline_s: float | None = None
     silence_s: float = SILENCE_S
+    keeps_places: bool = False
+    """No host gives up its place: `concurrency` is how many are begun and have not ended, never more."""
 
     @property
     def aside(self) -> int:
         """Return how many hosts that gave up their places may be waited for at once."""
-        return min(ASIDE_EACH * self.concurrency, MOST_ASIDE)
+        return 0 if self.keeps_places else min(ASIDE_EACH * self.concurrency, MOST_ASIDE)
 
 
 class FanOut(Generic[T]):
@@ -61,16 +63,23 @@ class FanOut(Generic[T]):
         *,
         limits: Limits,
         clock: Clock,
-        started: Callable[[Host], None],
+        started: Callable[[Host, Hearing], None],
         ended: Callable[[HostRun[T]], Awaitable[None]],
+        keeps_off: Callable[[Host], HostRun[T] | None] | None = None,
+        deadline_at: float | None = None,
     ) -> None:
+        """`keeps_off` is asked right before a host begins: what it returns is the end of that host, which is not begun.
+
+        `deadline_at`: when the deadline of the run is over, where it began before this.
+        """
+        self._keeps_off = keeps_off
         self._waiting = deque(hosts)
         self._job, self._connect, self._limits, self._clock = job, connect, limits, clock
         self._started, self._ended = started, ended
         self._asking: set[asyncio.Task[HostRun[T]]] = set()
         self._workers: set[asyncio.Task[None]] = set()
         self._aside = 0
-        self._deadline_at: float | None = None
+        self._deadline_at = deadline_at
         self.stopped = False
 
     def stop(self) -> None:
@@ -81,7 +90,7 @@ class FanOut(Generic[T]):
 
     async def drive(self) -> None:
         """Return when every host is accounted for; raises only what `ended` raises."""
-        if self._limits.run_deadline_s is not None:
+        if self._deadline_at is None and self._limits.run_deadline_s is not None:
             self._deadline_at = asyncio.get_running_loop().time() + self._limits.run_deadline_s
         for _ in range(min(self._limits.concurrency, len(self._waiting))):
             self._open_place()
@@ -105,16 +114,20 @@ class FanOut(Generic[T]):
         in_place = True
         while in_place and self._waiting and not self.stopped and self._left_s() > 0:
             host = self._waiting.popleft()
-            self._started(host)
-            started_at, asking, hearing = self._begin(host)
+            if self._keeps_off is not None and (kept_off := self._keeps_off(host)) is not None:
+                await self._ended(kept_off)
+                continue
+            hearing = Hearing()
+            self._started(host, hearing)
+            started_at, asking = self._begin(host, hearing)
             in_place = await self._keeps_place(asking, hearing)
             await asyncio.wait({asking})
             self._aside -= not in_place
             await self._ended(_ended(host, started_at, asking))
 
-    def _begin(self, host: Host) -> tuple[datetime, asyncio.Task[HostRun[T]], Hearing]:
+    def _begin(self, host: Host, hearing: Hearing) -> tuple[datetime, asyncio.Task[HostRun[T]]]:
         """Start the job on one host; the transports note what is heard of it in its hearing."""
-        started_at, hearing, context = self._clock(), Hearing(), copy_context()
+        started_at, context = self._clock(), copy_context()
         deadline_s = min(self._limits.host_deadline_s, self._left_s())
         context.run(HEARING.set, hearing)
         run = run_host(host, self._job, self._connect, deadline_s=deadline_s, clock=self._clock)
@@ -123,7 +136,7 @@ class FanOut(Generic[T]):
         asking.add_done_callback(self._asking.discard)
         if self.stopped:  # by whoever was told that this host begins
             asking.cancel()
-        return started_at, asking, hearing
+        return started_at, asking
 
     async def _keeps_place(self, asking: asyncio.Task[HostRun[T]], hearing: Hearing) -> bool:
         """Return once the host has ended or answers (True), or has given up its place, which is then open (False)."""

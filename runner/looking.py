@@ -13,6 +13,7 @@ from diagnostics.redaction import redact
 from inventory.errors import Text
 from inventory.host import Host, Platform
 from remote.answer import Answer, Ended
+from remote.hearing import Hearing
 from remote.question import Question
 from remote.session import Connect, Session
 from remote.windows.bundle import SHELL as POWERSHELL
@@ -68,7 +69,7 @@ async def ping(
         pinged[run.host.name] = found = _pinged(run)
         ended(found)
 
-    def started(host: Host) -> None:
+    def started(host: Host, _: Hearing) -> None:
         begun[host.name] = now()
 
     await FanOut(hosts, echo, connect, limits=limits, clock=_clock, started=started, ended=took).drive()

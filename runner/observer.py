@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from inventory.host import Host
+from remote.hearing import Hearing
 from runner.record import HostRecord, RunRecord
 
 _log = logging.getLogger(__name__)
@@ -18,8 +19,8 @@ class Observer(Protocol):
     def run_started(self, run: str, hosts: Sequence[Host]) -> None:
         """Tell the run id and the targeted hosts, before the first connection."""
 
-    def host_started(self, host: Host) -> None:
-        """Tell that a connection to `host` is being opened."""
+    def host_started(self, host: Host, hearing: Hearing) -> None:
+        """Tell that a connection to `host` is being opened; `hearing` goes on to count what arrives from it."""
 
     def host_ended(self, record: HostRecord) -> None:
         """Tell how a host ended, after its record is on disk."""
@@ -34,7 +35,7 @@ class Silent:
     def run_started(self, run: str, hosts: Sequence[Host]) -> None:
         """Do nothing."""
 
-    def host_started(self, host: Host) -> None:
+    def host_started(self, host: Host, hearing: Hearing) -> None:
         """Do nothing."""
 
     def host_ended(self, record: HostRecord) -> None:
@@ -54,9 +55,9 @@ class Guarded:
         """Pass on that the run began."""
         self._tell(lambda: self._observer.run_started(run, hosts))
 
-    def host_started(self, host: Host) -> None:
+    def host_started(self, host: Host, hearing: Hearing) -> None:
         """Pass on that a host was begun."""
-        self._tell(lambda: self._observer.host_started(host))
+        self._tell(lambda: self._observer.host_started(host, hearing))
 
     def host_ended(self, record: HostRecord) -> None:
         """Pass on how a host ended."""

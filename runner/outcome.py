@@ -18,7 +18,7 @@ class Outcome(StrEnum):
     INCOMPLETE = "incomplete"  # reached, but something that applies could not be seen
     FAILED = "failed"
     UNREACHABLE = "unreachable"
-    REFUSED = "refused"  # authentication, host key, policy
+    REFUSED = "refused"  # authentication, host key, policy; or nothing there by which a change could be done safely
     TIMED_OUT = "timed_out"
     INTERRUPTED = "interrupted"
     UNKNOWN = "unknown"
@@ -44,6 +44,43 @@ class RunKind(StrEnum):
     def resumable(self) -> bool:
         """Tell whether a run that was cut off can go on: it asks the hosts first, and repeats nothing that may not be."""
         return self in (RunKind.DIAGNOSE, RunKind.REPAIR)
+
+    @property
+    def changes(self) -> bool:
+        """Tell whether a run may change its hosts: then holds and freezes keep it off."""
+        return self.by_hand or self is RunKind.REPAIR
+
+    @property
+    def by_hand(self) -> bool:
+        """Tell whether somebody does by it what nobody but they know: it may only look, and may change anything."""
+        return self in (RunKind.COMMAND, RunKind.TERMINAL)
+
+
+KEPT_OFF = frozenset(
+    {
+        *("HostLeased", "HostInHand", "HostConflicting", "HostHeld", "ChangesFrozen"),
+        *("NotApproved", "OtherPlatform", "RoleRefused", "WorkedOnSince", "WorkedByHand", "UndoingRefused", "TargetChanged"),
+    }
+)
+"""Kinds of errors by which longarm itself refuses a host: exit code 5."""
+_SPOKEN_FOR = KEPT_OFF - {"ChangesFrozen", "RoleRefused"}
+_OVER = frozenset({"NotApproved", "UndoingRefused", "WorkedByHand", "WorkedOnSince"})
+"""What keeps from going on where something was begun, too: going on later would find the same."""
+
+
+def when_kept_off(kind: str, *, begun: bool = False) -> Outcome:
+    """Return how a host ends that a kind of error has kept off; `begun`: an earlier process of the run did something there.
+
+    What was begun can go on later: it is never told as not begun, or somebody would begin it again.
+
+    >>> [str(when_kept_off(kind)) for kind in ("HostHeld", "ChangesFrozen", "TooManyFailed")]
+    ['refused', 'not_started', 'not_started']
+    >>> [str(when_kept_off(kind, begun=True)) for kind in ("HostHeld", "ChangesFrozen", "WorkedOnSince", "OtherPlatform")]
+    ['interrupted', 'interrupted', 'refused', 'interrupted']
+    """
+    if begun and kind not in _OVER:
+        return Outcome.INTERRUPTED
+    return Outcome.REFUSED if kind in _SPOKEN_FOR else Outcome.NOT_STARTED
 
 
 class RunState(StrEnum):
@@ -91,9 +128,9 @@ def exit_code(
     fail_on: FailOn,
     *,
     interrupted: bool = False,
-    leased: bool = False,
+    kept_off: bool = False,
 ) -> int:
-    """Return the exit code of a run by design.md's order: 130, 5, 4, 3, 1, 0; `leased`: a host was refused by us.
+    """Return the exit code of a run by design.md's order: 130, 5, 4, 3, 1, 0; `kept_off`: we refused a host (`KEPT_OFF`).
 
     >>> exit_code([Outcome.OK, Outcome.REFUSED, Outcome.UNREACHABLE], None, FailOn.WARNING)
     4
@@ -103,7 +140,7 @@ def exit_code(
     ended = set(outcomes)
     if interrupted:
         return 130
-    if leased:
+    if kept_off:
         return 5
     if Outcome.REFUSED in ended:
         return 4

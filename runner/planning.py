@@ -21,6 +21,7 @@ from inventory.secret import MASKER
 from inventory.version import VERSION
 from playbooks.model import Maintenance
 from remote.bundle.frames import FORMAT as BUNDLE
+from runner.by_hand import ByHand
 from runner.diagnosing import Diagnosing, target_row
 from runner.fan_out import Limits
 from runner.host_run import Clock
@@ -57,6 +58,7 @@ def plan_of(request: DiagnoseRequest, store: Store, clock: Clock) -> Plan:
         state=RunState.RUNNING,
         checks=checks,
         request={
+            "tier": request.playbook.tier.value,
             "concurrency": request.concurrency,
             "host_deadline_s": request.host_deadline_s,
             "run_deadline_s": request.run_deadline_s,
@@ -89,7 +91,7 @@ def _concerned(request: DiagnoseRequest) -> tuple[str, ...]:
     return tuple(name for name in request.checks if platforms & set(known[name].platforms)) or request.checks
 
 
-def plan_of_task(request: TaskRequest, clock: Clock) -> Plan:
+def plan_of_task(request: TaskRequest, store: Store, clock: Clock) -> Plan:
     """Return the plan of a run that does a task."""
     now, hosts, task = clock(), request.selection.hosts, request.task
     content = encode_content(Content())
@@ -107,6 +109,8 @@ def plan_of_task(request: TaskRequest, clock: Clock) -> Plan:
         request={
             "kind": task.kind.value,
             "subject": MASKER.text(task.subject),
+            "read_only": request.read_only,
+            "beside": MASKER.text(request.beside),
             "concurrency": request.concurrency,
             "host_deadline_s": request.host_deadline_s,
             "run_deadline_s": request.run_deadline_s,
@@ -118,13 +122,33 @@ def plan_of_task(request: TaskRequest, clock: Clock) -> Plan:
     )
     rows = tuple(target_row(run.run, position, host) for position, host in enumerate(hosts))
     versions = {"longarm": VERSION, "bundle": BUNDLE}
+    said = ("read-only" if request.read_only else "may change") if task.kind.by_hand else ""
+    detail = ": ".join(filter(None, (said, run.request["subject"])))  # what was typed cannot say it of itself
     return Plan(
-        begin=BeginRun(run=run, hosts=rows, audit=audited(run, request.actor, "run.started", now, run.request["subject"])),
+        begin=BeginRun(run=run, hosts=rows, audit=audited(run, request.actor, "run.started", now, detail)),
         hosts=hosts,
-        per_host=Tasking.of(run.run, task, versions, clock),
+        per_host=Tasking.of(run.run, task, versions, clock, _by_hand(request, run, rows, store, clock)),
         limits=limits_of(run),
         languages=request.languages,
         content=content,
+    )
+
+
+def _by_hand(request: TaskRequest, run: RunRow, rows: Sequence[HostRow], store: Store, clock: Clock) -> ByHand | None:
+    """Return what has each host while a task is done there; None for one that changes nothing, or is said to only look."""
+    task = request.task
+    if not task.kind.by_hand or request.read_only:
+        return None
+    return ByHand(
+        store=store,
+        clock=clock,
+        run=run.run,
+        actor=run.actor,
+        kind=task.kind,
+        subject=run.request["subject"],
+        lasts_s=task.lasts_s,
+        beside=went_beside(run, request.actor, run.started_at, run.request["beside"]),
+        positions={row.host: row.position for row in rows},
     )
 
 
@@ -133,7 +157,7 @@ def plan_of_rest(whole: WholeRun, inventory: Inventory, library: Library, store:
     check_resumable(whole.run, library)
     unfinished = [row for row in whole.hosts if row.outcome in UNFINISHED]
     hosts = tuple(inventory.hosts[row.host] for row in unfinished if row.host in inventory.hosts)
-    check_customers(whole.run.run, unfinished, inventory)
+    check_customers(whole.run.run, unfinished, inventory.hosts)
     check_inventory(whole.run.request["thresholds"], hosts, library)
     content = encode_content(
         both_contents(decode_content(store.blob(whole.run.content_digest)), library.content(whole.run.checks))
@@ -163,10 +187,13 @@ def plan_of_rest(whole: WholeRun, inventory: Inventory, library: Library, store:
     )
 
 
-def check_customers(run: str, unfinished: Sequence[HostRow], inventory: Inventory) -> None:
-    """Raise NotResumable for a host that belongs to another customer by now: the run, and its case, are of the first."""
-    for row in unfinished:
-        host = inventory.hosts.get(row.host)
+def check_customers(run: str, rows: Sequence[HostRow], hosts: Mapping[str, Host], hint: Text | None = None) -> None:
+    """Raise NotResumable for a host that belongs to another customer by now: the run, and its case, are of the first.
+
+    `hint`: what to do, where something may have been begun there.
+    """
+    for row in rows:
+        host = hosts.get(row.host)
         if host is not None and (host.customer or "").casefold() != (row.customer or "").casefold():
             text = Text(
                 "{host} belonged to {customer} when run {run} began, and now to {other}",
@@ -175,13 +202,13 @@ def check_customers(run: str, unfinished: Sequence[HostRow], inventory: Inventor
                 run=run,
                 other=host.customer or "-",
             )
-            raise NotResumable(text, Text("begin a run of its own: longarm diagnose {host}", host=row.host))
+            raise NotResumable(text, hint or Text("begin a run of its own: longarm diagnose {host}", host=row.host))
 
 
 def check_inventory(thresholds: Thresholds, hosts: Sequence[Host], library: Library) -> None:
     """Raise UsageError or InvalidFile for thresholds and waivers that mean nothing: judging would pass over them."""
     for problem in library.threshold_problems(thresholds):
-        raise UsageError(Text("the playbook's thresholds: {problem}", problem=problem))
+        raise UsageError(Text("the playbook's thresholds: {problem}", problem=problem), Text("longarm check show CHECK"))
     waivers = (waiver for host in hosts for waiver in host.waivers)
     problems = [*host_problems(hosts, library.checks, thresholds), *waiver_problems(waivers, library.checks)]
     if problems:
@@ -190,20 +217,27 @@ def check_inventory(thresholds: Thresholds, hosts: Sequence[Host], library: Libr
 
 def check_resumable(run: RunRow, library: Library) -> None:
     """Raise NotResumable for a run that has ended, or whose questions cannot be asked any more."""
+    check_unfinished(run)
+    if unknown := [check for check in run.checks if check not in library.checks]:
+        text = Text("run {run} needs checks that are not here: {names}", run=run.run, names=", ".join(unknown))
+        raise NotResumable(text, Text("longarm check list"))
+    if unknown := [probe for probe in run.request["extra_probes"] if probe not in library.probes]:
+        raise NotResumable(
+            Text("run {run} needs probes that are not here: {names}", run=run.run, names=", ".join(unknown)),
+            Text("give the same --probes as at its start"),
+        )
+
+
+def check_unfinished(run: RunRow) -> None:
+    """Raise NotResumable for a run that has ended, or is never gone on with."""
     if not RunKind(run.request.get("kind", RunKind.DIAGNOSE)).resumable:
         raise NotResumable(
             Text("run {run} was neither a diagnosis nor a repair: it is not done again by itself", run=run.run),
             Text("longarm run show {run}", run=run.run),
         )
     if run.state is RunState.ENDED:
-        raise NotResumable(Text("run {run} has ended: there is nothing left to do", run=run.run))
-    if unknown := [check for check in run.checks if check not in library.checks]:
-        raise NotResumable(Text("run {run} needs checks that are not here: {names}", run=run.run, names=", ".join(unknown)))
-    if unknown := [probe for probe in run.request["extra_probes"] if probe not in library.probes]:
-        raise NotResumable(
-            Text("run {run} needs probes that are not here: {names}", run=run.run, names=", ".join(unknown)),
-            Text("give the same --probes as at its start"),
-        )
+        text = Text("run {run} has ended: there is nothing left to do", run=run.run)
+        raise NotResumable(text, Text("longarm run show {run}", run=run.run))
 
 
 def diagnosing_of(
@@ -264,6 +298,11 @@ def asked_again(row: HostRow, host: Host | None) -> HostRow:
     if host is None:
         return replace(row, outcome=Outcome.NOT_STARTED, error=VANISHED, hint=None, error_kind="", ended_at=None)
     return target_row(row.run, row.position, host)
+
+
+def went_beside(run: RunRow, actor: str, now: datetime, reason: str) -> AuditRow | None:
+    """Return what the audit says of a run that goes beside what has a host, None where there is no reason to."""
+    return audited(run, actor, "host.beside", now, reason) if reason else None
 
 
 def audited(run: RunRow, actor: str, action: str, now: datetime, detail: str = "") -> AuditRow:

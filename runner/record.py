@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,7 +10,8 @@ from diagnostics.content import Content
 from diagnostics.finding import Citation, Diagnosis, Param
 from diagnostics.verdict import Severity
 from inventory.errors import Text
-from remote.answer import Ended
+from runner.called import PLAIN, Called
+from runner.notes import AnswerNote
 from runner.outcome import Coverage, Outcome, RunKind, RunState
 from runner.output import Output
 from runner.repair_record import HostRepair, RunRepair
@@ -24,21 +25,6 @@ class Quote:
     lines: tuple[str, ...]
     """At most 20 lines of at most 500 characters; `cut` says that there were more."""
     cut: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerNote:
-    """How one question ended on one host, without its text."""
-
-    question: str
-    ended: Ended
-    exit_status: int | None
-    duration_ms: int
-    stdout_bytes: int
-    stderr_bytes: int
-    as_root: bool = False
-    why: str = ""
-    unkillable: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +47,7 @@ class HostRecord:
     ended_at: datetime | None = None
     evidence_digest: str | None = None
     diagnosis: Diagnosis | None = None
-    answers: tuple[AnswerNote, ...] = ()
+    answers: Sequence[AnswerNote] = ()
     quotes: Mapping[str, tuple[Quote, ...]] = field(default_factory=dict, hash=False)
     """By finding id."""
     session: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -124,8 +110,14 @@ class RunRecord:
     kind: RunKind = RunKind.DIAGNOSE
     subject: str = ""
     """Of a run that was no diagnosis: the script, or the path of the file."""
+    read_only: bool = False
+    """Of a command or a terminal: whoever asked said that it only looks."""
+    beside: str = ""
+    """Why it was begun also where a run or a person had a host; empty: it was not."""
     repair: RunRepair | None = None
     """Of a repair, or the plan of one."""
+    called: Called = PLAIN
+    """By which options it is shown; no run keeps them."""
 
     @property
     def coverage(self) -> Coverage:
@@ -139,6 +131,8 @@ class RunRecord:
         None says nothing about hosts that were not seen.
         """
         found = [worst for host in self.hosts if host.diagnosis and (worst := host.diagnosis.worst)]
+        verdicts = (one.stands for host in self.hosts if host.repair for one in host.repair.verdicts)
+        found += [finding.severity for finding in verdicts if finding]
         return max(found, key=lambda severity: severity.rank, default=None)
 
 
@@ -147,6 +141,8 @@ class RunSummary:
     """One line of a list of runs."""
 
     run: str
+    kind: str
+    """What it was begun for (`RunKind`); `rollback`: a repair that undoes another one."""
     playbook: str
     title: Mapping[str, str] = field(hash=False)
     expression: str
@@ -157,3 +153,5 @@ class RunSummary:
     started_at: datetime
     ended_at: datetime | None
     coverage: Coverage
+    approval: str = ""
+    """Where it stands with the second person that it needs: `waiting`, `approved`, … `expired`; empty: it needs none."""

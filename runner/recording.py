@@ -10,11 +10,11 @@ from diagnostics.context import Context
 from diagnostics.evidence import Evidence
 from diagnostics.finding import Diagnosis
 from inventory.errors import Text
-from remote.answer import Answer
+from runner.notes import Notes
 from runner.outcome import Coverage, Outcome, RunKind, RunState
 from runner.output import output_of
 from runner.quoting import quotes_of
-from runner.record import AnswerNote, Delivery, HostRecord, RunRecord, RunSummary
+from runner.record import Delivery, HostRecord, RunRecord, RunSummary
 from runner.repair_record import HostRepair
 from runner.repair_recording import CHANGING, run_repair
 from runner.store.changes import PROCESS_GONE
@@ -55,7 +55,7 @@ def host_record(row: HostRow, kept: Kept, state: RunState) -> HostRecord:
         ended_at=row.ended_at,
         evidence_digest=row.evidence_digest,
         diagnosis=kept.diagnosis,
-        answers=tuple(_note(question, answers[question]) for question in sorted(answers)),
+        answers=Notes.of(answers),
         quotes=quotes_of(kept.diagnosis, answers) if kept.diagnosis else {},
         session=kept.evidence.session if kept.evidence else {},
         thresholds=kept.context.thresholds if kept.context else {},
@@ -91,6 +91,8 @@ def run_record(whole: WholeRun, hosts: Iterable[HostRecord], content: Content, s
         erased_hosts=run.erased_hosts,
         kind=kind,
         subject=run.request.get("subject", ""),
+        read_only=run.request.get("read_only", False),
+        beside=run.request.get("beside", ""),
         repair=run_repair(whole, [host.repair for host in hosts if host.repair]) if kind in CHANGING else None,
     )
     if record.coverage.targeted != len(whole.hosts):
@@ -98,12 +100,14 @@ def run_record(whole: WholeRun, hosts: Iterable[HostRecord], content: Content, s
     return record
 
 
-def run_summary(counted: CountedRun, state: RunState) -> RunSummary:
+def run_summary(counted: CountedRun, state: RunState, approval: str = "") -> RunSummary:
     """Return the line of a run that stands in `state`."""
     run = counted.run
     outcomes = [outcome or _unended(state) for outcome, count in counted.counts.items() for _ in range(count)]
+    kind = "rollback" if run.request.get("undoes") else RunKind(run.request.get("kind", RunKind.DIAGNOSE)).value
     return RunSummary(
         run=run.run,
+        kind=kind,
         playbook=run.playbook,
         title=run.title,
         expression=run.expression,
@@ -114,25 +118,12 @@ def run_summary(counted: CountedRun, state: RunState) -> RunSummary:
         started_at=run.started_at,
         ended_at=run.ended_at,
         coverage=Coverage.of(outcomes),
+        approval=approval,
     )
 
 
 def _unended(state: RunState) -> Outcome:
     return Outcome.UNKNOWN if state is RunState.RUNNING else Outcome.INTERRUPTED
-
-
-def _note(question: str, answer: Answer) -> AnswerNote:
-    return AnswerNote(
-        question=question,
-        ended=answer.ended,
-        exit_status=answer.exit_status,
-        duration_ms=answer.duration_ms,
-        stdout_bytes=len(answer.stdout),
-        stderr_bytes=len(answer.stderr),
-        as_root=answer.as_root,
-        why=answer.why,
-        unkillable=answer.unkillable,
-    )
 
 
 def delivery_of(row: OutboxRow) -> Delivery:

@@ -3,73 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from diagnostics.facts import fact_tree, facts_of
 from diagnostics.finding import Diagnosis, Finding
-from diagnostics.verdict import Verdict
-from inventory.errors import LongarmError, Text
+from inventory.errors import Text
 from inventory.host import Host
+from playbooks.demands import demands_of
 from playbooks.foresight import foresee
-from playbooks.interpreter import play
-from playbooks.model import OnFailure, Playbook
+from playbooks.interpreter import Player
+from playbooks.model import Playbook
 from playbooks.params import ParamValue
 from playbooks.ports import Operator, Ports
-from playbooks.results import LEFT_OPEN, HostChange, Played, StepResult, StepState
+from playbooks.results import Played, StepPlan
+from playbooks.scenario_writing import Proof, Recording, RecordingHands, written_scenario
+from playbooks.undoing import UndoingRefused, foresee_undoing, undo
+from playbooks.verdicts import takes_back
 from remote.lasting import LastingConnect
 from remote.session import Connect, Session
+from runner import called_for
+from runner.approved_plan import Approved, another_plan
+from runner.by_hand import in_turn
 from runner.diagnosing import Asked, Diagnosing, Judged, Seen, session_named
 from runner.fan_out import INTERRUPTED
 from runner.hands import LoopClock, SessionHands
 from runner.host_run import Clock, HostRun, attempt, broken
-from runner.journal import StoreJournal
-from runner.outcome import Outcome, RunState
+from runner.journal import StoreJournal, that_stand
+from runner.outcome import Outcome, RunState, when_kept_off
+from runner.progress import Progress
 from runner.recording import Kept, host_record
-from runner.store.changes import Sampled, TakeLease
-from runner.store.errors import HostLeased
+from runner.repair_end import BEFORE, Repaired, cut_off, ended_row, held, so_far, verdicts_of
+from runner.store.changes import Note, Sampled, TakeLease
+from runner.store.errors import ChangeRefused, HostConflicting, NotApproved
 from runner.store.port import Store
-from runner.store.rows import HostRow, JournalRow, LeaseRow, SampleRow
+from runner.store.rows import AuditRow, Event, HostRow, JournalRow, LeaseRow, SampleRow
 from runner.store.sentences import as_kept
+from runner.undoing import Undoing, WorkedOnSince
+from runner.untried import asked_of, refuse_other_platform
 
-BEFORE = 0
-"""The number of the sample that is taken before anything is done."""
 _FORGETTING_S = 20.0
-_ENDED: Mapping[StepState, Outcome] = {
-    StepState.FAILED: Outcome.FAILED,
-    StepState.TIMED_OUT: Outcome.TIMED_OUT,
-    StepState.REFUSED: Outcome.REFUSED,
-    StepState.FENCED: Outcome.REFUSED,
-    StepState.UNDECIDED: Outcome.INCOMPLETE,
-    StepState.INTERRUPTED: Outcome.UNKNOWN,
-    StepState.UNKNOWN: Outcome.UNKNOWN,
-}
-"""What a step that did not end well makes of its host."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repaired:
-    """What was done on one host; the samples and the steps are on disk already."""
-
-    session: Mapping[str, str] = field(hash=False)
-    played: Played | None = None
-    refused: LongarmError | None = None
-    """Why nothing was asked or done."""
-    idle: Text | None = None
-    """Why nothing was done, where that is as it should be."""
-    blind: bool = False
-    """What it is for could not be seen before, so nothing was done."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """What is known of a host while it is worked on: it outlives whatever ends the work."""
-
-    journal: StoreJournal
-    seen: dict[int, Seen] = field(default_factory=dict)
-    """Samples by number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +60,23 @@ class Repairing:
     connect: Connect = field(hash=False)
     operator: Operator = field(hash=False)
     actor: str
+    file: str = ""
+    """Where the playbook was read from; empty: it is a shipped one."""
     only_plan: bool = False
     forced: str = ""
     """Why it is done where there is no finding; empty: it is not."""
+    beside: AuditRow | None = None
+    """What the audit keeps of going beside who works by hand, its detail is the reason; None: it does not."""
+    given: tuple[str, ...] = ()
+    """The words of the command line that say with what: parameters, where secrets are kept, the case."""
+    can_be_forced: bool = False
+    """Whether the command that began it takes `--force`: one that goes on, tries again, begins what was approved has none."""
+    recorded: Callable[[Recording], None] | None = field(default=None, hash=False)
+    """Is given what was done, its proof and its undoing as a scenario, once all of it is over."""
+    approved: Approved | None = None
+    """For what a second person has approved it; None: nobody had to."""
+    undoing: Undoing | None = field(default=None, hash=False, repr=False)
+    """What is undone; None: the playbook is done."""
     positions: Mapping[str, int] = field(hash=False)
     earlier: Mapping[int, Sequence[JournalRow]] = field(default_factory=dict, hash=False)
     """By position: what an earlier process of this run wrote."""
@@ -101,19 +91,62 @@ class Repairing:
 
     async def ask(self, session: Session, left_s: float) -> Repaired:
         """Do all of it on one host, and return what came of it."""
+        end = asyncio.get_running_loop().time() + left_s
         async with AsyncExitStack() as stack:
             try:
-                token = 0 if self.only_plan else await self._leased(session.host)
-            except HostLeased as held:
-                return Repaired(session=session_named(session.facts), refused=held)
-            hands = SessionHands(session, LastingConnect(self.connect), stack, token)
-            repaired = await self._repaired(hands, left_s)
+                token = 0 if self.only_plan else await self._leased(session.host, left_s)
+                if self.undoing is not None:
+                    await self._refuse_worked(session.host, self.undoing)
+                self._refuse_worked_since(session.host)
+                self._refuse_conflicting(session.host)
+                hands = SessionHands(session, LastingConnect(self.connect), stack, token)
+                repaired = await self._repaired(hands, end)
+            except ChangeRefused as refused:
+                return Repaired(session=session_named(session.facts), refused=refused)
             return replace(repaired, session=session_named(hands.session.facts))
 
-    async def _leased(self, host: Host) -> int:
-        """Take the lease of a host and return its token, or raise HostLeased."""
+    async def _refuse_worked(self, host: Host, undoing: Undoing) -> None:
+        """Raise WorkedOnSince, WorkedByHand: what is to be undone there is not what others have seen since.
+
+        A lease is taken before: who had the host until then has worked on it. With a reason the audit keeps what it is about.
+        """
+        undoing.refuse_worked_on(host.name, self.diagnosing.run)
+        if self._has_begun(self.positions[host.name]):
+            return
+        worked = undoing.worked_by_hand(host.name, self.diagnosing.run, only_plan=self.only_plan)
+        if worked is not None and self.beside is None:
+            raise worked
+        if worked is not None and self.beside is not None and not self.only_plan:
+            detail = f"{worked.text}; beside it: {self.beside.detail}"
+            noted = self.store.write(Note(audit=replace(self.beside, at=self.clock(), detail=detail)))
+            await asyncio.shield(asyncio.wrap_future(noted))
+
+    def _refuse_worked_since(self, host: Host) -> None:
+        """Raise WorkedOnSince where the run goes on and another one has begun a step there since: it is not what this one knew.
+
+        Whoever wants the rest begins a run of its own, which looks first.
+        """
+        if not self._has_begun(self.positions[host.name]):
+            return
+        run = self.diagnosing.run
+        if (since := self.store.worked_since(host.name, run)) is not None:
+            hint = Text("begin a run of its own: longarm repair {again}", again=self._again(host))
+            raise WorkedOnSince(host.name, run, since, None if self.undoing is not None else hint)
+
+    def _has_begun(self, position: int) -> bool:
+        """Tell whether an earlier process of the run has begun a step there: what was only left out changed nothing."""
+        return any(line.event is Event.INTENT for line in self.earlier.get(position, ()))
+
+    async def _leased(self, host: Host, left_s: float) -> int:
+        """Take the lease of a host and return its token, or raise HostLeased, HostInHand."""
+        await in_turn(self.store, host, lambda: self._wanted(host), left_s)
+        lease = self.store.lease(host.name)
+        assert lease is not None
+        return lease.token
+
+    def _wanted(self, host: Host) -> TakeLease:
         now = self.clock()
-        wanted = LeaseRow(
+        lease = LeaseRow(
             host=host.name,
             token=int(now.timestamp() * 1000),  # other homes, and this one once it was restored, never start below theirs
             run=self.diagnosing.run,
@@ -122,59 +155,143 @@ class Repairing:
             customer=host.customer,
             since=now,
         )
-        await asyncio.shield(asyncio.wrap_future(self.store.write(TakeLease(lease=wanted))))
-        lease = self.store.lease(host.name)
-        assert lease is not None
-        return lease.token
+        return TakeLease(lease=lease, beside=None if self.beside is None else replace(self.beside, at=now))
 
-    async def _repaired(self, hands: SessionHands, left_s: float) -> Repaired:
+    def _refuse_conflicting(self, host: Host) -> None:
+        """Raise HostConflicting where nobody knows how a repair ended there that must not change it at the same time.
+
+        The lease is ours by now, so none of them begins meanwhile. A plan changes nothing, and a reason is stronger.
+        """
+        if self.only_plan or self.forced:
+            return
+        ours = demands_of(self.playbook)
+        for one in self.store.unsettled(host.name):
+            theirs = (one.playbook, *one.includes)
+            conflicts = not ({*theirs}.isdisjoint(ours.conflicts) and {*one.conflicts}.isdisjoint(ours.names))
+            if conflicts and one.run != self.diagnosing.run:
+                raise HostConflicting(host.name, self.playbook.id, one, can_be_forced=self.can_be_forced)
+
+    async def _repaired(self, hands: SessionHands, end: float) -> Repaired:
         loop = asyncio.get_running_loop()
-        end = loop.time() + left_s
         progress = self._begun(hands.host)
-        before = progress.seen.get(BEFORE) or await self._sample(hands, progress, BEFORE, end - loop.time())
-        idle = None if progress.journal.earlier or self.forced else self._idle(before.diagnosis)
+        if BEFORE in progress.seen and (besides := asked_of(hands.host)):  # else they travel with the sample
+            refuse_other_platform(hands.host, await hands.ask(besides, deadline_s=max(1.0, end - loop.time())))
+        before = await self._taken(hands, progress, BEFORE, end - loop.time())
+        if (strange := self._not_approved(hands.host, before.diagnosis)) is not None and not progress.journal.earlier:
+            return Repaired(session={}, refused=strange)
+        goes_on = progress.journal.earlier or self.forced or self.undoing is not None
+        idle = None if goes_on else called_for.idle(self.playbook, self.params, before.diagnosis)
         if idle is not None:
-            return Repaired(session={}, idle=idle, blind=not self._seen_whole(before.diagnosis))
+            return Repaired(session={}, idle=idle, blind=not called_for.seen_whole(self.playbook, before.diagnosis))
+        if not goes_on and (causes := called_for.causes_first(self.playbook, self.params, before.diagnosis)):
+            names = ", ".join(cause.id for cause in causes)
+            idle = Text("nothing was done: what is found follows from {causes}, which comes first", causes=names)
+            return Repaired(session={}, idle=idle, hint=self._first(hands.host, causes))
+        recording = RecordingHands(hands) if self.recorded is not None else None
         ports = Ports(
             run=f"{self.diagnosing.run}-{self.positions[hands.host.name]}",
-            hands=hands,
+            hands=recording or hands,
             journal=progress.journal,
             operator=self.operator,
             clock=LoopClock(),
         )
         facts, probes = self._facts(before), self.diagnosing.library.probes
         if self.only_plan:
-            await progress.journal.planned(await foresee(self.playbook, self.params, facts, ports, probes))
+            await progress.journal.planned(await self._foreseen(facts, ports))
             return Repaired(session={})
-        played = await play(self.playbook, self.params, facts, ports, probes)
-        await progress.journal.settled()
-        if played.failed is None or played.failed.state not in LEFT_OPEN:
-            await hands.forget(progress.journal.earlier, deadline_s=min(_FORGETTING_S, max(1.0, end - loop.time())))
-            await self._proved(hands, progress, end)
+        if self.approved is not None and not progress.journal.earlier:
+            foreseen = await self._foreseen(facts, replace(ports, hands=hands))
+            if (other := self._another_plan(hands.host, self.approved, foreseen)) is not None:
+                return Repaired(session={}, refused=other)
+        if self.undoing is not None:
+            past = self.undoing.past[hands.host.name]
+            try:
+                played = await undo(self.playbook, self.params, past, ports, probes)
+            except UndoingRefused as refused:
+                return Repaired(session={}, refused=refused)
+            return Repaired(session={}, played=await self._seen_through(hands, progress, played, None, end))
+        player = Player(self.playbook, self.params, facts, ports, probes)
+        played = await self._seen_through(hands, progress, await player.play(), player, end)
+        if self.recorded is not None and recording is not None:
+            self.recorded(written_scenario(self.diagnosing.run, recording, played, self.params, facts, self._proof(progress)))
         return Repaired(session={}, played=played)
+
+    def _proof(self, progress: Progress) -> Proof:
+        """Return what a recording keeps of the samples."""
+        samples = (progress.seen[number] for number in sorted(progress.seen))
+        before, *after = ((seen.evidence, seen.context) for seen in samples)
+        proving = self.playbook.verify.samples if self.playbook.verify else 1
+        return Proof(before=before, after=after[:proving], verdicts=verdicts_of(self.playbook, progress.seen))
+
+    async def _foreseen(self, facts: Mapping[str, Any], ports: Ports) -> tuple[StepPlan, ...]:
+        """Return what would be done, or undone."""
+        probes = self.diagnosing.library.probes
+        if self.undoing is None:
+            return await foresee(self.playbook, self.params, facts, ports, probes)
+        past = self.undoing.past[ports.hands.host.name]
+        return await foresee_undoing(self.playbook, self.params, past, ports, probes)
+
+    async def _seen_through(
+        self, hands: SessionHands, progress: Progress, played: Played, player: Player | None, end: float
+    ) -> Played:
+        """Prove what was done, and undo it where the playbook says so of what is not proved; return what all of it came to."""
+        if await self._left_open(hands, progress, played, end):
+            return played
+        await self._proved(hands, progress, end)
+        found = verdicts_of(self.playbook, progress.seen)
+        if player is None or not takes_back(self.playbook, played, found, left=player.left, begun=player.undoing_begun):
+            return played
+        played = await player.undo()
+        if not await self._left_open(hands, progress, played, end):
+            loop, samples = asyncio.get_running_loop(), self.playbook.verify.samples if self.playbook.verify else 1
+            await self._taken(hands, progress, samples + 1, end - loop.time())
+        return played
+
+    async def _left_open(self, hands: SessionHands, progress: Progress, played: Played, end: float) -> bool:
+        """Tell whether a person has to look before anything more is done; else the host forgets what is on disk here."""
+        await progress.journal.settled()
+        if not played.left_open:
+            left_s = end - asyncio.get_running_loop().time()
+            await hands.forget(progress.journal.earlier, deadline_s=min(_FORGETTING_S, max(1.0, left_s)))
+        return played.left_open
 
     def _begun(self, host: Host) -> Progress:
         """Return what is known of a host, an earlier process of the run included."""
         position = self.positions[host.name]
-        journal = StoreJournal(self.store, self.diagnosing.run, position, self.clock, self.earlier.get(position, ()))
-        progress = self.progress[host.name] = Progress(journal=journal)
-        for row in self.samples.get(position, ()):
+        progress = self.progress[host.name] = Progress(journal=self._journal(position))
+        for row in self.samples.get(position, ()) if progress.journal.earlier else ():  # else all of it is asked anew
             progress.seen[row.number] = Seen.kept(self.store.blob(row.evidence_digest), row.diagnosis)
+            progress.kept[row.number] = row.at
         return progress
 
+    def _journal(self, position: int) -> StoreJournal:
+        """Return the journal of a host, with what an earlier process of the run wrote."""
+        lines = that_stand(self.earlier.get(position, ()))
+        return StoreJournal(self.store, self.diagnosing.run, position, self.clock, lines)
+
+    async def _taken(self, hands: SessionHands, progress: Progress, number: int, left_s: float) -> Seen:
+        """Return a sample: what is on disk of an earlier process of the run is not asked again while it stands."""
+        return progress.standing(number, undoing=True) or await self._sample(hands, progress, number, left_s)
+
     async def _sample(self, hands: SessionHands, progress: Progress, number: int, left_s: float) -> Seen:
-        """Ask the questions of the repair, and return what they showed, which is on disk."""
+        """Ask the questions of the repair, and return what they showed, which is on disk.
+
+        Raises OtherPlatform before anything was done, where the host is not what the inventory says.
+        """
         questions, loop = self.diagnosing.questions(hands.host), asyncio.get_running_loop()
         asked_at, start = self.clock(), loop.time()
-        answers = await hands.ask(questions, deadline_s=max(1.0, left_s))
+        besides = asked_of(hands.host) if number == BEFORE else ()
+        answers = await hands.ask((*questions, *besides), deadline_s=max(1.0, left_s))
+        refuse_other_platform(hands.host, answers)
         asked = Asked(
             answers={question.id: answers[question.id] for question in questions},
-            session=session_named(hands.session.facts),
+            session=_session_of(hands),
             asked_at=asked_at,
             round_trip_ms=round((loop.time() - start) * 1000),
             overdue=False,
         )
-        seen = self.diagnosing.seen(hands.host, self.clock(), asked)
+        before = progress.seen.get(BEFORE) if number != BEFORE else None
+        seen = self.diagnosing.seen(hands.host, self.clock(), asked, before.diagnosis if before else None)
         row = SampleRow(
             run=self.diagnosing.run,
             position=self.positions[hands.host.name],
@@ -186,7 +303,7 @@ class Repairing:
         )
         written = self.store.write(Sampled(sample=row), (seen.data,))
         await asyncio.shield(asyncio.wrap_future(written))
-        progress.seen[number] = seen
+        progress.take(number, seen)
         return seen
 
     async def _proved(self, hands: SessionHands, progress: Progress, end: float) -> None:
@@ -194,7 +311,9 @@ class Repairing:
         verify, loop = self.playbook.verify, asyncio.get_running_loop()
         settle_s, samples, every_s = (verify.settle_s, verify.samples, verify.every_s) if verify else (0.0, 1, 0.0)
         for number in range(1, samples + 1):
-            await asyncio.sleep(settle_s if number == 1 else every_s)
+            if progress.standing(number, undoing=self.undoing is not None):  # of an earlier process: done, and proved, by it
+                continue
+            await LoopClock().sleep(settle_s if number == 1 else every_s)
             await self._sample(hands, progress, number, end - loop.time())
 
     def _facts(self, seen: Seen) -> dict[str, Any]:
@@ -202,34 +321,42 @@ class Repairing:
         probes = self.diagnosing.library.probes
         return fact_tree({name: facts_of(probes[name], seen.evidence.answers) for name in self.playbook.needs})
 
-    def _idle(self, diagnosis: Diagnosis) -> Text | None:
-        """Return why there is nothing to do, or nothing that anybody may decide; None: there is a finding to repair."""
-        if not self.playbook.fixes or any(self.calls(finding) for finding in diagnosis.findings):
+    def _first(self, host: Host, causes: Sequence[Finding]) -> Text:
+        """Return how to repair a cause first."""
+        cause = next((one for one in causes if one.remedy is not None), None)
+        if cause is None and self.can_be_forced:
+            return Text("--force REASON does it all the same")
+        if cause is None:
+            again = self._again(host)
+            return Text("a repair of its own does it all the same: longarm repair {again} --force REASON", again=again)
+        return Text("longarm repair --finding {run}/{finding}", run=self.diagnosing.run, finding=cause.id)
+
+    def _not_approved(self, host: Host, diagnosis: Diagnosis) -> NotApproved | None:
+        """Return that something is found for which the repair was not approved, None where all of it was seen then."""
+        if self.approved is None:
             return None
-        names = ", ".join(self.playbook.fixes)
-        if not self._seen_whole(diagnosis):
-            return Text("nothing was done: what it is for could not be seen ({checks})", checks=names)
-        return Text("nothing was done: there is no finding that it is for ({checks})", checks=names)
+        calling = called_for.calling(self.playbook, self.params, diagnosis)
+        strange = [one.id for one in calling if one.id not in self.approved.findings]
+        if not strange:
+            return None
+        hint = Text("ask for it anew: longarm repair {again}", again=self._again(host))
+        return NotApproved(Text("it was not approved for {findings}", findings=", ".join(strange)), hint)
 
-    def calls(self, finding: Finding) -> bool:
-        """Tell whether a finding calls for this repair with these parameters."""
-        if finding.check not in self.playbook.fixes or finding.waived:
-            return False
-        remedy = finding.remedy
-        if remedy is None or remedy.playbook != self.playbook.id:
-            return True
-        return all(name not in self.params or str(self.params[name]) == str(value) for name, value in remedy.params.items())
+    def _another_plan(self, host: Host, approved: Approved, foreseen: Sequence[StepPlan]) -> NotApproved | None:
+        """Return that something else would be done on a host than was approved, None where it is that."""
+        other = another_plan(approved.plans.get(host.name, ()), foreseen)
+        if other is None:
+            return None
+        return NotApproved(other, Text("ask for it anew: longarm repair {again}", again=self._again(host)))
 
-    def _seen_whole(self, diagnosis: Diagnosis) -> bool:
-        return all(
-            result.complete and result.verdict is not Verdict.UNKNOWN
-            for result in diagnosis.results
-            if result.check in self.playbook.fixes
-        )
+    def _again(self, host: Host) -> str:
+        """Return what to type after `longarm repair` for the same on a host, begun anew."""
+        return shlex.join((self.file or self.playbook.id, host.name, *self.given))
 
     def judge(self, target: HostRow, ended: HostRun[Repaired]) -> Judged:
         """Return how the host ended; a fault of ours on the way makes it failed, and nothing that was kept is lost."""
         progress = self.progress.pop(target.host, None)
+        journal = progress.journal if progress else self._journal(target.position)
         row = replace(
             target,
             outcome=ended.outcome,
@@ -238,9 +365,11 @@ class Repairing:
             error_kind=ended.error_kind,
             started_at=ended.started_at,
             ended_at=ended.ended_at,
-            change=so_far(progress.journal) if progress else HostChange.UNCHANGED,
+            change=so_far(journal),
+            flags=held(ended.error_kind),
         )
-        last = progress.seen[max(progress.seen)] if progress and progress.seen else None
+        seen = progress.seen if progress else {}
+        last = seen[max(seen)] if seen else None
         if last is not None:
             row = replace(
                 row,
@@ -249,9 +378,9 @@ class Repairing:
                 diagnosis=last.diagnosis_data,
                 diagnosis_digest=last.diagnosis_digest,
             )
-        repaired = ended.value
+        repaired, begun = ended.value, self._has_begun(target.position)
         if repaired is not None:
-            judged = attempt(lambda: self._judged(row, repaired, last))
+            judged = attempt(lambda: ended_row(row, repaired, seen, self.playbook, forced=bool(self.forced), begun=begun))
             if isinstance(judged, Exception):
                 failed = broken(ended, judged)
                 row = replace(row, outcome=failed.outcome, error=as_kept(failed.error), error_kind=failed.error_kind)
@@ -259,58 +388,20 @@ class Repairing:
                 row = judged
         elif ended.outcome is Outcome.INTERRUPTED and progress is not None:
             row = replace(row, error=as_kept(INTERRUPTED))
+        elif begun and progress is None:  # kept off, or not reached
+            row = replace(row, outcome=when_kept_off(ended.error_kind, begun=True))
+        if journal.open:
+            over = when_kept_off(row.error_kind, begun=True) is not Outcome.INTERRUPTED  # going on would find the same
+            hint = Text("longarm run resume {run} --only-ask" if over else "longarm run resume {run}", run=self.diagnosing.run)
+            row = cut_off(row, hint)
         kept = Kept(evidence=last.evidence, context=last.context, diagnosis=last.diagnosis) if last else Kept()
         states = None
         if last is not None and repaired is not None and not self.only_plan:
             states = self.diagnosing.states(row, last.context.now, last.diagnosis)
         return Judged(row=row, record=host_record(row, kept, RunState.RUNNING), states=states)
 
-    def _judged(self, row: HostRow, repaired: Repaired, last: Seen | None) -> HostRow:
-        """Return the row of a host that was seen to its end."""
-        if (refused := repaired.refused) is not None:
-            kind = type(refused).__name__
-            return replace(
-                row, outcome=Outcome.REFUSED, error=as_kept(refused.text), hint=as_kept(refused.hint), error_kind=kind
-            )
-        assert last is not None
-        if repaired.idle is not None:
-            outcome = Outcome.INCOMPLETE if repaired.blind else self._outcome(last.diagnosis)
-            return replace(row, outcome=outcome, error=as_kept(repaired.idle), change=HostChange.UNCHANGED)
-        played = repaired.played
-        if played is None:
-            return replace(row, outcome=self._outcome(last.diagnosis), change=HostChange.UNCHANGED)
-        flags = tuple(
-            name
-            for name, holds in (
-                ("needs_reboot", played.needs_reboot),
-                ("fenced", any(step.state is StepState.FENCED for step in played.steps)),
-                ("forced", bool(self.forced)),
-            )
-            if holds
-        )
-        row = replace(row, change=played.change, flags=flags)
-        if (failed := played.failed) is not None and not _allowed(failed, self.playbook):
-            error = Text("step “{step}”: {why}", step=failed.name, why=failed.why or Text("it did not end well"))
-            return replace(row, outcome=_ENDED[failed.state], error=as_kept(error), error_kind=f"Step{failed.state.title()}")
-        return replace(row, outcome=self._outcome(last.diagnosis))
 
-    def _outcome(self, diagnosis: Diagnosis) -> Outcome:
-        """Return how a host ended whose steps ended well: what it claims to fix has to be seen, the rest counts if it is."""
-        claims = {*self.playbook.fixes, *(self.playbook.verify.checks if self.playbook.verify else ())}
-        results = [result for result in diagnosis.results if result.check in claims]
-        if not all(result.complete and result.verdict is not Verdict.UNKNOWN for result in results):
-            return Outcome.INCOMPLETE
-        return Outcome.FINDINGS if any(not finding.waived for finding in diagnosis.findings) else Outcome.OK
-
-
-def _allowed(failed: StepResult, playbook: Playbook) -> bool:
-    """Tell whether the playbook goes on although this step failed: then what is seen afterwards decides."""
-    number = failed.key.partition(".")[0].removeprefix("s")
-    return failed.state not in LEFT_OPEN and playbook.steps[int(number) - 1].on_failure is OnFailure.CONTINUE
-
-
-def so_far(journal: StoreJournal) -> HostChange:
-    """Return what was done to a host whose work did not come to its end."""
-    if journal.open:
-        return HostChange.UNKNOWN
-    return HostChange.PARTLY if journal.touched else HostChange.UNCHANGED
+def _session_of(hands: SessionHands) -> dict[str, str]:
+    """Return what was negotiated lately, and how often the connection was lost and opened anew, as evidence keeps it."""
+    anew = {"connected_anew": str(hands.connected_anew)} if hands.connected_anew else {}
+    return {**session_named(hands.session.facts), **anew}

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from diagnostics.library import Library
 from diagnostics.probe import Probe
 from inventory.errors import LongarmError, Text, UsageError
-from inventory.host import Selection
-from playbooks.model import Kind, Playbook
+from inventory.host import ROOT, Selection
+from playbooks.model import Kind, Playbook, Risk
 from playbooks.params import ParamValue
 from playbooks.ports import Operator
+from runner.outcome import RunKind
 
 if TYPE_CHECKING:
+    from inventory.inventory import Inventory
+    from inventory.secret import Secret
+    from playbooks.scenario_writing import Recording
+    from runner.mute_hooks import Hook
     from runner.tasks import Task
 
 
@@ -45,7 +50,11 @@ class DiagnoseRequest:
     def __post_init__(self) -> None:
         check_limits(self.concurrency, self.host_deadline_s, self.run_deadline_s)
         if not self.checks and not self.extra_probes:
-            raise UsageError(Text("nothing to ask: no check and no probe was chosen"))
+            raise UsageError(Text("nothing to ask: no check and no probe was chosen"), Text("longarm check list"))
+
+
+CONNECTING_S: Final = 45.0
+"""What a host has on top of its task's own deadline: to be reached, to let us in, to give root."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +71,35 @@ class TaskRequest:
     languages: tuple[str, ...] = ("en",)
     across_customers: bool = False
     """The case may hold what belongs to other customers."""
+    read_only: bool = False
+    """Whoever asks says that it only looks: it keeps nobody off its hosts, and no run keeps it off."""
+    beside: str = ""
+    """Why it is done also where a run changes a host, or somebody works there by hand; empty: it is not."""
 
     def __post_init__(self) -> None:
         check_limits(self.concurrency, self.host_deadline_s, self.run_deadline_s)
+        if self.read_only and self.beside:
+            raise UsageError(Text("what only looks needs no reason to go beside anything"), Text("leave one of the two out"))
+
+
+def risk_of(request: TaskRequest) -> Risk:
+    """Return what a task can do to its hosts: a command is root's also where one logs in as root."""
+    logins = {host.credential.user for host in request.selection.hosts if host.credential is not None}
+    return Risk.DISRUPTIVE if request.task.kind is RunKind.COMMAND and ROOT in logins else request.task.risk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreed:
+    """That a second person has approved a repair: it stands in every report of it."""
+
+    run: str
+    """The plan that was approved."""
+    asked_by: str
+    approved_by: str
+    at: datetime
+    reason: str
+    findings: tuple[str, ...] = ()
+    """What the plan saw, by their ids: a host on which something else is found by now is left alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +121,22 @@ class RepairRequest:
     only_plan: bool = False
     forced: str = ""
     """Why it is done where there is no finding; empty: it is not."""
+    beside: str = ""
+    """Why it is done also where somebody works by hand, or to undo has done so since; empty: it is not."""
     retries: str = ""
     """The run whose hosts are tried again; empty: none."""
+    undoes: str = ""
+    """The run that is undone on the selected hosts; empty: the playbook is done."""
+    batch: tuple[str, ...] = ()
+    """Sizes of its waves, as `spread.batch_of` gives them; empty: one wave."""
+    hooks: tuple[Hook, ...] = field(default=(), hash=False, repr=False)
+    """What keeps monitoring silent meanwhile."""
+    max_failed: str | None = None
+    """How many hosts may end badly before no further one begins, as `spread.limit_of` gives it; None: any number."""
+    break_glass: str = ""
+    """Why it begins without the second person that it needs; empty: it does not."""
+    agreed: Agreed | None = None
+    """Who approved it, where somebody had to; only a desk says so."""
     concurrency: int = 10
     host_deadline_s: float | None = None
     """None: what the playbook itself may take, and a little."""
@@ -95,6 +144,8 @@ class RepairRequest:
     languages: tuple[str, ...] = ("en",)
     across_customers: bool = False
     """The case may hold what belongs to other customers."""
+    recorded: Callable[[Recording], None] | None = field(default=None, hash=False, repr=False)
+    """Is given each host's run as a scenario; None: nobody wants one."""
 
     def __post_init__(self) -> None:
         check_limits(self.concurrency, 1.0 if self.host_deadline_s is None else self.host_deadline_s, self.run_deadline_s)
@@ -109,12 +160,27 @@ class RepairRequest:
             raise UsageError(text, Text("it is for {platforms}", platforms=", ".join(self.playbook.platforms)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestRequest:
+    """Do the rest of a repair that was cut off: with what it was begun with, made anew."""
+
+    inventory: Inventory = field(hash=False)
+    library: Library
+    playbook: Playbook
+    secrets: Mapping[str, Secret] = field(hash=False, repr=False)
+    operator: Operator = field(hash=False, repr=False)
+    hooks: tuple[Hook, ...] = field(default=(), hash=False, repr=False)
+    """What keeps monitoring silent meanwhile."""
+    beside: str = ""
+    """Why it goes on also where somebody works by hand now; empty: it does not."""
+
+
 def check_limits(concurrency: int, host_deadline_s: float, run_deadline_s: float | None) -> None:
     """Raise UsageError for limits within which nothing could be done."""
     if concurrency < 1:
-        raise UsageError(Text("at least one host at a time, not {count}", count=concurrency))
+        raise UsageError(Text("at least one host at a time, not {count}", count=concurrency), Text("--concurrency 1"))
     if host_deadline_s <= 0 or (run_deadline_s is not None and run_deadline_s <= 0):
-        raise UsageError(Text("a deadline is longer than 0 s"))
+        raise UsageError(Text("a deadline is longer than 0 s"), Text("--deadline 60"))
 
 
 class NoSuchRun(LongarmError):

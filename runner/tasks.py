@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from diagnostics.probe import Probe, Redaction
+from diagnostics.probe import Probe
+from diagnostics.secret_patterns import LOOKS_SECRET
 from inventory.errors import Text
+from playbooks.model import Risk
 from remote.answer import Answer, Ended
 from remote.command import COMMAND, EXTRACT, Command
 from remote.files.extracts import Extract, trouble
+from remote.question import Privilege
 from remote.session import Session
 from runner.outcome import Outcome, RunKind
 
@@ -21,23 +23,6 @@ TERMINAL: Final = "terminal"
 """Under this name the recording of a terminal is kept."""
 STOPPED: Final = "the run was stopped"
 """Why a terminal ended that nobody left."""
-_VALUE = rb"[^\s\"',;&]+"
-_LINES, _END = rb"(?:[A-Za-z0-9+/=]++\r?\n)", rb"-----END [A-Z ]*PRIVATE KEY"
-LOOKS_SECRET: Final = tuple(
-    Redaction(pattern=re.compile(pattern, flags))
-    for pattern, flags in (
-        (
-            rb"\b(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key)[\"']?\s*[:=]\s*[\"']?(?P<secret>" + _VALUE + rb")",
-            re.IGNORECASE,
-        ),
-        (rb"\bauthorization[\"']?\s*[:=]\s*[\"']?(?:basic|bearer|negotiate)\s+(?P<secret>" + _VALUE + rb")", re.IGNORECASE),
-        (rb"://[^\s:/@]+:(?P<secret>[^\s/@]+)@", 0),
-        (rb"-----BEGIN [A-Z ]*PRIVATE KEY-----(?P<secret>.*?)(?:-----END|\Z)", re.DOTALL),
-        # its beginning was left out; lines that lead to no such end are passed over as one: 150 KB of base64 took 29 s
-        (rb"^(?:" + _LINES + rb"++(?!" + _END + rb"))?+(?P<secret>" + _LINES + rb"*+)", re.MULTILINE),
-    )
-)
-"""Of a file nobody declared what in it is secret: what is called so, whoever wrote it, is taken for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +41,10 @@ class Task(Protocol):
         """Return what kind of run it makes."""
 
     @property
+    def risk(self) -> Risk:
+        """Return what it can do to a host."""
+
+    @property
     def subject(self) -> str:
         """Return what it is about: a script, a path; secrets are masked by whoever keeps it."""
 
@@ -66,6 +55,10 @@ class Task(Protocol):
     @property
     def probes(self) -> tuple[Probe, ...]:
         """Return what tells how its answers are redacted."""
+
+    @property
+    def lasts_s(self) -> float:
+        """Return for how long it may go on on a host that is not heard of any more."""
 
     async def ask(self, session: Session, left_s: float) -> Mapping[str, Answer]:
         """Do it and return what came back, never raising for what the host does."""
@@ -85,6 +78,11 @@ class CommandTask:
     kind: RunKind = RunKind.COMMAND
 
     @property
+    def risk(self) -> Risk:
+        """Return that it may do what its user may: as root anything."""
+        return Risk.REVERSIBLE if self.command.privilege is Privilege.USER else Risk.DISRUPTIVE
+
+    @property
     def subject(self) -> str:
         """Return the script."""
         return self.command.script
@@ -98,6 +96,11 @@ class CommandTask:
     def probes(self) -> tuple[Probe, ...]:
         """Return the command as a probe without rules of its own."""
         return (Probe(question=self.command.question(), parse=None),)
+
+    @property
+    def lasts_s(self) -> float:
+        """Return its deadline, which the host keeps by itself."""
+        return self.command.deadline_s
 
     async def ask(self, session: Session, left_s: float) -> Mapping[str, Answer]:
         """Run it."""
@@ -118,6 +121,8 @@ class ExtractTask:
 
     extract: Extract
     kind: RunKind = RunKind.FILE
+    risk: Risk = Risk.READ
+    lasts_s: float = 0.0
 
     @property
     def subject(self) -> str:
@@ -176,7 +181,10 @@ class TerminalTask:
 
     hold: Callable[[Session, float], Awaitable[Held]] = field(repr=False)
     kind: RunKind = RunKind.TERMINAL
+    risk: Risk = Risk.DISRUPTIVE
     subject: str = ""
+    lasts_s: float = 0.0
+    """Its shell ends with its connection."""
 
     @property
     def title(self) -> Mapping[str, str]:

@@ -6,8 +6,20 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from runner.store import plain
-from runner.store.changes import BeginRun, Change, EndHost, EndRun, Journalled, Note, Recover, ResumeRun, Sampled
+from runner.store import leases, plain
+from runner.store.changes import (
+    BeginByHand,
+    BeginRun,
+    Change,
+    EndHost,
+    EndRun,
+    Journalled,
+    Note,
+    Recover,
+    ResumeRun,
+    Sampled,
+    TakeLease,
+)
 from runner.store.link import Link
 
 
@@ -26,6 +38,8 @@ _OF_A_RUN: dict[type[Change], Callable[[sqlite3.Connection, Any], None]] = {
     ResumeRun: plain.resume_run,
     EndHost: plain.end_host,
     EndRun: plain.end_run,
+    TakeLease: leases.take,
+    BeginByHand: leases.begin_by_hand,
     Journalled: plain.journalled,
     Sampled: plain.sampled,
     Recover: plain.recover,

@@ -31,8 +31,9 @@ from runner.store.blobs import Blobs, check_packed, sync
 from runner.store.changes import Note
 from runner.store.erasures import Erasure, record_erasures, undone_by
 from runner.store.errors import BackupRefused, ErasuresUndone, StoreDamaged, StoreFailed, StoreNotEmpty
+from runner.store.link import told
 from runner.store.lock import blobs_kept
-from runner.store.opening import check_schema, create_private, database, schema_of, unpacking
+from runner.store.opening import check_schema, create_private, database, known_schema, schema_of, unpacking
 from runner.store.rows import AuditRow
 from runner.store.sql import open_store
 from runner.store.verified import Undone, Verification
@@ -53,15 +54,17 @@ class Backup:
 def back_up(home: Path, to: Path, taken_at: datetime, progress: Progress) -> Backup:
     """Write a backup of what the store holds at this moment and return it; writers go on meanwhile.
 
-    The file is there whole and private, or not at all. Raises UsageError where there is a file of this name or no
-    store, StoreDamaged for a blob that is not what its name says, StoreInUse while something is being pruned.
+    The file is there whole and private, or not at all. Raises UsageError where there is a file of this name, no folder
+    that it could be in, or no store, StoreDamaged for a blob that is not what its name says, StoreInUse while something is
+    being pruned, StoreLost.
     """
     to = to.absolute()
     if to.exists():
         raise UsageError(Text("{path} is there already", path=str(to)), Text("name a file that is not there yet"))
-    schema = schema_of(home)
-    check_schema(home, schema)
-    if schema is None:
+    if not to.parent.is_dir():
+        hint = Text("make that folder, or name a file elsewhere")
+        raise UsageError(Text("there is no folder {folder}", folder=str(to.parent)), hint)
+    if (schema := known_schema(home)) is None:
         raise UsageError(Text("there is no store in {home} yet", home=str(home)), Text("longarm diagnose TARGETS"))
     with blobs_kept(home), part_beside(to) as part:
         snapshot, archive = part / DATABASE, part / "archive"
@@ -78,13 +81,11 @@ def back_up(home: Path, to: Path, taken_at: datetime, progress: Progress) -> Bac
 def _snapshot(home: Path, to: Path) -> list[str]:
     """Write the database as it is at this moment, without its free pages, and return the blobs that it names."""
     os.close(create_private(to))
-    try:
+    with told(home):
         with closing(sqlite3.connect(f"{database(home).as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection:
             connection.execute("VACUUM INTO ?", (str(to),))
         with closing(sqlite3.connect(f"{to.as_uri()}?mode=ro", uri=True)) as connection:
             return sorted(digest for (digest,) in connection.execute(NAMED))
-    except sqlite3.Error as error:
-        raise StoreFailed(home, str(error)) from error
 
 
 def _write(
@@ -155,9 +156,11 @@ def restore(
     try:
         backup, undone = _unpacked(path, folder, audit, progress, erasures=erasures, undo=undo)
         record_erasures(home, erasures)
-        _move(folder, home)
-    finally:
+    except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
+        raise
+    _move(folder, home)  # cut off in here, what is left of the folder tells that, and the next one begins anew
+    shutil.rmtree(folder, ignore_errors=True)
     return backup, undone
 
 

@@ -28,6 +28,11 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def is_digest(word: object) -> bool:
+    """Tell whether this is what `digest_of` returns."""
+    return isinstance(word, str) and _DIGEST.fullmatch(word) is not None
+
+
 class Blobs:
     """The folder `blobs/`: `ab/cdef…` holds the bytes whose digest is `abcdef…`."""
 

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TypeAlias
 
 from inventory.errors import Text
 from runner.outcome import RunState
-from runner.store.rows import AttachmentRow, AuditRow, HostRow, JournalRow, LeaseRow, OutboxRow, RunRow, SampleRow, StateRow
+from runner.store.rows import (
+    ApprovalRow,
+    ApprovalState,
+    AttachmentRow,
+    AuditRow,
+    FreezeRow,
+    HandRow,
+    HoldRow,
+    HostRow,
+    JournalRow,
+    LeaseRow,
+    MuteRow,
+    OutboxRow,
+    RunRow,
+    SampleRow,
+    StateRow,
+)
 
 PROCESS_GONE = Text("the process that ran it ended before this host did")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeginRun:
-    """A new run and every host it targets."""
+    """A new run and every host it targets; `approved` names the plan whose approval it makes use of.
+
+    Raises NotApproved where that is not approved, or was made use of already.
+    """
 
     run: RunRow
     hosts: tuple[HostRow, ...]
     audit: AuditRow
+    approved: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +62,57 @@ class EndHost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """That somebody wants to have a host."""
+
+    host: str
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TakeLease:
     """A run takes the lease of a host, or takes it anew: raises HostLeased where another run has it.
 
     That of an interrupted run is taken over only where nothing it intended is left open. The token that is on disk then is
-    the greater one of the lease's and one more than the last.
+    the greater one of the lease's and one more than the last. Raises HostInHand too, where somebody works there by hand,
+    unless there is a reason to go `beside` that, which the audit then keeps; so it is where a run goes on that has its lease.
     """
 
     lease: LeaseRow
+    beside: AuditRow | None = None
+    """What the audit keeps of going beside somebody, its detail is the reason; None: it does not."""
+
+    @property
+    def wanted(self) -> Wanted:
+        """Return who wants which host, and when."""
+        return Wanted(host=self.lease.host, actor=self.lease.actor, at=self.lease.since)
+
+    def kept_off_by(self, hands: Iterable[HandRow]) -> tuple[HandRow, ...]:
+        """Return which of what is done by hand on the host keeps the run off it: all of it, that of its own actor too."""
+        return tuple(hands)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginByHand:
+    """Somebody begins by hand on a host, as `hand` says: raises HostLeased where a run may change it.
+
+    And HostInHand where somebody else works there by hand. With a reason to go `beside` that it is kept in the audit.
+    """
+
+    hand: HandRow
+    position: int
+    beside: AuditRow | None = None
+    """What the audit keeps of going beside what has the host, its detail is the reason; None: it does not."""
+
+    @property
+    def wanted(self) -> Wanted:
+        """Return who wants which host, and when."""
+        return Wanted(host=self.hand.host, actor=self.hand.actor, at=self.hand.since)
+
+    def kept_off_by(self, hands: Iterable[HandRow]) -> tuple[HandRow, ...]:
+        """Return which of what is done by hand on the host keeps this off it: nobody is in their own way."""
+        return tuple(one for one in hands if one.actor != self.hand.actor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +124,7 @@ class Journalled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampled:
-    """What the questions of a repair showed, before or after; one that is there already stays."""
+    """What the questions of a repair showed, before or after; one asked anew replaces it and all later ones."""
 
     sample: SampleRow
 
@@ -90,10 +155,12 @@ class EndRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recover:
-    """Runs whose process is gone become interrupted, and their unfinished hosts too."""
+    """Runs whose process is gone become interrupted, and their unfinished hosts too: `at` is the latest they may have ended."""
 
     at: datetime
     actor: str
+    home: Path | None = None
+    """Where the locks tell which runs are on their way in other processes; None: there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +232,68 @@ class Erase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Hosts that nobody may change from now on."""
+
+    holds: tuple[HoldRow, ...]
+    """Rows to add; their `id` is ignored."""
+    audit: AuditRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskApproval:
+    """A repair waits for a second person from now on."""
+
+    approval: ApprovalRow
+    audit: AuditRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveHolds:
+    """Holds that are no more; their rows stay, and say since when and by whom."""
+
+    ids: tuple[int, ...]
+    audit: AuditRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecideApproval:
+    """What became of a request for approval: `approval` as it is from now on.
+
+    Raises NotApproved unless it was in the state `was`.
+    """
+
+    approval: ApprovalRow
+    was: ApprovalState
+    audit: AuditRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """Nothing that changes starts in a scope from now on."""
+
+    freeze: FreezeRow
+    """The row to add; its `id` is ignored."""
+    audit: AuditRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfreeze:
+    """Freezes that are no more; their rows stay, and say since when and by whom."""
+
+    ids: tuple[int, ...]
+    audit: AuditRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Muting:
+    """How far a hook is that mutes monitoring around one wave of a run: written before it is asked, and after."""
+
+    mute: MuteRow
+    audit: AuditRow | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """Something that leaves no trace but its audit row."""
 
@@ -177,6 +306,7 @@ Change: TypeAlias = (
     | EndHost
     | EndRun
     | TakeLease
+    | BeginByHand
     | Journalled
     | Sampled
     | Recover
@@ -186,5 +316,12 @@ Change: TypeAlias = (
     | Attach
     | Prune
     | Erase
+    | Hold
+    | RemoveHolds
+    | Freeze
+    | Unfreeze
+    | Muting
+    | AskApproval
+    | DecideApproval
     | Note
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,18 +12,27 @@ from typing import TYPE_CHECKING, Any
 from diagnostics.verdict import Severity
 from playbooks.results import HostChange
 from runner.outcome import Outcome, RunState
+from runner.store.audit_log import AuditLine
+from runner.store.blobs import digest_of
 from runner.store.rows import (
+    ApprovalRow,
+    ApprovalState,
     AttachmentRow,
     AuditRow,
     CaseRow,
     Event,
+    FreezeRow,
+    HoldRow,
     HostRow,
     JournalRow,
     LeaseRow,
+    MuteRow,
+    MuteState,
     OutboxRow,
     OutboxState,
     RunRow,
     SampleRow,
+    Scope,
     StateRow,
 )
 from runner.store.sentences import text_from_json, text_to_json
@@ -36,14 +46,34 @@ _TUPLES = frozenset({"customers", "checks", "digests"})
 
 JSON_COLUMNS = {
     "run": frozenset({"title", "customers", "checks", "request", "versions"}),
-    "host_run": frozenset({"error", "hint", "flags"}),
+    "host_run": frozenset({"error", "hint", "flags", "target"}),
     "check_state": frozenset[str](),
     "journal": frozenset({"data"}),
+    "plan_script": frozenset[str](),
     "sample": frozenset[str](),
+    "lease": frozenset[str](),
+    "hold": frozenset[str](),
+    "freeze": frozenset[str](),
+    "mute": frozenset({"error"}),
     "outbox": frozenset({"customers"}),
-    "audit": frozenset({"customers", "digests"}),
+    "audit": frozenset({"customers", "digests", "erased"}),
+    "approval": frozenset({"bound", "void"}),
 }
-MOMENT_COLUMNS = frozenset({"started_at", "ended_at", "pruned_at", "since", "created_at", "sent_at", "at"})
+MOMENT_COLUMNS = frozenset(
+    {
+        "started_at",
+        "ended_at",
+        "pruned_at",
+        "since",
+        "until",
+        "removed_at",
+        "created_at",
+        "sent_at",
+        "at",
+        "expires_at",
+        "decided_at",
+    }
+)
 """Columns of a run's tables by what they hold (a test compares them with `runner.store.schema`)."""
 
 
@@ -133,6 +163,7 @@ def host_columns(host: HostRow) -> Columns:
         "pruned_at": host.pruned_at,
         "change": host.change.value if host.change else None,
         "flags": list(host.flags),
+        "target": None if host.target is None else dict(host.target),
     }
 
 
@@ -152,7 +183,7 @@ def host_row(columns: RowMapping | Columns) -> HostRow:
 
 
 def journal_columns(line: JournalRow) -> Columns:
-    """Return the columns of a line of a journal; what a step said is packed."""
+    """Return the columns of a line of a journal; what a step said is packed, its script stands apart."""
     return {
         "run": line.run,
         "position": line.position,
@@ -162,14 +193,31 @@ def journal_columns(line: JournalRow) -> Columns:
         "data": dict(line.data),
         "stdout": _packed(line.stdout),
         "stderr": _packed(line.stderr),
+        "script_digest": digest_of(_script(line)) if line.script else None,
     }
 
 
-def journal_row(columns: RowMapping | Columns) -> JournalRow:
-    """Return a line of a journal from its columns."""
-    values = _fields(columns, key="step", id=None)
+def journal_row(columns: RowMapping | Columns, scripts: Mapping[str, str]) -> JournalRow:
+    """Return a line of a journal from its columns, given the scripts of its run by their digests."""
+    values = _fields(columns, key="step", id=None, script_digest=None)
     streams = {name: _unpacked(values[name]) for name in ("stdout", "stderr")}
-    return JournalRow(**{**values, **streams, "event": Event(values["event"])})
+    script = scripts.get(columns["script_digest"], "")
+    return JournalRow(**{**values, **streams, "event": Event(values["event"]), "script": script})
+
+
+def script_columns(line: JournalRow) -> Columns:
+    """Return the columns of the script that a line of a journal is about."""
+    script = _script(line)
+    return {"run": line.run, "digest": digest_of(script), "script": _packed(script)}
+
+
+def script_of(columns: Columns) -> str:
+    """Return a script from its columns."""
+    return _unpacked(columns["script"]).decode(errors="surrogatepass")
+
+
+def _script(line: JournalRow) -> bytes:
+    return line.script.encode(errors="surrogatepass")
 
 
 def _packed(data: bytes) -> bytes:
@@ -197,7 +245,52 @@ def lease_columns(lease: LeaseRow) -> Columns:
 
 def lease_row(columns: RowMapping | Columns) -> LeaseRow:
     """Return a lease from its columns."""
-    return LeaseRow(**columns)
+    return LeaseRow(**{**columns, "held": bool(columns["held"])})
+
+
+def hold_columns(hold: HoldRow) -> Columns:
+    """Return the columns of a hold, but its number, which the database gives."""
+    return {one.name: getattr(hold, one.name) for one in fields(HoldRow) if one.name != "id"}
+
+
+def hold_row(columns: RowMapping | Columns) -> HoldRow:
+    """Return a hold from its columns."""
+    return HoldRow(**columns)
+
+
+def freeze_columns(freeze: FreezeRow) -> Columns:
+    """Return the columns of a freeze, but its number, which the database gives."""
+    values = {one.name: getattr(freeze, one.name) for one in fields(FreezeRow) if one.name != "id"}
+    return {**values, "scope": freeze.scope.value}
+
+
+def freeze_row(columns: RowMapping | Columns) -> FreezeRow:
+    """Return a freeze from its columns."""
+    return FreezeRow(**{**columns, "scope": Scope(columns["scope"])})
+
+
+def mute_columns(mute: MuteRow) -> Columns:
+    """Return the columns of what a hook was asked to mute."""
+    values = {one.name: getattr(mute, one.name) for one in fields(MuteRow)}
+    return {**values, "state": mute.state.value, "error": text_to_json(mute.error)}
+
+
+def mute_row(columns: RowMapping | Columns) -> MuteRow:
+    """Return what a hook was asked to mute from its columns."""
+    state, error = MuteState(columns["state"]), text_from_json(columns["error"])
+    return MuteRow(**{**columns, "state": state, "error": error})
+
+
+def approval_columns(approval: ApprovalRow) -> Columns:
+    """Return the columns of a request for approval."""
+    values = {one.name: getattr(approval, one.name) for one in fields(ApprovalRow)}
+    return {**values, "bound": dict(approval.bound), "state": approval.state.value, "void": text_to_json(approval.void)}
+
+
+def approval_row(columns: RowMapping | Columns) -> ApprovalRow:
+    """Return a request for approval from its columns."""
+    state, void = ApprovalState(columns["state"]), text_from_json(columns["void"])
+    return ApprovalRow(**{**columns, "state": state, "void": void})
 
 
 def state_columns(state: StateRow) -> Columns:
@@ -287,4 +380,21 @@ def audit_columns(row: AuditRow) -> Columns:
 
 def audit_row(columns: RowMapping | Columns) -> AuditRow:
     """Return an audit row from its columns."""
-    return AuditRow(**_fields(columns, case="case_ref", id=None))
+    return AuditRow(**_fields(columns, case="case_ref", **dict.fromkeys(("id", *_CHAIN))))
+
+
+_CHAIN = ("salt", "content", "erased", "previous", "digest")
+
+
+def line_columns(line: AuditLine) -> Columns:
+    """Return the columns of a line of the audit log."""
+    chain = {"salt": line.salt, "content": line.content, "previous": line.previous, "digest": line.digest}
+    erased = {str(number): digest for number, digest in line.erased.items()}
+    return {"id": line.number, **audit_columns(line.row), **chain, "erased": erased}
+
+
+def audit_line(columns: RowMapping | Columns) -> AuditLine:
+    """Return a line of the audit log from its columns."""
+    chain = {name: columns[name] for name in _CHAIN}
+    erased = {int(number): digest for number, digest in columns["erased"].items()}
+    return AuditLine(number=columns["id"], row=audit_row(columns), **{**chain, "erased": erased})

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from inventory.errors import Text
-from runner.store.blobs import create, digest_of, sync
+from inventory.errors import Text, UsageError
+from runner.places import ERASURES
+from runner.store.blobs import create, digest_of, is_digest, sync
 from runner.store.changes import Belonging
 from runner.store.errors import StoreError
 from runner.store.opening import database
@@ -49,7 +50,16 @@ def erasures_in(home: Path) -> tuple[Erasure, ...]:
     path = _file(home)
     if not path.exists():
         return ()
-    return tuple(_erasure(path, *numbered) for numbered in enumerate(path.read_text("utf-8").splitlines(), start=1))
+    return tuple(_erasure(path, *numbered) for numbered in enumerate(path.read_bytes().splitlines(), start=1))
+
+
+def erasures_elsewhere(home: Path) -> tuple[Erasure, ...]:
+    """Return the erasures of a home that was named; raises UsageError for a folder that is none: nothing would hold of it."""
+    if not _file(home).exists() and not database(home).exists():
+        names = {"database": database(home).name, "erasures": ERASURES}
+        text = Text("{path} is no home: there is neither {database} nor {erasures} in it", path=str(home), **names)
+        raise UsageError(text, Text("name the home whose erasures are to hold: --erasures-of DIR"))
+    return erasures_in(home)
 
 
 def record_erasures(home: Path, erasures: Iterable[Erasure]) -> None:
@@ -78,9 +88,11 @@ def undone_by(unpacked: Path, erasures: Iterable[Erasure]) -> tuple[Undone, ...]
             digest == erasure.digest and (at == erasure.at or (restored and at > erasure.at)) for at, digest, restored in known
         )
     }
+    with closing(sqlite3.connect(f"{database(unpacked).as_uri()}?mode=ro", uri=True)) as connection:
+        there = [*belongings(connection)]
     undone = [
         Undone(belonging=belonging, erased_at=later[digest])
-        for belonging in _belongings(unpacked)
+        for belonging in there
         if (digest := digest_of(belonging.named.encode())) in later
     ]
     return tuple(sorted(undone, key=lambda one: (one.erased_at, one.belonging.named)))
@@ -94,21 +106,24 @@ def _known(unpacked: Path) -> Iterator[tuple[datetime, str, bool]]:
             yield from ((moment, digest, action == RESTORED) for digest in json.loads(digests))
 
 
-def _belongings(unpacked: Path) -> Iterator[Belonging]:
-    with closing(sqlite3.connect(f"{database(unpacked).as_uri()}?mode=ro", uri=True)) as connection:
-        for customer, case in connection.execute(_NAMES):
-            if customer is not None or case is not None:
-                yield Belonging(customer=customer, case=case)
+def belongings(connection: sqlite3.Connection) -> Iterator[Belonging]:
+    """Yield everybody to whom something in a database belongs."""
+    for customer, case in connection.execute(_NAMES):
+        if customer is not None or case is not None:
+            yield Belonging(customer=customer, case=case)
 
 
-def _erasure(path: Path, number: int, line: str) -> Erasure:
+def _erasure(path: Path, number: int, line: bytes) -> Erasure:
     try:
-        words = json.loads(line)
-        return Erasure(at=datetime.fromisoformat(words["at"]).astimezone(UTC), digest=str(words["digest"]))
-    except (ValueError, KeyError, TypeError):
+        words = json.loads(line.decode())
+        erasure = Erasure(at=datetime.fromisoformat(words["at"]).astimezone(UTC), digest=words["digest"])
+    except (ValueError, KeyError, TypeError, OverflowError):
+        erasure = None
+    if erasure is None or not is_digest(erasure.digest):
         text = Text("{path}:{line} is not the record of an erasure", path=str(path), line=number)
-        raise StoreError(path.parent, text, Text("mend the file: what it does not say may be brought back")) from None
+        raise StoreError(path.parent, text, Text("mend the file: what it does not say may be brought back"))
+    return erasure
 
 
 def _file(home: Path) -> Path:
-    return home / "erasures.jsonl"
+    return home / ERASURES

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.store.errors import StoreFailed
+from inventory.errors import Text
+from runner.store.errors import MAKE_ROOM, MEND, RESTORE_ELSEWHERE, StoreFailed
 
 if TYPE_CHECKING:  # SQLAlchemy takes 0.1 s to load, and no host of a run is to wait for it
     from sqlalchemy import Connection
@@ -78,8 +80,26 @@ def told(home: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise StoreFailed(home, str(error)) from error
+        raise StoreFailed(home, str(error), _next_after(error)) from error
     except Exception as error:  # SQLAlchemy wraps the driver's errors; naming its class here would import it
         if isinstance(cause := getattr(error, "orig", None), sqlite3.Error):
-            raise StoreFailed(home, str(cause)) from error
+            raise StoreFailed(home, str(cause), _next_after(cause)) from error
         raise
+
+
+_NEXT = {
+    errno.ENOSPC: MAKE_ROOM,
+    errno.EDQUOT: MAKE_ROOM,
+}
+_NEXT_OF_SQLITE = {
+    sqlite3.SQLITE_FULL: MAKE_ROOM,
+    sqlite3.SQLITE_CORRUPT: RESTORE_ELSEWHERE,
+    sqlite3.SQLITE_NOTADB: RESTORE_ELSEWHERE,
+}
+
+
+def _next_after(error: sqlite3.Error | OSError) -> Text:
+    """Return what to do next, by what the system or SQLite says; its code has what is more precise in its upper bytes."""
+    if isinstance(error, OSError):
+        return _NEXT.get(error.errno or 0, MEND)
+    return _NEXT_OF_SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, MEND)  # the driver's own errors have none

@@ -1,4 +1,8 @@
-"""The lock of a home: one process writes; it is the kernel's lock, so it is gone when the process is."""
+"""The lock of a home: one process writes; it is the kernel's lock, so it is gone when the process is.
+
+A service that holds it lends it to the processes that it forks (`lend`): they write in turns, and what takes things away
+does so alone.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,20 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from runner.store.errors import Holder, StoreBusy, StoreInUse
+from runner.store.errors import Holder, RunBusy, StoreBusy, StoreInUse
+from runner.store.link import told
 
 
 class HomeLock:
     """The exclusive lock on `<home>/lock`, held from `take` to `release`."""
+
+    alone = True
+    """Nobody else writes: what nobody names may be taken away."""
 
     def __init__(self, home: Path, descriptor: int) -> None:
         self.home, self._descriptor = home, descriptor
@@ -39,6 +47,116 @@ class HomeLock:
         """Let the next one write; the file stays, since removing it would let two hold two locks of one name."""
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
+
+
+class LentLock:
+    """A share in the lock that a service holds; `alone` it is the only share."""
+
+    def __init__(self, descriptor: int, *, alone: bool) -> None:
+        self._descriptor, self.alone = descriptor, alone
+
+    @classmethod
+    def take(cls, home: Path, *, alone: bool) -> Self:
+        """Return a share, or raise StoreBusy where one that is alone stands against it."""
+        descriptor = os.open(home / "writers", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not _locked(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+            os.close(descriptor)
+            raise StoreBusy(home, None)
+        return cls(descriptor, alone=alone)
+
+    def release(self) -> None:
+        """Give the share back."""
+        os.close(self._descriptor)
+
+
+_LENT: set[Path] = set()
+
+
+def lend(lock: HomeLock) -> None:
+    """Let this process, and all that it forks, write to the home of `lock`, which is held until all of them have ended."""
+    _LENT.add(lock.home)
+
+
+def to_write(home: Path, holder: Holder, *, alone: bool) -> HomeLock | LentLock:
+    """Return the lock under which this process writes to a home; `alone`: with nobody beside it. Raises StoreBusy."""
+    return LentLock.take(home, alone=alone) if home in _LENT else HomeLock.take(home, holder)
+
+
+def turn(home: Path) -> AbstractContextManager[None]:
+    """Return what keeps other writers out of a transaction and the files it names, where a home has several.
+
+    SQLite before 3.51.3 can damage a database that several connections write to or checkpoint at one moment.
+    """
+    return _one_at_a_time(home / "turn") if home in _LENT else nullcontext()
+
+
+def one_delivers(home: Path) -> AbstractContextManager[None]:
+    """Wait until nobody else sends what cases are to get, and keep others waiting until left."""
+    return _one_at_a_time(home / "delivering")
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def run_held(home: Path, run: str) -> Iterator[None]:
+    """Say that a run is on its way in this process; raises RunBusy where it is in another."""
+    path = home / "running" / run
+    with told(home):
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        descriptor = _taken(path)
+    if descriptor is None:
+        raise RunBusy(home, run)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is held: who opened it before finds that it is gone, and takes the next
+        os.close(descriptor)
+
+
+def forget_runs(home: Path) -> None:
+    """Remove what killed processes left of their runs' locks; the caller is the only one that writes to the home."""
+    for path in (home / "running").glob("*"):
+        path.unlink()
+
+
+def on_its_way(home: Path, run: str) -> bool:
+    """Tell whether a process carries a run out right now."""
+    try:
+        descriptor = os.open(home / "running" / run, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _locked(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _taken(path: Path) -> int | None:
+    """Return a descriptor that holds the lock of a file which is still there by its name, None where another does."""
+    while True:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not _locked(descriptor, fcntl.LOCK_EX):
+            if not _locked(descriptor, fcntl.LOCK_SH):
+                os.close(descriptor)
+                return None
+            os.close(descriptor)
+            time.sleep(0.001)  # only readers stood in the way
+            continue
+        try:
+            same = os.path.samestat(os.fstat(descriptor), path.stat())
+        except FileNotFoundError:
+            same = False
+        if same:
+            return descriptor
+        os.close(descriptor)
 
 
 def held(home: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -9,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from runner.store.errors import StoreFailed, StoreTooNew, StoreTooOld, UnsafeHome
+from runner.store.blobs import Blobs
+from runner.store.errors import RESTORE_ELSEWHERE, RestorationCut, StoreFailed, StoreLost, StoreTooNew, StoreTooOld, UnsafeHome
 from runner.store.link import Link, told
 
-SCHEMAS = ("0001", "0002", "0003")
+SCHEMAS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 """Every schema that this version can bring up to date, oldest first; the last one is the one it uses."""
 
 _BUSY_TIMEOUT_MS = 5000
@@ -44,14 +46,16 @@ def unpacking(home: Path) -> Path:
 
 
 def schema_of(home: Path) -> str | None:
-    """Return the schema of the store, or None where there is none yet; plain SQL, nothing heavy is imported."""
+    """Return the schema of the store, or None where there is none; plain SQL, nothing heavy is imported."""
     if not database(home).exists():
+        if home.exists() and not home.is_dir():  # which is not to be read as an empty one
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(home))
         return None
     with told(home), closing(sqlite3.connect(f"{database(home).as_uri()}?mode=ro", uri=True)) as connection:
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchall():
             return None
         if (row := connection.execute("SELECT version_num FROM alembic_version").fetchone()) is None:
-            raise StoreFailed(home, "it does not tell its schema")
+            raise StoreFailed(home, "it does not tell its schema", RESTORE_ELSEWHERE)
         return str(row[0])
 
 
@@ -61,10 +65,25 @@ def check_schema(home: Path, found: str | None) -> None:
         raise StoreTooNew(home, found, SCHEMAS[-1])
 
 
+def known_schema(home: Path) -> str | None:
+    """Return the schema of the store, or None where there never was one.
+
+    Raises StoreTooNew, and StoreLost or RestorationCut where the folder of blobs is there and no database: the first opening
+    makes that folder once the database has its schema, a restoration before. So the folders are looked at before the
+    schema is: what another process begins meanwhile is never taken for lost.
+    """
+    folder = Blobs(home).folder
+    begun, restoring = folder.exists(), unpacking(home).exists()
+    found = schema_of(home)
+    check_schema(home, found)
+    if found is None and begun:
+        raise RestorationCut(home) if restoring else StoreLost(home, folder)
+    return found
+
+
 def link_to_write(home: Path) -> Link:
     """Return a connection for the one writer of a home; makes the store, or brings it up to date, where needed."""
-    schema = schema_of(home)
-    check_schema(home, schema)
+    schema = known_schema(home)
     with suppress(FileExistsError):  # made with its mode, so that SQLite gives the same mode to the files beside it
         os.close(create_private(database(home)))
     settings = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
@@ -81,10 +100,9 @@ def link_to_write(home: Path) -> Link:
 def link_to_read(home: Path) -> Link:
     """Return a connection that can change nothing and never blocks or checkpoints for the writer.
 
-    A home without a store reads as an empty one.
+    A home that never had a store reads as an empty one.
     """
-    schema = schema_of(home)
-    check_schema(home, schema)
+    schema = known_schema(home)
     if schema is None:
         link = connect("file::memory:?cache=private", "BEGIN", ())
         _create(link)

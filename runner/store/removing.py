@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
@@ -24,22 +25,29 @@ from sqlalchemy import (
     update,
 )
 
-from runner.outcome import RunState
+from runner.outcome import RunKind, RunState
+from runner.store.audit_log import content_digest, new_salt
 from runner.store.changes import Belonging, Prune
+from runner.store.encoding import audit_columns, audit_row
 from runner.store.port import Erasable, Prunable
 from runner.store.schema import (
+    APPROVAL,
     AUDIT,
     CASE_ATTACHMENT,
     CHECK_STATE,
     DOOMED,
+    FREEZE,
+    HOLD,
     HOST_RUN,
     JOURNAL,
     LEASE,
     OUTBOX,
+    PLAN_SCRIPT,
     RUN,
     SAMPLE,
     SUPPORT_CASE,
 )
+from runner.store.stops import erase_stops, of_customer
 
 T = TypeVar("T")
 
@@ -59,20 +67,39 @@ class Doom(StrEnum):
     DATABASE = "database"  # free pages and the log, overwritten
 
 
-def prunable(connection: Connection, before: datetime | None, keep: int, cases: bool) -> Prunable:
-    """Return the runs, oldest first, that began before a time and are not among the newest `keep`."""
+def prunable(connection: Connection, before: datetime | None, keep: int, cases: bool, named: Sequence[str]) -> Prunable:
+    """Return the runs, oldest first, that began before a time and are not among the newest `keep`; `named`: these alone.
+
+    A run that is on its way is none of them, and one that can go on only where it is named: it needs what it has seen.
+    """
     has = exists().where(HOST_RUN.c.run == RUN.c.id, _unpruned()).label("has")
     query = select(RUN.c.id, RUN.c.case_ref, RUN.c.state, RUN.c.started_at, has)
     newest_first = connection.execute(query.order_by(RUN.c.started_at.desc(), RUN.c.id.desc())).all()
-    old = [
-        run
-        for run in reversed(newest_first[keep:])
-        if run.has and run.state != RunState.RUNNING.value and (before is None or run.started_at < before)
-    ]
-    runs = tuple(run.id for run in old if cases or run.case_ref is None)
+    of_age = [run for run in newest_first[keep:] if before is None or run.started_at < before]
+    wanted = [run for run in newest_first if run.id in named] if named else of_age
+    old = [run for run in reversed(wanted) if run.has and run.state != RunState.RUNNING.value]
+    going_on = set() if named else _can_go_on(connection, [run.id for run in old if run.state != RunState.ENDED.value])
+    over = [run for run in old if run.id not in going_on]
+    runs = tuple(run.id for run in over if named or cases or run.case_ref is None)
     digests = tuple(dict.fromkeys(_with_evidence(connection, runs)))
     hosts = sum(_count(connection, HOST_RUN, and_(HOST_RUN.c.run.in_(some), _unpruned())) for some in _parts(runs))
-    return Prunable(runs=runs, hosts=hosts, evidence=digests, kept_for_cases=len(old) - len(runs))
+    return Prunable(
+        runs=runs,
+        hosts=hosts,
+        evidence=digests,
+        kept_for_cases=len(over) - len(runs),
+        kept_to_go_on=len(going_on),
+    )
+
+
+def _can_go_on(connection: Connection, runs: Sequence[str]) -> set[str]:
+    """Return which of these runs, which have not ended, can be gone on with: what somebody did by hand cannot."""
+    found = set()
+    for some in _parts(runs):
+        for run, request in connection.execute(select(RUN.c.id, RUN.c.request).where(RUN.c.id.in_(some))):
+            if RunKind(request.get("kind", RunKind.DIAGNOSE)).resumable:
+                found.add(run)
+    return found
 
 
 def prune(connection: Connection, change: Prune) -> None:
@@ -100,6 +127,7 @@ def erasable(connection: Connection, belonging: Belonging) -> Erasable:
     owed = _owed(connection, belonging, runs, tuple(shared))
     cases = or_(_is(SUPPORT_CASE.c.ref, belonging.case), _is(SUPPORT_CASE.c.customer, belonging.customer))
     refs = tuple(connection.execute(select(SUPPORT_CASE.c.ref).where(cases)).scalars())
+    stops = [(table, of_customer(table, belonging.customer)) for table in (HOLD, FREEZE)]
     return Erasable(
         runs=runs,
         shared=tuple(shared.items()),
@@ -108,11 +136,16 @@ def erasable(connection: Connection, belonging: Belonging) -> Erasable:
         attachments=_attached(connection, belonging, refs, tuple(owed.values())),
         cases=refs,
         states=_count(connection, CHECK_STATE, _is(CHECK_STATE.c.customer, belonging.customer)),
+        stops=sum(_count(connection, table, where) for table, where in stops),
+        standing=sum(_count(connection, table, where & table.c.removed_at.is_(None)) for table, where in stops),
     )
 
 
-def erase(connection: Connection, belonging: Belonging) -> None:
-    """Delete what belongs to a customer or a case, take its names out of the audit, and doom the bytes."""
+def erase(connection: Connection, belonging: Belonging) -> dict[int, str]:
+    """Delete what belongs to a customer or a case, take its names out of the audit, and doom the bytes.
+
+    Return what the lines of the audit that were touched hold from now on: the line of the erasure says it.
+    """
     found = erasable(connection, belonging)
     gone = [*_digests(connection, found, belonging)]
     for some in _parts(found.runs):
@@ -120,6 +153,7 @@ def erase(connection: Connection, belonging: Belonging) -> None:
         connection.execute(delete(LEASE).where(LEASE.c.run.in_(some)))
     connection.execute(delete(CHECK_STATE).where(_is(CHECK_STATE.c.customer, belonging.customer)))
     connection.execute(delete(LEASE).where(_is(LEASE.c.customer, belonging.customer)))
+    erase_stops(connection, belonging)
     for table, column, ids in (
         (OUTBOX, OUTBOX.c.id, found.reports),
         (CASE_ATTACHMENT, CASE_ATTACHMENT.c.id, found.attachments),
@@ -131,10 +165,11 @@ def erase(connection: Connection, belonging: Belonging) -> None:
             connection.execute(delete(table).where(column.in_(part)))
     for run, count in found.shared:
         _take_out(connection, run, count, belonging)
-    _clean_audit(connection, found, belonging)
+    touched = _clean_audit(connection, found, belonging)
     _doom(connection, Doom.SHRED, _unnamed(connection, gone))
     _doom(connection, Doom.REPORT, [*found.runs, *(run for run, _ in found.shared)])
     _doom(connection, Doom.DATABASE, [""])
+    return touched
 
 
 def _owed(connection: Connection, belonging: Belonging, runs: Sequence[str], shared: Sequence[str]) -> dict[int, str]:
@@ -176,21 +211,28 @@ def _digests(connection: Connection, found: Erasable, belonging: Belonging) -> I
 def _take_out(connection: Connection, run: str, count: int, belonging: Belonging) -> None:
     """Take a customer's hosts out of a run that others share; it tells how many are gone."""
     connection.execute(delete(HOST_RUN).where(HOST_RUN.c.run == run, HOST_RUN.c.customer == belonging.customer))
+    still = select(JOURNAL.c.script_digest).where(JOURNAL.c.run == run, JOURNAL.c.script_digest.is_not(None))
+    connection.execute(delete(PLAN_SCRIPT).where(PLAN_SCRIPT.c.run == run, PLAN_SCRIPT.c.digest.not_in(still)))
     known = connection.execute(select(RUN.c.customers).where(RUN.c.id == run)).scalar_one()
     left = {"customers": [name for name in known if name != belonging.customer], "expression": CLOSED}
+    connection.execute(update(APPROVAL).where(APPROVAL.c.run == run).values(reason="", void=None))
     connection.execute(update(RUN).where(RUN.c.id == run).values(**left, erased_hosts=RUN.c.erased_hosts + count))
 
 
-def _clean_audit(connection: Connection, found: Erasable, belonging: Belonging) -> None:
-    """Leave who did what, when, and to which run; take out whose it was."""
+def _clean_audit(connection: Connection, found: Erasable, belonging: Belonging) -> dict[int, str]:
+    """Leave who did what, when, and to which run; take out whose it was, and return what those lines hold now."""
+    touched = {}
     gone, shared, cases = {*found.runs}, {run for run, _ in found.shared}, {*found.cases, belonging.case} - {None}
-    query = select(AUDIT.c.id, AUDIT.c.run, AUDIT.c.case_ref, AUDIT.c.customers)
-    for row in connection.execute(query).all():
-        whole = row.run in gone or row.case_ref in cases
+    for columns in connection.execute(select(AUDIT)).mappings().all():
+        number, row = columns["id"], audit_row(columns)
+        whole = row.run in gone or row.case in cases
         if whole or row.run in shared or belonging.customer in row.customers:
-            left = [] if whole else [name for name in row.customers if name != belonging.customer]
-            values = {"customers": left, "digests": [], "detail": ""} | ({"case_ref": None} if whole else {})
-            connection.execute(update(AUDIT).where(AUDIT.c.id == row.id).values(values))
+            left = () if whole else tuple(name for name in row.customers if name != belonging.customer)
+            cleaned = replace(row, case=None if whole else row.case, customers=left, digests=(), detail="")
+            salt = new_salt()
+            connection.execute(update(AUDIT).where(AUDIT.c.id == number).values({**audit_columns(cleaned), "salt": salt}))
+            touched[number] = content_digest(cleaned, salt)
+    return touched
 
 
 def _with_evidence(connection: Connection, runs: Sequence[str]) -> Iterator[str]:

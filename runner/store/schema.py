@@ -99,6 +99,7 @@ HOST_RUN = Table(
     Column("pruned_at", Moment),
     Column("change", String(20)),
     Column("flags", JSON, nullable=False, server_default="[]"),
+    Column("target", JSON(none_as_null=True)),
     UniqueConstraint("run", "host"),
     Index(None, "host", "ended_at"),
 )
@@ -115,8 +116,17 @@ JOURNAL = Table(
     Column("data", JSON, nullable=False),
     Column("stdout", LargeBinary, nullable=False),
     Column("stderr", LargeBinary, nullable=False),
+    Column("script_digest", String(64)),
     ForeignKeyConstraint(["run", "position"], ["host_run.run", "host_run.position"], ondelete="CASCADE"),
     Index(None, "run", "position"),
+)
+
+PLAN_SCRIPT = Table(
+    "plan_script",
+    TABLES,
+    Column("run", String(40), ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("script", LargeBinary, nullable=False),
 )
 
 SAMPLE = Table(
@@ -145,6 +155,65 @@ LEASE = Table(
     Column("since", Moment, nullable=False),
     Column("held", Boolean, nullable=False),
     Index(None, "run"),
+)
+
+HOLD = Table(
+    "hold",
+    TABLES,
+    Column("id", Integer, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("customer", Text),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("until", Moment),
+    Column("removed_at", Moment),
+    Column("removed_by", Text, nullable=False),
+    Column("site", Text),
+    Index(None, "host"),
+)
+
+FREEZE = Table(
+    "freeze",
+    TABLES,
+    Column("id", Integer, primary_key=True),
+    Column("scope", String(20), nullable=False),
+    Column("name", Text),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("until", Moment),
+    Column("removed_at", Moment),
+    Column("removed_by", Text, nullable=False),
+)
+
+MUTE = Table(
+    "mute",
+    TABLES,
+    Column("run", String(40), ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("wave", Integer, primary_key=True),
+    Column("hook", Text, primary_key=True),
+    Column("state", String(20), nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("until", Moment, nullable=False),
+    Column("error", JSON(none_as_null=True)),
+    Index(None, "state"),
+)
+
+APPROVAL = Table(
+    "approval",
+    TABLES,
+    Column("run", String(40), ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("asked_by", Text, nullable=False),
+    Column("bound", JSON, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("decided_at", Moment),
+    Column("reason", Text, nullable=False),
+    Column("void", JSON(none_as_null=True)),
+    Column("begun_as", String(40)),
 )
 
 CHECK_STATE = Table(
@@ -221,8 +290,21 @@ AUDIT = Table(
     Column("customers", JSON, nullable=False),
     Column("digests", JSON, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("salt", String(32), nullable=False, server_default=""),
+    Column("content", String(64), nullable=False, server_default=""),
+    Column("erased", JSON, nullable=False, server_default="{}"),
+    Column("previous", String(64), nullable=False, server_default=""),
+    Column("digest", String(64), nullable=False, server_default=""),
     Index(None, "run"),
 )
+
+AUDIT_HEAD = Table(
+    "audit_head",
+    TABLES,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("digest", String(64), nullable=False),
+)
+"""One row: the last line of the audit, written with it."""
 
 DOOMED = Table(
     "doomed",

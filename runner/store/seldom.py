@@ -5,26 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Table, update
+from sqlalchemy import Connection, Insert, Table, insert, update
 from sqlalchemy.dialects import sqlite
 
-from runner.store.changes import Attach, Change, Erase, Prune, Rendered, SendFailed, Sent, TakeLease
-from runner.store.encoding import attachment_columns
-from runner.store.leases import take
+from inventory.errors import Text
+from runner.store import stops
+from runner.store.changes import (
+    AskApproval,
+    Attach,
+    Change,
+    DecideApproval,
+    Erase,
+    Freeze,
+    Hold,
+    Muting,
+    Prune,
+    RemoveHolds,
+    Rendered,
+    SendFailed,
+    Sent,
+    Unfreeze,
+)
+from runner.store.encoding import approval_columns, attachment_columns
+from runner.store.errors import NotApproved
 from runner.store.link import Link
 from runner.store.plain import audit
 from runner.store.removing import erase, prune
 from runner.store.rows import OutboxState
-from runner.store.schema import CASE_ATTACHMENT, OUTBOX, SUPPORT_CASE
+from runner.store.schema import APPROVAL, CASE_ATTACHMENT, OUTBOX, SUPPORT_CASE
 
 
 def apply_seldom(link: Link, change: Change) -> None:
     """Do what a change says, within the transaction that is open."""
     _APPLY[type(change)](link, change)
-
-
-def _take_lease(link: Link, change: TakeLease) -> None:
-    take(link.core, change.lease)
 
 
 def _rendered(link: Link, change: Rendered) -> None:
@@ -61,14 +74,29 @@ def _attach(link: Link, change: Attach) -> None:
         audit(link.plain, change.audit)
 
 
+def _ask_approval(link: Link, change: AskApproval) -> None:
+    link.core.execute(insert(APPROVAL), approval_columns(change.approval))
+    audit(link.plain, change.audit)
+
+
+def _decide_approval(link: Link, change: DecideApproval) -> None:
+    row = change.approval
+    as_it_was = (APPROVAL.c.run == row.run, APPROVAL.c.state == change.was.value)
+    if not link.core.execute(update(APPROVAL).where(*as_it_was).values(approval_columns(row))).rowcount:
+        raise NotApproved(
+            Text("somebody was first: run {run} is not {state} any more", run=row.run, state=change.was.value),
+            Text("longarm run show {run}", run=row.run),
+        )
+    audit(link.plain, change.audit)
+
+
 def _prune(link: Link, change: Prune) -> None:
     prune(link.core, change)
     audit(link.plain, change.audit)
 
 
 def _erase(link: Link, change: Erase) -> None:
-    erase(link.core, change.belonging)
-    audit(link.plain, change.audit)
+    audit(link.plain, change.audit, erase(link.core, change.belonging))
 
 
 def _insert_new(connection: Connection, table: Table, *key: str) -> Insert:
@@ -81,11 +109,17 @@ def _insert_new(connection: Connection, table: Table, *key: str) -> Insert:
 
 
 _APPLY: dict[type[Change], Callable[[Link, Any], None]] = {
-    TakeLease: _take_lease,
     Rendered: _rendered,
     Sent: _sent,
     SendFailed: _send_failed,
     Attach: _attach,
     Prune: _prune,
     Erase: _erase,
+    Hold: stops.hold,
+    RemoveHolds: stops.remove_holds,
+    Freeze: stops.freeze,
+    Unfreeze: stops.unfreeze,
+    Muting: stops.mute,
+    AskApproval: _ask_approval,
+    DecideApproval: _decide_approval,
 }

@@ -8,10 +8,13 @@ from contextlib import closing
 from pathlib import Path
 
 from inventory.errors import Text
+from runner.store.audit_log import problems as broken_lines
 from runner.store.blobs import Blobs, digest_of
 from runner.store.errors import StoreDamaged
 from runner.store.lock import blobs_kept
-from runner.store.opening import SCHEMAS, check_schema, database, schema_of
+from runner.store.opening import SCHEMAS, database, known_schema, schema_of
+from runner.store.plain import audit_head, audit_lines
+from runner.store.untold import untold, untold_erasures
 from runner.store.verified import Verification
 
 Progress = Callable[[int, int], None]
@@ -32,12 +35,11 @@ def silent(done: int, total: int) -> None:
 
 
 def verify(home: Path, progress: Progress = silent) -> Verification:
-    """Return whether everything in a store is whole, read in one snapshot; a home without a store is.
+    """Return whether everything in a store is whole, read in one snapshot; a home that never had a store is.
 
-    Raises StoreTooNew for a schema that this version does not know.
+    Raises StoreTooNew for a schema that this version does not know, StoreLost where the database is gone.
     """
-    found = schema_of(home)
-    check_schema(home, found)
+    found = known_schema(home)
     if found is None:
         return Verification(schema=None)
     if found != SCHEMAS[-1]:
@@ -66,7 +68,7 @@ def verify_unpacked(home: Path, blobs: Collection[str]) -> Verification:
             **_counted(connection),
             blobs=len(named),
             orphans=strange,
-            problems=(*_of_database(connection), *_of_diagnoses(connection), *wrong),
+            problems=(*_of_database(connection), *_of_diagnoses(connection), *audit_problems(connection), *wrong),
         )
 
 
@@ -90,7 +92,9 @@ def _verification(home: Path, connection: sqlite3.Connection, schema: str, progr
         return Verification(schema=schema, problems=wrong)
     named = {digest for (digest,) in connection.execute(NAMED)}
     stored = set(Blobs(home).stored())
-    problems = [*_of_database(connection), *_of_diagnoses(connection), *_of_blobs(home, sorted(named), progress)]
+    of_audit = tuple(audit_problems(connection)) or tuple(untold_erasures(home, connection))
+    ours = (*_of_database(connection), *_of_diagnoses(connection), *of_audit)
+    problems = [*ours, *_of_blobs(home, sorted(named), progress)]
     return Verification(
         schema=schema,
         **_counted(connection),
@@ -131,6 +135,28 @@ def _of_diagnoses(connection: sqlite3.Connection) -> Iterator[Text]:
     for run, host, diagnosis, digest in rows:
         if diagnosis is None or digest_of(diagnosis) != digest:
             yield Text("the diagnosis of {host} in run {run} is damaged", host=host, run=run)
+
+
+def audit_problems(connection: sqlite3.Connection) -> Iterator[Text]:
+    """Yield what is wrong with the audit log of a database: what was changed, left out, put elsewhere or cut off.
+
+    Where its chain is whole, also what the store holds and the log does not tell of: else that follows from the rest.
+    """
+    broken = False
+    for problem in _of_chain(connection):
+        broken = True
+        yield problem
+    if not broken:
+        yield from untold(connection)
+
+
+def _of_chain(connection: sqlite3.Connection) -> Iterator[Text]:
+    if (heads := connection.execute("SELECT count(*) FROM audit_head").fetchone()[0]) > 1:
+        yield Text("the audit has {count} last lines", count=heads)
+    try:
+        yield from broken_lines(audit_lines(connection), audit_head(connection))
+    except (ValueError, KeyError, TypeError, AttributeError):  # what no line of ours looks like
+        yield Text("the audit holds what was never written so")
 
 
 def _of_blobs(home: Path, named: list[str], progress: Progress) -> Iterator[Text]:

@@ -13,6 +13,7 @@ from types import TracebackType
 from runner.store.blobs import Blobs
 from runner.store.changes import Change
 from runner.store.link import Link, told
+from runner.store.lock import turn
 
 _MOST = 256
 """Changes in one transaction: it also bounds what one failure can take with it."""
@@ -66,7 +67,8 @@ class Writer:
                 self._do(piece)
             else:
                 self._keep_all(piece)
-        self._link.close()
+        with turn(self._home):
+            self._link.close()
 
     def _pieces(self) -> Iterator[list[Pending] | Alone]:
         """Yield what comes next: every change that waits already, or work to be done alone; ends when closed."""
@@ -88,7 +90,7 @@ class Writer:
 
     def _do(self, alone: Alone) -> None:
         with _Settling((alone,)):
-            with told(self._home):
+            with told(self._home), turn(self._home):
                 alone.work(self._link)
             alone.done.set_result(None)
 
@@ -101,7 +103,7 @@ class Writer:
                 self._keep_all([pending])
 
     def _keep(self, group: Sequence[Pending]) -> None:
-        with told(self._home):
+        with told(self._home), turn(self._home):
             self._blobs.write(data for pending in group for data in pending.blobs)
             with self._link.transaction():
                 for pending in group:
