@@ -6,17 +6,20 @@ import base64
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from console.faults import FAULT
+from console.files import Replacement, private
 from console.listing import json_line
+from console.served import is_apart
 from console.settings import Output, Settings
-from console.terminal import tell, write, write_bytes
+from console.terminal import tell, tell_hint, write, write_bytes
+from console.words import called
 from inventory.errors import Text, UsageError
 from runner.desk import Desk
-from runner.outcome import FailOn, RunState, exit_code
-from runner.record import RunRecord
+from runner.outcome import KEPT_OFF, FailOn, Outcome, RunState, exit_code
+from runner.record import HostRecord, RunRecord
 
 _FORMATS = {Output.JSON: "json", Output.JSONL: "json", Output.CSV: "csv"}
 
@@ -43,32 +46,47 @@ def settle(settings: Settings, desk: Desk, record: RunRecord, wanted: Aftermath)
             keep_reports(settings, record)
         show_record(settings, record)
     tell_next(settings, record, page)
-    interrupted = record.state is RunState.INTERRUPTED
-    leased = any(host.error_kind == "HostLeased" for host in record.hosts)
-    outcomes, fail_on = [host.outcome for host in record.hosts], wanted.fail_on
-    code = exit_code(outcomes, record.worst, fail_on, interrupted=interrupted, leased=leased)
+    return code_of(record, wanted.fail_on)
+
+
+def code_of(record: RunRecord, fail_on: FailOn) -> int:
+    """Return the exit code of the command that a run was."""
+    interrupted = record.state is RunState.INTERRUPTED and any(map(_stopped, record.hosts))
+    kept_off = any(host.error_kind in KEPT_OFF for host in record.hosts)
+    outcomes = [host.outcome for host in record.hosts]
+    code = exit_code(outcomes, record.worst, fail_on, interrupted=interrupted, kept_off=kept_off)
     undelivered = any(delivery.state != "sent" for delivery in record.deliveries)
     return FAULT if undelivered and not interrupted else code
 
 
+def _stopped(host: HostRecord) -> bool:
+    """Tell whether somebody stopped the run before a host had ended, or its process is gone.
+
+    What longarm keeps off stands for itself, and so does what a deadline or a fault cut off in the middle of a step.
+    """
+    if host.outcome not in (Outcome.INTERRUPTED, Outcome.NOT_STARTED) or host.error_kind in KEPT_OFF:
+        return False
+    return not (host.error_kind and host.started_at is not None)
+
+
 def write_answers(desk: Desk, run: str, path: Path) -> None:
     """Write one JSON line for each host and question: host, probe, rc (null: none), stdout, stderr."""
-    with open(path, "w", encoding="utf-8", opener=private) as file:
-        file.writelines(answer_lines(desk, run))
-
-
-def private(path: str, flags: int) -> int:
-    """Open a file, as `open` wants it, and where it is new make it the user's alone: it quotes what hosts answered."""
-    return os.open(path, flags, 0o600)
+    with Replacement(path) as file:
+        for line in answer_lines(desk, run):
+            file.write(line.encode())
 
 
 def writable(path: Path | None) -> Path | None:
-    """Return `path`, which can be written; UsageError before a run that would end without its answers."""
+    """Return `path`, which can be written and is as it was; UsageError before a run that would end without its answers."""
     if path is not None:
+        new = None if path.exists() else path.resolve()
         try:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
-            raise UsageError(Text("{path} cannot be written: {reason}", path=str(path), reason=error.strerror)) from error
+            text = Text("{path} cannot be written: {reason}", path=str(path), reason=error.strerror)
+            raise UsageError(text, Text("choose a folder that you may write to")) from error
+        if new is not None:
+            new.unlink(missing_ok=True)
     return path
 
 
@@ -93,7 +111,7 @@ def deliver_reports(settings: Settings, desk: Desk) -> None:
             tell(settings, Text("attached {file} to case {case}", file=delivery.filename, case=delivery.case))
         else:
             tell(settings, Text("not on case {case} yet: {error}", case=delivery.case, error=delivery.error), level=-1)
-            tell(settings, Text("next: {hint}", hint="longarm case deliver"), level=-1)
+            tell_hint(settings, "longarm case deliver", level=-1)
 
 
 def keep_reports(settings: Settings, record: RunRecord) -> Path:
@@ -102,10 +120,13 @@ def keep_reports(settings: Settings, record: RunRecord) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     for kind in ("json", "html"):
         path = folder / f"{record.run}.{kind}"
-        beside = path.with_suffix(f".{kind}.new")
-        with open(beside, "wb", opener=private) as file:
-            file.write(rendered(record, settings.language, kind))
-        beside.replace(path)
+        beside = path.with_suffix(f".{kind}.{os.getpid()}.new")  # two may look at one run at a time
+        try:
+            with open(beside, "wb", opener=private) as file:
+                file.write(rendered(record, settings.language, kind))
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
     return path
 
 
@@ -113,7 +134,8 @@ def rendered(record: RunRecord, language: str, kind: str) -> bytes:
     """Return the internal report of a run; what makes reports is loaded now, not while hosts wait to be asked."""
     from reports.render import Audience, Format, render
 
-    return render(record, audience=Audience.INTERNAL, language=language, format=Format(kind))
+    shown = replace(record, called=called())
+    return render(shown, audience=Audience.INTERNAL, language=language, format=Format(kind))
 
 
 def show_record(settings: Settings, record: RunRecord) -> None:
@@ -129,9 +151,11 @@ def show_record(settings: Settings, record: RunRecord) -> None:
 
 
 def tell_next(settings: Settings, record: RunRecord, page: Path) -> None:
-    """Tell where the report is and which command comes next."""
-    tell(settings, Text("report: {path}", path=str(page)))
+    """Tell where the report is, where whoever asked can look, and which command comes next."""
+    if not is_apart():
+        tell(settings, Text("report: {path}", path=str(page)))
     if record.state is RunState.INTERRUPTED and record.kind.resumable:
-        tell(settings, Text("next: {hint}", hint=f"longarm run resume {record.run}"), level=-1)
+        tell_hint(settings, f"longarm run resume {record.run}", level=-1)
     else:
-        tell(settings, Text("next: {hint}", hint=f"longarm report open {record.run}"))
+        opened = f"longarm report render {record.run} --to {page.name}" if is_apart() else f"longarm report open {record.run}"
+        tell_hint(settings, opened)

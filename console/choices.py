@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from console.framework import resolve
 from inventory.errors import LongarmError
+
+if TYPE_CHECKING:
+    from console.names import Names
 
 _ENDS_A_PART = " ,()"
 _COMPLETED = ("site", "customer", "tag", "group")
@@ -20,11 +24,8 @@ def _starting(names: Iterable[str], begun: str) -> list[str]:
 
 def hosts(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
     """Return what can go on a target expression: hosts, groups, `site=…`, `customer=…`, `tag=…`; its last part counts."""
-    from console.names import known_names
-
     try:
-        settings = resolve(ctx)
-        known = known_names(settings.home, settings.files, settings.wall)
+        known = _known(ctx)
     except (LongarmError, OSError):
         return []
     part = begun[max(begun.rfind(sign) for sign in _ENDS_A_PART) + 1 :]
@@ -37,8 +38,27 @@ def hosts(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
     return [before + name for name in fitting]
 
 
+def _known(ctx: click.Context) -> Names:
+    """Return the names of the inventory: behind a service of the hosts that whoever types may look at."""
+    from console.names import known_names, names_of
+
+    if (rows := _there(ctx, "inventory", "list")) is not None:
+        return names_of(rows)
+    settings = resolve(ctx)
+    return known_names(settings.home, settings.files, settings.wall)
+
+
+def _there(ctx: click.Context, *words: str, by_customer: bool = True) -> Any:
+    """Return the rows, or the document, that a command tells behind a service; None without one."""
+    from console.listing_there import told_there
+
+    return told_there(ctx, *words, by_customer=by_customer)
+
+
 def secrets(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
     """Return the secrets of the encrypted file whose names begin so; it is not opened for that."""
+    if (rows := _there(ctx, "secret", "list")) is not None:
+        return _starting((row["secret"] for row in rows), begun)
     from remote.secrets.in_sealed import SealedStore
 
     try:
@@ -61,27 +81,55 @@ def probes(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
     return _starting((probe.id for probe in shipped_probes()), begun)
 
 
-def playbooks(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
-    """Return the playbooks whose ids begin so; a playbook is called like its file."""
+def playbooks(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """Return the playbooks whose names begin so: those that ship, called like their files, and the desk's own."""
     import playbooks
 
-    return _starting(_stems(playbooks.__path__[0], "library/*.yaml"), begun)
+    shipped = _stems(playbooks.__path__[0], "library/*.yaml")
+    rows = _there(ctx, "playbook", "list", by_customer=False)
+    own = _own_playbooks(ctx) if rows is None else [row["playbook"] for row in rows]
+    return _starting(dict.fromkeys([*shipped, *own]), begun)
+
+
+def playbook_files(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """Return the playbooks whose names begin so, of those that this process reads itself, with a service or without."""
+    import playbooks
+
+    return _starting([*_stems(playbooks.__path__[0], "library/*.yaml"), *_own_playbooks(ctx)], begun)
+
+
+def _own_playbooks(ctx: click.Context) -> list[str]:
+    from console.own_playbooks import own_playbooks
+
+    try:
+        return [path.name for path in own_playbooks(resolve(ctx).home)]
+    except (LongarmError, OSError):
+        return []
 
 
 def params(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
     """Return the parameters of the playbook that was named, as `name=`; of an enumeration its values too."""
-    from console.authoring import playbook_path
-    from playbooks.load import load_playbook
-
     name, equals, value = begun.partition("=")
     chosen = ctx.params.get("playbook") or next(iter(ctx.args), "")  # an option without its value lets click give up the words
     try:
-        known = load_playbook(playbook_path(str(chosen))).params
+        known = _choices_of_params(ctx, str(chosen))
     except (LongarmError, OSError):
         return []
     if equals:
-        return [f"{name}={choice}" for choice in _starting(known[name].choices if name in known else (), value)]
+        return [f"{name}={choice}" for choice in _starting(known.get(name, ()), value)]
     return [f"{one}=" for one in _starting(known, begun)]
+
+
+def _choices_of_params(ctx: click.Context, playbook: str) -> Mapping[str, Sequence[str]]:
+    """Return the parameters of a playbook, each with what may be chosen for it, if that is a list."""
+    from console.authoring import playbook_path
+    from console.own_playbooks import is_file_name
+    from playbooks.load import load_playbook
+
+    if is_file_name(playbook) and (document := _there(ctx, "playbook", "show", playbook, by_customer=False)) is not None:
+        return {param["name"]: param.get("choices", ()) for param in document["params"]} if document else {}
+    params = load_playbook(playbook_path(resolve(ctx).home, playbook)).params
+    return {name: param.choices for name, param in params.items()}
 
 
 def _stems(folder: str, files: str) -> list[str]:
@@ -90,6 +138,8 @@ def _stems(folder: str, files: str) -> list[str]:
 
 def runs(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
     """Return the runs whose ids begin so, the latest first."""
+    if (rows := _there(ctx, "run", "list", "--limit", "100")) is not None:
+        return _starting((row["run"] for row in rows), begun)
     from runner.names import latest_runs
 
     try:
@@ -100,6 +150,8 @@ def runs(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
 
 def cases(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
     """Return the cases whose names begin so, the latest first."""
+    if (rows := _there(ctx, "case", "list", by_customer=False)) is not None:
+        return _starting((row["case"] for row in rows), begun)
     from runner.names import latest_cases
 
     try:
@@ -110,17 +162,16 @@ def cases(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
 
 def walls(ctx: click.Context, begun: str) -> list[str]:
     """Return the customers of the inventory whose names begin so."""
-    from console.names import known_names
-
     try:
-        settings = resolve(ctx)
-        return _starting(known_names(settings.home, settings.files)["customer"], begun)
+        return _starting(_known(ctx)["customer"], begun)
     except (LongarmError, OSError):
         return []
 
 
 def customers(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
-    """Return the customers of past runs whose names begin so."""
+    """Return the customers of past runs whose names begin so; behind a service, those of the inventory."""
+    if _there(ctx, "run", "list", "--limit", "1") is not None:
+        return walls(ctx, begun)
     from runner.names import customers_met
 
     try:

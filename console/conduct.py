@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from console.faults import INTERRUPTED
+from console.entry import INTERRUPTED
 from console.settings import Settings
 from console.terminal import tell
 from console.watch import watching

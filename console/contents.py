@@ -43,6 +43,7 @@ def check_document(name: str) -> Mapping[str, object]:
         "needs": check.needs,
         "expects": check.expects,
         "thresholds": check.thresholds,
+        "lowest": check.lowest,
         "severity": levels,
         "finding": check.finding,
         "cause": check.cause,

@@ -11,4 +11,5 @@ from runner.record import Delivery
 
 def deliver_outbox(desk: Desk) -> tuple[Delivery, ...]:
     """Deliver everything that waits and return how each ended."""
-    return tuple(deliver(desk, (BuiltinCases(desk),), MASKER))
+    with desk.delivering():
+        return tuple(deliver(desk, (BuiltinCases(desk),), MASKER))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,8 @@ from inventory.names import BadName, label
 from inventory.walls import refuse_mixed
 from playbooks.load import find_playbook
 from playbooks.model import DEFAULT_PLAYBOOK, Playbook
-from runner.desk import Desk
+from runner.content import refuse_unsigned
+from runner.desk import Desk, login_name
 from runner.outcome import FailOn
 from runner.record import HostRecord
 from runner.request import DiagnoseRequest
@@ -53,6 +53,7 @@ def diagnose_hosts(settings: Settings, targets: str, wishes: Wishes) -> int:
     selection = known_inventory(settings).select(targets)
     if not wishes.across_customers:
         refuse_mixed(selection)
+    refuse_unsigned(settings.home, str(wishes.probes or ""))
     library = load_library(wishes.probes)
     playbook = find_playbook(wishes.playbook or DEFAULT_PLAYBOOK)
     request = DiagnoseRequest(
@@ -61,7 +62,7 @@ def diagnose_hosts(settings: Settings, targets: str, wishes: Wishes) -> int:
         library=library,
         checks=chosen_checks(wishes, playbook, library),
         case=case_named(wishes.case),
-        actor=getpass.getuser(),
+        actor=login_name(),
         concurrency=wishes.concurrency,
         host_deadline_s=wishes.deadline,
         run_deadline_s=wishes.run_deadline,
@@ -83,6 +84,7 @@ def diagnose_hosts(settings: Settings, targets: str, wishes: Wishes) -> int:
 def resume_run(settings: Settings, run: str, probes: Path | None, wanted: Aftermath) -> int:
     """Do the rest of an interrupted run, settle what follows and return the exit code."""
     inventory = known_inventory(settings)
+    refuse_unsigned(settings.home, str(probes or ""))
     library = load_library(probes)
     credentials = credential_store(settings)
     connect = connector(settings, credentials)
@@ -101,7 +103,7 @@ def resume_run(settings: Settings, run: str, probes: Path | None, wanted: Afterm
 def refuse_others(settings: Settings, run: str, unfinished: Sequence[HostRecord]) -> None:
     """Raise UsageError where a command that knows one customer only would have to go on with hosts of others."""
     wall = settings.wall
-    others = [host.host for host in unfinished if wall is not None and (host.customer or "").casefold() != wall.casefold()]
+    others = [host.host for host in unfinished if not settings.within(host.customer)]
     if others:
         text = Text("the run has to go on with hosts of other customers than {customer}", customer=wall)
         raise UsageError(text, Text("without --customer: longarm run resume {run}", run=run))

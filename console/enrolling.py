@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from console.inventories import known_inventory
 from console.listing import show_list
 from console.settings import Settings
-from console.terminal import confirmed, tell
+from console.terminal import confirmed, tell, tell_hint
 from console.wiring import connector, credential_store
 from console.words import say
 from inventory.errors import Text, UsageError
 from inventory.host import Host, Transport
 from remote.connect import Connector
-from remote.enrol import CHANGED, KNOWN, NEW, UNSEEN, WRONG, Offer, certified, judged, keep, offered_keys, vouched
+from remote.enrol import CHANGED, KNOWN, NEW, REVOKED, UNSEEN, WRONG, Offer, certified, judged, keep, offered_keys, vouched
 from remote.errors import RemoteError
 from remote.event_loop import new_event_loop
-from remote.known_hosts import KnownHosts
+from remote.known_hosts import KnownHosts, Trust
 from remote.ways import Way
 from remote.windows.looking import by_https, shown_certificate
 
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 DECLINED = 5
 
+_NAMED = "--fingerprint HOST=SHA256:…"
 _AT_ONCE = 50
 _DEADLINE_S = 15.0
 _WINDOWS = (Transport.WINRM, Transport.PSRP)
@@ -55,16 +57,21 @@ def refuse_mixture(options: Mapping[str, object]) -> None:
     """Raise UsageError if more than one of the options is given."""
     given = [name for name, value in options.items() if value]
     if len(given) > 1:
-        raise UsageError(Text("one way to enrol at a time: {options}", options=", ".join(given)))
+        text = Text("one way to enrol at a time: {options}", options=", ".join(given))
+        raise UsageError(text, Text("longarm host enrol TARGETS {option} …", option=given[0]))
 
 
 def enrol_hosts(settings: Settings, targets: str, expected: Mapping[str, str], *, replace: bool) -> int:
-    """Enrol the chosen hosts and return the exit code: 5 declined, 4 for a wrong or changed key, 3 for a host not reached."""
+    """Enrol the chosen hosts and return the exit code.
+
+    5: declined, 4: a key is wrong, changed or revoked, 3: a host was not reached.
+    """
     hosts = provable_hosts(settings, targets)
     if not hosts:
         return 0
     if strangers := sorted(set(expected) - {host.name for host in hosts}):
-        raise UsageError(Text("a fingerprint for a host that was not chosen: {names}", names=", ".join(strangers)))
+        text = Text("a fingerprint for a host that was not chosen: {names}", names=", ".join(strangers))
+        raise UsageError(text, Text("longarm inventory list {target}", target=shlex.quote(targets)))
     known = KnownHosts(settings.writable_home() / "known_hosts")
     credentials = credential_store(settings)
     credentials.prepare({host.via: None for host in hosts if host.via})
@@ -81,9 +88,19 @@ def enrol_hosts(settings: Settings, targets: str, expected: Mapping[str, str], *
     left = [offer for offer in offers if offer not in wanted]
     if changed := [offer.host.name for offer in left if offer.state == CHANGED]:
         tell(settings, Text("a changed key is not replaced by itself: find out who changed it"), level=-1)
-        tell(settings, Text("next: {hint}", hint=f"longarm host enrol --replace {','.join(changed)}"), level=-1)
+        tell_hint(settings, f"longarm host enrol --replace {','.join(changed)}", level=-1)
+    if any(offer.state == REVOKED for offer in left):
+        text = Text("a revoked key is never kept; if the host shows its new one too, name it: {option}", option=_NAMED)
+        tell(settings, text, level=-1)
+    if behind := [offer.host.name for offer in left if offer.state == UNSEEN and _behind(offer.host, wanted)]:
+        tell_hint(settings, f"longarm host enrol {','.join(behind)}", level=-1)
     states = {offer.state for offer in left}
-    return 4 if states & {WRONG, CHANGED} else 3 if UNSEEN in states else 0
+    return 4 if states & {WRONG, CHANGED, REVOKED} else 3 if UNSEEN in states else 0
+
+
+def _behind(host: Host, enrolled: Sequence[Offer]) -> bool:
+    """Tell whether a host is reached through one whose key was kept just now."""
+    return host.via is not None and (host.via.name in {offer.host.name for offer in enrolled} or _behind(host.via, enrolled))
 
 
 def ssh_hosts(settings: Settings, targets: str) -> list[Host]:
@@ -118,33 +135,37 @@ def show_offers(settings: Settings, offers: Sequence[Offer]) -> None:
             "fingerprint": "",
             "error": offer.error,
         }
-        rows += [row | {"type": key.type, "fingerprint": key.fingerprint} for key in offer.keys] or [row]
+        for key in offer.keys:
+            state = REVOKED if key.revoked else offer.state
+            rows.append(row | {"state": state, "type": key.type, "fingerprint": key.fingerprint})
+        rows += [] if offer.keys else [row]
     show_list(settings.output, COLUMNS, rows)
 
 
 async def _asked(connect: Connector, hosts: Sequence[Host], known: KnownHosts, expected: Mapping[str, str]) -> list[Offer]:
     async def asked(host: Host) -> Offer:
+        trust = known.trust(host)
         try:
             async with connect.way_to(host) as way:
                 if host.transport in _WINDOWS:
-                    return await _certificate(host, way, known, expected)
-                proof = await certified(known.trust(host), deadline_s=_DEADLINE_S, way=way)
+                    return await _certificate(trust, way, expected)
+                proof = await certified(trust, deadline_s=_DEADLINE_S, way=way)
                 if proof is not None and proof.by_certificate and host.name not in expected:
                     return Offer(host=host, state=KNOWN, keys=(proof.key,))
                 keys = await offered_keys(host, deadline_s=_DEADLINE_S, way=way)
         except RemoteError as error:
             return Offer(host=host, state=UNSEEN, error=say(error.text))
-        return judged(host, keys, known.keys(host.name), expected.get(host.name))
+        return judged(keys, trust, expected.get(host.name))
 
     return await told_at_once(hosts, asked)
 
 
-async def _certificate(host: Host, way: Way, known: KnownHosts, expected: Mapping[str, str]) -> Offer:
-    shown = await shown_certificate(host, way=way, deadline_s=_DEADLINE_S)
-    keys = known.keys(host.name)
-    if shown.verified and not keys and host.name not in expected:
-        return Offer(host=host, state=KNOWN, keys=(shown.key,))
-    return judged(host, (shown.offered,), keys, expected.get(host.name))
+async def _certificate(trust: Trust, way: Way, expected: Mapping[str, str]) -> Offer:
+    shown = await shown_certificate(trust.host, way=way, deadline_s=_DEADLINE_S)
+    offer = judged((shown.offered,), trust, expected.get(trust.host.name))
+    if shown.verified and offer.state == NEW and trust.host.name not in expected:
+        return Offer(host=offer.host, state=KNOWN, keys=offer.keys)
+    return offer
 
 
 async def told_at_once(hosts: Sequence[Host], ask: Callable[[Host], Awaitable[T]]) -> list[T]:

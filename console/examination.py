@@ -16,6 +16,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from console.desk_examination import desk_told, roles_told
 from console.inventories import known_inventory
 from console.settings import Settings
 from console.soundness import idle, refuse_unsound
@@ -34,7 +35,7 @@ from remote.secrets.in_sealed import SealedStore
 from remote.secrets.resolver import Secrets
 from reports.language import language
 from runner.condition import condition_of
-from runner.desk import ROLES_ADVISORY, Desk
+from runner.desk import Desk
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 _LEAST_FREE = 1024**3
@@ -153,7 +154,7 @@ def sqlite(_: Here) -> Row:
     risk = Text(
         "{version}: before {fixed} a reset of its log can damage a database", version=sqlite3.sqlite_version, fixed=fixed
     )
-    hint = Text("longarm avoids it by one writing connection and no mapping into memory: let nothing else write to the store")
+    hint = Text("it is avoided by one writing connection and no mapping into memory: let nothing else write to the store")
     return row("SQLite", NOTE, say(risk), hint)
 
 
@@ -274,9 +275,15 @@ _START_FILES = {
 }
 
 
-def roles(_: Here) -> Row:
+def roles(here: Here) -> Row:
     """Say what roles are worth here."""
-    return row("roles", NOTE, say(ROLES_ADVISORY))
+    return row("roles", NOTE, roles_told(here.settings))
+
+
+def desk(_: Here) -> Row:
+    """Tell whether a service keeps the desk, and who one is to it."""
+    told, hint = desk_told()
+    return row("desk", OK, told, hint)
 
 
 def practice(here: Here) -> Row:
@@ -340,6 +347,7 @@ LOOKS: Mapping[str, Callable[[Here], Row]] = {
     "Kerberos": kerberos,
     "completion": completion,
     "practice hosts": practice,
+    "desk": desk,
     "roles": roles,
     "language": words,
     "clock": clock,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,10 +15,17 @@ from click.shell_completion import CompletionItem
 
 from console.faults import keep_crashes_in
 from console.logs import listen
+from console.own_playbooks import is_file_name
+from console.permits import refuse_unpermitted
+from console.served import served
 from console.settings import Output, Settings, settings_from
+from console.sockets import socket_wanted
 from console.terminal import write
-from console.words import LANGUAGES, say, spoken
+from console.whereabouts import WHERE, Where
+from console.words import LANGUAGES, call_with, say, spoken
 from inventory.errors import Text, UsageError
+from runner.called import Called
+from runner.outcome import FailOn
 
 Body = Callable[..., int | None]
 """A command: gets `settings` and its own parameters by name; returns the exit code, None for 0."""
@@ -43,7 +51,7 @@ class Seconds(click.FloatRange):
         """Return the seconds, or raise click's BadParameter."""
         seconds = super().convert(value, param, ctx)
         if math.isnan(seconds):
-            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+            self.fail(say(Text("“{value}” is no number of seconds", value=str(value))), param, ctx)
         return seconds
 
 
@@ -74,8 +82,30 @@ def argument(name: str, **rest: Any) -> click.Parameter:
     return click.Argument([name], **rest)
 
 
-def common_options() -> list[click.Parameter]:
-    """Return fresh copies of the options that every command takes, before or after its name."""
+def fail_on_option() -> click.Parameter:
+    """Return the option by which findings of some severity become an exit code."""
+    return option(
+        "--fail-on",
+        text=Text("Severity from which findings give exit code 1; default: warning."),
+        type=click.Choice([str(row) for row in FailOn]),
+        default=str(FailOn.WARNING),
+    )
+
+
+BESIDE = Text("Begin also where somebody works by hand, or has since what is undone, for this reason; it is on record.")
+"""Of what a repair goes beside; another repair never."""
+
+
+def beside_option(text: Text = BESIDE) -> click.Parameter:
+    """Return the option that gives a reason to begin beside what is done on a host by hand, or changes it."""
+    return option("--beside", text=text, metavar="REASON")
+
+
+def common_options(*, by_customer: bool = True) -> list[click.Parameter]:
+    """Return fresh copies of the options that every command takes, before or after its name.
+
+    That of the customer is shown only where it narrows something: elsewhere it is known, to be refused with the reason.
+    """
     return [
         option("--home", text=Text("Folder of the store, known hosts, reports and the inventory."), metavar="DIR"),
         option(
@@ -83,7 +113,14 @@ def common_options() -> list[click.Parameter]:
             text=Text("Inventory file, or KIND:PATH of a source; repeatable; default: inventory.yaml in the home."),
             multiple=True,
         ),
-        option("--customer", "wall", text=Text("Know only the hosts of this customer."), metavar="NAME", shell_complete=_walls),
+        option(
+            "--customer",
+            "wall",
+            text=Text("Know only the hosts of this customer."),
+            metavar="NAME",
+            shell_complete=_walls,
+            hidden=not by_customer,
+        ),
         option("-o", "--output", text=Text("How to write data to stdout."), type=click.Choice([str(row) for row in Output])),
         option("--json", text=Text("The same as -o json."), is_flag=True),
         option("-q", "--quiet", text=Text("Only data and errors."), is_flag=True),
@@ -151,10 +188,12 @@ class _Speaking:
 class Command(_Speaking, click.Command):
     """A command that calls its body with the resolved settings."""
 
-    def __init__(self, name: str, text: Text, params: Sequence[click.Parameter], body: Body) -> None:
-        self.text, self.body = text, body
+    def __init__(
+        self, name: str, text: Text, params: Sequence[click.Parameter], body: Body, *, by_customer: bool = False
+    ) -> None:
+        self.text, self.body, self.by_customer = text, body, by_customer
         taken = {name for param in params for name in param.opts}
-        common = [row for row in common_options() if taken.isdisjoint(row.opts)]
+        common = [row for row in common_options(by_customer=by_customer) if taken.isdisjoint(row.opts)]
         super().__init__(name, params=[*params, *common], help=str(text), add_help_option=False, context_settings=_PAGE)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -164,10 +203,22 @@ class Command(_Speaking, click.Command):
     def invoke(self, ctx: click.Context) -> int:
         """Return the exit code of the body."""
         own = {name: value for name, value in ctx.params.items() if name not in COMMON}
+        self._refuse_customer(ctx)
+        if (code := carried_out_there(ctx)) is not None:
+            return code
+        call_with(options_of(given(ctx)))
         settings = resolve(ctx)
         keep_crashes_in(settings.home)
         listen(settings.verbosity)
         return self.body(settings=settings, **own) or 0
+
+    def _refuse_customer(self, ctx: click.Context) -> None:
+        """Raise UsageError where the command is to keep within a customer that it does not ask after."""
+        if given(ctx)["wall"] is not None and not self.by_customer:
+            text = Text(
+                "{command} is not about the hosts of one customer: --customer would narrow nothing", command=ctx.command_path
+            )
+            raise UsageError(text, Text("leave --customer out"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,24 +284,29 @@ class Group(_Speaking, click.Group):
                 with formatter.section(say(title)):
                     formatter.write_dl([(name, self.command_text(name)) for name in names])
 
-    def add(self, name: str, text: Text, *params: click.Parameter) -> Callable[[Body], Command]:
-        """Decorate the body of a command of this group."""
+    def add(self, name: str, text: Text, *params: click.Parameter, by_customer: bool = False) -> Callable[[Body], Command]:
+        """Decorate the body of a command of this group; `by_customer`: what it does is narrowed by `--customer`."""
 
         def made(body: Body) -> Command:
-            command = Command(name, text, params, body)
+            command = Command(name, text, params, body, by_customer=by_customer)
             self.add_command(command)
             return command
 
         return made
 
 
-def command(name: str, text: Text, *params: click.Parameter) -> Callable[[Body], Command]:
-    """Decorate the body of a command that stands on its own."""
-    return lambda body: Command(name, text, params, body)
+def command(name: str, text: Text, *params: click.Parameter, by_customer: bool = False) -> Callable[[Body], Command]:
+    """Decorate the body of a command that stands on its own; `by_customer`: what it does is narrowed by `--customer`."""
+    return lambda body: Command(name, text, params, body, by_customer=by_customer)
 
 
 def resolve(ctx: click.Context) -> Settings:
     """Return the settings: what was given nearest to the command wins."""
+    return settings_from(given(ctx))
+
+
+def given(ctx: click.Context) -> Mapping[str, Any]:
+    """Return the common options: what was given nearest to the command wins."""
     merged: dict[str, Any] = {**_UNSET, "lang": spoken()}
     step: click.Context | None = ctx
     chain = []
@@ -259,4 +315,39 @@ def resolve(ctx: click.Context) -> Settings:
         step = step.parent
     for params in reversed(chain):
         merged |= {name: params[name] for name in COMMON if params.get(name)}
-    return settings_from(merged)
+    return merged
+
+
+def options_of(options: Mapping[str, Any]) -> Called:
+    """Return the options that a command which comes next needs too, as they were typed."""
+    home = ("--home", options["home"]) if options["home"] else ()
+    inventories = (word for value in options["inventory"] for word in ("--inventory", value))
+    return Called(options=(*home, *inventories), customer=("--customer", options["wall"]) if options["wall"] else ())
+
+
+def carried_out_there(ctx: click.Context) -> int | None:
+    """Return the exit code of a command that a service has carried out, None where it is ours to carry out.
+
+    Where we are the service's, it is ours, if it may be given to a service at all.
+    """
+    command, options = ctx.command_path.partition(" ")[2], {**ctx.params, **given(ctx)}
+    if served() is not None:
+        refuse_unpermitted(command, options)
+        return None
+    where = WHERE.get(command)
+    if where is Where.HERE or (where is Where.NAMED and not _is_the_desks(ctx, ctx.params["name"])):
+        return None
+    if (path := socket_wanted(options["home"])) is None:
+        return None
+    from console.reaching import carried_out
+
+    return carried_out(ctx, path, options["home"])
+
+
+def _is_the_desks(ctx: click.Context, name: str) -> bool:
+    """Tell whether a playbook is one of the desk's own, which its service knows; what is here too is asked for there."""
+    if not is_file_name(name) or not os.path.lexists(name):
+        return is_file_name(name)
+    from console.listing_there import told_there
+
+    return any(row["playbook"] == name for row in told_there(ctx, "playbook", "list", by_customer=False) or ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,10 @@ from console.settings import Settings
 from console.wiring import connector, credential_store
 from console.words import say, spoken
 from inventory.errors import Text, UsageError
-from inventory.host import Host, Transport
+from inventory.host import Host, Platform, Transport
 from remote.answer import Answer, Ended
 from remote.credentials import way_to
-from remote.enrol import KNOWN, certified, judged, offered_keys
+from remote.enrol import KNOWN, REVOKED, certified, judged, offered_keys
 from remote.errors import AuthenticationRefused, HostKeyRefused, RemoteError
 from remote.event_loop import new_event_loop
 from remote.known_hosts import KnownHosts
@@ -28,6 +29,7 @@ from remote.ssh_errors import proof_refused
 from reports.known import known
 from reports.language import language
 from reports.words import ENDINGS
+from runner.doors import refuse_asking
 
 if TYPE_CHECKING:
     from remote.ways import Way
@@ -43,8 +45,10 @@ def examine_host(settings: Settings, name: str) -> tuple[list[Row], int]:
     """Return a row for each step on the way to a host, and the exit code: that of what stopped us, else 0."""
     selection = known_inventory(settings).select(name)
     if len(selection.hosts) != 1:
-        raise UsageError(Text("one host at a time: “{name}” stands for {count}", name=name, count=len(selection.hosts)))
+        text = Text("one host at a time: “{name}” stands for {count}", name=name, count=len(selection.hosts))
+        raise UsageError(text, Text("longarm inventory list {target}", target=shlex.quote(name)))
     host, rows = selection.hosts[0], list[Row]()
+    refuse_asking(settings.home, [host])
     if host.transport in (Transport.WINRM, Transport.PSRP):
         from console.windows_examination import examine_windows
 
@@ -81,7 +85,7 @@ async def _walk(rows: list[Row], settings: Settings, host: Host) -> None:
         rows.append(row("login", OK, f"{who}: {facts.proofs}" if facts.proofs else who))
         if facts.algorithms:
             rows.append(_algorithms(facts))
-        rows += await _inside(session)
+        rows += await _inside_windows(session) if host.platform is Platform.WINDOWS else await _inside(session)
 
 
 async def address_of(host: Host) -> str:
@@ -101,21 +105,17 @@ async def _greeting(host: Host, way: Way) -> Row:
 
 async def _trusted_key(settings: Settings, host: Host, way: Way) -> str:
     """Return the fingerprint of the key that is known, or raise HostKeyRefused."""
-    store = KnownHosts(settings.home / "known_hosts")
-    trust = store.trust(host)
+    trust = KnownHosts(settings.home / "known_hosts").trust(host)
     if (proof := await certified(trust, way=way)) is not None:
         if not proof.trusted:
             raise proof_refused(proof, trust)
         if proof.by_certificate:
             return say(Text("{key}, by the certificate {certificate}", key=proof.key.fingerprint, certificate=proof.told))
-    known, keys = store.keys(host.name), await offered_keys(host, way=way)
-    offer = judged(host, keys, known, None)
+    offer = judged(await offered_keys(host, way=way), trust, None)
     if offer.state != KNOWN:
-        shown = tuple(key.fingerprint for key in offer.keys)
-        revoked = any(key.revoked and key.fingerprint in shown for key in known)
-        expected = tuple(key.fingerprint for key in known if not key.revoked)
-        raise HostKeyRefused(host.name, offered=shown, known=expected, revoked=revoked)
-    return next(key.fingerprint for key in offer.keys if key in known)
+        shown, expected = (tuple(key.fingerprint for key in keys) for keys in (offer.keys, trust.keys))
+        raise HostKeyRefused(host.name, offered=shown, known=expected, revoked=offer.state == REVOKED)
+    return next(key.fingerprint for key in offer.keys if key in trust.keys)
 
 
 def _algorithms(facts: SessionFacts) -> Row:
@@ -127,6 +127,12 @@ def _algorithms(facts: SessionFacts) -> Row:
         return row("algorithms", OK, value)
     hint = Text("update the host, then take ssh_algorithms out of the inventory: {allowed}", allowed=facts.allowed)
     return row("algorithms", NOTE, value, hint)
+
+
+async def _inside_windows(session: Session) -> list[Row]:
+    from console.windows_examination import inside
+
+    return await inside(session)
 
 
 async def _inside(session: Session) -> list[Row]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from console.permits import told_to_keepers
+from console.served import is_keeper
 from console.settings import Settings
 from console.terminal import tell
 from console.words import spoken
@@ -24,6 +26,13 @@ def known_inventory(settings: Settings, *, anew: bool = False) -> Inventory:
 
     `anew`: it is read whatever is remembered of it.
     """
+    known = _whole(settings, anew=anew)
+    known = known if is_keeper() else _seen(settings, known)  # no hint and no mistake names what is not theirs to see
+    return known if settings.wall is None else known.of_customer(settings.wall)
+
+
+def _whole(settings: Settings, *, anew: bool = False) -> Inventory:
+    """Return all that an inventory knows, whoever asks."""
     from inventory.cache import cached_inventory
 
     def resolve(reference: SecretReference) -> Secret:
@@ -33,9 +42,30 @@ def known_inventory(settings: Settings, *, anew: bool = False) -> Inventory:
 
     cache = settings.home / "cache"
     copies, note = Copies(cache / "sources"), partial(tell, settings, level=1)
-    known = cached_inventory(settings.files, copies, cache / "inventory", resolve, note, anew=anew)
+    with told_to_keepers():
+        known = cached_inventory(settings.files, copies, cache / "inventory", resolve, note, anew=anew)
     tell_copies(settings, known.copies)
-    return known if settings.wall is None else known.of_customer(settings.wall)
+    return known
+
+
+def inventory_to_go_on(settings: Settings) -> Inventory:
+    """Return the inventory of a command that goes on with a repair: what the home knows beside a named one is not gone.
+
+    Raises what loading either of them raises.
+    """
+    known, own = known_inventory(settings), replace(settings, inventories=())
+    return known.beside(_whole(own)) if settings.inventories and own.has_inventory else known
+
+
+def seen_inventory(settings: Settings) -> Inventory:
+    """Return what whoever gave the command may look at of its inventory; raises RoleRefused where that is no host."""
+    return _seen(settings, known_inventory(settings))
+
+
+def _seen(settings: Settings, known: Inventory) -> Inventory:
+    from runner.doors import seen_of  # whom the configuration names is asked only here
+
+    return seen_of(settings.home, known)
 
 
 def tell_copies(settings: Settings, copies: Iterable[CopyUsed]) -> None:
@@ -111,7 +141,8 @@ def write_new(settings: Settings, path: Path, text: str) -> None:
         ) from None
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UsageError(Text("{path} cannot be written: {reason}", path=str(path), reason=reason)) from error
+        denied = Text("{path} cannot be written: {reason}", path=str(path), reason=reason)
+        raise UsageError(denied, Text("choose a folder that you may write to")) from error
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     tell(settings, Text("written: {path}", path=str(path)))

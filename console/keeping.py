@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 from console.faults import FAULT
-from console.listing import show_document
+from console.files import private
+from console.listing import show_document, show_list
 from console.settings import Settings
-from console.terminal import complain, confirmed, tell
+from console.terminal import complain_in_a_line, confirmed, tell, tell_hint
 from console.words import say
 from inventory.errors import Text, UsageError
 from inventory.fields import parse_duration
 from reports.language import language
 from runner.desk import Desk
 from runner.names import customers_met
+from runner.outcome import RunState
+from runner.record import RunRecord
 from runner.store.changes import Belonging
 from runner.store.verified import Undone, Verification
 
@@ -34,11 +39,23 @@ def take_backup(settings: Settings, to: Path) -> None:
     )
 
 
+@contextmanager
+def _there(backup: Path) -> Iterator[None]:
+    """Let a backup that is not there be a mistake of the command line."""
+    try:
+        yield
+    except FileNotFoundError:
+        if backup.exists():
+            raise
+        raise UsageError(Text("{path}: there is no such file", path=str(backup)), Text("longarm store verify FILE")) from None
+
+
 def restore_backup(settings: Settings, backup: Path, undo_erasures: bool, erasures_of: Sequence[Path]) -> None:
     """Make the home's store of a backup and tell how old it is, and what was erased and is there again."""
-    made, undone = Desk.restore(
-        settings.home, backup, undo_erasures=undo_erasures, erasures_of=erasures_of, progress=_tenths(settings)
-    )
+    with _there(backup):
+        made, undone = Desk.restore(
+            settings.home, backup, undo_erasures=undo_erasures, erasures_of=erasures_of, progress=_tenths(settings)
+        )
     document = {"home": settings.home, "file": made.path, "sha256": made.sha256, "taken_at": made.taken_at, "blobs": made.blobs}
     _show(
         settings,
@@ -47,19 +64,58 @@ def restore_backup(settings: Settings, backup: Path, undo_erasures: bool, erasur
     )
     for one in undone:
         tell(settings, Text("there again, though erased on {day}: {what}", day=_day(one), what=one.belonging.named))
-    tell(settings, Text("next: {hint}", hint="longarm store erase" if undone else "longarm run list"))
+    tell_hint(settings, "longarm store erase" if undone else "longarm run list")
 
 
-def verify_store(settings: Settings) -> int:
+def verify_store(settings: Settings, audit: Path | None = None) -> int:
     """Look at every byte that is kept; FAULT where something is wrong, with a line for each thing."""
+    exported = None if audit is None else audit.read_text("utf-8", errors="backslashreplace")
     with Desk.open(settings.home, write=False) as desk:
-        found = desk.verify(_tenths(settings))
-    return _tell_found(settings, found, {}, "longarm --home DIR store restore FILE")
+        found = desk.verify(_tenths(settings), audit=exported)
+    return _tell_found(settings, found, {}, settings.home, "longarm --home DIR store restore FILE")
+
+
+_AUDIT = {
+    "at": Text("time"),
+    "actor": Text("actor"),
+    "action": Text("action"),
+    "run": Text("run"),
+    "case": Text("case"),
+    "customers": Text("customers"),
+    "detail": Text("detail"),
+}
+
+
+def show_audit(settings: Settings, run: str | None) -> None:
+    """Show who did what, oldest first."""
+    with Desk.open(settings.home, write=False) as desk:
+        rows = desk.audit(desk.record(run).run if run else None)
+    shown = [{name: getattr(row, name) for name in (*_AUDIT, "digests")} for row in rows]
+    show_list(settings.output, _AUDIT, shown)
+
+
+def export_audit(settings: Settings, to: Path) -> None:
+    """Write the audit log with its digests to a new file of the user's own, and tell where it ends."""
+    with Desk.open(settings.home, write=False) as desk:
+        data = desk.audit_exported()
+    try:
+        with open(to, "x", encoding="utf-8", opener=private) as file:
+            file.write(data)
+    except FileExistsError:
+        raise UsageError(Text("{path} is there already", path=str(to)), Text("name a file that is not there yet")) from None
+    end = json.loads(data.splitlines()[-1])
+    document = {"file": to, "lines": end["lines"], "digest": end["digest"]}
+    written = Text(
+        "written: {path}, lines: {lines}, the last one is {digest}", path=str(to), lines=end["lines"], digest=end["digest"]
+    )
+    _show(settings, document, written)
+    tell_hint(settings, f"longarm store verify --audit {to}")
 
 
 def verify_archive(settings: Settings, backup: Path, erasures_of: Sequence[Path]) -> int:
     """Look at every byte of a backup, restoring nothing; FAULT where something is wrong with it."""
-    looked = Desk.verify_backup(settings.home, backup, erasures_of=erasures_of, progress=_tenths(settings))
+    with _there(backup):
+        looked = Desk.verify_backup(settings.home, backup, erasures_of=erasures_of, progress=_tenths(settings))
     made = looked.backup
     more = {
         "file": backup,
@@ -67,16 +123,16 @@ def verify_archive(settings: Settings, backup: Path, erasures_of: Sequence[Path]
         "taken_at": made and made.taken_at,
         "undoes": _undone(looked.undone),
     }
-    code = _tell_found(settings, looked.found, more, "longarm store backup FILE")
+    code = _tell_found(settings, looked.found, more, backup, "longarm store backup FILE")
     for one in looked.undone:
         what = Text("restoring it would undo an erasure of {day}: {what}", day=_day(one), what=one.belonging.named)
         tell(settings, what)
     return code
 
 
-def _tell_found(settings: Settings, found: Verification, more: Mapping[str, object], hint: str) -> int:
+def _tell_found(settings: Settings, found: Verification, more: Mapping[str, object], place: Path, hint: str) -> int:
     for problem in found.problems:
-        complain(say(problem))
+        complain_in_a_line(f"{place}: {say(problem)}")
     counts = {name: getattr(found, name) for name in ("runs", "hosts", "blobs", "pruned", "orphans")}
     whole = Text(
         "everything is whole; runs: {runs}, hosts: {hosts}, blobs: {blobs}, pruned: {pruned}, left over: {orphans}", **counts
@@ -90,7 +146,7 @@ def _tell_found(settings: Settings, found: Verification, more: Mapping[str, obje
     }
     _show(settings, document, Text("problems: {count}", count=len(found.problems)) if found.problems else whole)
     if found.problems:
-        tell(settings, Text("next: {hint}", hint=hint))
+        tell_hint(settings, hint)
     return FAULT if found.problems else 0
 
 
@@ -105,21 +161,29 @@ def _day(one: Undone) -> str:
     return f"{one.erased_at:%Y-%m-%d}"
 
 
-def prune_store(settings: Settings, older_than: str | None, keep: int | None, cases: bool) -> None:
-    """Remove old evidence, once somebody has agreed to how much; runs for a case are counted and stay."""
+def prune_store(settings: Settings, older_than: str | None, keep: int | None, cases: bool, runs: Sequence[str] = ()) -> None:
+    """Remove old evidence, once somebody has agreed to how much; runs for a case, or that can go on, are counted and stay."""
     age = _age(older_than)
-    if age is None and keep is None:
+    if runs and (age is not None or keep is not None or cases):
+        raise UsageError(Text("--run names what goes: nothing else says it"), Text("leave the others out"))
+    if age is None and keep is None and not runs:
         raise UsageError(Text("say what is old: --older-than AGE, --keep N, or both"), Text("longarm store prune --help"))
-    with Desk.open(settings.home, write=True) as desk:
-        plan = desk.prunable(older_than=age, keep=keep or 0, cases=cases)
+    with Desk.open(settings.home, write=True, alone=True) as desk:
+        records = [desk.record(run) for run in runs]
+        plan = desk.prunable(older_than=age, keep=keep or 0, cases=cases, runs=[record.run for record in records])
         found, size = plan.found, _size(settings, plan.bytes)
         if found.kept_for_cases:
             tell(settings, Text("kept, since they are for a case (--cases): {count}", count=found.kept_for_cases))
-        question = Text("remove the evidence of runs: {runs}, hosts: {hosts}, {size}?", **_of(found.runs, found.hosts, size))
-        agreed = plan.nothing or confirmed(settings, question)
-        if agreed:
+        if found.kept_to_go_on:
+            count = found.kept_to_go_on
+            tell(settings, Text("kept, since they can go on (longarm run resume RUN, or --run RUN): {count}", count=count))
+        for record in records:
+            _tell_going_on(settings, record)
+        of = {"runs": len(found.runs), "hosts": found.hosts, "left": len(plan.orphans), "size": size}
+        question = Text("remove the evidence of runs: {runs}, hosts: {hosts}, left over: {left}; {size}?", **of)
+        pruned = not plan.nothing and confirmed(settings, question)
+        if pruned:
             desk.prune(plan)
-    pruned = agreed and not plan.nothing
     document = {
         "pruned": pruned,
         "runs": list(found.runs),
@@ -127,14 +191,26 @@ def prune_store(settings: Settings, older_than: str | None, keep: int | None, ca
         "bytes": plan.bytes,
         "orphans": len(plan.orphans),
         "kept_for_cases": found.kept_for_cases,
+        "kept_to_go_on": found.kept_to_go_on,
     }
-    done = Text("removed the evidence of runs: {runs}, hosts: {hosts}, {size}", **_of(found.runs, found.hosts, size))
+    done = Text("removed the evidence of runs: {runs}, hosts: {hosts}, left over: {left}; {size}", **of)
     _show(settings, document, done if pruned else Text("nothing was removed"))
+
+
+def _tell_going_on(settings: Settings, record: RunRecord) -> None:
+    """Tell of a run that is to be pruned and can go on until then what becomes of it."""
+    if record.state is RunState.INTERRUPTED and record.kind.resumable:
+        text = Text(
+            "run {run} was cut off and can go on: where it changed a host, it cannot any more afterwards", run=record.run
+        )
+        tell(settings, text, level=-1)
 
 
 def erase_from_store(settings: Settings, customer: str | None, case: str | None) -> None:
     """Erase what belongs to a customer or a case, once somebody has agreed to how much."""
-    if (customer is None) == (case is None):
+    if customer is not None and case is not None:
+        raise UsageError(Text("a customer or a case, not both"), Text("erase each of them: --customer NAME, then --case CASE"))
+    if customer is None and case is None:
         raise UsageError(Text("say whose: --customer NAME or --case CASE"), Text("longarm store erase --help"))
     belonging = Belonging(customer=customer, case=case)
     try:
@@ -152,7 +228,7 @@ def _tell_other_spellings(settings: Settings, customer: str) -> None:
 
 
 def _erase(settings: Settings, belonging: Belonging) -> None:
-    with Desk.open(settings.home, write=True) as desk:
+    with Desk.open(settings.home, write=True, alone=True) as desk:
         found = desk.erasable(belonging)
         how_much = {
             "runs": len(found.runs),
@@ -161,10 +237,16 @@ def _erase(settings: Settings, belonging: Belonging) -> None:
             "reports": len(found.reports),
             "attachments": len(found.attachments),
             "cases": len(found.cases),
+            "stops": found.stops,
         }
         what = Text(
-            "runs: {runs}, in part: {shared_runs}, hosts: {hosts}, reports: {reports}, attachments: {attachments}", **how_much
+            "runs: {runs}, in part: {shared_runs}, hosts: {hosts}, reports: {reports}, attachments: {attachments},"
+            " holds and freezes: {stops}",
+            **how_much,
         )
+        if found.standing:
+            lifted = Text("holds and freezes that nobody has removed end with it: {count}", count=found.standing)
+            tell(settings, lifted, level=-1)
         agreed = confirmed(settings, Text("erase for good {what}?", what=what))
         if agreed:
             desk.erase(belonging)
@@ -173,10 +255,6 @@ def _erase(settings: Settings, belonging: Belonging) -> None:
     if agreed:
         hint = Text("not touched: the inventory, known_hosts, crash files and backups; hosts may be named there")
         tell(settings, hint)
-
-
-def _of(runs: tuple[str, ...], hosts: int, size: str) -> Mapping[str, object]:
-    return {"runs": len(runs), "hosts": hosts, "size": size}
 
 
 def _age(text: str | None) -> timedelta | None:

@@ -26,8 +26,10 @@ _STATES = {
         *(Text("running"), Text("interrupted"), Text("ended")),
         *(Text("pending"), Text("rendered"), Text("sent"), Text("failed"), Text("kept")),
         *(Text("new"), Text("known"), Text("changed"), Text("not the expected one"), Text("not reached")),
+        *(Text("muting"), Text("muted"), Text("unmuted")),
         *(Text("gone"), Text("revoked"), Text("authority"), Text("not in the file")),
         *(Text("ok"), Text("note"), Text("problem")),
+        *(Text("waiting"), Text("approved"), Text("declined"), Text("void"), Text("begun"), Text("expired")),
     )
 }
 """Of runs, reports, host keys, and what the doctor looked at."""
@@ -42,10 +44,12 @@ _LOOKED_AT = {
             Text("keyring"),
             Text("completion"),
             Text("practice hosts"),
+            Text("desk"),
             Text("roles"),
         ),
         *(Text("language"), Text("clock"), Text("output")),
         *(Text("name"), Text("connection"), Text("host key"), Text("login"), Text("algorithms")),
+        *(Text("sealing"), Text("certificate"), Text("administrator")),
         *(Text("shell"), Text("other user"), Text("round trip")),
     )
 }

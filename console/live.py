@@ -16,6 +16,8 @@ from console.terminal import printable
 from console.words import say
 from inventory.errors import Text
 from inventory.host import Host
+from remote.hearing import Hearing
+from reports.language import language
 from reports.words import OUTCOMES
 from runner.outcome import Outcome
 
@@ -23,27 +25,45 @@ _STYLES = {Outcome.OK: "green", Outcome.FINDINGS: "yellow", Outcome.INCOMPLETE: 
 _MARKS = {Outcome.OK: "✔", Outcome.FINDINGS: "!", Outcome.INCOMPLETE: "?"}
 _ASKED, _WAITS = Text("asked"), Text("waits")
 _WIDEST_NAME = 40
+_MUCH = 2**18
+"""Bytes from which on it is told how much a host has sent: a diagnosis is less."""
 _FRAME = 4  # lines around the rows: heading, counts and room for the prompt
 
 
 class LiveTable(Progress):
     """An observer that draws the table; `shown()` is the time in which it stands on the terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, language_code: str) -> None:
         super().__init__()
+        self._language = language_code
         self._console = Console(stderr=True)
-        self._since: dict[str, float] = {}
+        self._since: dict[str, tuple[float, Hearing]] = {}
+        self._live: Live | None = None
 
-    def host_started(self, host: Host) -> None:
-        """Start the host's clock."""
-        super().host_started(host)
-        self._since[host.name] = time.monotonic()
+    def host_started(self, host: Host, hearing: Hearing) -> None:
+        """Start the host's clock, and keep an eye on what arrives."""
+        super().host_started(host, hearing)
+        self._since[host.name] = time.monotonic(), hearing
 
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Draw four times a second until left."""
-        with Live(get_renderable=self._picture, console=self._console, refresh_per_second=4, redirect_stdout=False):
+        with Live(
+            get_renderable=self._picture, console=self._console, refresh_per_second=4, redirect_stdout=False
+        ) as self._live:
             yield
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the table off the terminal, and put it back underneath."""
+        assert self._live is not None
+        self._live.transient = True
+        self._live.stop()
+        self._live.transient = False
+        try:
+            yield
+        finally:
+            self._live.start(refresh=True)
 
     def _picture(self) -> Group:
         table = Table(box=None, pad_edge=False, show_header=False, expand=True)
@@ -69,7 +89,10 @@ class LiveTable(Progress):
             style = _STYLES.get(record.outcome, "red")
             texts = _MARKS.get(record.outcome, "✘"), name, say(OUTCOMES[record.outcome]), printable(detail(record))
             return Styled(texts[0], style), Styled(texts[1]), Styled(texts[2], style), Styled(texts[3].replace("\n", " "))
-        if name in self.active:
-            seconds = time.monotonic() - self._since.get(name, time.monotonic())
-            return Styled("…"), Styled(name), Styled(say(_ASKED), "cyan"), Styled(f"{seconds:.0f} s", "dim")
+        if name in self.active and (since := self._since.get(name)):
+            begun_at, hearing = since
+            so_far = f"{time.monotonic() - begun_at:.0f} s"
+            if hearing.received >= _MUCH:
+                so_far += f" · {language(self._language).bytes(hearing.received)}"
+            return Styled("…"), Styled(name), Styled(say(_ASKED), "cyan"), Styled(so_far, "dim")
         return Styled(" "), Styled(name, "dim"), Styled(say(_WAITS), "dim"), Styled("")

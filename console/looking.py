@@ -18,8 +18,10 @@ from diagnostics.library import Library, load_library
 from diagnostics.verdict import Reason, Why
 from inventory.errors import LongarmError, Text
 from remote.event_loop import new_event_loop
+from reports.visible import visible
 from reports.words import OUTCOMES
 from reports.words import reason as words_of
+from runner.doors import refuse_asking
 from runner.fan_out import Limits
 from runner.host_run import HostRun
 from runner.looking import Facts, Pinged, facts, ping
@@ -39,6 +41,7 @@ _UNSEEN = 3
 def ping_hosts(settings: Settings, targets: str, *, concurrency: int, deadline_s: float) -> int:
     """Show how far each host can be reached and return the exit code: 4 refused, 3 not reached, 0 all answered."""
     hosts = known_inventory(settings).select(targets).hosts
+    refuse_asking(settings.home, hosts)
     credentials = credential_store(settings)
     connect = connector(settings, credentials)
     credentials.prepare(hosts)
@@ -73,6 +76,7 @@ def show_facts(settings: Settings, target: str, probes: Sequence[str], *, deadli
     library = load_library()
     chosen = _chosen(library, probes)
     (host,) = one_host(known_inventory(settings).select(target)).hosts
+    refuse_asking(settings.home, [host])
     credentials = credential_store(settings)
     connect = connector(settings, credentials)
     credentials.prepare([host])
@@ -109,12 +113,12 @@ def _document(found: Facts) -> Mapping[str, object]:
 
 
 def _lines(found: Facts | None) -> Iterator[str]:
-    """Yield a line for each value, named by its path."""
+    """Yield a line for each value, named by its path; what the host says makes no line of its own."""
     for probe, value in found.found.items() if found else ():
         if isinstance(value, Why):
-            yield f"{probe}  ? {say(words_of(value))}"
+            yield visible(f"{probe}  ? {say(words_of(value))}")
         else:
-            yield from (f"{path}  {said}" for path, said in _values(probe, value))
+            yield from (visible(f"{path}  {said}") for path, said in _values(probe, value))
 
 
 def _values(path: str, value: Found | object) -> Iterator[tuple[str, object]]:

@@ -11,7 +11,8 @@ from typing import NoReturn
 
 import click
 
-from console.faults import FAULT, INTERRUPTED, crashed, exit_of, explain, explain_usage, leave_no_core, unusable
+from console.entry import INTERRUPTED, heed_interrupts
+from console.faults import FAULT, crashed, exit_of, explain, explain_usage, leave_no_core, unusable
 from console.framework import Group, option
 from console.table import COMMANDS
 from console.terminal import complain, write
@@ -44,6 +45,7 @@ def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     gc.set_threshold(1_000_000, 50, 50)  # loading hundreds of modules makes nothing that is garbage: 50 ms of 400
     sys.excepthook = crashed
+    heed_interrupts()
     leave_no_core()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -77,7 +79,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         if any("\0" in argument for argument in arguments):
             raise UsageError(Text("an argument contains the character NUL"), Text("{path} --help", path="longarm"))
-        return ROOT.main(list(arguments), prog_name="longarm", standalone_mode=False) or 0
+        return ROOT.main(list(arguments), prog_name="longarm", standalone_mode=False, obj=tuple(arguments)) or 0
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.exceptions.NoArgsIsHelpError as help_page:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from inventory.cache_key import Kept, slot_of
 from inventory.copies import Copies
@@ -34,3 +34,14 @@ def known_names(home: Path, files: Iterable[Path | Source], wall: str | None = N
     known = known if wall is None else known.of_customer(wall)
     values = {key: sorted(known.values_of(key)) for key in COMPLETED}
     return {"name": list(known.hosts), "group": sorted(known.groups), **values}
+
+
+def names_of(rows: Sequence[Mapping[str, Any]]) -> Names:
+    """Return the names that a list of hosts makes known.
+
+    >>> names_of([{"host": "db1", "site": "berlin", "customer": None, "groups": ["db"], "tags": []}])
+    {'name': ['db1'], 'site': ['berlin'], 'customer': [], 'group': ['db'], 'tag': []}
+    """
+    alone = {key: sorted({row[key] for row in rows if row[key]}) for key in ("site", "customer")}
+    many = {key: sorted({name for row in rows for name in row[f"{key}s"]}) for key in ("group", "tag")}
+    return {"name": [row["host"] for row in rows], **alone, **many}

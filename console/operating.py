@@ -6,8 +6,10 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
+from console.served import awaiting
 from console.settings import Settings
 from console.terminal import complain, printable
+from console.watch import stepped_aside
 from console.words import say, spoken
 from inventory.errors import Text
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 class Nobody:
     """Answers nothing: what needs an answer is refused."""
 
+    present = False
+
     async def answer(self, asked: Asked, *, deadline_s: float) -> str | None:  # noqa: ARG002 (the port's)
         """Return that nobody answered."""
         return None
@@ -26,25 +30,28 @@ class Nobody:
 class AtTerminal:
     """Asks on stderr and reads a line from the terminal; hosts that ask at once wait for each other."""
 
+    present = True
+
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
 
     async def answer(self, asked: Asked, *, deadline_s: float) -> str | None:
-        """Return the line that was typed, None where none was in time."""
+        """Return the line that was typed, None where none was in time, or nobody is there."""
         try:
             async with asyncio.timeout(deadline_s), self._turn:
-                if asked.wrong is not None:
-                    complain(say(asked.wrong))
-                question = asked.question.get(spoken()) or next(iter(asked.question.values()), "")
-                complain(printable(f"{asked.host}: {question}"))
-                return await _line()
+                with stepped_aside(), awaiting("line"):
+                    if asked.wrong is not None:
+                        complain(say(asked.wrong))
+                    question = asked.question.get(spoken()) or next(iter(asked.question.values()), "")
+                    complain(printable(f"{asked.host}: {question}"))
+                    return await _line()
         except TimeoutError:
             complain(say(Text("{host}: nobody answered in time", host=asked.host)))
             return None
 
 
-async def _line() -> str:
-    """Return the next line of stdin, without its end; the event loop goes on meanwhile."""
+async def _line() -> str | None:
+    """Return the next line of stdin, without its end, None where nobody is there any more; the event loop goes on."""
     loop = asyncio.get_running_loop()
     typed: asyncio.Future[str] = loop.create_future()
 
@@ -54,7 +61,7 @@ async def _line() -> str:
 
     loop.add_reader(sys.stdin.fileno(), readable)
     try:
-        return (await typed).rstrip("\n")
+        return line.rstrip("\n") if (line := await typed) else None
     finally:
         loop.remove_reader(sys.stdin.fileno())
 

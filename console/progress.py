@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from console.words import say
 from diagnostics.verdict import Verdict
 from inventory.errors import Text
 from inventory.host import Host
+from remote.hearing import Hearing
 from reports.words import OUTCOMES, SEVERITIES
 from runner.outcome import Outcome
 from runner.record import HostRecord, RunRecord
@@ -24,11 +26,16 @@ class Progress:
         self.ended: dict[str, HostRecord] = {}
         self.record: RunRecord | None = None
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Show nothing that moves in the block: somebody is being asked."""
+        yield
+
     def run_started(self, run: str, hosts: Sequence[Host]) -> None:
         """Note the run and its hosts."""
         self.run, self.hosts = run, tuple(host.name for host in hosts)
 
-    def host_started(self, host: Host) -> None:
+    def host_started(self, host: Host, hearing: Hearing) -> None:  # noqa: ARG002 (the protocol's)
         """Note that a host is being asked."""
         self.active[host.name] = None
 
@@ -56,8 +63,10 @@ def detail(record: HostRecord) -> str:
         return say(record.error)
     if record.diagnosis is None:
         return ""
-    found = Counter(finding.severity for finding in record.diagnosis.findings)
+    found = Counter(finding.severity for finding in record.diagnosis.findings if not finding.waived)
     parts = [f"{say(text)} {found[severity]}" for severity, text in SEVERITIES.items() if found[severity]]
+    if waived := sum(finding.waived for finding in record.diagnosis.findings):
+        parts.append(f"{say(Text('waived'))} {waived}")
     if unknown := sum(result.verdict is Verdict.UNKNOWN for result in record.diagnosis.results):
         parts.append(say(Text("not seen: {count} of {all} checks", count=unknown, all=len(record.diagnosis.results))))
     return ", ".join(parts)

@@ -21,7 +21,7 @@ def report_rows(settings: Settings, limit: int) -> list[Row]:
         outbox = desk.outbox()
         sizes = {file.digest: file.size_bytes for case in desk.cases() for file in desk.case_attachments(case.ref)}
         rows: list[Row] = []
-        for run in desk.runs(limit):
+        for run in desk.runs(limit, customer=settings.wall):
             rows += _kept(run, settings.home / "reports" / f"{run.run}.html")
             rows += [_owed(run, row, sizes.get(row.digest)) for row in outbox if row.run == run.run]
     return rows

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from console.examination import OK, PROBLEM, Row, row
 from console.faults import FAULT
 from console.inventories import known_inventory
+from console.served import awaiting
 from console.settings import Settings
 from console.terminal import confirmed, printable, tell
 from console.wiring import secrets_of
@@ -55,7 +56,9 @@ def keep(settings: Settings, name: str, with_key: str | None) -> None:
         settings.writable_home()
         store.put(reference.value, value, (lambda: AgentLock.new(with_key)) if with_key else None)
     elif with_key is not None:
-        raise UsageError(Text("only the encrypted file is opened by a key: {name}", name="--with-key"))
+        raise UsageError(
+            Text("only the encrypted file is opened by a key: {name}", name="--with-key"), Text("longarm secret set NAME")
+        )
     else:
         store.put(reference.value, value)
     tell(settings, Text("kept: {secret}", secret=reference))
@@ -77,22 +80,28 @@ def _writable(settings: Settings, name: str) -> tuple[SecretReference, WritableS
     store = secrets_of(settings, piped=True).store(reference)
     if not isinstance(store, WritableStore):
         hint = Text("longarm secret set NAME, or keyring:SERVICE/USER")
-        raise UsageError(Text("longarm does not write what “{kind}” holds", kind=reference.kind), hint)
+        raise UsageError(Text("what “{kind}” holds is not written by longarm", kind=reference.kind), hint)
     return reference, store
 
 
 def _given(settings: Settings, reference: SecretReference) -> Secret:
     """Return a secret from the terminal, without echo, or all of stdin if that is none; never from an argument."""
     if not sys.stdin.isatty():
-        return Secret(private_text(sys.stdin.buffer.read(LARGEST + 1), "stdin"))
+        with awaiting("all"):
+            return Secret(private_text(sys.stdin.buffer.read(LARGEST + 1), "stdin"))
     if settings.no_input:
         raise UsageError(Text("the secret has to be typed, or come on stdin"), Text("longarm secret set NAME < FILE"))
-    first = getpass.getpass(printable(say(Text("Secret {secret}", secret=reference))) + ": ")
+    first = _typed(Text("Secret {secret}", secret=reference))
     if not first:
-        raise UsageError(Text("nothing was typed"))
-    if getpass.getpass(printable(say(Text("The same again"))) + ": ") != first:
-        raise UsageError(Text("these are two different secrets"))
+        raise UsageError(Text("nothing was typed"), Text("longarm secret set NAME < FILE"))
+    if _typed(Text("The same again")) != first:
+        raise UsageError(Text("these are two different secrets"), Text("longarm secret set NAME < FILE"))
     return Secret(first)
+
+
+def _typed(what: Text) -> str:
+    with awaiting("secret"):
+        return getpass.getpass(printable(say(what)) + ": ")
 
 
 def secret_rows(settings: Settings) -> list[Mapping[str, object]]:

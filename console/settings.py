@@ -10,7 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inventory.errors import Text, UsageError
+from console.served import served
+from inventory.errors import LongarmError, Text, UsageError
 
 if TYPE_CHECKING:
     from inventory.sources.found import Source
@@ -41,6 +42,10 @@ class Settings:
     wall: str | None = None
     """The one customer whose hosts are known to this command; None: those of all."""
 
+    def within(self, customer: str | None) -> bool:
+        """Tell whether something of a customer, or of none, is known to this command."""
+        return self.wall is None or (customer is not None and customer.casefold() == self.wall.casefold())
+
     @property
     def has_inventory(self) -> bool:
         """Tell whether there is an inventory to read: a named one, the home's own, or that of its practice hosts."""
@@ -65,7 +70,7 @@ class Settings:
 
 def settings_from(options: Mapping[str, Any]) -> Settings:
     """Return the settings that parsed options mean; raises UnsafeHome."""
-    home = Path(options["home"] or os.environ.get("LONGARM_HOME") or default_home()).expanduser().absolute()
+    home = home_named(options["home"]) or default_home()
     refuse_world_writable(home)
     return Settings(
         home=home,
@@ -77,6 +82,14 @@ def settings_from(options: Mapping[str, Any]) -> Settings:
         language=options["lang"],
         wall=options["wall"],
     )
+
+
+def home_named(option: str | None) -> Path | None:
+    """Return the home that was named, on the command line or in the environment; the service has but its own."""
+    if (call := served()) is not None:
+        return call.home
+    named = option or os.environ.get("LONGARM_HOME")
+    return Path(named).expanduser().absolute() if named else None
 
 
 def _inventory(text: str) -> Path | Source:
@@ -97,11 +110,17 @@ def default_home() -> Path:
 
 
 def refuse_world_writable(home: Path) -> None:
-    """Raise UnsafeHome if anyone on this machine may write to the home (a missing one is fine)."""
+    """Raise UnsafeHome if anyone on this machine may write to the home (a missing one is fine), LongarmError for a file."""
     try:
         mode = home.stat().st_mode
     except FileNotFoundError:
         return
+    except NotADirectoryError:
+        mode = 0
+    if not stat.S_ISDIR(mode):
+        raise LongarmError(
+            Text("{path} is no folder", path=str(home)), Text("name a folder with --home, also one that is not there yet")
+        )
     if os.name == "posix" and mode & stat.S_IWOTH:
         from runner.store.errors import UnsafeHome
 

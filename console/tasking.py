@@ -10,9 +10,6 @@ from runner.desk import Desk
 from runner.record import RunRecord
 from runner.request import TaskRequest
 
-CONNECTING_S = 45.0
-"""What a host has on top of its task's own deadline: to be reached, to let us in, to give root."""
-
 
 def do_task(settings: Settings, request: TaskRequest) -> tuple[RunRecord, int]:
     """Do it, settle what follows and return the record with the exit code."""

@@ -8,8 +8,9 @@ import stat
 import sys
 from typing import TextIO
 
+from console.served import as_named, as_named_bytes, awaiting
 from console.settings import Settings
-from console.words import say
+from console.words import called, say
 from inventory.errors import Text, UsageError
 from inventory.secret import MASKER
 from reports.visible import visible
@@ -26,30 +27,45 @@ def printable(text: str) -> str:
 
 def write(text: str) -> None:
     """Write text that is data to stdout."""
-    _send(sys.stdout, printable(text))
+    _send(sys.stdout, printable(as_named(text)))
 
 
 def write_bytes(data: bytes) -> None:
     """Write rendered data to stdout as it is: who rendered it made it harmless in its own way."""
-    if sys.stdout is None:
+    write_bytes_to(sys.stdout, as_named_bytes(data))
+
+
+def write_bytes_to(stream: TextIO | None, data: bytes) -> None:
+    """Write bytes to a stream as they are."""
+    if stream is None:  # it was closed before we began
         return
     try:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        stream.flush()
+        stream.buffer.write(data)
+        stream.buffer.flush()
     except BrokenPipeError:
-        _ignore(sys.stdout)
+        _ignore(stream)
 
 
 def complain(text: str) -> None:
     """Write a line to stderr, secrets masked."""
-    _send(sys.stderr, printable(MASKER.text(text)) + "\n")
+    _send(sys.stderr, printable(MASKER.text(as_named(text))) + "\n")
+
+
+def complain_in_a_line(text: str) -> None:
+    """Write to stderr what somebody else may have put into words: one line, whatever it holds, secrets masked."""
+    _send(sys.stderr, visible(MASKER.text(as_named(text))) + "\n")
 
 
 def tell(settings: Settings, text: Text, *, level: int = 0) -> None:
     """Write a message to stderr, unless the user asked for less."""
     if settings.verbosity >= level:
         complain(say(text))
+
+
+def tell_hint(settings: Settings, hint: str, *, level: int = 0) -> None:
+    """Write what to do next to stderr: a command of ours works as it stands there."""
+    tell(settings, Text("next: {hint}", hint=called().hint(hint)), level=level)
 
 
 def _send(stream: TextIO | None, text: str) -> None:
@@ -77,5 +93,16 @@ def confirmed(settings: Settings, question: Text) -> bool:
         return True
     if settings.no_input or not sys.stdin or not sys.stdin.isatty():
         raise UsageError(Text("this needs an answer: {question}", question=question), Text("give --yes to agree"))
-    _send(sys.stderr, printable(say(question)) + " [y/N] ")
-    return sys.stdin.readline().strip().lower() in ("y", "yes", "д", "да")
+    return agreed(question)
+
+
+def agreed(question: Text) -> bool:
+    """Return what the user says to a question, `--yes` or not; the caller has seen to it that somebody sits there."""
+    return asked(Text("{question} [y/N]", question=question)).lower() in ("y", "yes", "д", "да")
+
+
+def asked(question: Text) -> str:
+    """Return what the user types in answer; the caller has seen to it that somebody sits there."""
+    _send(sys.stderr, printable(say(question)) + " ")
+    with awaiting("line"):
+        return sys.stdin.readline().strip()

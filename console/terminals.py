@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import os
+import select
 import signal
 import sys
 import termios
@@ -20,6 +20,9 @@ from dataclasses import dataclass, replace
 from console.diagnosing import case_named
 from console.getting import one_host
 from console.inventories import known_inventory
+from console.permits import refuse_this_machine
+from console.reasons import reason_given
+from console.served import awaiting
 from console.settings import Settings
 from console.tasking import do_task
 from console.terminal import tell
@@ -27,6 +30,7 @@ from inventory.errors import Text, UsageError
 from remote.session import Session
 from remote.terminal import Screen, Terminal
 from runner.casts import Cast
+from runner.desk import login_name
 from runner.request import TaskRequest
 from runner.tasks import STOPPED, Held, TerminalTask
 
@@ -35,11 +39,14 @@ _PIECE = 64 * 1024
 _NEW_LINES = b"\r\n"
 
 
-def open_shell(settings: Settings, target: str, *, case: str | None, deadline_s: float) -> int:
+def open_shell(
+    settings: Settings, target: str, *, case: str | None, read_only: bool, beside: str | None, deadline_s: float
+) -> int:
     """Hold a terminal on a host until it ends, and return the run's exit code; recorded where it is for a case."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(Text("a terminal needs a terminal"), Text("for single commands: longarm host run"))
     selection, case = one_host(known_inventory(settings).select(target)), case_named(case)
+    refuse_this_machine(selection.hosts)
     if case is not None:
         tell(settings, Text("recorded for case {case}: what the screen shows, known secrets masked", case=case))
     tell(settings, Text("to leave a host that hangs: Enter, then ~ and ."))
@@ -51,10 +58,12 @@ def open_shell(settings: Settings, target: str, *, case: str | None, deadline_s:
         selection=selection,
         task=TerminalTask(hold=hold),
         case=case,
-        actor=getpass.getuser(),
+        actor=login_name(),
         concurrency=1,
         host_deadline_s=deadline_s,
         languages=(settings.language,),
+        read_only=read_only,
+        beside=reason_given(beside, "--beside"),
     )
     return do_task(replace(settings, verbosity=min(settings.verbosity, -1)), request)[1]
 
@@ -67,7 +76,7 @@ async def _hold(session: Session, left_s: float, *, recorded: bool) -> Held:
     joined = _Joined(far, cast, began)
     late = stopped = False
     try:
-        with raw_terminal(), joined.listening():
+        with awaiting("raw"), raw_terminal(), joined.listening():
             async with asyncio.timeout(left_s):
                 await joined.carry()
     except TimeoutError:
@@ -94,11 +103,12 @@ def _screen() -> Screen:
 def raw_terminal() -> Iterator[None]:
     """Hand every key on as it is typed; afterwards the terminal is as it was, whatever ended this."""
     fd = sys.stdin.fileno()
-    before = termios.tcgetattr(fd)
+    before, blocking = termios.tcgetattr(fd), os.get_blocking(fd)
     tty.setraw(fd, termios.TCSADRAIN)
     try:
         yield
     finally:
+        os.set_blocking(fd, blocking)  # uvloop reads only what does not block, and our shell has the same terminal
         with contextlib.suppress(termios.error):  # it is gone
             termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
@@ -141,7 +151,7 @@ class _Joined:
         view = memoryview(data)
         try:
             while view:
-                view = view[os.write(sys.stdout.fileno(), view) :]
+                view = view[_written(sys.stdout.fileno(), view) :]
         except OSError:  # somebody has closed the window
             self._leave()
 
@@ -166,6 +176,15 @@ class _Joined:
         self.far.resize(screen.columns, screen.rows)
         if self.cast is not None:
             self.cast.resized(time.monotonic() - self.began, screen.columns, screen.rows)
+
+
+def _written(fd: int, data: memoryview) -> int:
+    """Write what the terminal takes and return how much; what shares it with stdin may not block, and then is waited for."""
+    while True:
+        try:
+            return os.write(fd, data)
+        except BlockingIOError:
+            select.select([], [fd], [])
 
 
 class Escapes:

@@ -7,27 +7,31 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from console.enrolling import COLUMNS, DECLINED, ssh_hosts, told_at_once
+from console.faults import exit_of
 from console.inventories import known_inventory
 from console.listing import show_list
 from console.settings import Settings
-from console.terminal import confirmed, tell
+from console.terminal import confirmed, tell, tell_hint
 from console.wiring import connector, credential_store
+from console.words import say
 from inventory.errors import Text, UsageError
 from inventory.host import Host
 from inventory.inventory import Inventory
 from inventory.target import AnyOf, Part, Tree, parse
 from remote.connect import Connector
-from remote.enrol import CHANGED, KNOWN, NEW, UNSEEN
-from remote.errors import RemoteError
+from remote.enrol import CHANGED, KNOWN, NEW, REVOKED, UNSEEN
+from remote.errors import HostKeyRefused, RemoteError
 from remote.event_loop import new_event_loop
 from remote.host_keys import HostKey
-from remote.known_hosts import KnownHosts
+from remote.known_hosts import KnownHosts, Taken
 from remote.known_lines import EVERY, GROUP, UnusableLine, key_on_line
 from remote.openssh_known_hosts import OpensshKnownHosts
 from remote.rotation import Rotation
+from remote.taking_over import MISSING, REVOKED_THERE, Import, imported
 
+_REFUSES = 4
 _LARGEST_FILE = 256 * 1024
-KEPT, GONE, REVOKED, AUTHORITY, MISSING = "kept", "gone", "revoked", "authority", "not in the file"
+KEPT, GONE, AUTHORITY, REFUSED = "kept", "gone", "authority", "refused"
 """States of keys beside those of `remote.enrol`."""
 
 
@@ -108,7 +112,8 @@ def authorities_in(given: str) -> Iterator[HostKey]:
             raise UsageError(Text("{path} holds something else than public keys", path=path), hint) from error
         found = True
     if not found:
-        raise UsageError(Text("{path} holds no public key", path=path))
+        hint = Text("a line is a public key, as in ca.pub: ssh-ed25519 AAAA…")
+        raise UsageError(Text("{path} holds no public key", path=path), hint)
 
 
 def _lines(path: Path) -> list[str]:
@@ -121,53 +126,57 @@ def _lines(path: Path) -> list[str]:
 
 
 def import_known_hosts(settings: Settings, targets: str, path: Path, *, replace: bool) -> int:
-    """Take over what a known_hosts of OpenSSH's holds for the hosts; 5 declined, 4 changed keys left, 3 hosts not in it."""
+    """Take over what a known_hosts of OpenSSH's holds for the hosts.
+
+    5: declined, 4: a key changed or is revoked here, so it was left, or no key is left that counts, 3: a host is not in it.
+    """
     hosts = ssh_hosts(settings, targets)
     theirs, known = OpensshKnownHosts.of(path), KnownHosts(settings.writable_home() / "known_hosts")
     if theirs.unread:
         numbers = ", ".join(map(str, theirs.unread[:10])) + (", …" if len(theirs.unread) > 10 else "")
         tell(settings, Text("{path}: lines that cannot be used: {numbers}", path=path, numbers=numbers))
-    rows: list[dict[str, object]] = []
-    wanted: list[tuple[Host, tuple[HostKey, ...], bool]] = []
-    missing, changed = 0, list[str]()
-    for host in hosts:
-        found = theirs.keys(host)
-        state = _imported(known, host, found)
-        rows += [_row(host.name, REVOKED if key.revoked else AUTHORITY if key.authority else state, key) for key in found]
-        rows += [] if found else [_row(host.name, MISSING)]
-        missing += not found
-        if state == CHANGED and not replace:
-            changed.append(host.name)
-        elif found and state != KNOWN:
-            wanted.append((host, found, state == CHANGED))
+    imports = [imported(theirs.keys(host), known.trust(host)) for host in hosts]
+    rows = [_row(one.host.name, _state(one, key), key) for one in imports for key in one.keys or (None,)]
     show_list(settings.output, COLUMNS, rows)
-    if wanted and not confirmed(settings, Text("keep these keys of {count} hosts?", count=len(wanted))):
+    wanted = [taken for one in imports if (taken := one.taken(replace_changed=replace))]
+    enrolled = [one for one in imports if one.state == NEW or (one.state == CHANGED and replace)]
+    keeping = Text("keep these keys of {count} hosts?", count=len(wanted))
+    question = keeping if enrolled else Text("revoke these keys of {count} hosts?", count=len(wanted))
+    if wanted and not confirmed(settings, question):
         tell(settings, Text("no key was kept"), level=-1)
         return DECLINED
-    for host, found, anew in wanted:
-        if anew:
-            known.remove(host.name)
-        known.mark((host.name,), *(key for key in found if key.revoked or key.authority))
-        known.add(host.name, *(key for key in found if not key.revoked and not key.authority))
-    if wanted:
-        tell(settings, Text("enrolled: {count}", count=len(wanted)))
-    if changed:
+    known.take(wanted)
+    if enrolled:
+        tell(settings, Text("enrolled: {count}", count=len(enrolled)))
+    if revoked := len(wanted) - len(enrolled):
+        tell(settings, Text("revoked: {count}", count=revoked))
+    return _left(settings, [one for one in imports if one not in enrolled])
+
+
+def _state(one: Import, key: HostKey | None) -> str:
+    """Return the state that is shown of a key; of the host where the file holds none for it."""
+    if key is None:
+        return one.state
+    if key.revoked or key.authority:
+        return REVOKED if key.revoked else AUTHORITY
+    return KNOWN if one.state == REVOKED_THERE else one.state
+
+
+def _left(settings: Settings, left: Sequence[Import]) -> int:
+    """Say what became of hosts for which no key was taken over, and return the exit code."""
+    states = {one.state for one in left}
+    if CHANGED in states:
         tell(settings, Text("a changed key is not replaced by itself: find out who changed it"), level=-1)
-    return 4 if changed else 3 if missing else 0
-
-
-def _imported(known: KnownHosts, host: Host, found: Sequence[HostKey]) -> str:
-    """Return what the keys of a file mean beside those that are known."""
-    trust = known.trust(host)
-    bare = {key for key in found if not key.revoked and not key.authority}
-    if trust.keys and bare and not bare & set(trust.keys):
-        return CHANGED
-    there = set(trust.keys) | set(trust.authorities)
-    return KNOWN if all(key.blob in trust.revoked or key in there for key in found) else NEW
+    if revoked := [one.host.name for one in left if one.state == REVOKED]:
+        tell(settings, Text("not taken over, since it is revoked here: the key of {hosts}", hosts=", ".join(revoked)), level=-1)
+    if bare := [one.host.name for one in left if one.state == REVOKED_THERE and not one.keeps]:
+        tell(settings, Text("left without a key that counts: {hosts}", hosts=", ".join(bare)), level=-1)
+        tell_hint(settings, f"longarm host enrol {','.join(bare)}", level=-1)
+    return _REFUSES if bare or {CHANGED, REVOKED} & states else 3 if MISSING in states else 0
 
 
 def rotate(settings: Settings, targets: str) -> int:
-    """Learn from hosts that prove themselves which keys they have now; 5 declined, 3 where one did not tell."""
+    """Learn from hosts that prove themselves which keys they have now; 5 declined, 4 if one is refused, 3 if one told none."""
     hosts = ssh_hosts(settings, targets)
     known, credentials = KnownHosts(settings.writable_home() / "known_hosts"), credential_store(settings)
     credentials.prepare(hosts)
@@ -177,7 +186,7 @@ def rotate(settings: Settings, targets: str) -> int:
     rows: list[dict[str, object]] = []
     for host, one in zip(hosts, told, strict=True):
         if isinstance(one, RemoteError):
-            rows.append(_row(host.name, UNSEEN) | {"error": str(one)})
+            rows.append(_row(host.name, _untold(one)) | {"error": say(one.text)})
         else:
             rows += [_row(host.name, state, key) for state, keys in _states(one) for key in keys]
     show_list(settings.output, COLUMNS, rows)
@@ -185,10 +194,16 @@ def rotate(settings: Settings, targets: str) -> int:
     if wanted and not confirmed(settings, Text("let these be the keys of {count} hosts from now on?", count=len(wanted))):
         tell(settings, Text("no key was kept"), level=-1)
         return DECLINED
-    for one in wanted:
-        known.replace(one.host.name, (*one.kept, *one.new))
+    known.take([Taken(host=one.host, keys=(*one.kept, *one.new), anew=True) for one in wanted])
     tell(settings, Text("rotated: {count}", count=len(wanted)))
-    return 3 if any(isinstance(one, RemoteError) for one in told) else 0
+    return max((exit_of(one) for one in told if isinstance(one, RemoteError)), default=0)
+
+
+def _untold(error: RemoteError) -> str:
+    """Return the state of a host that did not tell its keys."""
+    if isinstance(error, HostKeyRefused):
+        return REVOKED if error.revoked else CHANGED if error.known else REFUSED
+    return REFUSED if exit_of(error) == _REFUSES else UNSEEN
 
 
 def _states(one: Rotation) -> tuple[tuple[str, tuple[HostKey, ...]], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from console.progress import Progress
 from console.settings import Settings
@@ -17,13 +17,35 @@ def watching(settings: Settings) -> Iterator[Progress]:
     if live_is_wanted(settings):
         from console.live import LiveTable
 
-        table = LiveTable()
-        with table.shown():
+        table = LiveTable(settings.language)
+        with table.shown(), _watched_by(table):
             yield table
     else:
         from console.lines import Lines
 
         yield Lines(settings)
+
+
+_WATCHING: list[Progress] = []
+"""What stands on the terminal."""
+
+
+@contextmanager
+def _watched_by(progress: Progress) -> Iterator[None]:
+    _WATCHING.append(progress)
+    try:
+        yield
+    finally:
+        _WATCHING.remove(progress)
+
+
+@contextmanager
+def stepped_aside() -> Iterator[None]:
+    """Let the terminal be free in the block: what moves there would be drawn over the question."""
+    with ExitStack() as aside:
+        for progress in _WATCHING:
+            aside.enter_context(progress.aside())
+        yield
 
 
 def live_is_wanted(settings: Settings) -> bool:

@@ -6,6 +6,7 @@ import getpass
 import os
 import sys
 
+from console.served import awaiting
 from console.settings import Settings
 from console.terminal import printable
 from console.words import say
@@ -59,4 +60,5 @@ def connector(settings: Settings, credentials: CredentialStore, *, once_more: bo
 
 def ask_secret(what: Text) -> str:
     """Return a secret typed without echo; the prompt goes to the terminal itself."""
-    return getpass.getpass(printable(say(what)) + ": ")
+    with awaiting("secret"):
+        return getpass.getpass(printable(say(what)) + ": ")

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 
 from inventory.errors import Text
+from runner.called import PLAIN, Called
 
 LANGUAGES = ("en", "ru")
 _CODE: ContextVar[str] = ContextVar("language", default="en")
+_CALLED: ContextVar[Called] = ContextVar("called", default=PLAIN)
 
 
 def wanted_language(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> str:
@@ -47,6 +49,16 @@ def speak(code: str) -> None:
 def spoken() -> str:
     """Return the code of the language in use."""
     return _CODE.get()
+
+
+def call_with(called: Called) -> None:
+    """Remember the options of this command line: what is told to come next needs them too."""
+    _CALLED.set(called)
+
+
+def called() -> Called:
+    """Return the options of this command line that what comes next needs too."""
+    return _CALLED.get()
 
 
 def say(text: Text) -> str:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from console import choices
-from console.framework import Seconds, argument, command, option
+from console.files import NewFile, ReadFile
+from console.framework import Seconds, argument, command, fail_on_option, option
 from console.settings import Settings
 from inventory.errors import Text
-from runner.outcome import FailOn
 
-_FILE = click.Path(path_type=Path)
 _SECONDS = Seconds(min=1, max=86_400)
 
 
@@ -35,19 +32,15 @@ _SECONDS = Seconds(min=1, max=86_400)
         "--probes",
         text=Text("Ask the probes of this file too; without --check and --playbook: only them."),
         metavar="FILE",
-        type=_FILE,
+        type=ReadFile(),
     ),
-    option("--answers", text=Text("Write every answer to this file, one JSON line each."), metavar="FILE", type=_FILE),
-    option(
-        "--fail-on",
-        text=Text("Severity from which findings give exit code 1; default: warning."),
-        type=click.Choice([str(row) for row in FailOn]),
-        default=str(FailOn.WARNING),
-    ),
+    option("--answers", text=Text("Write every answer to this file, one JSON line each."), metavar="FILE", type=NewFile()),
+    fail_on_option(),
     option("--concurrency", text=Text("Hosts at once; default: 50."), metavar="N", type=click.IntRange(1, 1000), default=50),
     option("--deadline", text=Text("Seconds for one host; default: 120."), metavar="S", type=_SECONDS, default=120.0),
     option("--across-customers", text=Text("Let one run cover hosts of several customers."), is_flag=True),
     option("--run-deadline", text=Text("Seconds for the whole run."), metavar="S", type=_SECONDS),
+    by_customer=True,
 )
 def diagnose(settings: Settings, targets: str, **wishes: object) -> int:
     """Diagnose hosts and return the run's exit code."""

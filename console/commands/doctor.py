@@ -21,6 +21,7 @@ _COLUMNS = {"what": Text("what"), "state": Text("state"), "detail": Text("detail
         metavar="HOST",
         shell_complete=choices.hosts,
     ),
+    by_customer=True,
 )
 def doctor(settings: Settings, host: str | None) -> int:
     """Examine this installation; 7 if something has to be mended. The page holds no secrets: it may be pasted."""

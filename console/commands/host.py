@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from console import choices
-from console.framework import Group, Seconds, argument, option
+from console.files import FileOrText, NewFile, ReadFile
+from console.framework import Group, Seconds, argument, beside_option, option
 from console.settings import Settings
 from inventory.errors import Text
 
@@ -29,15 +30,16 @@ host = Group("host", Text("Single hosts: their keys, files and commands."))
         "--ca",
         text=Text("Trust the host certificates that this authority signs: its public key, or the file of it."),
         metavar="FILE|KEY",
-        type=click.Path(),
+        type=FileOrText(),
     ),
     option(
         "--from-known-hosts",
         text=Text("Take the keys over from a known_hosts of OpenSSH's; hashed names and patterns count too."),
         metavar="FILE",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        type=ReadFile(exists=True, dir_okay=False),
     ),
     option("--rotate", text=Text("Log in and learn which keys the hosts have now, and which no more."), is_flag=True),
+    by_customer=True,
 )
 def enrol(
     settings: Settings,
@@ -72,6 +74,7 @@ _SECONDS = Seconds(min=1, max=86_400)
     argument("targets", shell_complete=choices.hosts),
     option("--concurrency", text=Text("Hosts at once; default: 50."), metavar="N", type=click.IntRange(1, 1000), default=50),
     option("--deadline", text=Text("Seconds for one host; default: 20."), metavar="S", type=_SECONDS, default=20.0),
+    by_customer=True,
 )
 def ping(settings: Settings, targets: str, concurrency: int, deadline: float) -> int:
     """Ping hosts; 4 if one refused us, 3 if one could not be reached."""
@@ -86,6 +89,7 @@ def ping(settings: Settings, targets: str, concurrency: int, deadline: float) ->
     argument("target", metavar="HOST", shell_complete=choices.hosts),
     option("--probe", text=Text("Only this probe, repeatable."), metavar="ID", multiple=True, shell_complete=choices.probes),
     option("--deadline", text=Text("Seconds for the host; default: 120."), metavar="S", type=_SECONDS, default=120.0),
+    by_customer=True,
 )
 def facts(settings: Settings, target: str, probe: tuple[str, ...], deadline: float) -> int:
     """Show facts; 3 if something could not be seen."""
@@ -100,11 +104,11 @@ def facts(settings: Settings, target: str, probe: tuple[str, ...], deadline: flo
     argument("target", metavar="HOST", shell_complete=choices.hosts),
     argument("path"),
     option("--case", text=Text("Put it on this case."), metavar="CASE", shell_complete=choices.cases),
-    option("--to", text=Text("Write it to this file too."), metavar="FILE", type=click.Path(dir_okay=False, path_type=Path)),
+    option("--to", text=Text("Write it to this file too."), metavar="FILE", type=NewFile(dir_okay=False)),
     option("--last", text=Text("Only the last lines, so many."), metavar="N", type=click.IntRange(1, 10_000_000)),
     option(
         "--since",
-        text=Text("Only from this moment on: 2h (ago), “2026-11-29 08:00” by the host's clock, …+02:00."),
+        text=Text("Only from this moment on: 2h (ago), “2026-11-29 08:00” by the host's clock, …+02:00; not on Windows."),
         metavar="WHEN",
     ),
     option("--until", text=Text("Only before this moment, written alike."), metavar="WHEN"),
@@ -121,12 +125,24 @@ def facts(settings: Settings, target: str, probe: tuple[str, ...], deadline: flo
     option("--no-root", text=Text("Read it as the login user; else as root where root can be had."), is_flag=True),
     option("--deadline", text=Text("Seconds for reading it; default: 60."), metavar="S", type=_SECONDS, default=60.0),
     option("--across-customers", text=Text("Put it on a case even if that is of another customer."), is_flag=True),
+    by_customer=True,
 )
 def get(settings: Settings, target: str, path: str, **wishes: object) -> int:
     """Get a file and return the run's exit code."""
     from console.getting import Wishes, get_file
 
     return get_file(settings, target, path, Wishes(**wishes))  # type: ignore[arg-type]
+
+
+_BESIDE = Text("Begin also where a run changes a host or somebody works there by hand, for this reason; it is on record.")
+
+
+def _read_only_option() -> click.Parameter:
+    return option(
+        "--read-only",
+        text=Text("Say that you only look: it keeps nobody off the host, and no run or colleague keeps you off; on record."),
+        is_flag=True,
+    )
 
 
 @host.add(
@@ -156,9 +172,18 @@ def get(settings: Settings, target: str, path: str, **wishes: object) -> int:
         type=click.IntRange(1, 2**26),
         default=2**20,
     ),
+    _read_only_option(),
+    beside_option(_BESIDE),
     option("--concurrency", text=Text("Hosts at once; default: 50."), metavar="N", type=click.IntRange(1, 1000), default=50),
     option("--across-customers", text=Text("Let one run cover hosts of several customers."), is_flag=True),
+    option(
+        "--count",
+        text=Text("How many hosts these are: of many it has to be given, or typed when asked."),
+        metavar="N",
+        type=click.IntRange(1),
+    ),
     option("--run-deadline", text=Text("Seconds for the whole run."), metavar="S", type=_SECONDS),
+    by_customer=True,
 )
 def run(settings: Settings, command: str, targets: str, **wishes: object) -> int:
     """Run a command on hosts and return the run's exit code."""
@@ -177,12 +202,15 @@ def run(settings: Settings, command: str, targets: str, **wishes: object) -> int
         metavar="CASE",
         shell_complete=choices.cases,
     ),
+    _read_only_option(),
+    beside_option(_BESIDE),
     option(
         "--deadline", text=Text("Seconds until it is closed; default: 12 hours."), metavar="S", type=_SECONDS, default=43_200.0
     ),
+    by_customer=True,
 )
-def shell(settings: Settings, target: str, case: str | None, deadline: float) -> int:
+def shell(settings: Settings, target: str, case: str | None, read_only: bool, beside: str | None, deadline: float) -> int:
     """Open a terminal and return the run's exit code."""
     from console.terminals import open_shell
 
-    return open_shell(settings, target, case=case, deadline_s=deadline)
+    return open_shell(settings, target, case=case, read_only=read_only, beside=beside, deadline_s=deadline)

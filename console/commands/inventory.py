@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import click
-
 from console import choices
+from console.files import NewFile
 from console.framework import Group, argument, option
 from console.listing import as_json, show_document, show_list
 from console.settings import Settings
 from console.terminal import tell, write
 from inventory.errors import Text
 from inventory.host import Host
-
-_FILE = click.Path(path_type=Path)
 
 inventory = Group("inventory", Text("The hosts we know: check, list, show, graph, import."))
 
@@ -32,7 +29,7 @@ _COLUMNS = {
 _ORIGINS = {"host": Text("host"), "key": Text("key"), "value": Text("value"), "origin": Text("origin")}
 
 
-@inventory.add("check", Text("Read the inventory and show every mistake at once."))
+@inventory.add("check", Text("Read the inventory and show every mistake at once."), by_customer=True)
 def check(settings: Settings) -> None:
     """Load all files; the loader's problems, and those that the checks have with it, become the answer."""
     from console.faults import show_problems
@@ -52,12 +49,13 @@ def check(settings: Settings) -> None:
     "list",
     Text("List the hosts that a target expression chooses."),
     argument("targets", default="all", shell_complete=choices.hosts),
+    by_customer=True,
 )
 def list_(settings: Settings, targets: str) -> None:
     """List hosts in inventory order."""
-    from console.inventories import known_inventory
+    from console.inventories import seen_inventory
 
-    chosen = known_inventory(settings).select(targets)
+    chosen = seen_inventory(settings).select(targets)
     show_list(settings.output, _COLUMNS, [host_row(host) for host in chosen.hosts])
 
 
@@ -85,12 +83,13 @@ def host_row(host: Host) -> Mapping[str, object]:
         text=Text("Show where each value comes from: file with line and column, program, address."),
         is_flag=True,
     ),
+    by_customer=True,
 )
 def show(settings: Settings, targets: str, origin: bool) -> None:
     """Show hosts with everything that their groups gave them, or where each of it was set."""
-    from console.inventories import host_document, known_inventory, origins
+    from console.inventories import host_document, origins, seen_inventory
 
-    chosen = known_inventory(settings).select(targets)
+    chosen = seen_inventory(settings).select(targets)
     if origin:
         show_list(settings.output, _ORIGINS, [row for host in chosen.hosts for row in origins(host)])
         return
@@ -103,14 +102,15 @@ def show(settings: Settings, targets: str, origin: bool) -> None:
     Text("Draw groups, the groups inside them and their hosts."),
     argument("targets", default="all", shell_complete=choices.hosts),
     option("--groups-only", text=Text("Draw no hosts, only how many a group has."), is_flag=True),
-    option("--svg", text=Text("Write the drawing to this file, as SVG."), metavar="FILE", type=_FILE),
+    option("--svg", text=Text("Write the drawing to this file, as SVG."), metavar="FILE", type=NewFile()),
+    by_customer=True,
 )
 def graph(settings: Settings, targets: str, groups_only: bool, svg: Path | None) -> None:
     """Draw an inventory as text, as JSON, or into a file."""
-    from console.inventories import known_inventory, write_new
+    from console.inventories import seen_inventory, write_new
     from reports.inventory_graph import as_svg, as_text, drawn
 
-    known = known_inventory(settings)
+    known = seen_inventory(settings)
     lines = drawn(known, [host.name for host in known.select(targets).hosts], groups_only=groups_only)
     if svg is not None:
         write_new(settings, svg, as_svg(lines))
@@ -122,14 +122,17 @@ def graph(settings: Settings, targets: str, groups_only: bool, svg: Path | None)
     "import",
     Text("Write hosts from elsewhere as an inventory of ours, everything merged."),
     argument("targets", default="all", shell_complete=choices.hosts),
-    option("--to", text=Text("Write to this file, which must not be there yet; default: stdout."), metavar="FILE", type=_FILE),
+    option(
+        "--to", text=Text("Write to this file, which must not be there yet; default: stdout."), metavar="FILE", type=NewFile()
+    ),
+    by_customer=True,
 )
 def import_(settings: Settings, targets: str, to: Path | None) -> None:
     """Write the chosen hosts in our own format."""
-    from console.inventories import known_inventory, write_new
+    from console.inventories import seen_inventory, write_new
     from inventory.written import written
 
-    known = known_inventory(settings)
+    known = seen_inventory(settings)
     text = written(known, known.select(targets).hosts)
     if to is None:
         write(text)

@@ -7,7 +7,7 @@ import click
 from console.framework import Group, option
 from console.listing import show_list
 from console.settings import Settings
-from console.terminal import tell
+from console.terminal import tell, tell_hint
 from console.words import spoken
 from inventory.errors import Text
 
@@ -47,12 +47,14 @@ def up(settings: Settings, hosts: int | None, this_machine: bool, shell: str) ->
 
     wanted = hosts or len(scenarios())
     started = keeper.up(settings.writable_home(), wanted, this_machine=this_machine, shell=Shell(shell))
-    tell(settings, Text("{count} practice hosts are running", count=len(started.hosts)))
+    count = len(started.hosts)
+    many = Text("{count} practice hosts are running", count=count)
+    tell(settings, Text("one practice host is running") if count == 1 else many)
     tell(settings, what_answers(started.shell, started.why))
     tell(settings, Text("inventory: {path}", path=str(started.inventory)))
     own = (settings.home / "inventory.yaml").exists()
     chosen = f"--inventory {started.inventory} " if own else ""
-    tell(settings, Text("next: {hint}", hint=f"longarm {chosen}diagnose all"))
+    tell_hint(settings, f"longarm {chosen}diagnose all")
 
 
 @lab.add("list", Text("List the scenarios, what one can learn on them, and the hosts that run them."))

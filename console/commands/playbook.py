@@ -7,17 +7,18 @@ from pathlib import Path
 import click
 
 from console import choices
+from console.files import NewFile
 from console.framework import Group, argument, option
 from console.listing import as_json, show_document, show_list
 from console.settings import Settings
 from console.terminal import write
 from console.words import say
-from inventory.errors import Text
+from inventory.errors import Text, UsageError
 
 playbook = Group("playbook", Text("Playbooks: list, show, new, lint, test, graph, schema."))
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = NewFile(dir_okay=False)
 _PLAYBOOKS = {
     "playbook": Text("playbook"),
     "kind": Text("kind"),
@@ -40,6 +41,13 @@ _SCENARIOS = {
     "state": Text("state"),
     "faults": Text("faults tried"),
 }
+_REHEARSED = {
+    "scenario": Text("scenario"),
+    "playbook": Text("playbook"),
+    "host": Text("host"),
+    "state": Text("state"),
+    "run": Text("run"),
+}
 
 
 @playbook.add("list", Text("List the playbooks."))
@@ -47,7 +55,7 @@ def list_playbooks(settings: Settings) -> None:
     """List playbooks."""
     from console.authoring import playbook_rows
 
-    show_list(settings.output, _PLAYBOOKS, playbook_rows())
+    show_list(settings.output, _PLAYBOOKS, playbook_rows(settings))
 
 
 @playbook.add(
@@ -57,10 +65,9 @@ def list_playbooks(settings: Settings) -> None:
 )
 def show_playbook(settings: Settings, name: str) -> None:
     """Show a playbook."""
-    from console.authoring import playbook_document
+    from console.authoring import playbook_document, playbook_page
 
-    document = playbook_document(name)
-    show_document(settings.output, document, lambda: as_json(document))
+    show_document(settings.output, playbook_document(settings, name), lambda: playbook_page(settings, name))
 
 
 @playbook.add(
@@ -78,8 +85,8 @@ def new_playbook(settings: Settings, name: str, folder: Path) -> None:
 
 @playbook.add(
     "lint",
-    Text("Say everything that is wrong with playbooks, with its place and what to write instead."),
-    argument("names", metavar="PLAYBOOK...", nargs=-1, required=True, shell_complete=choices.playbooks),
+    Text("Say everything that is wrong with playbooks, or with those in a folder, with its place and what to write instead."),
+    argument("names", metavar="PLAYBOOK...", nargs=-1, required=True, shell_complete=choices.playbook_files),
     option("--fix", text=Text("Mend what can be mended without changing what is meant: quotes, misspelt words."), is_flag=True),
 )
 def lint_playbooks(settings: Settings, names: tuple[str, ...], fix: bool) -> int:
@@ -94,10 +101,51 @@ def lint_playbooks(settings: Settings, names: tuple[str, ...], fix: bool) -> int
 @playbook.add(
     "test",
     Text("Run the scenarios of playbooks on scripted hosts, with every fault at every step: no network, no waiting."),
-    argument("names", metavar="PLAYBOOK...", nargs=-1, required=True, shell_complete=choices.playbooks),
+    argument("names", metavar="PLAYBOOK...", nargs=-1, required=True, shell_complete=choices.playbook_files),
+    option(
+        "--record",
+        text=Text("Repair this host by the playbook, and keep what it said as one more scenario, without secrets."),
+        metavar="HOST",
+        shell_complete=choices.hosts,
+    ),
+    option(
+        "-p",
+        "--param",
+        text=Text("A parameter of what is recorded, repeatable; a secret as secret:NAME, env:NAME, file:PATH."),
+        metavar="NAME=VALUE",
+        multiple=True,
+    ),
+    option(
+        "--on",
+        "target",
+        text=Text("Play the scenarios on this host, which is made ill on purpose, repaired and put right again."),
+        metavar="HOST",
+        shell_complete=choices.hosts,
+    ),
+    option("--force", text=Text("Record even where there is no finding, for this reason."), metavar="REASON"),
+    by_customer=True,
 )
-def run_scenarios(settings: Settings, names: tuple[str, ...]) -> int:
-    """Test playbooks."""
+def run_scenarios(
+    settings: Settings,
+    names: tuple[str, ...],
+    record: str | None,
+    param: tuple[str, ...],
+    target: str | None,
+    force: str | None,
+) -> int:
+    """Test playbooks on scripted hosts or on a real one, or record a scenario of one."""
+    if target is not None:
+        from console.rehearsing import rehearse
+
+        if record is not None or param or force:
+            raise UsageError(Text("--on plays the scenarios as they stand"), Text("leave --record, -p and --force out"))
+        rows, code = rehearse(settings, names, target)
+        show_list(settings.output, _REHEARSED, rows)
+        return code
+    if record is not None:
+        from console.recording import record_scenario
+
+        return record_scenario(settings, names, record, param, force)
     from console.authoring import scenario_rows
 
     rows, code = scenario_rows(settings, names)
@@ -118,7 +166,7 @@ def graph_playbook(settings: Settings, name: str, svg: Path | None) -> None:
     from reports.language import language
     from reports.playbook_graph import as_svg, as_text, nodes_of
 
-    found, tongue = named_playbook(name), language(settings.language)
+    found, tongue = named_playbook(settings, name), language(settings.language)
     if svg is not None:
         write_new(settings, svg, as_svg(found, tongue))
         return

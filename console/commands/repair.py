@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from console import choices
-from console.framework import Seconds, argument, command, option
+from console.framework import Seconds, argument, beside_option, command, fail_on_option, option
 from console.settings import Settings
 from inventory.errors import Text
-from runner.outcome import FailOn
 
 _SECONDS = Seconds(min=1, max=86_400)
+_COUNT = {"metavar": "N", "type": click.IntRange(1)}
 
 
 @command(
@@ -33,17 +33,30 @@ _SECONDS = Seconds(min=1, max=86_400)
         metavar="RUN/ID",
     ),
     option("--force", text=Text("Repair even where there is no finding, for this reason."), metavar="REASON"),
-    option("--case", text=Text("Leave the report on this case."), metavar="CASE", shell_complete=choices.cases),
+    beside_option(),
     option(
-        "--fail-on",
-        text=Text("Severity from which findings give exit code 1; default: warning."),
-        type=click.Choice([str(row) for row in FailOn]),
-        default=str(FailOn.WARNING),
+        "--break-glass",
+        text=Text("Begin without the second person that it needs, for this reason; it stands in every report."),
+        metavar="REASON",
+    ),
+    option("--case", text=Text("Leave the report on this case."), metavar="CASE", shell_complete=choices.cases),
+    fail_on_option(),
+    option("--count", text=Text("How many hosts these are: of many it has to be given, or typed when asked."), **_COUNT),
+    option(
+        "--batch",
+        text=Text("Sizes of the waves: numbers of hosts or shares of all, the last one repeated; one ends before the next."),
+        metavar="1,10%,rest",
+    ),
+    option(
+        "--max-failed",
+        text=Text("Begin no further host once more than so many, a number or a share of all, have ended badly."),
+        metavar="N|N%",
     ),
     option("--concurrency", text=Text("Hosts at once; default: 10."), metavar="N", type=click.IntRange(1, 1000), default=10),
     option("--deadline", text=Text("Seconds for one host; default: what the playbook says."), metavar="S", type=_SECONDS),
     option("--across-customers", text=Text("Let one run cover hosts of several customers."), is_flag=True),
     option("--run-deadline", text=Text("Seconds for the whole run."), metavar="S", type=_SECONDS),
+    by_customer=True,
 )
 def repair(settings: Settings, playbook: str | None, targets: str | None, **wishes: object) -> int:
     """Repair hosts and return the run's exit code."""

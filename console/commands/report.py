@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from console import choices
+from console.files import NewFile, write_whole
 from console.framework import Group, argument, option
 from console.listing import show_list
 from console.settings import Settings
@@ -32,6 +33,7 @@ _COLUMNS = {
     "list",
     Text("List the reports of the latest runs: the page in the home, and what cases have got or wait for."),
     option("--limit", text=Text("Of at most so many runs; default: 20."), metavar="N", type=click.IntRange(1), default=20),
+    by_customer=True,
 )
 def list_(settings: Settings, limit: int) -> None:
     """List reports."""
@@ -49,8 +51,10 @@ def open_(settings: Settings, run_id: str) -> None:
     """Render the page anew and show it."""
     from console.aftermath import keep_reports
     from console.browsing import can_open
+    from console.permits import refuse_closed_page
     from runner.desk import Desk
 
+    refuse_closed_page(run_id)
     with Desk.open(settings.home, write=False) as desk:
         page = keep_reports(settings, desk.record(run_id))
     write(f"{page}\n")
@@ -69,7 +73,7 @@ def open_(settings: Settings, run_id: str) -> None:
         default="html",
     ),
     option("--audience", text=Text("For whom it is."), type=click.Choice(("internal", "customer")), default="internal"),
-    option("--to", text=Text("File to write; default: stdout."), metavar="FILE", type=click.Path(path_type=Path)),
+    option("--to", text=Text("File to write; default: stdout."), metavar="FILE", type=NewFile()),
 )
 def render_(settings: Settings, run_id: str, format: str, audience: str, to: Path | None) -> None:  # noqa: A002 (the option's name)
     """Render a run for an audience."""
@@ -82,5 +86,5 @@ def render_(settings: Settings, run_id: str, format: str, audience: str, to: Pat
     if to is None:
         write_bytes(data)
     else:
-        to.write_bytes(data)
+        write_whole(to, data)
         tell(settings, Text("written: {path}", path=str(to)))

@@ -46,7 +46,9 @@ def rekey(settings: Settings, with_key: str | None) -> None:
     secret_keeping.rekey(settings, with_key)
 
 
-@secret.add("list", Text("List the secrets that are kept or referred to, with their age and who refers to them."))
+@secret.add(
+    "list", Text("List the secrets that are kept or referred to, with their age and who refers to them."), by_customer=True
+)
 def list_(settings: Settings) -> None:
     """List secrets, never their values."""
     from console.listing import show_list
@@ -72,6 +74,7 @@ def remove(settings: Settings, name: str) -> int:
     Text("Look whether a secret can be had, and with --host whether it lets us in."),
     argument("name", metavar="NAME", shell_complete=choices.secrets),
     option("--host", text=Text("Log in to this host with it."), metavar="HOST", shell_complete=choices.hosts),
+    by_customer=True,
 )
 def test(settings: Settings, name: str, host: str | None) -> int:
     """Show a row for each step, the secret itself never; the exit code is that of the step that failed."""
