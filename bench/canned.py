@@ -37,7 +37,9 @@ from remote.question import Question
 
 HERE = Path(__file__).parent
 NONCE = "0" * 32
-HEALTHY = HERE.parent / "remote" / "lab" / "scenarios" / "healthy.evidence"
+SCENARIOS = HERE.parent / "remote" / "lab" / "scenarios"
+HEALTHY = ("calm.evidence", "healthy.evidence")
+"""What practice hosts answer that are healthy: together every standard question."""
 FEW, MANY, TURNS, LONG = 20, 200, 5, 10
 NEAR_MS, FAR_MS = 20, 120
 
@@ -74,8 +76,13 @@ def frames_of(questions: Sequence[str], answers: dict[str, Answer]) -> tuple[byt
 
 def healthy_frames() -> tuple[bytes, bytes]:
     """Return the standard questions as a healthy Debian host answers them."""
-    captured = read_captures(HEALTHY.read_bytes(), HEALTHY.name)
-    return frames_of([question.id for question in standard_questions()], dict(captured))
+    captured = {
+        name: answer for file in HEALTHY for name, answer in read_captures((SCENARIOS / file).read_bytes(), file).items()
+    }
+    asked = [question.id for question in standard_questions()]
+    if missing := set(asked) - captured.keys():
+        sys.exit(f"bench: no healthy host has answered {', '.join(sorted(missing))}")
+    return frames_of(asked, captured)
 
 
 def measured(fleet: Fleet, command: Sequence[str], scratch: Path, timeout_s: float = 300) -> Took:

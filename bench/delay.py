@@ -1,7 +1,8 @@
 """A slow line to a fleet: two TUN devices, one in the fleet's namespace and one in a new one, joined with a delay.
 
 Kernels of containers often have no netem. A process of its own carries the packets, so that what is measured is
-not slowed by the line's own work: `python -m bench.delay NEAR FAR ONE_WAY_MS`, until its stdin ends.
+not slowed by the line's own work: `python -m bench.delay NEAR FAR ONE_WAY_MS`, until its stdin ends. An end is a
+namespace, or NAMESPACE/DEVICE for a TAP device of that name, which carries frames and so can be the port of a bridge.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from bench.fleet import Fleet, write_inventory
 
 HOST, FAR_END = "10.77.0.1", "10.77.0.2"
 _CLONE_NEWNET, _TUNSETIFF = 0x40000000, 0x400454CA  # setns(2), linux/if_tun.h
-_TUN, _NO_PACKET_INFO = 0x0001, 0x1000
+_TUN, _TAP, _NO_PACKET_INFO = 0x0001, 0x0002, 0x1000
 _MOST_BYTES = 65536
 
 
@@ -51,7 +52,7 @@ def delayed(fleet: Fleet, round_trip_ms: float) -> Iterator[Fleet]:
 
 def carry(near: str, far: str, one_way_s: float) -> None:
     """Carry packets both ways until stdin ends."""
-    ends = [_device(namespace) for namespace in (near, far)]
+    ends = [_device(end) for end in (near, far)]
     waiting: list[deque[tuple[float, bytes]]] = [deque(), deque()]
     print("ready", flush=True)
     with selectors.DefaultSelector() as selector:
@@ -71,13 +72,15 @@ def carry(near: str, far: str, one_way_s: float) -> None:
                         os.write(end, queue.popleft()[1])
 
 
-def _device(namespace: str) -> int:
-    """Return the open TUN device `line0` of a namespace; this process stays in it."""
+def _device(end: str) -> int:
+    """Return the open device of an end, `line0` where it has no name; this process stays in its namespace."""
+    namespace, _, name = end.partition("/")
+    kind = (_TAP if name else _TUN) | _NO_PACKET_INFO
     with Path(f"/run/netns/{namespace}").open() as file:
         if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), _CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "setns", namespace)
     device = os.open("/dev/net/tun", os.O_RDWR)
-    fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH22x", b"line0", _TUN | _NO_PACKET_INFO))
+    fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH22x", (name or "line0").encode(), kind))
     return device
 
 

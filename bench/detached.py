@@ -118,7 +118,7 @@ def main() -> None:
         (places := Path(folder) / "lib").mkdir()
         fleet = fleets.start(Path(folder), 1)
         try:
-            mount = ("nsenter", f"--mount=/proc/{fleet.server_pid}/ns/mnt", "mount", "--bind", str(places), "/var/lib")
+            mount = ("nsenter", f"--mount=/proc/{fleet.server_pids[0]}/ns/mnt", "mount", "--bind", str(places), "/var/lib")
             subprocess.run(mount, check=True)
             near, far, farthest = (measured(fleet, asked.turns, ms) for ms in (NEAR_MS, FAR_MS, FARTHEST_MS))
         finally:

@@ -1,6 +1,7 @@
 """A fleet of N hosts for figures: one server that answers on N loopback addresses inside a network namespace.
 
-The server is a real sshd, or the canned one (canned.c), which costs nearly nothing and so shows our own side.
+The server is a real sshd, or the canned one (canned.c), which costs nearly nothing and so shows our own side. Hosts that
+are to be changed have a sshd each, with processes and folders of their own (`start_apart`).
 The namespace has only `lo`, so 0.0.0.0:2222 answers on all of 127.0.0.0/8 and nothing outside can reach it.
 The CPU of the hosts comes out of the same cores as ours: compare walls as ratios within one run.
 """
@@ -16,6 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 PORT = 2222
+OWN = ("root", "srv", "var/lib")
+"""What each host has of its own where hosts are apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +28,7 @@ class Fleet:
     namespace: str
     folder: Path
     hosts: tuple[str, ...]
-    server_pid: int
+    server_pids: tuple[int, ...]
     inventory: Path
     """The inventory of longarm."""
 
@@ -39,17 +42,20 @@ class Fleet:
         return self.folder / "fleet.json"
 
     def server_cpu_s(self) -> float:
-        """Return the CPU seconds that the server and its ended children have used."""
-        fields = Path(f"/proc/{self.server_pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        """Return the CPU seconds that the servers and their ended children have used."""
+        stats = (Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in self.server_pids)
+        return sum(int(ticks) for fields in stats for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
     def settle(self) -> float:
-        """Wait until the server has no children left and return its CPU seconds."""
-        children = Path(f"/proc/{self.server_pid}/task/{self.server_pid}/children")
+        """Wait until no server has children left and return their CPU seconds."""
         end = time.monotonic() + 10
-        while children.read_text().split() and time.monotonic() < end:
+        while any(map(children, self.server_pids)) and time.monotonic() < end:
             time.sleep(0.05)
         return self.server_cpu_s()
+
+    def folder_of(self, host: str) -> Path:
+        """Return where the folders of a host lie that has some of its own (`start_apart`)."""
+        return self.folder / "hosts" / host
 
 
 def start(folder: Path, count: int) -> Fleet:
@@ -59,16 +65,28 @@ def start(folder: Path, count: int) -> Fleet:
     (folder / "sshd_config").write_text(_SSHD.format(folder=folder, port=PORT))
     Path("/run/sshd").mkdir(exist_ok=True)
     # an empty home for the login user: whatever this machine's own shell start-up files cost must not be measured
-    script = (
-        f"mount --bind {folder}/home /root && cd / && exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "
-        f"/usr/sbin/sshd -f {folder}/sshd_config -E {folder}/sshd.log"
-    )
+    script = f"mount --bind {folder}/home /root && cd / && exec {_sshd(folder, '0.0.0.0', folder / 'sshd.pid')}"
     _run("ip", "netns", "exec", namespace, "sh", "-c", script)
-    pid_file = folder / "sshd.pid"
-    end = time.monotonic() + 10
-    while not pid_file.exists() and time.monotonic() < end:
-        time.sleep(0.05)
-    return _described(folder, namespace, count, int(pid_file.read_text()))
+    _wait_for(folder / "sshd.pid")
+    return _described(folder, namespace, addresses(count), (int((folder / "sshd.pid").read_text()),))
+
+
+def start_apart(folder: Path, count: int) -> Fleet:
+    """Start a fleet of hosts that can be changed: each has a real sshd, processes and some folders of its own."""
+    namespace, hosts, pids = _prepare(folder), addresses(count), []
+    (folder / "sshd_config").write_text(_SSHD.format(folder=folder, port=PORT))
+    Path("/run/sshd").mkdir(exist_ok=True)
+    for host in hosts:
+        own = folder / "hosts" / host
+        for name in OWN:
+            (own / name).mkdir(parents=True)
+        mounts = " && ".join(f"mount --bind {own / name} /{name}" for name in OWN)
+        script = f"{mounts} && cd / && exec {_sshd(folder, host, own / 'pid')} -D"
+        apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+        keeper = subprocess.Popen(["ip", "netns", "exec", namespace, *apart, "sh", "-c", script])
+        _wait_for(own / "pid")
+        pids += children(keeper.pid)
+    return _described(folder, namespace, hosts, tuple(pids))
 
 
 def start_canned(folder: Path, count: int, frames: tuple[bytes, bytes]) -> Fleet:
@@ -81,7 +99,31 @@ def start_canned(folder: Path, count: int, frames: tuple[bytes, bytes]) -> Fleet
     _run("gcc", "-O2", "-Wno-deprecated-declarations", "-o", str(program), str(source), "-lssh")
     words = [str(folder / name) for name in ("hostkey", "id.pub", "stdout", "stderr")]
     server = subprocess.Popen(["ip", "netns", "exec", namespace, str(program), str(PORT), *words])
-    return _described(folder, namespace, count, server.pid)
+    return _described(folder, namespace, addresses(count), (server.pid,))
+
+
+def addresses(count: int) -> tuple[str, ...]:
+    """Return the addresses of so many hosts."""
+    return tuple(f"127.1.{index // 250}.{index % 250 + 1}" for index in range(count))
+
+
+def children(pid: int) -> list[int]:
+    """Return the pids of what a process has started itself."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _sshd(folder: Path, address: str, pid_file: Path) -> str:
+    """Return the command of a server."""
+    clean = "env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+    own = f"-o ListenAddress={address} -o PidFile={pid_file} -E {folder}/sshd.log"
+    return f"{clean} /usr/sbin/sshd -f {folder}/sshd_config {own}"
+
+
+def _wait_for(pid_file: Path) -> None:
+    """Wait until a server listens."""
+    end = time.monotonic() + 10
+    while not pid_file.exists() and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def _prepare(folder: Path) -> str:
@@ -96,11 +138,10 @@ def _prepare(folder: Path) -> str:
     return namespace
 
 
-def _described(folder: Path, namespace: str, count: int, server_pid: int) -> Fleet:
-    hosts = tuple(f"127.1.{index // 250}.{index % 250 + 1}" for index in range(count))
+def _described(folder: Path, namespace: str, hosts: tuple[str, ...], server_pids: tuple[int, ...]) -> Fleet:
     _describe(folder, hosts)
     inventory = write_inventory(folder, "inventory.yaml", hosts)
-    return Fleet(namespace=namespace, folder=folder, hosts=hosts, server_pid=server_pid, inventory=inventory)
+    return Fleet(namespace=namespace, folder=folder, hosts=hosts, server_pids=server_pids, inventory=inventory)
 
 
 def name_of(index: int) -> str:
@@ -125,10 +166,11 @@ def first(fleet: Fleet, count: int) -> Fleet:
 
 
 def stop(fleet: Fleet) -> None:
-    """End the server, by pid, and remove the namespace."""
-    os.kill(fleet.server_pid, 15)
+    """End the servers, by pid, and remove the namespace."""
+    for pid in fleet.server_pids:
+        os.kill(pid, 15)
     end = time.monotonic() + 10
-    while Path(f"/proc/{fleet.server_pid}").exists() and time.monotonic() < end:
+    while any(Path(f"/proc/{pid}").exists() for pid in fleet.server_pids) and time.monotonic() < end:
         time.sleep(0.05)
     _run("ip", "netns", "del", fleet.namespace)
 
@@ -154,7 +196,6 @@ def _run(*command: str) -> None:
 
 
 _SSHD = """Port {port}
-ListenAddress 0.0.0.0
 HostKey {folder}/hostkey
 AuthorizedKeysFile {folder}/authorized_keys
 PermitRootLogin yes
@@ -168,7 +209,7 @@ MaxSessions 200
 PrintMotd no
 PrintLastLog no
 LogLevel ERROR
-PidFile {folder}/sshd.pid
+Subsystem sftp internal-sftp
 """
 _SSH_CONFIG = """Host *
   User root

@@ -1,6 +1,8 @@
 """How many events a second the journal of repairs takes durably: intents of many hosts at once, each waited for.
 
 python -m bench.journal [--hosts 200] [--steps 20] [--home FOLDER]
+
+In memory and on a disk, and beside it how many times a second that disk makes 4 KiB last: what the figure is worth elsewhere.
 """
 
 from __future__ import annotations
@@ -8,6 +10,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import statistics
 import sys
 import tempfile
 import time
@@ -71,32 +75,52 @@ async def written(store: SqlStore, hosts: int, steps: int) -> tuple[float, float
     return time.perf_counter() - began, time.process_time() - used
 
 
-def main() -> int:
-    """Print the figures as JSON."""
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("--hosts", type=int, default=200)
-    asked.add_argument("--steps", type=int, default=20)
-    asked.add_argument("--home", type=Path)
-    given = asked.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.home) as folder:
-        home = Path(folder) / "home"
-        make_home(home)
-        store = open_store(home, write=True)
-        begun(store, given.hosts)
-        took_s, cpu_s = asyncio.run(written(store, given.hosts, given.steps))
-        whole = store.run(RUN)
-        store.close()
-    assert whole is not None
-    events = 2 * given.hosts * given.steps
-    assert len(whole.journal) == events
-    figures = {
-        "hosts": given.hosts,
+def lasting_per_s(folder: Path) -> float:
+    """Return how many times a second 4 KiB at the end of a file are made to last, one after another."""
+    block, times = bytes(4096), list[float]()
+    with (folder / "probe").open("wb", buffering=0) as file:
+        for _ in range(200):
+            began = time.perf_counter()
+            file.write(block)
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - began)
+    return 1 / statistics.median(times)
+
+
+def measured(where: str, folder: Path, hosts: int, steps: int) -> dict[str, object]:
+    """Return the figures of a journal in a folder."""
+    lasting = lasting_per_s(folder)
+    home = folder / "home"
+    make_home(home)
+    store = open_store(home, write=True)
+    begun(store, hosts)
+    took_s, cpu_s = asyncio.run(written(store, hosts, steps))
+    whole = store.run(RUN)
+    store.close()
+    events = 2 * hosts * steps
+    assert whole is not None and len(whole.journal) == events
+    return {
+        "where": where,
+        "hosts": hosts,
         "events": events,
         "seconds": round(took_s, 2),
         "cpu_seconds": round(cpu_s, 2),
         "events_per_s": round(events / took_s),
+        "fdatasync_per_s": round(lasting),
+        "events_per_fdatasync": round(events / took_s / lasting, 2),
     }
-    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+def main() -> int:
+    """Print the figures as JSON, one line for each place."""
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("--hosts", type=int, default=200)
+    asked.add_argument("--steps", type=int, default=20)
+    asked.add_argument("--home", type=Path, help="a folder on the disk (default: that for temporary files)")
+    given = asked.parse_args()
+    for where, parent in (("memory", Path("/dev/shm")), ("disk", given.home)):
+        with tempfile.TemporaryDirectory(dir=parent) as folder:
+            sys.stdout.write(json.dumps(measured(where, Path(folder), given.hosts, given.steps)) + "\n")
     return 0
 
 

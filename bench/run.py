@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,9 +78,9 @@ def ours(*extra: str, targets: str = "all") -> Callable[[Fleet, Path, Path], lis
     return command
 
 
-def environments(folder: Path) -> None:
-    """Make the peers' environments, each once."""
-    for name, packages in PEERS.items():
+def environments(folder: Path, wanted: Mapping[str, tuple[str, ...]]) -> None:
+    """Make environments with those packages, each once."""
+    for name, packages in wanted.items():
         if not (folder / name / ".done").exists():
             subprocess.run([sys.executable, "-m", "venv", str(folder / name)], check=True)
             subprocess.run([str(folder / name / "bin" / "pip"), "install", "-q", *packages], check=True)
@@ -89,21 +89,32 @@ def environments(folder: Path) -> None:
 
 def one_run(fleet: Fleet, runner: Runner, probes: Path, scratch: Path, figures: Figures, timeout_s: float = SLOWEST_S) -> None:
     """Run one tool once and keep what it took; records that are not complete are a complaint."""
-    out, result = scratch / "out.jsonl", scratch / "result.json"
+    out = scratch / "out.jsonl"
     out.unlink(missing_ok=True)
+    status = metered(fleet, runner.command(fleet, probes, out), scratch / f"{runner.name}.log", figures, timeout_s)
+    judged(runner, figures, status, check_records(out, fleet, probes))
+
+
+def metered(fleet: Fleet, command: Sequence[str], log: Path, figures: Figures, timeout_s: float = SLOWEST_S) -> int | str:
+    """Run a command beside a fleet, keep what it took and return how it ended."""
+    result = log.with_suffix(".json")
     before = fleet.settle()
-    meter = [sys.executable, "-m", "bench.meter", str(result), str(timeout_s), str(scratch / f"{runner.name}.log")]
-    command = fleet.command(*meter, *runner.command(fleet, probes, out))
-    subprocess.run(command, check=True, cwd=HERE.parent, env=as_installed())
+    meter = [sys.executable, "-m", "bench.meter", str(result), str(timeout_s), str(log)]
+    subprocess.run(fleet.command(*meter, *command), check=True, cwd=HERE.parent, env=as_installed())
     took = json.loads(result.read_text())
     figures.wall_s.append(took["wall_s"])
     figures.cpu_s.append(took["cpu_s"])
     figures.pss_mib.append(took["pss_mib"])
     figures.server_cpu_s.append(fleet.settle() - before)
-    complaint = check_records(out, fleet, probes)
-    if complaint or took["status"] not in runner.statuses:
-        figures.complaints.append(f"{complaint} (status {took['status']})".strip())
-    shown = f"wall {took['wall_s']:7.2f}  cpu {took['cpu_s']:7.2f}  {complaint or 'ok'}"
+    status: int | str = took["status"]
+    return status
+
+
+def judged(runner: Runner, figures: Figures, status: int | str, complaint: str) -> None:
+    """Keep and show what is wrong with the run that was just made, if anything is."""
+    if complaint or status not in runner.statuses:
+        figures.complaints.append(f"{complaint} (status {status})".strip())
+    shown = f"wall {figures.wall_s[-1]:7.2f}  cpu {figures.cpu_s[-1]:7.2f}  {complaint or 'ok'}"
     print(f"  {runner.name:28} {shown}", file=sys.stderr, flush=True)
 
 
@@ -182,7 +193,7 @@ def main() -> None:
     asked = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("bench: needs root, for a network namespace of its own")
-    environments(asked.peers)
+    environments(asked.peers, PEERS)
     runners = [
         Runner(name="longarm", command=ours()),
         Runner(name="longarm + its checks", command=ours("--playbook", "standard"), statuses=(0, 3)),

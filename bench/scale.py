@@ -173,9 +173,10 @@ def inventories(folder: Path) -> str:
 
 
 _LOAD = """
-import json, resource, sys, time
+import gc, json, resource, sys, time
 from pathlib import Path
 from inventory.own import load_inventory
+gc.set_threshold(1_000_000, 50, 50)  # as console.main does
 begun = time.perf_counter()
 inventory = load_inventory(tuple(map(Path, sys.argv[1:])))
 load_s = time.perf_counter() - begun
