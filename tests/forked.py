@@ -41,8 +41,10 @@ LONGARM = Program(
     module="console.main",
     packages=("inventory", "remote", "diagnostics", "playbooks", "runner", "reports", "console"),
 )
+CRASHING = Program(name="longarm", module="tests.console.crashing", packages=LONGARM.packages)
+PERMITTED = Program(name="longarm", module="tests.console.permitted", packages=LONGARM.packages)
 ANSIBLE_INVENTORY = Program(name="ansible-inventory", module="ansible.cli.inventory")
-_PROGRAMS = {program.name: program for program in (LONGARM, ANSIBLE_INVENTORY)}
+_PROGRAMS = {program.module: program for program in (LONGARM, CRASHING, PERMITTED, ANSIBLE_INVENTORY)}
 
 
 class Forked:
@@ -106,7 +108,7 @@ def forking(program: Program, **environ: str) -> Iterator[Forked]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.forked", program.name, str(theirs.fileno())],
+            [sys.executable, "-m", "tests.forked", program.module, str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             cwd=ROOT,
             env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", **environ},

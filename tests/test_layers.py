@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.parsed import parsed
+
 ROOT = Path(__file__).parent.parent
 ORDER = ["inventory", "remote", "diagnostics", "playbooks", "runner", "reports", "console"]
 HOME = {
@@ -29,6 +31,7 @@ HOME = {
     "httpx": {"inventory"},
     "yaml": {"inventory"},
     "jinja2": {"playbooks", "reports"},
+    "ansible": {"playbooks"},
     "ansible_runner": {"playbooks"},
     "tree_sitter": {"playbooks"},
     "tree_sitter_pwsh": {"playbooks"},
@@ -42,7 +45,7 @@ FILES = sorted(path for top in ORDER for path in (ROOT / top).rglob("*.py"))
 
 def imported_names(path: Path) -> Iterator[str]:
     """Yield the first dotted part of every module that a file imports, at any level."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -79,7 +82,7 @@ def test_no_module_is_named_like_the_standard_library(path: Path) -> None:
 def test_the_store_is_reached_through_the_desk_alone(path: Path) -> None:
     """Others know what the store holds and how it fails (values), never how to open, read or write it."""
     values = {"runner.store.rows", "runner.store.errors", "runner.store.changes", "runner.store.verified"}
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("runner"):
             assert node.module != "runner", f"{path}: import from a module, so that this test sees what"
             assert not str(node.module).startswith("runner.store") or node.module in values, f"{path} imports {node.module}"

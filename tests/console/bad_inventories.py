@@ -1,4 +1,4 @@
-"""More than 300 inventories that nobody meant, as data: files of each kind, how `inventory check` ends, what must be told.
+"""More than 1,000 inventories that nobody meant, as data: files of each kind, how `inventory check` ends, what must be told.
 
 Names that could be an option, a command, a path or another host go through every kind of source (T12); the mistakes of each
 format are those of its own tests; what hangs, floods, ends half-way or is too big stands here.
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.inventory.test_ansible import BROKEN as ANSIBLE
+from tests.inventory.test_names import HOSTILE
 from tests.inventory.test_netbox import REFUSED_URLS
 from tests.inventory.test_sheet import BROKEN as SHEETS
 from tests.inventory.test_ssh_config import BROKEN as SSH_CONFIGS
@@ -44,60 +45,35 @@ class BadInventory:
         (home / "inventory.yaml").write_text(self.declared.replace("{dir}", str(folder)))
 
 
-NAMES = [
-    "-oProxyCommand=id",
-    "-v",
-    "--",
-    "$(id)",
-    "`id`",
-    "a;id",
-    "a|id",
-    "a&id",
-    "a>b",
-    "a<b",
-    "../../etc/passwd",
-    "a/b",
-    "a\\b",
-    "a b",
-    "a'b",
-    "a*",
-    "a?b",
-    "user@host",
-    "a..b",
-    ".a",
-    "a.",
-    "-a.b",
-    "a-.b",
-    "a_",
-    "x" * 64,
-    ".".join(["x" * 60] * 5),
-    "127.1",
-    "2130706433",
-    "0x7f.1",
-    "10.0.0.256",
-    "10.0.0.1.",
-    "1.2.3.4.5",
-    "xn--",
-    "xn--a",
-    "раша",
-    "аpple",
-    "a\u200bb",
-    "münchen",
-    "all",
-    "NOT",
-    "a%b",
-    "a{b",
-    "a=b",
-    "a,b",
-]
+NAMES = list(
+    dict.fromkeys(
+        (
+            *(name for name, _ in HOSTILE),
+            "-v",
+            "a/b",
+            "a b",
+            "user@host",
+            "10.0.0.256",
+            "10.0.0.1.",
+            "1.2.3.4.5",
+            "раша",
+            "аpple",
+            "münchen",
+            "all",
+            "NOT",
+            "a%b",
+        )
+    )
+)
+"""The hostile names of the constructor's own test, and what is none only as a host."""
 
 
 def _own(name: str) -> tuple[str, Mapping[str, str]]:
-    return f"hosts: {{{json.dumps(name, ensure_ascii=False)}: {{}}}}\n", {}
+    return f"hosts: {{{json.dumps(name)}: {{}}}}\n", {}
 
 
 def _yaml(name: str) -> tuple[str, Mapping[str, str]]:
-    text = f"all:\n  hosts:\n    {json.dumps(name, ensure_ascii=False)}:\n"
+    text = f"all:\n  hosts:\n    {json.dumps(name)}:\n"
     return "sources:\n  - ansible: '{dir}/hosts.yml'\n", {"hosts.yml": text}
 
 
@@ -107,38 +83,51 @@ def _ini(name: str) -> tuple[str, Mapping[str, str]]:
 
 
 def _address(name: str) -> tuple[str, Mapping[str, str]]:
-    text = json.dumps({"h1": {"address": name}}, ensure_ascii=False)
-    return f"hosts: {text}\n", {}
+    return f"hosts: {json.dumps({'h1': {'address': name}})}\n", {}
 
 
 def _sheet(name: str) -> tuple[str, Mapping[str, str]]:
-    return "sources:\n  - csv: '{dir}/hosts.csv'\n", {"hosts.csv": f'name,site\n"{name}",x\n'}
+    quoted = name.replace('"', '""')
+    return "sources:\n  - csv: '{dir}/hosts.csv'\n", {"hosts.csv": f'name,site\n"{quoted}",x\n'}
+
+
+def _configuration(name: str) -> tuple[str, Mapping[str, str]]:
+    return "sources:\n  - ssh_config: '{dir}/config'\n", {"config": f'Host h1\n  HostName "{name}"\n'}
 
 
 def _program(name: str) -> tuple[str, Mapping[str, str]]:
-    text = json.dumps({"hosts": {name: {}}}, ensure_ascii=False)
+    text = json.dumps({"hosts": {name: {}}})
     return "sources:\n  - program: '{dir}/list.sh'\n", {"list.sh": f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n"}
 
 
-WAYS: Mapping[str, Callable[[str], tuple[str, Mapping[str, str]]]] = {
-    "ours": _own,
-    "Ansible's YAML": _yaml,
-    "Ansible's INI": _ini,
-    "an address": _address,
-    "CSV": _sheet,
-    "a program": _program,
+WAYS: Mapping[str, tuple[Callable[[str], tuple[str, Mapping[str, str]]], str]] = {
+    "ours": (_own, "inventory.yaml:1:9: "),
+    "Ansible's YAML": (_yaml, "hosts.yml:3:"),
+    "Ansible's INI": (_ini, "hosts.ini:"),
+    "an address": (_address, "inventory.yaml:1:27: "),
+    "CSV": (_sheet, "hosts.csv:2:"),
+    "ssh_config": (_configuration, "config:"),
+    "a program": (_program, "list.sh:1:12: "),
 }
-FINE_THERE = {("an address", "all"), ("an address", "NOT")}
-"""What is no mistake in one way: an address is no word of a target expression."""
+"""The kinds of sources, and where each has the name; what breaks a line is told where that ends."""
+_WORDS = ("all", "ALL", "and", "or", "not", "NOT")
+FINE_THERE = {
+    *(("an address", word) for word in _WORDS),
+    *(("ssh_config", word) for word in (*_WORDS, "%h")),
+    *(("CSV", name) for name in ("web1\n", "\nweb1", " web1", "web1 ", "web1\u00a0")),
+    *(("Ansible's YAML", name) for name in ("web1:22", "1.2.3.4:22")),
+    *(("Ansible's INI", name) for name in ("web1:22", "1.2.3.4:22")),
+}
+"""What is no mistake in one way: no address is a word of target expressions, cells are trimmed, Ansible writes ports so."""
 
 
 def names() -> Iterator[BadInventory]:
     """Yield each name by each way in."""
-    for way, make in WAYS.items():
+    for way, (make, place) in WAYS.items():
         for number, name in enumerate(NAMES):
             if (way, name) not in FINE_THERE:
                 declared, files = make(name)
-                yield BadInventory(f"{way}: {number} {name[:30]}", declared, "", files)
+                yield BadInventory(f"{way}: {number} {name[:30]}", declared, place, files)
 
 
 def _text(told: str) -> str:

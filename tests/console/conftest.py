@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,22 @@ class Console:
         path = self.home / "inventory.yaml"
         path.write_text(text)
         return path
+
+
+@contextmanager
+def serving(console: Console, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Keep the desk of a home as a service meanwhile; every command line of its console then speaks to it."""
+    process = console.start("serve", *options)
+    with process:
+        assert process.stderr is not None
+        told = process.stderr.readline()
+        assert b"is open on" in told, told + process.stderr.read()
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.communicate(timeout=120)
 
 
 @pytest.fixture(autouse=True)

@@ -9,14 +9,17 @@ import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
 
 import console.main
 from runner.desk import Desk
+from tests.conftest import SOAK
 from tests.console.bad_inputs import Bad, table
 
 PROBES = {
@@ -175,39 +178,89 @@ def test_a_credential_that_cannot_be_used_is_told_without_the_secret(
     assert code == 4, out + err
     assert "credential c cannot be used: " in out and told in out
     assert "longarm diagnose db1 --check fs-space" in out, "the next step"
-    assert not {"hunter2-in-a-file", "wrong-passphrase-9", "Traceback"} & set((out + err).split())
+    assert not [word for word in ("hunter2-in-a-file", "wrong-passphrase-9", "Traceback") if word in out + err]
     assert not (home / "crashes").exists()
 
 
-def test_a_clock_that_is_stepped_back_shortens_nothing_below_zero(
-    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+NEGATIVE = re.compile(r"(?<![\w-])[-−][0-9][0-9.,]*[ \u00a0\u202f]?(?:ms|s|min|h|d|days)\b|time=\"-")
+"""A duration below zero, as a report would say it."""
+NO_PORT = """
+hosts: {here: {transport: local, expect: {ports: tcp/1}}}
+waivers: [{check: port-closed, targets: here, reason: known, owner: anna, expires: 2026-11-22}]
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A run on this machine under a clock of the test: its exit code, its document, what its reports say."""
+
+    code: int
+    document: dict[str, Any]
+    reports: dict[str, str]
+
+
+@pytest.fixture
+def judged(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Judged]:
+    """Return a function that diagnoses this machine while the clock tells each moment it is given once."""
+
+    def run(check: str, fail_on: str, clock: Iterator[datetime]) -> Judged:
+        monkeypatch.setattr("runner.desk.utc_now", lambda: next(clock))
+        code = console.main.run(["diagnose", "here", "--check", check, "--fail-on", fail_on, "--json", "-q"])
+        out, err = capsys.readouterr()
+        assert out, err
+        document, reports = json.loads(out), {}
+        for form in ("html", "text", "junit", "csv", "json"):
+            assert console.main.run(["run", "export", document["run"], "--format", form]) == 0
+            reports[form] = capsys.readouterr().out
+        return Judged(code=code, document=document, reports=reports)
+
+    return run
+
+
+def test_a_duration_below_zero_would_be_seen() -> None:
+    below = ("took -5 min", "(-0.3 s)", "<td>-12 ms</td>", 'time="-300.000"', "−2 s")
+    assert all(NEGATIVE.search(text) for text in below)
+    assert not any(NEGATIVE.search(text) for text in ("2026-11-22 12:00", "up to 5-10 s", "fs-2 s", 'time="0.3"'))
+
+
+@pytest.mark.parametrize(
+    "step", [timedelta(minutes=-5), timedelta(days=-400), timedelta(minutes=5), timedelta(days=400)], ids=str
+)
+def test_a_clock_that_is_stepped_shortens_nothing_below_zero_and_ends_nothing(
+    step: timedelta, home: Path, judged: Callable[..., Judged]
 ) -> None:
-    began = datetime(2026, 11, 22, 12, tzinfo=UTC)
-    ticks = (began - timedelta(minutes=5 * n) for n in itertools.count())
-    monkeypatch.setattr("runner.desk.utc_now", lambda: next(ticks))
     (home / "inventory.yaml").write_text("hosts: {here: {transport: local}}\n")
-    code = console.main.run(["diagnose", "here", "--check", "fs-space", "--fail-on", "never", "--json", "-q"])
-    out, err = capsys.readouterr()
-    document = json.loads(out)
-    assert (code, document["coverage"]["targeted"]) == (0, 1), err
-    assert all(question["duration_ms"] >= 0 for question in document["hosts"][0]["questions"])
-    for form in ("html", "text", "junit", "csv"):
-        assert console.main.run(["run", "export", document["run"], "--format", form]) == 0
-        assert not re.search(r"-[0-9.]+ (s|ms|min)\\b|time=\"-", capsys.readouterr().out)
+    ran = judged("fs-space", "never", (NOON + step * n for n in itertools.count()))
+    (row,) = ran.document["hosts"]
+    assert (ran.code, row["outcome"] in {"ok", "findings"}) == (0, True), "no deadline of ours goes by that clock"
+    assert row["questions"] and all(0 <= question["duration_ms"] < 60_000 for question in row["questions"])
+    assert datetime.fromisoformat(row["ended_at"]) >= datetime.fromisoformat(row["started_at"])
+    assert [(form, found[0]) for form, text in ran.reports.items() if (found := NEGATIVE.search(text))] == []
 
 
-def test_a_home_that_cannot_be_written_is_told_before_anything_is_asked(
-    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(_: Path) -> None:
-        raise PermissionError(13, "Permission denied", str(home / "lock"))  # root, as which tests run, may write anywhere
+def at_the_jump(ticks: int) -> Iterator[datetime]:
+    """Yield so many moments of the waiver's last day, a second apart, and then those of two days later."""
+    return (NOON + timedelta(seconds=n, days=2 if n >= ticks else 0) for n in itertools.count())
 
-    (home / "inventory.yaml").write_text("hosts: {here: {transport: local}}\n")
-    monkeypatch.setattr("runner.desk.make_home", refuse)
-    assert console.main.run(["diagnose", "here"]) == 7
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "Permission denied" in err and "longarm doctor" in err
+
+def test_a_clock_that_jumps_over_the_last_day_of_a_waiver_leaves_one_verdict(home: Path, judged: Callable[..., Judged]) -> None:
+    (home / "inventory.yaml").write_text(NO_PORT)
+    counted = itertools.count()
+    never = judged("port-closed", "warning", (NOON for _ in counted))
+    ticks = next(counted)
+    said = {}
+    for jump in range(ticks) if SOAK else (0, ticks // 4, ticks // 2):
+        ran = judged("port-closed", "warning", at_the_jump(jump))
+        (finding,) = ran.document["hosts"][0]["findings"]
+        waived = said[jump] = finding["waived"]
+        assert finding["waiver"]["reason"] == "known", "told, whether it holds or has expired"
+        assert (ran.code, ran.document["counts"]["waived"]) == ((0, 1) if waived else (1, 0))
+        assert json.loads(ran.reports["json"]) == ran.document, "a report that is made later says what was said"
+        assert ("<failure" in ran.reports["junit"]) is not waived
+    assert (never.code, never.document["hosts"][0]["findings"][0]["waived"]) == (0, True)
+    assert said[0] is False
+    assert list(said.values()) == sorted(said.values()), "the later the jump, the more is still accepted"
 
 
 def test_there_are_200_and_each_has_its_reason() -> None:

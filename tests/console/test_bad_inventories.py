@@ -25,7 +25,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len({bad.why for bad in table()}) == len(table()) >= 300
+    assert len({bad.why for bad in table()}) == len(table()) >= 1_000
 
 
 @pytest.mark.parametrize("bad", table(), ids=lambda bad: bad.why)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gzip
 import json
 import os
 import pty
+import re
 import signal
+import sqlite3
 import sys
 import termios
 import threading
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -69,6 +73,36 @@ LEAKS = tuple(
 )
 
 
+def unpacked(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield what a file holds, and what is packed in it: a blob is gzip, values of the database are zlib (runner/store)."""
+    data = path.read_bytes()
+    yield "", data
+    if data.startswith(b"\x1f\x8b"):
+        yield "unpacked", gzip.decompress(data)
+    if data.startswith(b"SQLite format 3\0"):
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                yield (
+                    f"table {table}",
+                    b"\n".join(plain(value) for row in database.execute(f'SELECT * FROM "{table}"') for value in row),
+                )
+
+
+def plain(value: object) -> bytes:
+    """Return a value of a database as bytes, unpacked where it is packed."""
+    if not isinstance(value, bytes):
+        return str(value).encode(errors="surrogatepass")
+    try:
+        return zlib.decompress(value)
+    except zlib.error:
+        return value
+
+
+def temporary(home: Path) -> Path:
+    """Return the TMPDIR of a run."""
+    return home.with_name("tmp")
+
+
 @dataclass(slots=True, kw_only=True)
 class Ran:
     """What a command line left: its exit code, its words, its home."""
@@ -77,13 +111,17 @@ class Ran:
     code: int
     out: bytes
     err: bytes
+    processes: bytes = b""
+    """The command lines of all processes meanwhile, and the environments of those that know of it."""
 
     def sinks(self) -> dict[str, bytes]:
         """Return everything that came out of the run, in all, by the name of the sink."""
-        found = {"stdout": self.out, "stderr": self.err}
-        for path in sorted(self.home.rglob("*")):
-            if path.is_file():
-                found[f"file {path.relative_to(self.home)}"] = path.read_bytes()
+        found = {"stdout": self.out, "stderr": self.err, "processes": self.processes}
+        for kind, folder in (("file", self.home), ("temporary file", temporary(self.home))):
+            for path in sorted(folder.rglob("*")):
+                if path.is_file():
+                    name = f"{kind} {path.relative_to(folder)}"
+                    found |= {f"{name} {how}".strip(): data for how, data in unpacked(path)}
         with Desk.open(self.home, write=False) as desk:
             for summary in desk.runs():
                 record = desk.record(summary.run)
@@ -113,6 +151,9 @@ class Run:
     folder: Path
     secrets: dict[str, str] = field(default_factory=lambda: {f"SECRET_{n}": canary for n, canary in enumerate(CANARIES)})
 
+    asks: tuple[str, ...] = ()
+    """What is asked beside the probes."""
+
     @property
     def home(self) -> Path:
         return self.folder / "home"
@@ -136,8 +177,19 @@ class Run:
     async def start(self, code: str = "", terminal: int | None = None) -> asyncio.subprocess.Process:
         """Start a diagnosis of all hosts as a document; `code` in place of the console script, `terminal` as its own."""
         program = (sys.executable, "-c", code) if code else (LONGARM,)
-        words = ("-vv", "--json", "diagnose", "canary-*", "--probes", str(self.folder / "probes.yaml"), "--case", "CANARY-1")
+        words = (
+            "-vv",
+            "--json",
+            "diagnose",
+            "canary-*",
+            "--probes",
+            str(self.folder / "probes.yaml"),
+            "--case",
+            "CANARY-1",
+            *self.asks,
+        )
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8", "LONGARM_HOME": str(self.home)}
+        environ["TMPDIR"] = str(temporary(self.home))
         return await asyncio.create_subprocess_exec(
             *program,
             *words,
@@ -153,15 +205,17 @@ class Run:
         )
 
     async def end(self, process: asyncio.subprocess.Process) -> Ran:
-        """Wait for the end of a diagnosis."""
-        out, err = await asyncio.wait_for(process.communicate(), 120)
+        """Wait for the end of a diagnosis, and look at the arguments and the environments of all processes meanwhile."""
+        with sampling(self.folder, every_s=0.02, but=process.pid if self.secrets else 0) as seen:
+            out, err = await asyncio.wait_for(process.communicate(), 120)
         assert process.returncode is not None
-        return Ran(home=self.home, code=process.returncode, out=out, err=err)
+        return Ran(home=self.home, code=process.returncode, out=out, err=err, processes=b"\n".join(seen))
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     (tmp_path / "home").mkdir(mode=0o700)
+    temporary(tmp_path / "home").mkdir(mode=0o700)
     return Run(tmp_path)
 
 
@@ -195,7 +249,12 @@ PATHS = {
 }  # fmt: skip
 
 
-BY_PARAMIKO = tuple(PATHS) if SOAK else ("the host says it",)
+BY_PARAMIKO = tuple(PATHS) if SOAK else ("the host says it", "a question fails with it", "it is over the cap")
+BEHIND_A_BASTION = (
+    [*product(PATHS, ["asyncssh", "paramiko"])]
+    if SOAK
+    else [("a question fails with it", "asyncssh"), ("the host says it", "paramiko"), ("a question hangs after it", "asyncssh")]
+)
 
 
 @pytest.mark.parametrize(
@@ -225,9 +284,7 @@ def bastion(run: Run, tmp_path: Path) -> Iterator[Gate]:
         yield Gate(port=port, key=made["user"].path)
 
 
-@pytest.mark.parametrize(
-    ("path", "library"), [*product(PATHS, ["asyncssh", "paramiko"])] if SOAK else [("a question fails with it", "asyncssh")]
-)
+@pytest.mark.parametrize(("path", "library"), BEHIND_A_BASTION)
 async def test_no_canary_comes_out_behind_a_bastion(run: Run, path: str, library: str, bastion: Gate) -> None:
     probes, code, expected = PATHS[path]
     async with canary_hosts(run.home) as port:
@@ -256,13 +313,34 @@ async def test_a_connection_that_ends_with_it(run: Run) -> None:
 
 
 async def test_a_run_that_is_interrupted_after_it(run: Run) -> None:
+    """All hosts have said it then, and most have ended."""
+    hangs = ">$SAYS.said; sleep 300"
+    script = SAYS.replace("5s", "300s") % f"cat $SAYS; case $SAYS in *5) {hangs};; esac"
+    hanging = [name_of(number) for number in range(len(CANARIES)) if name_of(number).endswith("5")]
     async with canary_hosts(run.home) as port:
-        run.prepare(port, by_environment, SAYS % "cat $SAYS; sleep 60")
+        run.prepare(port, by_environment, script)
+        run.asks = ("--deadline", "300")
         process = await run.start()
-        await asyncio.sleep(2.5)
+        told = await told_of(process, len(CANARIES) - len(hanging))
+        while not all((run.folder / "echo" / f"{name}.said").exists() for name in hanging):  # noqa: ASYNC110 (files know no events)
+            await asyncio.sleep(0.05)
         process.send_signal(signal.SIGINT)
         ran = await run.end(process)
-    assert_no_leak(ran, 130)
+    ran.err = told + ran.err
+    sinks = assert_no_leak(ran, 130)
+    assert outcomes(ran) == {"ok", "interrupted"}
+    assert sinks["raw answers"].count(b"***") >= len(CANARIES) - len(hanging), "there was something to leak"
+
+
+async def told_of(process: asyncio.subprocess.Process, hosts: int) -> bytes:
+    """Return what a run has written to stderr by the time that so many of its hosts have ended."""
+    assert process.stderr is not None
+    told = b""
+    while len(re.findall(rb"^  canary-\d\d  ", told, re.MULTILINE)) < hosts:
+        line = await process.stderr.readline()
+        assert line, told.decode()
+        told += line
+    return told
 
 
 @pytest.mark.parametrize(("code", "exits"), [(CRASHING, 1), (FAULTY, 7)])
@@ -275,20 +353,48 @@ async def test_a_fault_of_ours_that_carries_it(run: Run, code: str, exits: int) 
     assert crashes and all(b"***" in data for data in crashes)
 
 
+ABORTING = """
+import os, resource
+resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+import console.aftermath
+def broken(*given):
+    os.abort()
+console.aftermath.show_record = broken
+from console.main import main
+main()
+"""
+
+
+async def test_a_process_that_dies_with_them_leaves_no_image_of_its_memory(run: Run) -> None:
+    """It had them all, and the hosts' words with them, and may leave an image: it takes that right away from itself."""
+    async with canary_hosts(run.home) as port:
+        run.prepare(port, by_environment, SAYS % "cat $SAYS; cat $SAYS >&2")
+        process = await run.start(ABORTING)
+        pid = process.pid
+        ran = await run.end(process)
+    assert_no_leak(ran, -signal.SIGABRT)
+    assert not [
+        path for path in run.folder.rglob("core*") if path.name.startswith(("core.", f"core-{pid}")) or path.name == "core"
+    ]
+
+
 # --- where secrets come from ---------------------------------------------------------------------------------------
 
 
 @contextmanager
-def sampling(ours: Path) -> Iterator[set[bytes]]:
-    """Collect, every few milliseconds, the command lines of all processes and the environments that name a path of ours."""
+def sampling(ours: Path, *, every_s: float = 0.005, but: int = 0) -> Iterator[set[bytes]]:
+    """Collect, every few milliseconds, the command lines of all processes and the environments that name a path of ours.
+
+    `but` is the process that was given the secrets in its environment: what it starts is not to have them.
+    """
     seen: set[bytes] = set()
     over = threading.Event()
 
     def sample() -> None:
-        while not over.wait(0.005):
+        while not over.wait(every_s):
             for folder in Path("/proc").glob("[0-9]*"):
                 try:
-                    environ = (folder / "environ").read_bytes()
+                    environ = b"" if folder.name == str(but) else (folder / "environ").read_bytes()
                     seen.update({(folder / "cmdline").read_bytes(), environ if bytes(ours) in environ else b""})
                 except OSError:  # it has ended
                     continue

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import pkgutil
+import signal
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_the_doctor_ends_in_the_readers_language(console: Console) -> None:
     ("version", "state", "words"),
     [
         ((3, 40, 1), "note", {"en": "before 3.51.3", "ru": "до 3.51.3"}),
-        ((3, 51, 2), "note", {"en": "longarm avoids it", "ru": "longarm этого избегает"}),
+        ((3, 51, 2), "note", {"en": "it is avoided", "ru": "этого избегает"}),
         ((3, 51, 3), "ok", {"en": "3.51.3", "ru": "3.51.3"}),
         ((4, 0, 0), "ok", {"en": "4.0.0", "ru": "4.0.0"}),
     ],
@@ -135,7 +136,7 @@ def test_lists_for_machines_are_lossless_and_no_formula(capsysbinary: pytest.Cap
 
 def test_the_list_of_practice_hosts_does_not_name_what_ails_them(console: Console) -> None:
     rows = console("lab", "list", "--json").json()
-    assert [set(row) for row in rows] == [{"title", "learn", "hosts"}] * 11
+    assert [set(row) for row in rows] == [{"title", "learn", "hosts"}] * 12
     assert "full-disk" not in console("lab", "list").out
 
 
@@ -307,3 +308,53 @@ def test_no_module_is_imported_from_the_current_directory(console: Console, tmp_
     assert console.home.parent == tmp_path, "that is where longarm is started"
     assert console.afresh("doctor").code == 0
     assert not planted.exists()
+
+
+_RAISED = "import os, signal\nos.kill(os.getpid(), signal.{name})\n"
+_SWALLOWED = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.{name})\nexcept BaseException:\n    pass\n"
+
+
+@pytest.mark.parametrize("planted", [_RAISED, _SWALLOWED], ids=["raised", "swallowed"])
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", -signal.SIGTERM)])
+def test_a_signal_while_longarm_is_being_loaded_ends_it_without_a_word(
+    console: Console, tmp_path: Path, name: str, code: int, planted: str
+) -> None:
+    (tmp_path / "click.py").write_text(planted.format(name=name))
+    assert _with_plants(console, tmp_path) == (code, b"", b"")
+
+
+def test_an_interrupt_while_a_command_is_being_loaded_ends_it_with_an_empty_line(console: Console, tmp_path: Path) -> None:
+    (tmp_path / "yaml.py").write_text(_RAISED.format(name="SIGINT"))
+    assert _with_plants(console, tmp_path) == (130, b"", b"\n")
+
+
+def _with_plants(console: Console, folder: Path) -> tuple[int, bytes, bytes]:
+    """Return exit code, stdout and stderr of a longarm that finds modules of this folder before all others."""
+    console.inventory(HOSTS)
+    environ = console.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = ["env", "--default-signal=INT", LONGARM, "inventory", "list"]  # who tests in the background ignores it
+    done = subprocess.run(command, env=environ, capture_output=True, timeout=300, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_an_interrupt_that_is_not_wanted_is_none(console: Console) -> None:
+    """A shell starts what is to run in the background with interrupts ignored."""
+    script = 'trap "" INT; exec "$0" "$@"'
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    (console.home.parent / "sitecustomize.py").write_text(code)
+    done = subprocess.run(
+        ["sh", "-c", script, LONGARM, "--version"],
+        env=console.environ | {"PYTHONPATH": str(console.home.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"longarm {VERSION}\n", "")
+
+
+def test_an_interrupt_beside_the_command_is_no_fault(console: Console) -> None:
+    code = "import sys, console.faults as f; sys.excepthook = f.crashed; raise KeyboardInterrupt"
+    python = str(Path(LONGARM).with_name("python"))
+    done = subprocess.run([python, "-c", code], env=console.environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert not console.home.exists()

@@ -100,7 +100,7 @@ def test_tab_completes_the_line(here: Console, shell: str, begun: str, line: str
         ("longarm diagnose db-main,web0", ["db-main,web01", "db-main,web02", "db-main,web03"]),
         ("longarm diagnose site=", ["site=berlin"]),
         ("longarm diagnose all --playbook st", ["standard"]),
-        ("longarm check show fs-s", ["fs-space"]),
+        ("longarm check show fs-sp", ["fs-space"]),
     ],
 )
 def test_fish_offers_the_same(here: Console, begun: str, offered: list[str]) -> None:

@@ -18,7 +18,7 @@ from runner.desk import Desk
 from tests.console.conftest import LONGARM, Console, Done
 from tests.forked import Forked
 
-HOSTS = 11
+HOSTS = 12
 PROBES = "- probe: os.name\n  script: uname -s\n"
 
 pytestmark = pytest.mark.xdist_group("console_diagnose")  # one lab for the module

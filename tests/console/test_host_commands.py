@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
-from tests.console.conftest import Console
+from inventory.names import MAX_NAME
+from tests.conftest import SOAK
+from tests.console.conftest import Console, serving
 from tests.forked import Forked
+from tests.inventory.test_names import HOSTILE
 
-HOSTS = 11
+HOSTS = 12
 WELL = "lab-web-01,lab-db-01,lab-app-01"
 
 pytestmark = pytest.mark.xdist_group("console_host_commands")  # one lab for the module
@@ -67,7 +74,10 @@ def test_the_exit_code_of_a_command_says_how_it_went(lab: Console) -> None:
     refused = lab("host", "run", "true", WELL)
     assert refused.code == 2  # nobody is there to agree
     assert "this needs an answer: run this on 3 hosts?" in refused.err
-    assert lab("host", "run", "true", "lab-web-01", "--var", "Path=x").code == 2
+    named = lab("host", "run", "true", "lab-web-01", "--var", "Path=x", "--lang", "ru")
+    assert (named.code, "--var: “Path” не может быть именем" in named.err) == (2, True), named.err
+    relative = lab("host", "get", "lab-web-01", "etc/hosts", "--lang", "ru")
+    assert (relative.code, "это не путь к файлу на хосте: etc/hosts" in relative.err) == (2, True), relative.err
     assert lab("host", "run", " ", "lab-web-01").code == 2
 
 
@@ -102,3 +112,82 @@ def test_what_cannot_be_got_is_said(lab: Console) -> None:
     assert lab("host", "get", WELL, "/etc/passwd").code == 2
     assert "not a moment" in lab("host", "get", "lab-web-01", "/etc/passwd", "--since", "soon").err
     assert lab("case", "show", "C-NONE").code == 6  # nothing was put there
+
+
+@pytest.mark.parametrize("way", ["in process", "through the service"])
+def test_a_file_of_the_user_is_written_only_with_what_was_got(lab: Console, way: str) -> None:
+    kept, new = lab.home.parent / "keep.txt", lab.home.parent / "new.txt"
+    kept.write_text("mine\n")
+    kept.chmod(0o644)
+    with serving(lab) if way == "through the service" else nullcontext():
+        for words in (
+            ("lab-web-01", "/no/such"),
+            ("lab-web-01", "/etc"),
+            ("lab-backup-01", "/etc/passwd"),
+            ("lab-web-01", "no"),
+        ):
+            for file in (kept, new):
+                failed = lab("host", "get", *words, "--to", str(file))
+                assert failed.code in (1, 2, 3), failed.err
+                assert "written: " not in failed.err
+                assert ("nothing was got" in failed.err) is (failed.code != 2)
+        assert (kept.read_text(), kept.stat().st_mode & 0o777, new.exists()) == ("mine\n", 0o644, False)
+        for file in (kept, new):
+            got = lab("host", "get", "lab-web-01", "/etc/passwd", "--max-bytes", "50", "--to", str(file))
+            assert (got.code, f"written in part: {file}" in got.err) == (0, True), got.err
+            assert 0 < file.stat().st_size <= 50
+        empty = lab("host", "get", "lab-web-01", "/etc/passwd", "--grep", "^no such line$", "--to", str(kept))
+        assert (empty.code, f"written: {kept}" in empty.err, kept.read_bytes()) == (0, True, b""), empty.err
+    new.unlink()
+    assert list(lab.home.parent.glob(".*.part")) == []
+
+
+def test_what_is_no_file_is_written_where_it_is(lab: Console) -> None:
+    link, pipe = lab.home.parent / "link", lab.home.parent / "pipe"
+    link.symlink_to("aim")
+    assert lab("host", "get", "lab-web-01", "/etc/passwd", "--last", "1", "--to", str(link)).code == 0
+    assert (link.is_symlink(), (lab.home.parent / "aim").read_text().count("\n")) == (True, 1)
+    os.mkfifo(pipe)
+    descriptor = os.open(pipe, os.O_RDWR)
+    try:
+        assert lab("host", "get", "lab-web-01", "/etc/passwd", "--last", "1", "--to", str(pipe)).code == 0
+        assert os.read(descriptor, 1000) == (lab.home.parent / "aim").read_bytes()
+    finally:
+        os.close(descriptor)
+    assert pipe.is_fifo()
+
+
+_CASES = [name for name, _ in HOSTILE if name and name.isprintable() and name == name.strip() and len(name) <= MAX_NAME]
+"""The hostile names of hosts that may be names of cases, which another system gives: there they are texts."""
+_NO_CASES = [name for name, _ in HOSTILE if name not in _CASES and "\0" not in name]
+
+
+def test_a_hostile_name_of_a_case_is_a_text(lab: Console) -> None:
+    """It names no file, ends no line and is no option: it comes back as it was given, and nothing lies where it points to."""
+    before = _beside(lab)
+    for name in _CASES if SOAK else _CASES[:: len(_CASES) // 8]:
+        got = lab("host", "get", "lab-web-01", "/etc/passwd", f"--case={name}", "--json")
+        assert got.code == 0, got.err
+        assert got.out.count("\n") == len(got.out.splitlines()) and "\x1b" not in got.out + got.err
+        (attached,) = lab("case", "show", "--json", "--", name).json()
+        assert re.fullmatch(r"longarm-file-[0-9A-Za-z-]+\.txt", attached["file"]), attached["file"]
+        assert attached["run"] == got.json()["run"]
+        assert name in [row["case"] for row in lab("case", "list", "--json").json()]
+    assert _beside(lab) == before
+    odd = [path for path in lab.home.rglob("*") if not re.fullmatch(r"[0-9A-Za-z._-]+", path.name)]
+    assert odd == []
+
+
+def _beside(lab: Console) -> set[Path]:
+    """Return all that lies beside the home: what is in it is longarm's."""
+    return {path for path in lab.home.parent.rglob("*") if lab.home not in path.parents}
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_a_name_that_cannot_be_a_text_is_the_name_of_no_case(lab: Console, language: str) -> None:
+    runs = lab("run", "list", "-o", "name").out
+    for name in _NO_CASES:
+        refused = lab("host", "get", "lab-web-01", "/etc/passwd", f"--case={name}", "--lang", language)
+        assert (refused.code, refused.out, "--case: " in refused.err) == (2, "", True), refused.err
+        assert all(line.isprintable() for line in refused.err.splitlines()) and len(refused.err.splitlines()) == 2
+    assert lab("run", "list", "-o", "name").out == runs

@@ -13,13 +13,16 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
 from inventory.secret import Masker, Secret
 from runner.casts import MOST_BYTES, Cast, screen_of
 from tests.console.conftest import LONGARM, Console
+from tests.console.conftest import serving as serving_desk
 from tests.remote.conftest import host_key, make_key, user_key  # noqa: F401 (fixtures)
 from tests.remote.servers import Keys, serving, sshd_command
 
@@ -34,9 +37,15 @@ def sshd(tmp_path_factory: pytest.TempPathFactory, host_key: Keys, user_key: Key
         yield port
 
 
-@pytest.fixture
-def home(console: Console, sshd: int, user_key: Keys, host_key: Keys) -> Console:  # noqa: F811 (fixtures)
-    """Return a longarm that knows the sshd as `node`."""
+@pytest.fixture(params=["alone", "service"])
+def home(
+    request: pytest.FixtureRequest,
+    console: Console,
+    sshd: int,
+    user_key: Keys,  # noqa: F811 (fixtures)
+    host_key: Keys,  # noqa: F811
+) -> Iterator[Console]:
+    """Return a longarm that knows the sshd as `node`, alone or as the client of a service."""
     console.inventory(
         f"hosts:\n  node: {{address: 127.0.0.1, port: {sshd}, credential: key}}\n"
         f"credentials:\n  key: {{user: {os.environ.get('USER', 'root')}, key: {user_key.path}}}\n"
@@ -44,22 +53,23 @@ def home(console: Console, sshd: int, user_key: Keys, host_key: Keys) -> Console
     public = host_key.path.with_suffix(".pub")
     shown = subprocess.run(["ssh-keygen", "-lf", public], capture_output=True, text=True, check=True)
     assert console("host", "enrol", "node", "--fingerprint", f"node={shown.stdout.split()[1]}").code == 0
-    return console
+    with serving_desk(console) if request.param == "service" else nullcontext():
+        yield console
 
 
-class Typist:
-    """A person in front of a terminal of 100 columns: starts longarm, types, waits for what the screen shows."""
+class Person:
+    """A person in front of a terminal of 100 columns: starts a command, types, waits for what the screen shows."""
 
-    def __init__(self, home: Console, *arguments: str) -> None:
+    def __init__(self, words: Sequence[str], environ: Mapping[str, str], folder: Path) -> None:
         self.ours, theirs = pty.openpty()
         self.theirs = theirs
         self.size(30, 100)
         self.before = termios.tcgetattr(theirs)
         self.screen = b""
         self.process = subprocess.Popen(
-            [LONGARM, *arguments],
-            env=home.environ | {"TERM": "xterm", "PS1": "$ "},
-            cwd=home.home.parent,
+            words,
+            env={**environ, "TERM": "xterm", "PS1": "$ "},
+            cwd=folder,
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -98,6 +108,13 @@ class Typist:
         while select.select([self.ours], [], [], wait_s)[0]:
             self.screen += os.read(self.ours, 65536)
             wait_s = 0.0
+
+
+class Typist(Person):
+    """One who starts longarm as the user of the test."""
+
+    def __init__(self, home: Console, *arguments: str) -> None:
+        super().__init__([LONGARM, *arguments], home.environ, home.home.parent)
 
 
 @pytest.fixture
@@ -153,6 +170,18 @@ def test_a_term_signal_puts_the_terminal_back_and_the_recording_on_the_case(typi
     assert home("run", "show", row["run"], "--json").json()["hosts"][0]["outcome"] == "interrupted"
     (line,) = home("run", "export", row["run"], "--format", "answers").out.splitlines()
     assert "begun-42" in "".join(screen_of(json.loads(line)["stdout"].encode()))
+
+
+@pytest.mark.server
+def test_a_screen_that_takes_nothing_for_a_while_costs_nothing(typist: Typist, home: Console) -> None:
+    """Far more than a terminal holds, while nobody looks: what could not be written at once ended the session."""
+    typist.waits_for("to leave a host that hangs(.|\n)*[#$] ")
+    typist.types("head -c 300000 /dev/zero | tr '\\0' x; echo end-$((40 + 2))\r")
+    time.sleep(1.5)
+    typist.waits_for("end-42\r\n")
+    assert typist.screen.count(b"x") >= 300_000
+    typist.types("exit\r")
+    assert typist.ends() == 0
 
 
 @pytest.mark.server

@@ -153,6 +153,46 @@ def test_a_wall_is_around_every_command(run: Run) -> None:
     assert "b1" not in run("--customer", "ACME", "inventory", "import")[1]
 
 
+def test_lists_of_runs_keep_within_the_wall(run: Run, tmp_path: Path) -> None:
+    local = TWO.replace("{address: 192.0.2.1}", "{transport: local}").replace("b1: {}", "b1: {transport: local}")
+    (tmp_path / "local.yaml").write_text(local)
+    for host in ("a1", "b1"):
+        words = ("--inventory", str(tmp_path / "local.yaml"), "--check", "fs-space", "--fail-on", "never")
+        assert run("diagnose", host, *words)[0] in (0, 3)
+        assert run("hold", "add", host, "--reason", "walled", "--inventory", str(tmp_path / "local.yaml"))[0] == 0
+    theirs = {name: json.loads(run("run", "list", "--json", "--customer", name)[1]) for name in ("acme", "Beta", "nobody")}
+    assert {name: [row["targets"] for row in rows] for name, rows in theirs.items()} == {
+        "acme": ["a1"],
+        "Beta": ["b1"],
+        "nobody": [],
+    }
+    newest = json.loads(run("--customer", "acme", "run", "list", "--json", "--limit", "1")[1])
+    assert newest == theirs["acme"], "the newest run is another customer's"
+    reports = json.loads(run("report", "list", "--json", "--customer", "acme")[1])
+    assert {row["run"] for row in reports} == {theirs["acme"][0]["run"]}
+    assert [row["host"] for row in json.loads(run("hold", "list", "--json", "--customer", "acme")[1])] == ["a1"]
+    assert json.loads(run("run", "leases", "--json", "--customer", "acme")[1]) == []
+
+
+@pytest.mark.parametrize("place", ["before the command", "behind it"])
+def test_a_customer_is_refused_where_it_would_narrow_nothing(run: Run, place: str) -> None:
+    for words in (
+        ("store", "prune", "--keep", "0", "--yes"),
+        ("run", "show", "x"),
+        ("store", "erase", "--case", "C"),
+        ("version",),
+    ):
+        if place == "behind it" and words[1:2] == ("erase",):
+            continue  # an option of its own
+        code, out, err = (
+            run("--customer", "acme", *words) if place == "before the command" else run(*words, "--customer", "acme")
+        )
+        assert (code, out) == (2, ""), words
+        assert f"longarm {' '.join(words[: 1 if words[0] == 'version' else 2])} is not about the hosts of one customer" in err
+        assert "--customer" not in run(*words[:2], "--help")[1] or words[1:2] == ("erase",)
+    assert "о хостах одного заказчика" in run("store", "prune", "--customer", "acme", "--lang", "ru")[2]
+
+
 def test_a_run_never_crosses_customers_unless_told_so(run: Run) -> None:
     code, out, err = run("diagnose", "all")
     assert (code, out) == (5, "")

@@ -109,7 +109,7 @@ def test_a_host_is_tried_with_the_secret_that_its_credential_refers_to(here: Con
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("set", "file:/tmp/x"), "longarm does not write what “file” holds"),
+        (("set", "file:/tmp/x"), "what “file” holds is not written by longarm"),
         (("set", "ops", "--with-key", "SHA256:x"), "the SSH agent holds no key SHA256:x"),
         (("set", "keyring:a/b", "--with-key", "SHA256:x"), "only the encrypted file is opened by a key"),
         (("set", "a b"), "a b"),

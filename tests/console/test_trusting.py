@@ -102,7 +102,7 @@ def test_a_known_hosts_of_openssh_is_taken_over_hashed_and_with_patterns(console
         more = f"@cert-authority 127.*,!127.0.0.2 {authority}\n@revoked web1 {revoked}\nold 1024 35 1234\n"
         theirs.write_text(theirs.read_text() + f"[127.0.0.?]:{port} {public['ecdsa']}\n" + more)
         told = console("host", "enrol", "all", "--from-known-hosts", str(theirs), "--yes", "--json")
-        assert told.code == 0
+        assert told.code == 4  # web1 is left without a key
         assert f"lines that cannot be used: {len(theirs.read_text().splitlines())}" in told.err
         rows = [(row["host"], row["state"], row["type"]) for row in told.json()]
         assert sorted(rows) == [
@@ -143,8 +143,118 @@ def test_keys_rotate_on_request_and_only_by_what_the_host_signs_for(console: Con
     lines = [line.split()[1] for line in (console.home / "known_hosts").read_text().splitlines()]
     assert lines == ["ecdsa-sha2-nistp256", "ssh-rsa"]
     with sshd(folder, console, old):  # the key that is gone is a changed key from now on
-        assert console("host", "enrol", "--rotate", "db1", "--yes").code == 3
+        refused = console("host", "enrol", "--rotate", "db1", "--yes", "--json")
+        assert (refused.code, [row["state"] for row in refused.json()]) == (4, ["changed"])
         assert console("doctor", "--host", "db1").code == 4
+
+
+def test_what_a_known_hosts_of_openssh_revokes_is_kept_as_revoked_and_all_hosts_are_done(
+    console: Console, tmp_path: Path
+) -> None:
+    key, other, here = (" ".join(make_key(tmp_path / name).public.split()[:2]) for name in ("key", "other", "here"))
+    console.inventory(
+        f"hosts: {{{', '.join(f'web{number}: {{address: localhost, port: 2299{number}}}' for number in range(4))}}}\n"
+    )
+    (console.home / "known_hosts").write_text(f"@revoked web0* {here}\n")
+    (console.home / "known_hosts").chmod(0o600)
+    theirs = tmp_path / "theirs"
+    lines = f"[localhost]:22992 {key}\n@revoked [localhost]:22992 {key}\n[localhost]:22993 {other}\n"
+    theirs.write_text(f"[localhost]:22991 {other}\n{lines}")
+    words = ("host", "enrol", "--from-known-hosts", str(theirs), "--yes", "--json")
+    done = console(*words, "web1,web2,web3")
+    assert done.code == 4, done.err
+    assert "enrolled: 2\nrevoked: 1\n" in done.err and "left without a key that counts: web2" in done.err
+    assert [(row["host"], row["state"]) for row in done.json()] == [("web1", "new"), ("web2", "revoked"), ("web3", "new")]
+    kept = f"@revoked web0* {here}\nweb1 {other}\n@revoked web2 {key}\nweb3 {other}\n"
+    assert (console.home / "known_hosts").read_text() == kept
+    again = console(*words, "web1,web2,web3")
+    assert (again.code, (console.home / "known_hosts").read_text()) == (4, kept)
+    assert "enrolled" not in again.err and "left without a key that counts: web2" in again.err
+    theirs.write_text(f"[localhost]:22990 {here}\n")
+    left = console(*words, "web0")
+    assert (left.code, [row["state"] for row in left.json()]) == (4, ["revoked"])
+    assert "not taken over, since it is revoked here: the key of web0" in left.err
+    assert (console.home / "known_hosts").read_text() == kept
+
+
+def test_a_file_that_only_revokes_enrols_nobody(console: Console, tmp_path: Path) -> None:
+    first, second = (" ".join(make_key(tmp_path / name).public.split()[:2]) for name in ("first", "second"))
+    console.inventory("hosts: {web1: {address: 127.0.0.1}, web2: {address: 127.0.0.1}}\n")
+    (theirs := tmp_path / "theirs").write_text(f"@revoked 127.0.0.1 {first}\n")
+    words = ("host", "enrol", "all", "--from-known-hosts", str(theirs))
+    asked = console(*words)
+    assert asked.code == 2 and "revoke these keys of 2 hosts?" in asked.err
+    done = console(*words, "--yes", "--json")
+    assert (done.code, [row["state"] for row in done.json()]) == (4, ["revoked", "revoked"])
+    assert "revoked: 2" in done.err and "enrolled:" not in done.err
+    assert "left without a key that counts: web1, web2" in done.err and "longarm host enrol web1,web2" in done.err
+    assert (console.home / "known_hosts").read_text() == f"@revoked web1 {first}\n@revoked web2 {first}\n"
+    trusted(console, f"web1 {first}\nweb1 {second}\nweb2 {first}\n")
+    theirs.write_text(f"127.0.0.1 {second}\n@revoked 127.0.0.1 {first}\n")
+    kept = console(*words[:2], "web1", *words[3:], "--yes", "--json")
+    assert (kept.code, [row["state"] for row in kept.json()]) == (0, ["known", "revoked"])
+    assert "revoked: 1" in kept.err and "enrolled:" not in kept.err and "without" not in kept.err
+
+
+def hosts_at(console: Console, port: int, *names: str) -> None:
+    """Let these all be what listens on a port, in the group db; the credential stays."""
+    credentials = (console.home / "inventory.yaml").read_text().splitlines()[0]
+    hosts = "".join(f"{name}: {{address: 127.0.0.1, port: {port}, credential: c}}, " for name in names)
+    console.inventory(f"{credentials}\ngroups: {{db: {{hosts: {{{hosts[:-2]}}}}}}}\n")
+
+
+def trusted(console: Console, text: str) -> None:
+    (console.home / "known_hosts").write_text(text)
+    (console.home / "known_hosts").chmod(0o600)
+
+
+@pytest.mark.parametrize(("mark", "known"), [("bb", "old"), ("group=db,!aa,!cc", "own")])
+def test_a_host_that_shows_a_revoked_key_is_refused_and_the_others_are_done(
+    console: Console, tmp_path: Path, mark: str, known: str
+) -> None:
+    keys = {"own": make_key(tmp_path / "own"), "old": make_key(tmp_path / "old")}
+    lines = {name: " ".join(key.public.split()[:2]) for name, key in keys.items()}
+    before = f"bb {lines[known]}\n@revoked {mark} {lines['own']}\n"
+    with sshd(tmp_path / "sshd", console, keys["own"], MaxStartups="100") as port:
+        hosts_at(console, port, "aa", "bb", "cc")
+        trusted(console, before)
+        done = console("host", "enrol", "all", "--yes", "--replace", "--json")
+        rows = [(row["host"], row["state"], row["fingerprint"]) for row in done.json()]
+        shown = fingerprint(keys["own"])
+        assert (done.code, rows) == (4, [("aa", "new", shown), ("bb", "revoked", shown), ("cc", "new", shown)]), done.err
+        assert "a revoked key is never kept" in done.err and "changed key" not in done.err
+        assert (console.home / "known_hosts").read_text() == f"{before}aa {lines['own']}\ncc {lines['own']}\n"
+        again = console("host", "enrol", "all", "--yes", "--json")
+        assert (again.code, [row["state"] for row in again.json()]) == (4, ["known", "revoked", "known"])
+        assert console("host", "enrol", "bb", "--fingerprint", f"bb={shown}").code == 4
+        assert [console("host", "ping", name).code for name in ("aa", "bb", "cc")] == [0, 4, 0]
+        assert console("doctor", "--host", "bb").code == 4
+        told = console("host", "enrol", "--rotate", "all", "--yes", "--json")
+        assert (told.code, [row["state"] for row in told.json()]) == (4, ["kept", "revoked", "kept"])
+
+
+def test_a_host_whose_other_key_is_revoked_is_spoken_to(console: Console, tmp_path: Path) -> None:
+    lost, good = make_key(tmp_path / "lost"), make_key(tmp_path / "good", "rsa")
+    lines = [" ".join(key.public.split()[:2]) for key in (lost, good)]
+    with sshd(tmp_path / "sshd", console, lost, good):
+        trusted(console, f"db1 {lines[0]}\ndb1 {lines[1]}\n@revoked d* {lines[0]}\n")
+        assert sorted(states(console, "db1")) == [("known", "ssh-rsa"), ("revoked", "ssh-ed25519")]
+        assert (console("host", "ping", "db1").code, console("doctor", "--host", "db1").code) == (0, 0)
+
+
+def test_a_host_that_nobody_knows_does_not_rotate(console: Console, tmp_path: Path) -> None:
+    own, other = make_key(tmp_path / "own"), make_key(tmp_path / "other")
+    with sshd(tmp_path / "sshd", console, own, MaxStartups="100") as port:
+        hosts_at(console, port, "aa", "bb")
+        gone = "hosts: {gone: {address: 127.0.0.1, port: 1, credential: c}}\n"
+        console.inventory((console.home / "inventory.yaml").read_text() + gone)
+        trusted(console, f"bb {other.public}\ngone {own.public}\n")
+        told = console("host", "enrol", "--rotate", "all", "--yes", "--json")
+        assert (told.code, {row["host"]: row["state"] for row in told.json()}) == (
+            4,
+            {"aa": "refused", "bb": "changed", "gone": "not reached"},
+        )
+        assert console("host", "enrol", "--rotate", "gone", "--yes").code == 3
 
 
 @pytest.mark.parametrize(

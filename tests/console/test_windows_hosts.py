@@ -61,6 +61,13 @@ def test_a_certificate_is_enrolled_before_anything_is_sent(fleet: Fleet) -> None
     other = console("host", "enrol", "win1", "--fingerprint", "win1=SHA256:abc", "--json")
     assert (other.code, other.json()[0]["state"]) == (4, "not the expected one")
     assert console("host", "enrol", "win2").code == 0, "over HTTP there is nothing to enrol"
+    known, calls = console.home / "known_hosts", fleet.hosts["win1"].seen.calls
+    known.write_text(f"{known.read_text()}@revoked win* {known.read_text().split(maxsplit=1)[1]}")
+    revoked = console("host", "enrol", "windows", "--yes", "--replace", "--json")
+    assert (revoked.code, revoked.json()[0]["state"]) == (4, "revoked")
+    assert console("host", "ping", "win1", environ=WORD).code == 4
+    assert fleet.hosts["win1"].seen.calls == calls
+    assert console("doctor", "--host", "win1", environ=WORD).code == 4
 
 
 def test_the_doctor_goes_the_way_step_by_step(fleet: Fleet) -> None:
@@ -89,6 +96,27 @@ def test_the_doctor_goes_the_way_step_by_step(fleet: Fleet) -> None:
         fleet.hosts["win2"].service.doors = practice(rights={USER: rights}).service.doors
         code, rows = steps("win2")
         assert rows["shell"]["state"] == state and told in rows["shell"]["next"]
+
+
+def test_the_doctor_tells_of_a_host_that_would_not_seal(fleet: Fleet) -> None:
+    def steps() -> dict[str, dict[str, str]]:
+        done = fleet.console("doctor", "--host", "win2", "--json", environ=WORD)
+        return {row["what"]: row for row in done.json()}
+
+    assert (steps()["sealing"]["state"], steps()["sealing"]["detail"]) == ("ok", "Negotiate, Kerberos")
+    with pytest.MonkeyPatch.context() as patched:
+        clear = "application/soap+xml;charset=UTF-8"
+        patched.setattr("remote.lab.windows.login.Login.seal", lambda self, data, *, like: (clear, data))
+        fleet.hosts["win2"].service.doors = practice(allow_unencrypted=True).service.doors
+        shell = steps()["shell"]
+    assert shell["state"] == "problem" and "without a seal" in shell["detail"]
+    assert shell["next"] == r"on the host: Set-Item WSMan:\localhost\Service\AllowUnencrypted $false"
+    fleet.hosts["win2"].service.doors = practice(schemes=("basic",)).service.doors
+    asked = [*fleet.hosts["win2"].service.shells.started]
+    rows = steps()
+    assert rows["sealing"]["state"] == "problem" and "Basic, which seals nothing" in rows["sealing"]["detail"]
+    assert rows["sealing"]["next"] == r"on the host: Set-Item WSMan:\localhost\Service\Auth\Negotiate $true"
+    assert fleet.hosts["win2"].service.shells.started == asked, "nothing was sent"
 
 
 def test_a_command_runs_once_on_each(fleet: Fleet) -> None:

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from diagnostics.cause_files import read_causes
 from diagnostics.check import Check
@@ -17,9 +16,6 @@ from diagnostics.probe import Facts, NothingThere, ParseError, Probe, SourceFail
 from inventory.documents import parse_document
 from remote.answer import Answer
 from remote.question import Question
-
-settings.register_profile("longarm", deadline=None, derandomize=True)  # nothing timed, the same examples in every run
-settings.load_profile("longarm")
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 

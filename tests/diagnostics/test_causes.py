@@ -1,6 +1,7 @@
 """Causes: links with evidence, the order of events, no circles, and what could not be checked."""
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -162,7 +163,7 @@ _LINKS = st.lists(
 
 
 @given(_LINKS, st.randoms(use_true_random=False))
-def test_what_is_left_has_no_circle_and_does_not_hang_on_the_order(links: list[Link], random: object) -> None:
+def test_what_is_left_has_no_circle_and_does_not_hang_on_the_order(links: list[Link], chance: Random) -> None:
     kept = acyclic(strongest(links))
     waiting = {one.effect for one in kept} | {one.cause for one in kept}
     left = list(kept)
@@ -172,7 +173,7 @@ def test_what_is_left_has_no_circle_and_does_not_hang_on_the_order(links: list[L
         left = [one for one in left if one.cause not in free]
         waiting -= free
     shuffled = list(links)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    chance.shuffle(shuffled)
     assert acyclic(strongest(shuffled)) == kept
     best = max(links, key=lambda one: one.weight, default=None)
     alone = best and not any((one.cause, one.effect) == (best.effect, best.cause) for one in links)

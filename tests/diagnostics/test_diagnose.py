@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diagnostics.check_files import read_check
 from diagnostics.context import Context, Earlier
 from diagnostics.diagnose import diagnose
 from diagnostics.evidence import Evidence
@@ -19,7 +20,9 @@ from diagnostics.finding import CheckResult, Citation, Finding, Remedy
 from diagnostics.formats import decode_evidence, encode_diagnosis, encode_evidence
 from diagnostics.library import Library, load_library
 from diagnostics.verdict import Reason, Severity, Verdict, Why
+from inventory.documents import parse_document
 from remote.answer import Answer, Ended, answered
+from tests.diagnostics.conftest import DISK_FULL
 
 UP = answered(b"x")
 ALL = ("disk-full", "disk-none", "disk-expected")
@@ -62,17 +65,38 @@ def test_nothing_that_raises_is_clear(judged: Callable[..., CheckResult]) -> Non
     assert judged("disk-full", "").verdict is Verdict.CLEAR
 
 
+@pytest.mark.parametrize(
+    ("covers", "reason"),
+    [("facts.sys_up.up_s > 1", Reason.NOT_COVERED), ("facts.disk_list.disks.all(d, d.used > 0.0)", Reason.MISSING_VALUE)],
+)
+def test_what_was_not_all_seen_is_not_clear_and_what_was_seen_counts(
+    covers: str, reason: Reason, library: Library, evidence_of: Callable[..., Evidence], context_of: Callable[..., Context]
+) -> None:
+    text = DISK_FULL.replace("[disk.list]", "[disk.list, sys.up]") + f"covers: {covers}\n"
+    check = read_check(parse_document(text.encode(), "check.yaml"), library.probes)
+    covered = replace(library, checks={check.id: check})
+
+    def result(disks: bytes, up: bytes = b"x") -> CheckResult:
+        evidence = evidence_of("linux", disk_list=answered(disks), sys_up=answered(up))
+        return diagnose(evidence, context_of(check.id), covered).results[0]
+
+    unseen, found, whole = result(b"a 5.0 1\nloop - 1\n"), result(b"a 95.0 1\nloop - 1\n"), result(b"a 5.0 1\n", b"xx")
+    assert (unseen.verdict, unseen.why and unseen.why.reason, unseen.complete) == (Verdict.UNKNOWN, reason, False)
+    assert (found.verdict, [why.reason for why in found.unseen], found.complete) == (Verdict.FINDING, [reason], False)
+    assert (whole.verdict, whole.complete) == (Verdict.CLEAR, True)
+
+
 def test_an_item_that_cannot_be_judged_makes_the_check_unknown(judged: Callable[..., CheckResult]) -> None:
     result = judged("disk-full", "a - 9999\nb 5.0 1\n")
     assert result.verdict is Verdict.UNKNOWN
-    assert result.why == Why(reason=Reason.MISSING_VALUE, detail="item.used")
+    assert result.why == Why(reason=Reason.MISSING_VALUE, detail="item.used (disk=a)")
     assert not result.complete
 
 
 def test_a_finding_does_not_hide_what_could_not_be_judged(judged: Callable[..., CheckResult]) -> None:
     result = judged("disk-full", "a - 9999\nb 95.0 1000000\n")
     assert result.verdict is Verdict.FINDING
-    assert result.unseen == (Why(reason=Reason.MISSING_VALUE, detail="item.used"),)
+    assert result.unseen == (Why(reason=Reason.MISSING_VALUE, detail="item.used (disk=a)"),)
     assert not result.complete
 
 

@@ -63,6 +63,14 @@ def test_a_probe_is_read_with_all_its_fields() -> None:
     assert (raw.question.privilege, raw.question.deadline_s, raw.platforms) == (Privilege.USER, 10, ("linux",))
 
 
+def test_a_probe_for_windows_is_powershell_and_its_statuses_have_32_bits() -> None:
+    (probe,) = probes("- {probe: a, script: exit 3010, platforms: [windows], ok_statuses: [3010, -1]}")
+    assert (probe.question.shell, probe.platforms) == ("powershell", ("windows",))
+    assert probe.question.ok_statuses == {3010, -1}
+    with pytest.raises(InvalidFile, match="on Windows and elsewhere a probe has two names"):
+        probes("- {probe: a, script: x, platforms: [linux, windows]}")
+
+
 def test_probes_may_be_written_as_json() -> None:
     assert [probe.id for probe in probes('[{"probe": "df", "script": "df -P -k"}]')] == ["df"]
 

@@ -37,7 +37,7 @@ def test_what_fits_is_no_problem(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("was", "becomes", "told"),
     [
-        ("fs-space:\n", "fs-spase:\n", "6:9: there is no check “fs-spase” (did you mean fs-space?)"),
+        ("fs-space:\n", "fs-spase:\n", "6:9: there is no check “fs-spase” (did you mean fs-space, "),
         ("critical: 97", "critcal: 97", "7:11: fs-space has no threshold “critcal” (it has warning, "),
         ("critical: 97", "critical: high", "7:11: the threshold fs-space.critical is a number"),
         (
@@ -47,6 +47,16 @@ def test_what_fits_is_no_problem(tmp_path: Path) -> None:
         ),
         ("critical: 97", "critical: 50", "1:43: the threshold fs-space.warning lies on the wrong side of its bound"),
         ("warning: 85", "warning: 79", "1:32: the threshold fs-space.warning_clear lies on the wrong side"),
+        (
+            "fs-space:\n          critical: 97",
+            "log-big:\n          bytes: 50 MiB",
+            "7:11: the threshold log-big.bytes is at least 104857600: the host tells of nothing below (longarm check show",
+        ),
+        (
+            "fs-space:\n          critical: 97",
+            "proc-pids:\n          warning: 40",
+            "7:11: the threshold proc-pids.warning is at least 50: the host tells of nothing below",
+        ),
         ("critical: 97", "critical_available: 5 MiBs", "7:11: the threshold fs-space.critical_available is a whole number"),
     ],
 )

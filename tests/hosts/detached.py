@@ -26,15 +26,18 @@ from remote.ssh import SshConnector
 from remote.ssh_library import asyncssh
 
 DEADLINE_S = 60.0
+TOKEN = int(time.time() * 1000)
+"""As a desk begins one: what another test has changed on the host before does not keep us off."""
 
 
 async def step(session: Session, what: str, name: str, script: str, privilege: Privilege) -> Standing:
     """Return how one command stands."""
     match what:
-        case "start" | "leave":
-            command = Command(script=script, privilege=privilege, deadline_s=40)
-            wait_s = 20 if what == "start" else 1
-            return await session.start(DetachedCommand(id=name, token=1, command=command), wait_s=wait_s, deadline_s=DEADLINE_S)
+        case "start" | "leave" | "cut":
+            command = Command(script=script, privilege=privilege, deadline_s=3 if what == "cut" else 40)
+            wait_s = 1 if what == "leave" else 20
+            detached = DetachedCommand(id=name, token=TOKEN, command=command)
+            return await session.start(detached, wait_s=wait_s, deadline_s=DEADLINE_S)
         case "collect":
             return await session.collect(name, START, privilege=privilege, sent_s_ago=5, wait_s=20, deadline_s=DEADLINE_S)
         case _:

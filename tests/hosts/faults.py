@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +12,7 @@ from types import MappingProxyType
 from tests.hosts.realhosts import CGROUPS, RealLab, run
 
 _THIN = ("rate", "32kbit", "burst", "3000", "latency", "2s")
+_ONE_WAY_MS = 700
 Act = Callable[[RealLab, str], None]
 _TABLE = "add table inet faults; add chain inet faults in { type filter hook input priority 0; }; add rule inet faults in "
 
@@ -29,23 +32,38 @@ def _unfiltered(lab: RealLab, name: str) -> None:
 def _narrow(lab: RealLab, name: str) -> None:
     """32 kbit/s both ways with a queue of 2 s: the delay and loss of a line that is too thin (the kernel may lack netem)."""
     for namespace, device in ((lab.switch, f"p-{name}"), (f"{lab.prefix}-{name}", "eth0")):
-        run(
-            "tc",
-            "-n",
-            namespace,
-            "qdisc",
-            "add",
-            "dev",
-            device,
-            "root",
-            "tbf",
-            *["rate", "32kbit", "burst", "3000", "latency", "2s"],
-        )
+        run("tc", "-n", namespace, "qdisc", "add", "dev", device, "root", "tbf", *_THIN)
 
 
 def _widened(lab: RealLab, name: str) -> None:
     for namespace, device in ((lab.switch, f"p-{name}"), (f"{lab.prefix}-{name}", "eth0")):
         run("tc", "-n", namespace, "qdisc", "del", "dev", device, "root")
+
+
+_CARRIERS: dict[str, subprocess.Popen[bytes]] = {}
+"""The processes that carry what goes to a host and comes from it, by its namespace."""
+
+
+def _delayed(lab: RealLab, name: str) -> None:
+    """Put a line that is 0.7 s long each way between a host's port and the switch; nothing is lost, and connections live on."""
+    near, far, bridge = f"n-{name}", f"f-{name}", f"b-{name}"
+    words = [sys.executable, "-m", "bench.delay", f"{lab.switch}/{near}", f"{lab.switch}/{far}", str(_ONE_WAY_MS)]
+    carrier = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parent.parent.parent)
+    _CARRIERS[f"{lab.prefix}-{name}"] = carrier
+    assert carrier.stdout is not None
+    assert carrier.stdout.readline() == b"ready\n"
+    run("ip", "-n", lab.switch, "link", "add", bridge, "type", "bridge")
+    run("ip", "-n", lab.switch, "link", "set", bridge, "up")
+    for device, master in ((near, "br0"), (far, bridge)):
+        run("ip", "-n", lab.switch, "link", "set", device, "master", master, "up")
+    run("ip", "-n", lab.switch, "link", "set", f"p-{name}", "master", bridge)
+
+
+def _near_again(lab: RealLab, name: str) -> None:
+    run("ip", "-n", lab.switch, "link", "set", f"p-{name}", "master", "br0")
+    with _CARRIERS.pop(f"{lab.prefix}-{name}") as carrier:
+        carrier.communicate()
+    run("ip", "-n", lab.switch, "link", "del", f"b-{name}")
 
 
 def _servers(lab: RealLab, name: str, signal: str) -> None:
@@ -88,6 +106,7 @@ def _enough_memory(lab: RealLab, name: str) -> None:
 FAULTS: Mapping[str, tuple[Act, Act]] = MappingProxyType(
     {
         "thin line": (_narrow, _widened),
+        "delay": (_delayed, _near_again),
         "loss 30 %": (_filtered("numgen random mod 100 < 30 drop"), _unfiltered),
         "everything dropped": (_filtered("drop"), _unfiltered),
         "connections reset": (_filtered("tcp dport 22 reject with tcp reset"), _unfiltered),

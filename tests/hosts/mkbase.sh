@@ -1,10 +1,18 @@
 #!/bin/sh
 # mkbase.sh FLAVOUR OUTDIR: the root filesystem that hosts of one flavour are copies of.
-#   systemd   Debian with systemd as PID 1, sshd and sudo; users root, ops (sudo without password), plain (no sudo)
+#   systemd   Debian with systemd as PID 1, sshd and sudo; users root, ops (sudo without password), plain (no sudo);
+#             packages that a host may get later lie in /srv/debs and /srv/sysvinit
+#   sysvinit  the same with init and its scripts of System V in the place of systemd: made of $3, a base of the first kind
 #   busybox   busybox and dropbear, nothing else: no bash, coreutils, sudo, python, package manager
 # Needs root and, from Debian: mmdebstrap, busybox-static, dropbear-bin. Uses the machine's own apt sources and settings.
 set -eu
 flavour=$1 out=$2
+later() { # FOLDER PACKAGE…: what they take that is not installed yet
+  printf 'mkdir -p "$1%s/partial" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -y --no-install-recommends --download-only' "$1"
+  printf ' -o Dir::Cache::archives="$1%s" install' "$1"
+  shift
+  printf ' %s' "$@"
+}
 users() { # ROOT: who can log in, each with the key that the lab puts there
   chroot "$1" useradd -m -s /bin/bash ops
   printf 'ops ALL=(ALL) NOPASSWD: ALL\n' >"$1/etc/sudoers.d/ops"
@@ -24,6 +32,7 @@ busybox)
   printf 'root:x:0:\nops:x:1000:\n' >"$out/etc/group"
   printf 'root:*:19000:0:99999:7:::\nops:*:19000:0:99999:7:::\n' >"$out/etc/shadow"
   printf '/bin/sh\n' >"$out/etc/shells"
+  chmod 640 "$out/etc/shadow"
   chown 1000:1000 "$out/home/ops"
   chmod 1777 "$out/tmp"
   chmod 700 "$out/root"
@@ -39,6 +48,8 @@ systemd)
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --dpkgopt=force-unsafe-io \
+    --customize-hook="$(later /srv/debs chrony dnsmasq logrotate ssl-cert)" \
+    --customize-hook="$(later /srv/sysvinit sysvinit-core)" \
     bookworm "$out" - </etc/apt/sources.list.d/debian.sources
   rm -f "$out"/etc/apt/sources.list.d/* "$out"/etc/ssh/ssh_host_* "$out"/var/cache/apt/*.bin
   rm -rf "$out"/var/lib/apt/lists/*
@@ -49,6 +60,13 @@ systemd)
     ln -sf /dev/null "$out/etc/systemd/system/$unit"
   done
   ln -sf /lib/systemd/system/multi-user.target "$out/etc/systemd/system/default.target"
+  ;;
+sysvinit)
+  cp -a --reflink=auto "$3" "$out"
+  rm "$out/.built"
+  chroot "$out" sh -c 'exec >/dev/null 2>&1
+    dpkg --force-depends --purge libpam-systemd systemd-sysv dbus-user-session systemd
+    dpkg -i /srv/sysvinit/*.deb'
   ;;
 *)
   echo "mkbase.sh: unknown flavour $flavour" >&2

@@ -17,9 +17,10 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "longarm-hosts"
@@ -47,7 +48,7 @@ def base(flavour: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (target / ".built").exists():
             shutil.rmtree(target, ignore_errors=True)
-            run("sh", HERE / "mkbase.sh", flavour, target)
+            run("sh", HERE / "mkbase.sh", flavour, target, *([base("systemd")] if flavour == "sysvinit" else []))
             (target / ".built").touch()
     return target
 
@@ -235,6 +236,7 @@ class RealLab:
     def power_on(self, name: str) -> None:
         """Boot a host whose PID 1 is gone."""
         self.plug(name)
+        run("ip", "-n", f"{self.prefix}-{name}", "link", "set", "eth0", "up")  # init of System V takes it down with the host
         self._boot(self.hosts[name])
 
     def remove(self, name: str) -> None:
@@ -253,12 +255,12 @@ class RealLab:
             run("find", group, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+", check=False)
         shutil.rmtree(host.folder)
 
-    def inventory(self, *, user: str = "ops", names: Sequence[str] = ()) -> str:
-        """Return an inventory, as YAML, of the lab's hosts."""
+    def inventory(self, *, user: str = "ops", names: Sequence[str] = (), ways: Mapping[str, str] = MappingProxyType({})) -> str:
+        """Return an inventory, as YAML, of the lab's hosts; `other=web1`: web1 under another name; `ways`: more settings."""
         lines = ["credentials:", f"  lab: {{user: {user}, key: {self.key}}}", "hosts:"]
-        for name in names or tuple(self.hosts):
-            host = self.hosts[name]
-            lines += [f"  {name}: {{address: {host.address}, site: lab, credential: lab, tags: [{host.flavour}]}}"]
+        for name, _, of in (name.partition("=") for name in names or tuple(self.hosts)):
+            host, more = self.hosts[of or name], f", {ways[name]}" if name in ways else ""
+            lines += [f"  {name}: {{address: {host.address}, site: lab, credential: lab, tags: [{host.flavour}]{more}}}"]
         return "\n".join(lines) + "\n"
 
 

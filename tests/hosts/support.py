@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,14 +44,30 @@ class SupportDesk:
         assert coverage["targeted"] == sum(coverage["outcomes"].values()) == len(document["hosts"])
         return document
 
+    def repair(self, *words: str, exit_code: int = 0) -> dict[str, Any]:
+        """Repair and return the one JSON document, with its sums checked."""
+        document: dict[str, Any] = json.loads(self.longarm("--json", "repair", *words, exit_code=exit_code))
+        changes = document["repair"]["changes"]
+        assert document["coverage"]["targeted"] == sum(changes.values()) == len(document["hosts"])
+        return document
+
     def env(self) -> dict[str, str]:
         """Return an environment with nothing of ours in it."""
         return {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8", **self.secrets}
 
     def enrol(self, *names: str) -> None:
-        """Enrol hosts by the fingerprints that they have."""
-        known = [word for name in names for word in ("--fingerprint", f"{name}={self.lab.fingerprint(name)}")]
-        self.longarm("host", "enrol", ",".join(names), *known)
+        """Enrol hosts by the fingerprints that they have; `other=web1` is web1 under another name."""
+        hosts = {name: of or name for name, _, of in (name.partition("=") for name in names)}
+        known = [word for name, of in hosts.items() for word in ("--fingerprint", f"{name}={self.lab.fingerprint(of)}")]
+        self.longarm("host", "enrol", ",".join(hosts), *known)
+
+    def reach(self, *names: str, ways: Mapping[str, str]) -> None:
+        """Put hosts into the inventory, some of them reached in other ways, and enrol them: those behind others last."""
+        self.add_to_inventory(self.lab.inventory(names=names, ways=ways))
+        behind = [name for name in names if "via:" in ways.get(name.partition("=")[0], "")]
+        self.enrol(*(name for name in names if name not in behind))
+        if behind:
+            self.enrol(*behind)
 
     def add_to_inventory(self, text: str) -> None:
         """Append to the inventory."""

@@ -51,6 +51,14 @@ def test_root_by_sudo_on_systemd_gets_a_scope_of_its_own(lab: RealLab) -> None:
     ]
 
 
+def test_what_hides_from_its_supervisor_ends_at_the_deadline_all_the_same(lab: RealLab) -> None:
+    """Another session, no mark, no parent: but it is in the scope."""
+    hidden = "env -i PATH=\"$PATH\" setsid -f sh -c 'echo $$ >/run/hidden; exec sleep 600'; sleep 60"
+    told, _ = taken(lab, "web1", ("cut", "hides-from-it", hidden, "root"), ("forget", "hides-from-it", "", "root"))
+    assert (told["state"], told["reason"]) == ("failed", "late")
+    assert lab.enter("web1", "test -s /run/hidden && ! kill -0 $(cat /run/hidden) && echo ended; rm /run/hidden") == "ended\n"
+
+
 def test_a_login_whose_processes_end_with_it_does_not_take_its_steps_along(lab: RealLab) -> None:
     lab.enter("db1", "mkdir -p /etc/systemd/logind.conf.d; printf '[Login]\\nKillUserProcesses=yes\\nKillExcludeUsers=\\n' "
               ">/etc/systemd/logind.conf.d/kill.conf; systemctl restart systemd-logind")  # fmt: skip

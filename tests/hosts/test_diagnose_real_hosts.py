@@ -252,3 +252,15 @@ def test_replay_of_real_evidence_is_byte_identical(desk: SupportDesk) -> None:
     first = desk.longarm("run", "export", run, "--format", "json")
     assert first == desk.longarm("run", "export", run, "--format", "json")
     assert json.loads(first)["run"] == run
+
+
+def test_a_host_behind_one_that_was_just_enrolled_is_the_next_to_enrol(lab: RealLab, tmp_path: Path) -> None:
+    desk = SupportDesk(lab, tmp_path / "home")
+    desk.home.mkdir(mode=0o700)
+    desk.add_to_inventory(lab.inventory(names=("web1", "behind=db1"), ways={"behind": "via: web1"}))
+    known = [f"web1={lab.fingerprint('web1')}", f"behind={lab.fingerprint('db1')}"]
+    words = desk.command("host", "enrol", "web1,behind", "--fingerprint", known[0], "--fingerprint", known[1])
+    done = subprocess.run(words, capture_output=True, text=True, env=desk.env(), timeout=60, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (3, f"next: longarm --home {desk.home} host enrol behind")
+    desk.longarm("host", "enrol", "behind", "--fingerprint", known[1])
+    assert desk.diagnose("behind", "--check", "fs-space", exit_code=0)["hosts"][0]["outcome"] == "ok"

@@ -39,6 +39,9 @@ PROBES = r"""
 - {probe: pairs, script: cat /srv/says, parse: keyvalue, shape: {"*": str}, max_bytes: 1 MiB}
 - {probe: root, script: id -u, privilege: root}
 """
+WAYS = {"evil2": "ssh_library: paramiko", "evil3": "via: web1"}
+"""The same host by the other library, and through a bastion."""
+EVIL_NAMES = ("evil1", *WAYS)
 FAILED = 13
 """Services that fail, each with words of its own: which ten of them are asked for theirs is chance."""
 EVIL = r"""
@@ -102,7 +105,7 @@ def plant(root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def seen(lab: RealLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
-    """Return a run on a host that has the corpus everywhere, beside one on a harmless host."""
+    """Return a run on a host that has the corpus everywhere, each way to it, beside one on a harmless host."""
     folder = tmp_path_factory.mktemp("hostile")
     RAN.unlink(missing_ok=True)
     evil = lab.add("evil1", "systemd")
@@ -112,8 +115,7 @@ def seen(lab: RealLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[See
     lab.wait("evil1")
     desk = SupportDesk(lab, folder / "home")
     desk.home.mkdir(mode=0o700)
-    desk.add_to_inventory(lab.inventory(names=("web1", "evil1")))
-    desk.enrol("web1", "evil1")
+    desk.reach("web1", "evil1", *(f"{name}=evil1" for name in WAYS), ways=WAYS)
     (folder / "probes.yaml").write_text(PROBES)
     words = ("-vv", "--json", "diagnose", "all", "--playbook", "standard", "--probes", str(folder / "probes.yaml"),
              "--answers", str(folder / "answers.jsonl"), "--case", "HOSTILE-1")  # fmt: skip
@@ -124,14 +126,15 @@ def seen(lab: RealLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[See
     RAN.unlink(missing_ok=True)
 
 
-def test_the_payloads_came_back_from_the_host(seen: Seen) -> None:
+@pytest.mark.parametrize("name", EVIL_NAMES)
+def test_the_payloads_came_back_from_the_host(seen: Seen, name: str) -> None:
     """Else the other tests prove nothing."""
     rows = {(row["host"], row["probe"]): row for row in map(json.loads, seen.answers.read_text().splitlines())}
-    told = rows["evil1", "says"]["stdout"]
+    told = rows[name, "says"]["stdout"]
     assert sum(payload.text.split("\n")[0] in told for payload in PAYLOADS) > 0.95 * len(PAYLOADS)
-    processes = rows["evil1", "processes"]["stdout"]
+    processes = rows[name, "processes"]["stdout"]
     assert "<script>" in processes and "{{1234567*9}}" in processes
-    row = host(seen.document, "evil1")
+    row = host(seen.document, name)
     full = [finding["subject"]["mount"] for finding in row["findings"] if finding["check"] == "fs-space"]
     assert len(full) > 0.9 * len(NAMES), row["questions"]
     assert any("onerror" in mount for mount in full) and any("\x1b]52" in mount for mount in full)
@@ -187,13 +190,27 @@ def test_tables_documents_and_test_reports_keep_their_form(seen: Seen) -> None:
     assert not [cell for row in rows for cell in row if cell.lstrip().startswith(("=", "+", "-", "@", "＝", "|", "%"))]
     tags = {element.tag for element in ET.fromstring(seen.exported("junit")).iter()}
     assert tags <= {"testsuites", "testsuite", "testcase", "failure", "error", "skipped", "system-out"}
-    assert {row["host"] for row in map(json.loads, seen.exported("answers").splitlines())} == {"web1", "evil1"}
+    assert {row["host"] for row in map(json.loads, seen.exported("answers").splitlines())} == {"web1", *EVIL_NAMES}
 
 
 def test_messages_and_logs_are_lines_of_ours(seen: Seen) -> None:
     assert not hidden_in(seen.stderr)
     assert "\r" not in seen.stderr
     assert not re.search("^(2026-11-22T|127.0.0.1|Traceback|Subject:|level=)", seen.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", EVIL_NAMES)
+def test_facts_are_lines_of_ours(seen: Seen, name: str) -> None:
+    told = seen.desk.longarm(
+        "host",
+        "facts",
+        name,
+        "--probe",
+        "fs.stat",
+    )
+    assert "onerror" in told, "the payloads are there, as text"
+    assert not hidden_in(told) and EVALUATED not in told
+    assert not [line for line in told.splitlines() if not re.match(r"fs\.stat[\w.\[\]]*  ", line)]
 
 
 def test_the_attachment_on_the_case_is_harmless_too(seen: Seen, browser: Browser, tmp_path: Path) -> None:
@@ -243,8 +260,9 @@ def test_a_terminal_is_steered_by_us_alone(seen: Seen) -> None:
 def test_the_words_of_a_false_sudo_are_text(lab: RealLab, seen: Seen) -> None:
     lab.enter("evil1", r"printf '#!/bin/sh\ncat /srv/says >&2\nexit 1\n' >/usr/local/bin/sudo; chmod 755 /usr/local/bin/sudo")
     probes = str(seen.answers.with_name("probes.yaml"))
-    done = seen.desk.longarm("diagnose", "evil1", "--probes", probes, exit_code=3)
+    told = [seen.desk.longarm("diagnose", name, "--probes", probes, exit_code=3) for name in EVIL_NAMES]
     lab.enter("evil1", "rm /usr/local/bin/sudo")
-    assert "document.title" in done, "its words are told"
-    assert not hidden_in(done) and EVALUATED not in done and not RAN.exists()
-    assert len(done.splitlines()) < 30
+    for done in told:
+        assert "document.title" in done, "its words are told"
+        assert not hidden_in(done) and EVALUATED not in done and not RAN.exists()
+        assert len(done.splitlines()) < 30

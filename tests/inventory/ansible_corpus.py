@@ -81,6 +81,25 @@ WRITTEN: Mapping[str, Files] = {
         "hosts.yml": "all:\n  hosts:\n    h1:\n      a: |\n        two\n        lines\n      b: >\n        one\n        line\n"
     },
     "tags for text": {"hosts.yml": "all:\n  hosts: {h1: {a: !unsafe '{{ x }}', b: !!str 5}}\n"},
+    "tags of the core": {
+        "hosts.yml": "all:\n  hosts:\n    h1:\n      ints: [!!int '5', !!int 0x1F, !!int 1_000, !!int 1:30, !!int ' 7 ', !!int -010]\n"
+        "      floats: [!!float 1, !!float 1e3, !!float '5_0', !!float 1:30, !!float -190:20:30.15]\n"
+        "      bools: [!!bool yes, !!bool 'Off', !!bool TRUE]\n      nulls: [!!null x, !!null '']\n"
+        "      texts: [!!str yes, !!str 5, !!timestamp 2020-01-01, !!python/unicode 'x']\n"
+        "      unsafe: [!unsafe 5, !unsafe '5', !unsafe yes, !unsafe '', !unsafe x, ! 5]\n"
+        "      kinds: [!!seq [1], !!map {a: 1}, !unsafe {a: 1}, !unsafe [1], !!python/dict {b: 2}]\n"
+        "      sets: [!!set {x}, !!set {1: , 0x1: }, !!set {'1'}, !!set {}]\n      !!str 5: {!!int 7: 1}\n"
+    },
+    "merge keys in sets": {
+        "hosts.yml": "all:\n  vars:\n    base: &m {a: 1}\n    taken: &s !!set {p}\n    alone: !!set {<<: *m}\n"
+        "    item: !!set {'<<'}\n    of_a_set: !!set {<<: *s}\n    not_a_merge: {'<<': {a: 1}, b: 2}\n"
+        "    both: {<<: {a: 1, c: 1}, <<: {b: 2, c: 2}}\n    a_set_merged: {<<: *s, q: 1}\n    one: !!set {<<: {1: }, 0x1: }\n"
+    },
+    "ini that is called yaml": {"hosts.yml": "[web]\nweb1 a=1\n[web:vars]\nb=yes\n", "group_vars/web.yml": "c: 3\n"},
+    "ini that is called json": {"hosts.json": "h1 a=1\n"},
+    "names that are called yaml": {"hosts.yaml": "# two\nh1\nh2:22\n"},
+    "ini that is called yaml, of groups in another file": {"01": "[db]\nh1\n", "02.yml": "h2\n[db:vars]\nx=1\n"},
+    "nothing that is called yaml": {"hosts.yml": ""},
     "texts instead of mappings": {"hosts.yml": "all:\n  children: web\n  hosts: h1\n"},
     "keys that mean nothing": {"hosts.yml": "all:\n  hosts: {h1: }\n  nonsense: {a: 1}\n  other: 5\n"},
     "templates stay templates": {"hosts": "h1 a='{{ b }}'\n", "group_vars/all.yml": "c: '{{ d | default(1) }}'\n"},

@@ -1,16 +1,12 @@
-"""Properties are tested without a clock, on the same examples in every run; and Ansible, to compare with."""
+"""Ansible, to compare with."""
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from tests.forked import ANSIBLE_INVENTORY, forking
-
-settings.register_profile("longarm", deadline=None, derandomize=True)
-settings.load_profile("longarm")
 
 Listing = Callable[..., bytes]
 

@@ -40,7 +40,7 @@ class NetBox:
 
 
 def device(number: int, name: str | None, **more: Any) -> dict[str, Any]:
-    """Return a device in the form that NetBox's REST API documents for 4.1, written by hand: only what clients read."""
+    """Return a device in the form that NetBox documents for 4.1 (recorded ones: tests/data/inventory/netbox.json)."""
     return {
         "id": number,
         "url": f"http://netbox.invalid/api/dcim/devices/{number}/",

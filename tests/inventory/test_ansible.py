@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from inventory.errors import InvalidFile
-from inventory.host import Become, BecomeMethod, KerberosReference, Platform, Transport
+from inventory.errors import InvalidFile, Place
+from inventory.host import Become, BecomeMethod, KerberosReference, Platform, Transport, Value
 from inventory.inventory import Inventory
 from inventory.own import load_inventory
+from inventory.sources.ansible_files import AnsibleFiles
+from inventory.sources.ansible_model import AnsibleInventory
+from inventory.stamps import Looked
 from inventory.written import written
 
 BOMB = "b0: &b0 [" + "1," * 99 + "]\n" + "".join(f"b{n}: &b{n} [" + f"*b{n - 1}," * 20 + "]\n" for n in range(1, 5))
@@ -73,9 +76,32 @@ def test_each_value_has_the_place_of_its_file(tmp_path: Path) -> None:
         "vars.a": "hosts:2:29",
         "vars.b": "hosts:4:1",
         "vars.c": "group_vars/all.yml:1:1",
-        "vars.c.d": "group_vars/all.yml:1:1",
+        "vars.c.d": "group_vars/all.yml:1:5",
     }
     assert str(web1.address_place).endswith("hosts:2:6")
+
+
+def test_what_is_nested_has_the_place_of_its_own_key(tmp_path: Path) -> None:
+    web = "deep:\n  a: 1\n  b:\n    c: 2\n    api_token: canary1\nlist:\n  - x: 1\n  - {password: canary2}\n"
+    merged = "base: &b\n  m: 1\nover:\n  <<: *b\n  n: 2\n"
+    known = load(tmp_path, {"hosts": "[web]\nweb1\n", "group_vars/web.yml": web, "host_vars/web1.yml": merged})
+    origins = {key: str(place).partition("_vars/")[2] for key, place in known.hosts["web1"].origins.items()}
+    assert {key: place for key, place in origins.items() if key.startswith("vars.")} == {
+        "vars.deep": "web.yml:1:1",
+        "vars.deep.a": "web.yml:2:3",
+        "vars.deep.b": "web.yml:3:3",
+        "vars.deep.b.c": "web.yml:4:5",
+        "vars.list": "web.yml:6:1",
+        "vars.base": "web1.yml:1:1",
+        "vars.base.m": "web1.yml:2:3",
+        "vars.over": "web1.yml:3:1",
+        "vars.over.m": "web1.yml:2:3",
+        "vars.over.n": "web1.yml:5:3",
+    }
+    assert [note.split(" (")[0] for note in noted(known, tmp_path)] == [
+        "group_vars/web.yml:5:5: “api_token” is left out: it looks like a secret",
+        "group_vars/web.yml:8:6: “password” is left out: it looks like a secret",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -164,6 +190,14 @@ def test_what_has_no_word_of_ours_is_named_at_its_place(tmp_path: Path, line: st
     assert ("web1" in known.hosts) == ("docker" not in line)
 
 
+def test_what_is_known_instead_is_named(tmp_path: Path) -> None:
+    known = load(tmp_path, {"hosts": "web1 ansible_become_method=sesu\nweb2 ansible_connection=docker\n"})
+    assert [note.hint and str(note.hint) for note in known.notes] == [
+        "known here: sudo, doas, su",
+        "known here: ssh, winrm, psrp, local",
+    ]
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -245,6 +279,86 @@ def test_a_program_is_run_only_where_the_source_allows_it(tmp_path: Path) -> Non
     assert str(known.hosts["h1"].place).endswith("list.sh:1:18")
 
 
+@pytest.mark.parametrize("named", ["{}", "ansible.builtin.{}", "ansible.legacy.{}"])
+def test_plugins_are_known_by_their_whole_names_too(tmp_path: Path, named: str) -> None:
+    transports = {"ssh": "ssh", "paramiko_ssh": "ssh", "winrm": "winrm", "psrp": "psrp", "local": "local"}
+    lines = [f"{name.replace('_', '-')}1 ansible_connection={named.format(name)}" for name in transports]
+    lines += [f"x ansible_become_method={named.format('su')} ansible_su_user=oracle"]
+    known = load(tmp_path, {"hosts": "\n".join(lines) + "\n"})
+    assert [host.transport.value for host in known.hosts.values()] == [*transports.values(), "ssh"]
+    assert known.hosts["x"].become == Become(method=BecomeMethod.SU, user="oracle") and known.notes == ()
+
+
+def test_what_belongs_to_another_plugin_says_nothing(tmp_path: Path) -> None:
+    words = "ansible_{0}_host=10.0.0.{1} ansible_{0}_port=100{1} ansible_{0}_user=u{1}"
+    every = " ".join(words.format(*one) for one in (("ssh", 1), ("winrm", 2), ("psrp", 3)))
+    lines = [f"{name} ansible_connection={name} {every}\n" for name in ("ssh", "winrm", "psrp")]
+    known = load(tmp_path, {"hosts": "".join(lines)})
+    told = [(host.address, host.port, host.credential and host.credential.user) for host in known.hosts.values()]
+    assert told == [(f"10.0.0.{n}", 1000 + n, f"u{n}") for n in (1, 2, 3)] and known.notes == ()
+
+
+def test_the_items_of_a_set_in_yaml_have_one_order_too(tmp_path: Path) -> None:
+    known = load(tmp_path, {"hosts.yml": "all:\n  hosts: {h1: {a: !!set {c, a, b}}}\n"})
+    assert known.hosts["h1"].vars == {"a": ("a", "b", "c")}
+
+
+@pytest.mark.parametrize(
+    ("text", "items", "notes"),
+    [
+        ("{<<: *m, c: }", ("a", "b", "c"), []),
+        ("{c: , <<: *m}", ("a", "b", "c"), []),
+        ("{<<: [*m, {d: }], c: }", ("a", "b", "c", "d"), []),
+        ("{<<: *m, a: }", ("a", "b"), []),
+        ("{<<: *m, <<: {e: }}", ("a", "b", "e"), []),
+        ("{<<: *s, z}", ("p", "z"), []),
+        ("{<<: {yes: , 0x10: }, 16, 'yes'}", ("yes", 16, True), []),
+        ("{'<<', c}", ("<<", "c"), []),
+        ("{<<: *m, '<<': }", ("<<", "a", "b"), []),
+        ("{1, '1'}", ("1", 1), []),
+        ("{1, 0x1}", (1,), ["the key “0x1” stands here twice, first in line 5"]),
+        ("{!!str 5, 5}", ("5", 5), []),
+        ("{a, b, a}", ("a", "b"), ["the key “a” stands here twice, first in line 5"]),
+        ("{yes, 1}", (True,), ["the key “1” stands here twice, first in line 5"]),
+    ],
+)
+def test_a_set_has_what_it_merges_and_each_value_once(
+    tmp_path: Path, text: str, items: tuple[Value, ...], notes: list[str]
+) -> None:
+    before = "all:\n  vars:\n    m: &m {a: 1, b: 2}\n    s: &s !!set {p}\n"
+    known = load(tmp_path, {"hosts.yml": f"{before}    x: !!set {text}\n  hosts: {{h1: }}\n"})
+    assert repr(known.hosts["h1"].vars["x"]) == repr(items)
+    assert [str(note.text) for note in known.notes] == notes
+
+
+def test_merge_keys_are_plain_and_all_of_them_count(tmp_path: Path) -> None:
+    twice = "a: {<<: {b: 1, c: 1}, <<: {c: 2}, d: 3, d: 4}\n"
+    known = load(tmp_path, {"hosts": "h1\n", "host_vars/h1.yml": f"{twice}e: {{'<<': {{f: 1}}, <<: {{f: 2}}}}\n"})
+    assert known.hosts["h1"].vars == {"a": {"b": 1, "c": 2, "d": 4}, "e": {"<<": {"f": 1}, "f": 2}}
+    assert [str(note.text) for note in known.notes] == ["the key “d” stands here twice, first in line 1"]
+
+
+def test_numbers_that_cannot_be_stored_stay_text_with_their_tags_too(tmp_path: Path) -> None:
+    known = load(tmp_path, {"hosts.yml": f"all:\n  hosts: {{h1: {{a: !!int {10**20}, b: !!float -.inf, c: !!float nan}}}}\n"})
+    assert known.hosts["h1"].vars == {"a": str(10**20), "b": "-.inf", "c": "nan"}
+
+
+def test_a_compiled_program_is_one_too(tmp_path: Path) -> None:
+    (tmp_path / "list").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9))
+    (tmp_path / "list").chmod(0o755)
+    (tmp_path / "hosts").write_text("h0 a=1\n")
+    (tmp_path / "hosts").chmod(0o755)  # as all files are on some file systems
+    run: list[Path] = []
+
+    def answer(path: Path) -> bytes:
+        run.append(path)
+        return b'{"g": {"hosts": ["h1"]}, "_meta": {"hostvars": {}}}'
+
+    inventory = AnsibleInventory(Place("inventory.yaml", 1, 1))
+    AnsibleFiles(inventory, Looked(), answer).read(tmp_path)
+    assert run == [tmp_path / "list"] and list(inventory.hosts) == ["h0", "h1"] and not inventory.problems
+
+
 BROKEN: list[tuple[str, Mapping[str, str], str]] = [
     ("a name", {"hosts": "web$1\n"}, "hosts:1:1: “web$1” is not a host name: it contains '$'"),
     ("an option", {"hosts": "-oProxyCommand=id\n"}, "hosts:1:1: “-oProxyCommand=id” begins with a hyphen"),
@@ -272,6 +386,19 @@ BROKEN: list[tuple[str, Mapping[str, str], str]] = [
     ("a colon", {"hosts.ini": "h1:\n"}, "hosts.ini:1:1: “h1:” ends with a colon, but names no port"),
     ("a cycle", {"hosts": "[a:children]\nb\n[b:children]\na\n"}, "these groups are inside each other: "),
     ("itself", {"hosts": "[a:children]\na\n"}, "hosts:2:1: these groups are inside each other: a → a"),
+    ("a section called yaml", {"hosts.yml": "[web]\nweb1 oops\n"}, "hosts.yml:2:6: “oops” is no variable"),
+    ("a start of a document", {"hosts.yml": "---\n"}, "hosts.yml:2:1: hosts.yml must be a mapping"),
+    ("a list in json", {"hosts.json": '["h1","h2"]\n'}, "hosts.json:1:1: hosts.json must be a mapping"),
+    ("a broken line of yaml", {"hosts.yml": "all:\n\thosts:\n"}, "hosts.yml:2:1: not valid YAML"),
+    ("a tag that lies", {"hosts.yml": "all:\n  vars: {a: !!int x}\n"}, "hosts.yml:2:13: “x” is not what its tag “!!int” says"),
+    (
+        "an octal that is none",
+        {"hosts.yml": "all:\n  vars: {a: !!int 08}\n"},
+        "hosts.yml:2:13: “08” is not what its tag “!!int”",
+    ),
+    ("a float that is none", {"hosts.yml": "all:\n  vars: {a: !!float 1:x}\n"}, "hosts.yml:2:13: “1:x” is not what its tag"),
+    ("a tag of another kind", {"hosts.yml": "all: !!seq {}\n"}, "hosts.yml:1:6: the tag “!!seq” is not read"),
+    ("a vault of no text", {"hosts.yml": "all: {vars: {a: !vault {b: 1}}}\n"}, "hosts.yml:1:17: the tag “!vault” is not read"),
     ("yaml", {"hosts.yml": "all:\n  hosts: [h1]\n"}, "hosts.yml:2:10: “hosts” must be a mapping"),
     ("yaml list", {"hosts.yml": "- h1\n"}, "hosts.yml:1:1: hosts.yml must be a mapping"),
     ("broken yaml", {"hosts.yml": "all: {hosts\n"}, "hosts.yml:2:1: not valid YAML"),

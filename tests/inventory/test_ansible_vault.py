@@ -253,6 +253,14 @@ def test_a_nested_password_is_found_by_the_keys_that_lead_to_it(folder: Path) ->
     assert resolve(password) == "deep hunter2"
 
 
+def test_of_several_names_for_a_password_the_one_holds_that_ansible_takes(folder: Path) -> None:
+    names = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password", "ansible_become_password", "ansible_become_pass")
+    put(folder, hosts="h1\n", group_vars__all_yml="ansible_user: ops\n" + "".join(f"{name}: {tagged(name)}" for name in names))
+    known = load(folder)
+    assert [resolve(one) for one in secrets(known, "h1")] == ["ansible_ssh_password", "ansible_become_pass"]
+    assert known.notes == ()
+
+
 def test_what_is_cut_or_changed_is_not_opened() -> None:
     keys, good = VaultKeys({"dev": lambda: Secret("dev password\n")}), encrypted("hunter2")
     assert keys.opened(good.encode()) == b"hunter2"

@@ -22,7 +22,6 @@ from inventory.cache import MOST_FILES, cached_inventory
 from inventory.cache_hosts import HostTable
 from inventory.copies import Copies
 from inventory.errors import InvalidFile, LongarmError, NothingMatched
-from inventory.host import Host
 from inventory.inventory import Inventory
 from inventory.own import load_inventory
 from inventory.written import flow
@@ -31,6 +30,7 @@ from tests.inventory.ansible_corpus import WRITTEN, generated
 from tests.inventory.test_ansible_differential import written
 from tests.inventory.test_sources_contract import HOSTS
 from tests.inventory.test_sources_contract import KINDS as SOURCES
+from tests.inventory.typed import typed
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,22 +53,10 @@ def from_cache(known: Inventory) -> bool:
 
 
 def picture(known: Inventory) -> dict[str, Any]:
-    """Return everything that an inventory knows, the places that hosts are compared without included."""
-    hosts = [
-        {field.name: plainly(getattr(host, field.name)) for field in dataclasses.fields(host)} for host in known.hosts.values()
-    ]
-    groups = {name: dataclasses.asdict(group) for name, group in known.groups.items()}
+    """Return everything that an inventory knows with its types, the places that hosts are compared without included."""
     rest = {field.name: getattr(known, field.name) for field in dataclasses.fields(known)}
-    rest |= {name: dict(rest[name]) for name in ("credentials", "secret_stores")}
-    rest["copies"] = [replace(copy, age=copy.age * 0) for copy in known.copies]
-    references = [(one, one.place) for one in known.credentials.values()]
-    return {**rest, "hosts": hosts, "groups": groups, "order": list(known.groups), "references": references}
-
-
-def plainly(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return [(key, type(item).__name__, plainly(item)) for key, item in value.items()]
-    return value.name if isinstance(value, Host) else value
+    rest |= {"copies": [replace(copy, age=copy.age * 0) for copy in known.copies], "order": list(known.groups)}
+    return {name: typed(value) for name, value in rest.items()}
 
 
 def assert_same(home: Path, *paths: Any) -> None:
@@ -107,6 +95,7 @@ def test_our_own_files_are_the_same_from_the_cache(home: Path, tmp_path: Path) -
 
 
 MORE = """
+proxy_programs: [/usr/bin/nc]
 secret_stores:
   desk: {askpass: /usr/bin/desk, arguments: [a, b], deadline: 5s}
   corp: {vault: 'https://vault.example:8200', token: {env: T}, namespace: n}
@@ -115,6 +104,8 @@ credentials:
   one: {user: u, password: {desk: x}, become: {password: {corp: 'a/b#c'}}}
   two: {user: u, key: ~/k, passphrase: {team: p/q}, customer: acme}
   idle: {user: nobody, agent: true}
+  keyed: {user: u, key: ~/k, certificate: ~/c, agent: named, become: {method: doas, user: postgres}}
+  tickets: {user: u, kerberos: {principal: u@REALM, keytab: ~/kt, optional: true}}
   codes: {user: u, key: ~/k, otp: {secret: {env: OTP}}, methods: [publickey, keyboard-interactive]}
 defaults: {vars: {thresholds: {fs-space: {warning: 70.5}}, deep: {a: [1, {b: null}], c: {d: [true, 1.0, 1e300, '']}}}}
 groups:
@@ -123,6 +114,13 @@ groups:
 hosts:
   lone: {transport: local, credential: one}
   win: {platform: windows, transport: winrm}
+  sud: {credential: one, become: {user: oracle}}
+  sus: {credential: one, become: {method: su}}
+  doa: {credential: keyed, ssh_library: either}
+  non: {become: {method: none}, ssh_library: paramiko, proxy: 'http://proxy.example:3128', proxy_credential: one}
+  cmd: {proxy_command: [/usr/bin/nc, '%h', '%p'], credential: keyed}
+  krb: {platform: windows, transport: psrp, credential: tickets, winrm: {scheme: http, auth: kerberos, endpoint: Desk}}
+  csp: {platform: windows, transport: winrm, winrm: {auth: credssp, allow_credssp: true, ca: /etc/ca.pem}}
   old:
     credential: codes
     host_key_alias: other
@@ -193,7 +191,7 @@ def test_expressions_choose_the_same_and_miss_with_the_same_words(home: Path, tm
 EXPRESSIONS = (
     """
 all;h1;H1;h[1:3];h*;g;inner,lone;not g;g and not h1;tag=t;tag=x,tag=y;site=x;site!=x;port=22;customer=ACME;customer!=acme
-via=gate;credential=two;platform=windows;transport=local;address=10.0.0.*;deep=1;thresholds.fs-space.warning=70.5;nope;h9
+via=gate;credential=two;platform=windows;transport=local;address=10.0.0.*;become=su;become=none;deep=1;thresholds.fs-space.warning=70.5;nope;h9
 tag=tt;not zzz;gg;dep=1;(;credentials=two;cutsomer=acme;'h1';'g'
 """.strip()
     .replace("\n", ";")
@@ -352,7 +350,7 @@ def test_a_damaged_cache_is_made_anew(home: Path, tmp_path: Path) -> None:
     wrong += [
         good[:at] + bytes([good[at] ^ 1 << chance.randrange(8)]) + good[at + 1 :] for at in chance.sample(range(len(good)), 60)
     ]
-    wrong += [b"longarm inventory cache 2 " + good[26:], good + b"x", b"\0" * 1000]
+    wrong += [b"longarm inventory cache 1 " + good[26:], good + b"x", b"\0" * 1000]
     for data in wrong:
         cache.write_bytes(data)
         notes: list[str] = []

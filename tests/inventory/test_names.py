@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console.serving import PACKAGES
 from inventory.documents import load_document, plain
 from inventory.names import BadName, group_name, host_address, host_name, label, shown
 from inventory.ranges import MAX_EXPANDED, expand_range
 
-DATA = Path(__file__).parents[1] / "data" / "inventory" / "names.yaml"
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "tests" / "data" / "inventory" / "names.yaml"
 TABLE = plain(load_document(DATA))
 assert isinstance(TABLE, Mapping)
 
@@ -144,3 +146,14 @@ def test_ranges_that_end_early_or_explode(text: str) -> None:
 
 def test_the_longest_range() -> None:
     assert len(expand_range(f"web[1:{MAX_EXPANDED}]")) == MAX_EXPANDED
+
+
+_FROM_DNS = re.compile(r"\b(getfqdn|gethostbyaddr|gethostbyname_ex|getnameinfo|AI_CANONNAME)\b")
+"""What brings names; getaddrinfo brings addresses unless it is asked for more."""
+
+
+def test_no_name_comes_from_dns() -> None:
+    """What a resolver calls a host is nobody's name: only addresses are taken from it, so there is nothing to refuse."""
+    modules = [path for top in PACKAGES for path in (ROOT / top).rglob("*.py")]
+    assert len(modules) > 300
+    assert [path for path in modules if _FROM_DNS.search(path.read_text("utf-8"))] == []

@@ -244,6 +244,32 @@ def test_another_token_is_no_copy_of_the_first(netbox: NetBox, tmp_path: Path, m
         load_inventory([own], Copies(tmp_path / "home" / "cache" / "sources"))
 
 
+RECORDED = json.loads((Path(__file__).parents[1] / "data/inventory/netbox.json").read_text())
+SEEN = {
+    "2": {
+        "core1": ("192.0.2.5", "TEST1", None, "linux", {"role": "core-server", "rack": "A1R1"}),
+        "core2": ("core2", "TEST1", None, "linux", {"role": "core-server", "rack": "A1R1"}),
+    },
+    "3.7": {
+        "panel-117": ("192.0.2.31", "MDF", "A University", "linux",
+                      {"role": "patch-panel", "rack": "Plant 1", "status": "active"}),
+    },
+    "4": {
+        "akron-rtr01": ("192.0.2.44", "DM-Akron", "Paper, Inc.", "windows",
+                        {"role": "router", "rack": "Comms closet", "status": "active", "cf.cpe": "3232"}),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("version", RECORDED)
+def test_what_servers_of_each_version_answered_is_read(version: str, netbox: NetBox, tmp_path: Path) -> None:
+    """tests/data/SOURCES.md says which servers."""
+    netbox.devices = RECORDED[version]["results"]
+    hosts = load(tmp_path, netbox).hosts
+    seen = {name: (one.address, one.site, one.customer, str(one.platform), dict(one.vars)) for name, one in hosts.items()}
+    assert seen == SEEN[version]
+
+
 @pytest.mark.parametrize(
     ("more", "kept"),
     [

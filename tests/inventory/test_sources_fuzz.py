@@ -42,7 +42,7 @@ def spoilt(draw: st.DrawFn) -> tuple[str, bytes]:
     return kind, data
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(spoilt())
 def test_a_spoilt_file_is_read_or_told_at_its_place(given_: tuple[str, bytes]) -> None:
     (kind, _, name), data = given_[0].partition(": "), given_[1]

@@ -1,7 +1,7 @@
 """Target expressions: what they choose, what they refuse, and that a careful reading and a naive one agree."""
 
 import fnmatch
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from inventory.errors import LongarmError, NothingMatched
 from inventory.host import CredentialReference, Host, Platform, Transport
 from inventory.inventory import Group, Inventory
-from inventory.target import AllOf, AnyOf, BadExpression, Not, Part, Tree, parse
+from inventory.matching import Listed
+from inventory.target import AllOf, AnyOf, BadExpression, Not, Part, Tree, parse, select
 
 OPS = CredentialReference(name="ops", user="ops", agent=True)
 HOSTS = (
@@ -332,3 +333,22 @@ def test_any_text_gives_hosts_or_one_of_two_errors(text: str) -> None:
         assert isinstance(error, LongarmError)
     else:
         assert selection.hosts and set(selection.hosts) <= set(HOSTS)
+
+
+class Watched(Listed):
+    """Hosts that note which keys were looked up."""
+
+    def __init__(self) -> None:
+        super().__init__(HOSTS)
+        self.looked_up: list[str] = []
+
+    def column(self, key: str) -> Iterator[tuple[str, tuple[int]]]:
+        self.looked_up.append(key)
+        return super().column(key)
+
+
+@pytest.mark.parametrize(("expression", "keys"), [("all", []), ("ALL", []), ("web*", ["name"])])
+def test_nothing_is_looked_up_that_the_expression_does_not_need(expression: str, keys: list[str]) -> None:
+    hosts = Watched()
+    assert select(expression, hosts, GROUPS).hosts
+    assert hosts.looked_up == keys

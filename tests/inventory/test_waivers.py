@@ -46,8 +46,9 @@ def test_one_without_an_end_says_so(tmp_path: Path) -> None:
 def test_of_many_for_no_host_the_first_ones_get_a_suggestion(tmp_path: Path) -> None:
     idle = ", ".join(WAIVER.replace("site=berlin", target) for target in ["db3", "site=bern", "role=x"] * 10)
     notes = load_inventory([waived(tmp_path / "i.yaml", idle)]).notes
-    assert len(notes) == 30 and [note.hint is not None for note in notes[:2]] == [True, True]
-    assert all(note.hint is None for note in notes[MOST_SUGGESTIONS:]) and "“site=bern”" in str(notes[-2].text)
+    hints = [str(note.hint) for note in notes]
+    assert len(hints) == 30 and hints[:2] == ["did you mean db2, db1?", "did you mean site=berlin?"]
+    assert set(hints[MOST_SUGGESTIONS + 1 :]) == {"longarm inventory list"} and "“site=bern”" in str(notes[-2].text)
 
 
 def test_one_that_is_for_no_host_is_told_and_stops_nothing(tmp_path: Path) -> None:
@@ -73,6 +74,16 @@ def test_one_that_is_for_no_host_is_told_and_stops_nothing(tmp_path: Path) -> No
         ("2027-01-31", "20270131", ":3:98: “20270131” is no day"),
         ("owner", "ower", ":3:76: the waiver has no key “ower” (did you mean owner?)"),
         ("site=berlin", "'site='", ":3:38: column 6:"),
+        ("reason: full on purpose", 'reason: ""', ":3:59: “reason” must not be blank (say why it is accepted)"),
+        ("reason: full on purpose", "reason: '  '", ":3:59: “reason” must not be blank (say why it is accepted)"),
+        ("owner: anna", "owner: ' '", ":3:83: “owner” must not be blank (say who answers for it)"),
+        ("owner: anna", "owner: '\u00a0\u200b'", ":3:83: “owner” must not be blank"),
+        (
+            "reason",
+            "subject: null, reason",
+            ":3:60: “subject” is empty (leave it out to accept everything that the check finds)",
+        ),
+        ("reason", "subject: {}, reason", ":3:60: “subject” is empty (leave it out to accept everything that the check finds)"),
         ("reason", "subject: {mount: [a]}, reason", ":3:68: “mount” must be a text (what the finding is about"),
         ("reason", "subject: /mnt, reason", ":3:60: “subject” must be a mapping"),
     ],

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from diagnostics.library import Library
+from diagnostics.probe import Probe
 from inventory.documents import parse_document
 from playbooks.foresight import foresee
 from playbooks.interpreter import play
@@ -35,11 +36,13 @@ def short(steps: str, more: str = "", *, library: Library | None = None, folder:
 
 
 def ports(hands: FakeHands, journal: FakeJournal | None = None, operator: FakeOperator | None = None, **more: Any) -> Ports:
-    """Return fakes of all ports."""
+    """Return fakes of all ports; a run over a journal that has lines is one that goes on."""
+    journal = journal or FakeJournal()
+    journal.goes_on()
     return Ports(
         run="run-0001",
         hands=hands,
-        journal=journal or FakeJournal(),
+        journal=journal,
         operator=operator or FakeOperator(),
         clock=FakeClock(),
         **more,
@@ -52,11 +55,13 @@ def played(
     *,
     params: Mapping[str, ParamValue] | None = None,
     facts: Mapping[str, Any] | None = None,
+    probes: Mapping[str, Probe] | None = None,
     **more: Any,
 ) -> Played:
     """Return what a playbook comes to."""
     host = hands if isinstance(hands, FakeHands) else FakeHands(script=hands)
-    return asyncio.run(play(playbook, settled_params(playbook.params, params or {}), facts or {}, ports(host, **more)))
+    settled = settled_params(playbook.params, params or {})
+    return asyncio.run(play(playbook, settled, facts or {}, ports(host, **more), probes))
 
 
 def foreseen(

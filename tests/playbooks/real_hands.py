@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from inventory.errors import Text
@@ -13,11 +13,13 @@ from playbooks.foresight import foresee
 from playbooks.interpreter import play
 from playbooks.model import Playbook
 from playbooks.params import ParamValue, settled_params
-from playbooks.ports import Became, Change, Ports
+from playbooks.ports import Became, CallResult, Change, Ports, Recap
 from playbooks.results import Played, StepPlan
 from playbooks.testing import FakeClock, FakeHands, FakeJournal, FakeOperator
+from remote.ansible_bridge import AnsibleWay, with_ansible
 from remote.answer import Answer, Ended
 from remote.command import Command
+from remote.fabric_connection import with_fabric
 from remote.local import LocalSession
 from remote.question import Question
 
@@ -50,19 +52,33 @@ class RealHands(FakeHands):
             why=Text("{why}", why=result.why) if result.why else None,
         )
 
+    async def fabric(self, key: str, function: Callable[[Any], CallResult], *, deadline_s: float) -> CallResult:
+        """Call for real."""
+        return await with_fabric(self.session, function, deadline_s=deadline_s)
 
-async def _ports(shell: Sequence[str] | None) -> tuple[RealHands, Ports]:
-    hands = RealHands(session=LocalSession(HERE, shell=shell))
+    async def ansible(self, key: str, run: Callable[[AnsibleWay], Recap], *, deadline_s: float) -> Recap:
+        """Run for real."""
+        return await with_ansible(self.session, run, deadline_s=deadline_s)
+
+
+async def _ports(shell: Sequence[str] | None, host: Host = HERE) -> tuple[RealHands, Ports]:
+    hands = RealHands(host=host, session=LocalSession(host, shell=shell))
     return hands, Ports(run="run-0001", hands=hands, journal=FakeJournal(), operator=FakeOperator(), clock=FakeClock())
 
 
 def played_here(
-    playbook: Playbook, shell: Sequence[str] | None = None, *, params: Mapping[str, ParamValue] | None = None
+    playbook: Playbook,
+    shell: Sequence[str] | None = None,
+    *,
+    params: Mapping[str, ParamValue] | None = None,
+    journal: FakeJournal | None = None,
+    host: Host = HERE,
 ) -> tuple[Played, RealHands]:
     """Return what a playbook comes to on this machine."""
 
     async def go() -> tuple[Played, RealHands]:
-        hands, ports = await _ports(shell)
+        hands, ports = await _ports(shell, host)
+        ports = replace(ports, journal=journal or ports.journal)
         try:
             return await play(playbook, settled_params(playbook.params, params or {}), {}, ports), hands
         finally:

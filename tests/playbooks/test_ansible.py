@@ -1,32 +1,60 @@
-"""The action `ansible` with the real ansible-runner on this machine; its secrets are on no disk."""
+"""The action `ansible` with the real ansible-runner, over a real session to this machine."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
 import sys
+import threading
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from inventory.secret import Secret
-from playbooks.actions.ansible_run import NoAnsible, run_ansible
-from playbooks.ports import AnsibleLogin
-from playbooks.results import StepState
-from playbooks.testing import FakeHands
+from inventory.errors import UsageError
+from inventory.host import Host, Platform, Transport
+from playbooks.actions.ansible_run import NoAnsible
+from playbooks.ports import Recap
+from playbooks.readiness import refuse_unready
+from playbooks.results import Effect, StepResult, StepState
+from playbooks.testing import FakeHands, FakeOperator, StepScript
+from remote.ansible_bridge import AnsibleWay, NoShell, _sweep, private_folder, with_ansible
+from remote.local import LocalSession
 from tests.playbooks.playing import foreseen, played, short
+from tests.playbooks.real_hands import HERE, played_here
 
-LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+HOST = replace(
+    HERE, groups=("web",), vars={"ansible_python_interpreter": sys.executable, "ansible_password": "x", "role": "shop"}
+)
 TASKS = """\
-- hosts: all
+- hosts: web
   gather_facts: false
   tasks:
     - name: write a file
-      ansible.builtin.copy: {content: "{{ word }}", dest: "%s/made", mode: "0644"}
+      ansible.builtin.copy: {content: "{{ word }} {{ role }}", dest: "%s/made"}
     - name: look at it
       ansible.builtin.stat: {path: "%s/made"}
       tags: [look]
     - name: may fail
       ansible.builtin.fail: {msg: as it was told}
       when: word == "fail"
+"""
+AS_OTHERS = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.raw: id -un; pwd; umask
+      register: me
+    - ansible.builtin.raw: id -un
+      become: true
+      become_user: nobody
+      register: other
+    - ansible.builtin.copy: {content: "{{ me.stdout_lines + other.stdout_lines }}", dest: "%s/who"}
+    - ansible.builtin.fetch: {src: "%s/who", dest: "%s/back", flat: true}
 """
 
 
@@ -38,63 +66,158 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def done(folder: Path, steps: str, **variables: object) -> tuple[StepState, dict[str, object], str]:
-    hands = FakeHands(login=AnsibleLogin(variables={**LOCAL, **variables}))
-    outcome = played(short(steps, folder=folder), hands, folder=folder)
-    step = outcome.steps[0]
-    return step.state, dict(step.data), str(step.why)
+def done(folder: Path, steps: str, host: Host = HOST) -> StepResult:
+    return played_here(short(steps, folder=folder), host=host)[0].steps[0]
 
 
 @pytest.mark.timeout(300)
 def test_a_playbook_of_ansible_is_run_and_its_recap_is_the_result(folder: Path) -> None:
     steps = "  - ansible: {playbook: site.yml}\n    vars: {word: \"'hello'\"}\n"
-    state, recap, _ = done(folder, steps)
-    assert state is StepState.CHANGED and (folder / "made").read_text() == "hello"
-    assert recap == {"ok": 2, "changed_tasks": 1, "failures": 0, "skipped": 1, "unreachable": 0}
-    state, recap, _ = done(folder, steps)
-    assert state is StepState.OK and recap["changed_tasks"] == 0
+    step = done(folder, steps)
+    assert step.state is StepState.CHANGED and (folder / "made").read_text() == "hello shop", step.stdout.decode()
+    assert step.data == {"ok": 2, "changed_tasks": 1, "failures": 0, "skipped": 1, "unreachable": 0}
+    assert (folder / "made").stat().st_mode & 0o777 == 0o644, "as a login by ssh leaves it"
+    step = done(folder, steps)
+    assert step.state is StepState.OK and step.data["changed_tasks"] == 0
 
 
 @pytest.mark.timeout(300)
 def test_what_fails_there_fails_here(folder: Path) -> None:
-    state, recap, why = done(folder, "  - ansible: {playbook: site.yml}\n    vars: {word: \"'fail'\"}\n")
-    assert state is StepState.FAILED and recap["failures"] == 1 and "failed" in why
-    state, recap, why = done(folder, "  - ansible: {role: roles/web}\n")
-    assert state is StepState.OK and recap["ok"] == 2  # the facts and the message
+    step = done(folder, "  - ansible: {playbook: site.yml}\n    vars: {word: \"'fail'\"}\n")
+    assert step.state is StepState.FAILED and step.data["failures"] == 1 and "failed" in str(step.why)
+    step = done(folder, "  - ansible: {role: roles/web}\n")
+    assert step.state is StepState.OK and step.data["ok"] == 2  # the facts and the message
+    step = done(folder, "  - ansible: {playbook: site.yml}\n", replace(HOST, groups=()))
+    assert step.state is StepState.FAILED and not step.data, "no play is for this host"
     (folder / "site.yml").write_text("- hosts: all\n  tasks: nonsense\n")
-    state, recap, why = done(folder, "  - ansible: {playbook: site.yml}\n")
-    assert state is StepState.FAILED and not recap and "began no task" in why
+    step = done(folder, "  - ansible: {playbook: site.yml}\n")
+    assert step.state is StepState.FAILED and not step.data and "began no task" in str(step.why)
 
 
-def test_nobody_can_predict_it(folder: Path) -> None:
-    (plan,) = foreseen(short("  - ansible: {playbook: site.yml}\n", folder=folder), FakeHands(), folder=folder)
-    assert plan.forecast.changes is None and "cannot be predicted" in str(plan.forecast.why)
+@pytest.mark.hosts  # root, who may become anybody
+@pytest.mark.timeout(300)
+def test_it_becomes_others_as_longarm_does_and_files_come_back(folder: Path) -> None:
+    (folder / "site.yml").write_text(AS_OTHERS.replace("%s", str(folder)))
+    step = done(folder, "  - {ansible: {playbook: site.yml}, privilege: root}\n")
+    assert step.state is StepState.CHANGED, step.stdout.decode()
+    assert json.loads((folder / "back").read_text()) == ["root", os.environ["HOME"], "0022", "nobody"]
 
 
 @pytest.mark.timeout(300)
-def test_secrets_are_on_no_disk_and_on_no_command_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The task itself looks: at every file of the run, and at the command lines of all processes."""
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setenv("TMPDIR", str(temporary))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    files = f"grep -rl s3cr3t-canar[y] {temporary}"
-    processes = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\\\0' '\\\\n' | grep s3cr3t-canar[y]"
-    look = f"{files} ; {processes}"
-    (folder / "site.yml").write_text(
-        f'- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.shell: "{look} ; true"\n      register: seen\n'
-        "    - ansible.builtin.fail: {msg: 'seen: {{ seen.stdout }}'}\n      when: seen.stdout != ''\n"
-    )
-    login = AnsibleLogin(variables=LOCAL, become_password=Secret("s3cr3t-canary"))
-    recap = run_ansible("db01", folder / "site.yml", login, role=False, given={}, tags=(), deadline_s=120)
-    assert recap.status == "successful", recap.said.decode()
-    assert b"s3cr3t-canary" not in recap.said
-    assert list(temporary.iterdir()) == []
+def test_what_does_not_end_in_time_is_ended_and_nobody_knows_what_it_did(folder: Path) -> None:
+    task = f"{{ansible.builtin.raw: sleep 4700.{os.getpid()}}}"
+    (folder / "site.yml").write_text(f"- hosts: all\n  gather_facts: false\n  tasks: [{task}]\n")
+    step = done(folder, "  - {ansible: {playbook: site.yml}, deadline: 3s}\n")
+    assert (step.state, step.effect) == (StepState.UNKNOWN, Effect.MAYBE) and "before the deadline" in str(step.why)
+    assert not sleeping(f"4700.{os.getpid()}"), "nothing of it is left on the host"
 
 
-def test_without_the_extra_that_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ansible_runner.config.runner", None)
-    with pytest.raises(NoAnsible, match="the extra “ansible” brings it"):
-        run_ansible("a", folder / "site.yml", AnsibleLogin(variables={}), role=False, given={}, tags=(), deadline_s=1)
-    state, _, why = done(folder, "  - ansible: {playbook: site.yml}\n")
-    assert state is StepState.REFUSED and "ansible-runner is not installed" in why
+def sleeping(seconds: str) -> list[str]:
+    """Return the processes that have such a word."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # those that end meanwhile
+            if seconds.encode() in path.read_bytes():
+                found.append(path.parent.name)
+    return found
+
+
+KILLED = """\
+import os, signal
+from remote.ansible_bridge import private_folder
+with private_folder() as folder:
+    (folder / "inventory.json").write_text("{}")
+    print(folder, flush=True)
+    os.kill(os.getpid(), %s)
+"""
+
+
+def test_what_a_killed_process_left_is_swept_and_what_is_anothers_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    environ = {"TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+
+    def ends_by(number: str) -> subprocess.Popen[str]:
+        return subprocess.Popen([sys.executable, "-c", KILLED % number], env=environ, stdout=subprocess.PIPE, text=True)
+
+    with ExitStack() as at_last:
+        stopped = at_last.enter_context(ends_by("signal.SIGSTOP"))
+        at_last.callback(stopped.kill)
+        assert stopped.stdout is not None
+        at_work = Path(stopped.stdout.readline().strip())
+        killed = at_last.enter_context(ends_by("signal.SIGKILL"))  # last: whoever comes after it sweeps
+        assert killed.stdout is not None
+        left = Path(killed.stdout.readline().strip())
+        assert killed.wait(60) == -signal.SIGKILL and left.is_dir()
+        elsewhere, link = tmp_path / "elsewhere", tmp_path / "longarm-ansible-link"
+        elsewhere.mkdir()
+        link.symlink_to(elsewhere)
+        with private_folder() as folder:
+            assert sorted(tmp_path.iterdir()) == sorted((elsewhere, link, at_work, folder))
+            assert (at_work / "inventory.json").is_file() and folder.stat().st_mode & 0o777 == 0o700
+    assert sorted(tmp_path.iterdir()) == sorted((elsewhere, link, at_work))
+
+
+def test_what_is_begun_while_others_sweep_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    over = threading.Event()
+
+    def sweeping() -> None:
+        while not over.is_set():
+            _sweep()
+
+    others = [threading.Thread(target=sweeping) for _ in range(2)]
+    with ExitStack() as at_last:
+        for other in others:
+            other.start()
+            at_last.callback(other.join)
+        at_last.callback(over.set)
+        for _ in range(200):
+            with private_folder() as folder:
+                time.sleep(0.0005)
+                (folder / "inventory.json").write_text("{}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_can_predict_it(folder: Path) -> None:
+    (plan,) = foreseen(short("  - ansible: {playbook: site.yml}\n", folder=folder), FakeHands())
+    assert plan.forecast.changes is None and "cannot be predicted" in str(plan.forecast.why)
+
+
+async def test_where_there_is_no_sh_it_is_refused() -> None:
+    def never(way: AnsibleWay) -> Recap:
+        raise AssertionError(way)
+
+    windows = LocalSession(Host(name="win1", address="192.0.2.1", transport=Transport.WINRM, platform=Platform.WINDOWS))
+    with pytest.raises(NoShell, match="reached by SSH, not by winrm"):
+        await with_ansible(windows, never, deadline_s=5)
+
+
+def test_without_the_extra_that_is_said_before_anything_is_done(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    playbook = short("  - run: a\n  - ansible: {playbook: site.yml}\n", folder=folder)
+    refuse_unready(playbook, FakeOperator())
+    monkeypatch.setattr("playbooks.actions.ansible_run.find_spec", lambda name: None)
+    with pytest.raises(NoAnsible, match="ansible-runner is not installed: the extra “ansible” brings it"):
+        refuse_unready(playbook, FakeOperator())
+    monkeypatch.undo()
+    monkeypatch.setattr("playbooks.actions.ansible_run.shutil.which", lambda name, path: None)
+    with pytest.raises(NoAnsible, match="ansible-playbook is not installed") as raised:
+        refuse_unready(playbook, FakeOperator())
+    assert str(raised.value.hint) == 'pip install "longarm[ansible]"'
+
+
+def test_who_asks_needs_somebody_who_answers(folder: Path) -> None:
+    asks = "ask: {question: {en: Which?, ru: Какой?}, answer: {type: int}}"
+    for steps in (f"  - run: a\n  - {{name: Choose, {asks}}}\n", f"  - run: a\n    rollback: [{{name: Choose, {asks}}}]\n"):
+        playbook = short(steps)
+        refuse_unready(playbook, FakeOperator())
+        with pytest.raises(UsageError, match="step “Choose” asks somebody, and nobody is there to answer"):
+            refuse_unready(playbook, FakeOperator(present=False))
+
+
+def test_a_scripted_host_never_runs_it(folder: Path) -> None:
+    playbook = short("  - ansible: {playbook: site.yml}\n", folder=folder)
+    recap = Recap(status="successful", stats={"ok": 1, "changed_tasks": 1})
+    outcome = played(playbook, {"s1": StepScript(call=recap)})
+    assert outcome.steps[0].state is StepState.CHANGED and not (folder / "made").exists()

@@ -1,12 +1,31 @@
 """The interpreter: order, conditions, loops, repeats, rollback, and what is never done twice; all on a scripted host."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from inventory.errors import Text
+from inventory.host import Platform
 from playbooks.ports import Became, Change, Intent
-from playbooks.results import Effect, HostChange, StepState
-from playbooks.testing import FAULTS, FakeHands, FakeJournal, FakeOperator, FaultyHands, StepScript, done, lost, said
+from playbooks.results import HostChange, StepState
+from playbooks.testing import (
+    FAKE_HOST,
+    FAULTS,
+    NEVER_ARRIVED,
+    FakeHands,
+    FakeJournal,
+    FakeOperator,
+    FaultyHands,
+    StepScript,
+    done,
+    lost,
+    said,
+)
+from remote.command import Command
+from remote.detached.following import WAIT_S
+from remote.windows.detached import GRACE_S
 from tests.playbooks.playing import foreseen, played, short, states
 
 DATA = Path(__file__).parent.parent / "data" / "playbooks"
@@ -38,6 +57,21 @@ def test_after_a_fault_nothing_more_is_done_and_what_is_never_repeated_is_not(fa
     }
     assert (outcome.steps[-1].state, outcome.change) == expected[fault]
     assert outcome.failed is outcome.steps[-1]
+
+
+@pytest.mark.parametrize("platform", Platform)
+def test_a_host_is_asked_until_it_can_say_that_nothing_begins(platform: Platform) -> None:
+    asked_for_s = []
+
+    class Timed(FakeHands):
+        async def change(self, ident: str, command: Command, *, deadline_s: float) -> Change:
+            asked_for_s.append(deadline_s - command.deadline_s)
+            return await super().change(ident, command, deadline_s=deadline_s)
+
+    hands = Timed(script={"s1": OK}, host=replace(FAKE_HOST, platform=platform))
+    played(short("  - {name: A, run: a, deadline: 10s}\n"), hands)
+    certain_s = 2 * GRACE_S + WAIT_S if platform is Platform.WINDOWS else WAIT_S
+    assert asked_for_s and all(certain_s < seconds for seconds in asked_for_s)
 
 
 def test_nothing_begun_is_unchanged() -> None:
@@ -174,6 +208,18 @@ def test_continue_goes_on_after_a_failure_but_not_after_what_nobody_knows() -> N
     assert states(played(short(step), {"s1": StepScript(changes=[lost()])})) == {"s1": "unknown"}
 
 
+def test_a_duration_that_was_answered_is_one_where_a_run_goes_on_too() -> None:
+    step = (
+        "  - ask: {question: {en: 'How long?', ru: 'Сколько?'}, answer: {type: duration}}\n    register: wait\n"
+        "  - {run: a, when: results.wait.answer > duration('60s')}\n"
+    )
+    first = played(short(step), {"s2": OK}, operator=FakeOperator({"s1": ["90s"]}))
+    assert states(first) == {"s1": "ok", "s2": "changed"}
+    kept = replace(first.steps[0], data=json.loads(json.dumps(dict(first.steps[0].data))))
+    goes_on = played(short(step), {"s2": OK}, journal=FakeJournal(ends={"s1": kept}), operator=FakeOperator())
+    assert states(goes_on) == {"s1": "ok", "s2": "changed"}
+
+
 def test_an_operator_answers_what_its_type_takes() -> None:
     step = (
         "  - ask: {question: {en: 'How many?', ru: 'Сколько?'}, answer: {type: int, maximum: 5}}\n    register: many\n"
@@ -220,35 +266,23 @@ def test_what_an_earlier_process_intended_is_asked_for_before_anything_is_sent(
     assert [ident for ident, _ in hands.sent] == sent
 
 
-def test_a_function_that_an_earlier_process_began_is_not_called_again(tmp_path: Path) -> None:
-    (tmp_path / "f.py").write_text("def f(connection):\n    return {'changed': False}\n")
-    playbook = short("  - {python: 'f.py:f', register: x}\n", folder=tmp_path)
-    outcome = played(playbook, {})
-    assert (outcome.steps[0].state, outcome.change) == (StepState.OK, HostChange.UNCHANGED)
-    journal = FakeJournal(intents=[Intent(key="s1", ident="run-0001.s1.1", attempt=1)])
-    assert states(played(playbook, {}, journal=journal)) == {"s1": "unknown"}
-
-
-def test_what_runs_is_what_was_digested(tmp_path: Path) -> None:
-    (tmp_path / "f.py").write_text("def f(connection, times):\n    return times * 2\n")
-    playbook = short("  - {python: 'f.py:f', vars: {times: '21'}, register: x}\n", folder=tmp_path)
-    (tmp_path / "f.py").write_text("raise SystemExit\n")
-    outcome = played(playbook, {})
-    assert outcome.steps[0].data == {"value": 42} and outcome.steps[0].effect is Effect.CHANGED
-
-
 @pytest.mark.parametrize(
-    ("code", "why"),
+    ("changes", "state"),
     [
-        ("def f(connection): raise OSError('no')\n", "OSError: no"),
-        ("def g(connection): pass\n", "f.py has no function “f”"),
-        ("def f(:\n", "f.py cannot be loaded"),
+        ([NEVER_ARRIVED, NEVER_ARRIVED, done()], "changed"),
+        ([NEVER_ARRIVED] * 4, "failed"),
+        ([NEVER_ARRIVED, lost()], "unknown"),
+        ([FAULTS["denied"]], "refused"),
+        ([Change(became=Became.NOT_BEGUN)], "failed"),
     ],
 )
-def test_a_function_that_fails_fails_its_step(tmp_path: Path, code: str, why: str) -> None:
-    (tmp_path / "f.py").write_text(code)
-    outcome = played(short("  - {python: 'f.py:f'}\n", folder=tmp_path), {})
-    assert outcome.steps[0].state is StepState.FAILED and why in str(outcome.steps[0].why)
+def test_what_never_arrived_is_sent_again_under_another_id_and_nothing_else_is(changes: list[Change], state: str) -> None:
+    hands, journal = FakeHands(script={"s1": StepScript(changes=changes)}), FakeJournal()
+    outcome = played(short("  - {run: a, retry: never}\n"), hands, journal=journal)
+    assert (states(outcome), outcome.steps[0].attempts) == ({"s1": state}, 1)
+    idents = [f"run-0001.s1.{number}" for number in range(1, len(changes) + 1)]
+    assert [ident for ident, _ in hands.sent] == idents
+    assert journal.intents[-1].ident == idents[-1], "it is on disk before it is sent"
 
 
 def test_an_included_playbook_has_names_of_its_own() -> None:
@@ -352,3 +386,74 @@ def test_a_host_that_needs_a_reboot_is_said_to_until_it_had_one() -> None:
     script["s2"] = StepScript(looks=boots, changes=[done()])
     outcome = played(short(steps + "  - reboot: {}\n"), script)
     assert states(outcome) == {"s1": "changed", "s2": "changed"} and not outcome.needs_reboot
+
+
+def test_what_was_read_before_a_change_is_not_read_anew_where_a_cut_off_run_goes_on() -> None:
+    step = (
+        "  - {run: see, retry: read, register: {name: was, parse: text}}\n"
+        "  - {run: change, rollback: [{vars: {before: results.was.value}, run: 'echo \"$before\"'}]}\n"
+        "  - {run: look, retry: read}\n"
+        "  - {run: more, on_failure: roll_back}\n"
+    )
+    journal, cut = FakeJournal(), StepScript(looks=[said()])
+    first = FakeHands(script={"s1": StepScript(looks=[said(b"old\n")]), "s2": OK, "s3": cut, "s4": OK})
+    played(short(step), first, journal=journal)
+    for key in ("s3", "s4"):
+        del journal.ends[key]
+    journal.intents = [one for one in journal.intents if one.key == "s2"]
+    bad = StepScript(changes=[done(exit_status=1)])
+    second = FakeHands(script={"s1": StepScript(looks=[said(b"new\n")]), "s3": cut, "s4": bad, "s2.r1": OK})
+    outcome = played(short(step), second, journal=journal)
+    assert outcome.change is HostChange.PARTLY and [one.key for one in outcome.undone] == ["s2.r1"]
+    assert dict(second.sent[-1][1].variables) == {"before": "old"}
+    assert [question.id for question in second.asked] == ["step.s3"]
+
+
+def test_how_often_a_command_went_out_is_told() -> None:
+    (step,) = played(short("  - {run: a}\n"), {"s1": StepScript(changes=[NEVER_ARRIVED, NEVER_ARRIVED, done()])}).steps
+    assert (step.attempts, step.sent) == (1, 3)
+    for changes in ({"run-0001.s1.1": done()}, {}):  # what an earlier process sent, or never did
+        journal = FakeJournal(intents=[Intent(key="s1", ident="run-0001.s1.1", attempt=1)])
+        (step,) = played(short("  - {run: a}\n"), FakeHands(script={"s1": OK}, recalls=changes), journal=journal).steps
+        assert step.sent == 1, "told as of a run that nobody cut off"
+
+
+def test_where_a_host_has_no_place_for_the_record_of_a_change_it_is_refused_and_not_tried_again() -> None:
+    steps = "  - {run: a, retry: idempotent, attempts: 3}\n  - {run: b}\n"
+    unfit = Change(became=Became.NOT_BEGUN, unfit=True, why=Text("no place"))
+    outcome = played(short(steps), {"s1": StepScript(changes=[unfit])})
+    assert [(one.state, str(one.why), one.attempts) for one in outcome.steps] == [(StepState.REFUSED, "no place", 1)]
+    assert outcome.change is HostChange.UNCHANGED
+
+
+def test_a_plan_ends_where_a_look_says_that_the_run_would() -> None:
+    steps = "  - {run: see that, retry: read}\n  - {run: a, plan: p}\n"
+    (plan,) = foreseen(short(steps), {"s1": StepScript(looks=[said(stderr=b"it is sleep now\n", exit_status=1)])})
+    assert (plan.forecast.changes, str(plan.forecast.why)) == (
+        False,
+        "the run would end here: it ended with status 1: it is sleep now",
+    )
+    goes_on = steps.replace("read}", "read, on_failure: continue}")
+    script = {"s1": StepScript(looks=[said(exit_status=1)]), "s2": StepScript(looks=[said(b"x\n")])}
+    assert [plan.forecast.changes for plan in foreseen(short(goes_on), script)] == [False, True]
+
+
+@pytest.mark.parametrize("asks", ["has(results.made)", "!has(results.made)", "!has(results.made) || results.made.changed"])
+def test_a_plan_decides_nothing_by_what_only_a_run_registers(asks: str) -> None:
+    steps = f"  - {{run: make, register: made}}\n  - {{run: a, when: '{asks}'}}\n"
+    _, second = foreseen(short(steps), {})
+    assert (second.forecast.changes, second.skipped, "results.made" in str(second.forecast.why)) == (None, False, True)
+    never = steps.replace("run: make", "run: make, when: 'false'")
+    assert [plan.skipped for plan in foreseen(short(never), {})] == [True, asks == "has(results.made)"]
+
+
+def test_a_plan_goes_on_behind_a_look_that_what_comes_before_may_mend() -> None:
+    steps = "  - {run: make, plan: p}\n  - {run: see that, retry: read}\n  - {run: a, plan: p}\n"
+    script = {
+        "s1": StepScript(looks=[said(b"would make it\n")]),
+        "s2": StepScript(looks=[said(exit_status=1, stderr=b"it is not there\n")]),
+        "s3": StepScript(looks=[said(b"would do it\n")]),
+    }
+    plans = foreseen(short(steps), script)
+    assert [plan.forecast.changes for plan in plans] == [True, None, True]
+    assert "it is not there" in str(plans[1].forecast.why)

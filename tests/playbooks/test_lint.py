@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 
 from diagnostics.library import Library, load_library
+from inventory.errors import InvalidFile, Place
 from playbooks import lint, shell_lint
+from playbooks.demands import demands_of
 from playbooks.issues import Grade
 from playbooks.lint import Linted, lint_playbook
+from playbooks.load import load_playbook
 from playbooks.mending import mend
+from playbooks.model import Risk, Tier
+from tests.playbooks.playing import HEAD as SHORT
 
 DATA = Path(__file__).parent.parent / "data" / "playbooks"
 HEAD = """\
@@ -83,7 +88,8 @@ STOPPED = {
     ],
     "danger.pipe_to_shell": ["curl -s https://x | sh", "wget -qO- https://x | sudo bash"],
     "danger.kill_all": ["kill -9 -1", "killall5"],
-    "danger.secret": ['mysql -p"$token"', 'curl -H "x: ${token}" https://x', 'export TOKEN="$token"'],
+    "danger.secret": ['echo "a; b"; mysql -p"$token"', 'curl -H "x: ${token}" https://x'],
+    "danger.secret_environment": ['export TOKEN="$token"', 'TOKEN="$token" env'],
     "danger.arithmetic": ["echo $((word + 1))", "echo $(( $word * 2 ))"],
     "SC2086": ["ls $dir", "echo $word"],
     "SC2046": ["ls $(cat x)"],
@@ -98,6 +104,7 @@ PASSED = [
     "# reboot now\ntrue",
     "printf '%s' \"$token\" | mysql --password-stdin",
     '[ -n "$token" ] && echo "is there"',
+    "printf 'it is; %s' \"$token\" | cat",
     "echo $((count + 1))",
     'sh -c \'echo "$1"\' sh "$word"',
     "curl -fsS https://x -o /dev/null",
@@ -119,7 +126,7 @@ def test_what_is_dangerous_is_told(tmp_path: Path, library: Library, code: str, 
     first = len((HEAD % "linux").splitlines()) + 2
     assert told >= {first + number for number in range(len(scripts))}, [str(issue) for issue in found.issues]
     assert all(issue.hint is not None for issue in found.issues if issue.code.startswith("danger"))
-    if code != "danger.firewall":
+    if code not in ("danger.firewall", "danger.secret_environment"):
         assert all(issue.grade is Grade.ERROR for issue in found.issues if issue.code == code)
 
 
@@ -134,7 +141,11 @@ POWERSHELL = {
     "danger.unsigned": ["Install-Module x -SkipPublisherCheck", "Set-ExecutionPolicy Bypass"],
     "danger.pipe_to_shell": ["irm https://x | iex"],
     "powershell.syntax": ["if (1) { 'a"],
-    "powershell.variable": ["Get-Item $wrod", "Write-Output $token"],
+    "powershell.variable": ["Get-Item $wrod"],
+    "danger.secret": [
+        *("net user $word $token", "& 'C:\\a b.exe' \"--password=$Token\"", "Start-Process a.exe -ArgumentList $token"),
+        "1..2 | ForEach-Object { cmdkey.exe /pass:$token }",
+    ],
 }
 
 
@@ -142,6 +153,17 @@ POWERSHELL = {
 def test_powershell_is_read_too(tmp_path: Path, library: Library, code: str, scripts: list[str]) -> None:
     for script in scripts:
         assert code in codes(linted(tmp_path, library, script, "powershell")), script
+
+
+def test_a_secret_is_for_scripts_of_windows_that_change_something(tmp_path: Path, library: Library) -> None:
+    good = "Set-Thing -Password (ConvertTo-SecureString $token -AsPlainText -Force)\n$token | program.exe --stdin"
+    assert not linted(tmp_path, library, good, "powershell").errors
+    for more in ("retry: read", "unless: if ($token) { exit 1 }", "plan: Write-Output $token"):
+        linted(tmp_path, library, good, "powershell")
+        path = tmp_path / "p.yaml"
+        path.write_text(f"{path.read_text()}    {more}\n")
+        (issue,) = [issue for issue in lint_playbook(path, library).errors if issue.code == "danger.secret"][:1]
+        assert "not given to a script that only looks at a Windows host" in str(issue), more
 
 
 def test_good_powershell_passes(tmp_path: Path, library: Library) -> None:
@@ -225,3 +247,77 @@ def test_what_cannot_be_mended_is_left_as_it_is(tmp_path: Path, library: Library
 @pytest.mark.parametrize("path", sorted(DATA.glob("*.yaml")), ids=lambda path: path.name)
 def test_our_own_examples_have_no_errors(library: Library, path: Path) -> None:
     assert not [str(issue) for issue in lint_playbook(path, library).errors]
+
+
+def test_what_undoes_a_step_of_a_loop_has_its_item_and_no_other_has_one(tmp_path: Path, library: Library) -> None:
+    steps = 'steps:\n  - run: mend "$item"\n    loop: \'["a", "b"]\'\n    rollback: [{run: unmend "$item"}]\n'
+    path, head = tmp_path / "short.yaml", SHORT.replace("kind: repair", "kind: patch")
+    path.write_text(head + steps)
+    assert [str(issue) for issue in lint_playbook(path, library).errors] == []
+    path.write_text(head + steps.replace('    loop: \'["a", "b"]\'\n', ""))
+    assert [issue.place.line for issue in lint_playbook(path, library).errors] == [9, 10]
+    arithmetic = steps.replace('unmend "$item"', "echo $((item + 1))")
+    path.write_text(head + arithmetic)
+    assert [issue.place.line for issue in lint_playbook(path, library).errors] == [11], "an item that is a text"
+
+
+def test_playbooks_that_conflict_are_not_done_in_one_run(tmp_path: Path, library: Library) -> None:
+    head = SHORT.replace("playbook: short", "playbook: %s")
+    for name, more in (("one", "conflicts: [two]\n"), ("two", ""), ("three", "")):
+        (tmp_path / f"{name}.yaml").write_text(head % name + more + "steps:\n  - run: 'true'\n")
+    both = "steps:\n  - include: three\n  - include: two\n  - include: one\n"
+    (tmp_path / "all.yaml").write_text(head % "all" + both)
+    with pytest.raises(InvalidFile, match="“one” and “two” conflict: one run cannot do both") as told:
+        load_playbook(tmp_path / "all.yaml", library)
+    assert str(told.value).startswith(f"{tmp_path}/all.yaml:")
+    assert "(include one of them; the other is a repair of its own)" in str(told.value)
+    (tmp_path / "all.yaml").write_text(head % "all" + "conflicts: [three]\n" + "steps:\n  - include: three\n")
+    with pytest.raises(InvalidFile, match="“three” and “all” conflict"):
+        load_playbook(tmp_path / "all.yaml", library)
+
+
+READ = "is disruptive, and what includes it says read"
+
+
+@pytest.mark.parametrize(
+    ("tier", "risk", "told"),
+    [
+        ("L1", "read", [("is for L3, and what includes it says L1", "tier: L3"), (READ, "risk: disruptive")]),
+        ("L3", "reversible", [("is disruptive, and what includes it says reversible", "risk: disruptive")]),
+        ("L2", "disruptive", [("is for L3, and what includes it says L2", "tier: L3")]),
+        ("L3", "disruptive", []),
+    ],
+)
+def test_who_may_run_what_is_included_is_said_by_what_includes_it(
+    tmp_path: Path, library: Library, tier: str, risk: str, told: list[tuple[str, str]]
+) -> None:
+    path = tmp_path / "nightly.yaml"
+    head = SHORT.replace("playbook: short", "playbook: nightly").replace("tier: L2", f"tier: {tier}")
+    head = head.replace("risk: reversible", f"risk: {risk}") + "needs: [pkg.deb, blk.md]\nverify: [pkg-reboot]\n"
+    path.write_text(head + "steps:\n  - include: {playbook: reboot}\n")
+    at = Place(str(path), path.read_text().count("\n"), 25)
+    found = [(issue.place, str(issue.text), str(issue.hint)) for issue in lint_playbook(path, library).errors]
+    assert found == [(at, f"“reboot” {words}", hint) for words, hint in told]
+
+
+def test_what_is_included_deep_inside_counts_too(tmp_path: Path, library: Library) -> None:
+    head = SHORT.replace("playbook: short", "playbook: %s")
+    (tmp_path / "inner.yaml").write_text((head % "inner").replace("tier: L2", "tier: L3") + "steps:\n  - run: 'true'\n")
+    (tmp_path / "middle.yaml").write_text((head % "middle").replace("tier: L2", "tier: L3") + "steps:\n  - include: inner\n")
+    (tmp_path / "outer.yaml").write_text((head % "outer").replace("tier: L2", "tier: L3") + "steps:\n  - include: middle\n")
+    asked = demands_of(load_playbook(tmp_path / "outer.yaml", library))
+    assert (asked.tier, asked.risk, asked.names) == (Tier.L3, Risk.REVERSIBLE, ("outer", "middle", "inner"))
+    for name in ("outer", "middle"):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(path.read_text().replace("tier: L3", "tier: L2"))
+        with pytest.raises(InvalidFile, match=f"^{path}:[0-9]+:14: “[a-z]+” is for L3, and what includes it says L2"):
+            load_playbook(path, library)
+
+
+def test_a_playbook_that_nobody_knows_keeps_nothing_off(tmp_path: Path, library: Library) -> None:
+    path = tmp_path / "short.yaml"
+    path.write_text(SHORT + "conflicts: [rebot, restart-service]\nsteps:\n  - run: 'true'\n")
+    told = [issue for issue in lint_playbook(path, library).issues if issue.code == "conflicts"]
+    assert [(str(one.text), str(one.hint), one.grade.value) for one in told] == [
+        ("it conflicts with “rebot”, which neither ships nor lies beside it", "did you mean reboot, remount?", "warning")
+    ]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from inventory.errors import InvalidFile
 from playbooks.actions import ACTIONS
 from playbooks.results import StepState
 from tests.playbooks.playing import short
@@ -68,6 +70,18 @@ def test_content_is_bytes_whatever_they_are(tmp_path: Path, shell: Sequence[str]
     assert first.steps[0].state is StepState.CHANGED and path.read_bytes() == data
     second, hands = played_here(playbook, shell)
     assert second.steps[0].state is StepState.OK and not hands.sent
+
+
+def test_a_template_may_be_a_file_beside_the_playbook(tmp_path: Path, shell: Sequence[str]) -> None:
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "conf.j2").write_text("port = {{ params.port }}\n")
+    path, params = tmp_path / "there", "params: {port: {type: int, default: 8080}}\n"
+    steps = f"  - template: {{path: '{path}', source: conf.j2}}\n"
+    first, _ = played_here(short(steps, params, folder=tmp_path / "beside"), shell)
+    assert first.steps[0].state is StepState.CHANGED and path.read_text() == "port = 8080\n"
+    both = steps.replace("source:", "content: x, source:")
+    with pytest.raises(InvalidFile, match="a template is said by one of content, source"):
+        short(both, params, folder=tmp_path / "beside")
 
 
 def test_what_is_hidden_is_shown_nowhere(tmp_path: Path, shell: Sequence[str]) -> None:
@@ -166,12 +180,15 @@ def test_packages_by_every_manager(manager: tuple[str, Path]) -> None:
     name, folder = manager
     shell = shelled(folder)
     diff = twice("  - package: {names: tool, refresh: true}\n", shell)
-    assert diff == ("+tool",)
+    along = ("+a-library-with-a-name-that-takes-a-line-of-its-own 1:3.1-2.el9",) if name == "dnf" else ()
+    assert diff == (*{"apk": ("+tool 8.5.0-r0",), "dnf": ("+tool 2.0-1",), "zypper": ("+tool",)}[name], *along)
     installed = folder / "installed"
     installed.write_text(installed.read_text().replace("8.5.0-r0", "8.4.0-r0").replace("2.0-1", "1.0-1"))
     diff = twice("  - package: {names: [tool], state: latest}\n", shell)
-    assert diff == (("-tool 8.4.0-r0", "+tool 8.5.0-r0") if name == "apk" else ("-tool 1.0-1", "+tool 2.0-1"))
-    assert len(twice("  - package: {names: [tool, other], state: absent}\n", shell)) == 1
+    assert diff == (*(("-tool 8.4.0-r0", "+tool 8.5.0-r0") if name == "apk" else ("-tool 1.0-1", "+tool 2.0-1")), *along)
+    (plan,) = foreseen_here(short("  - package: {names: [tool, other], state: absent}\n"), shell)
+    assert (plan.forecast.why is not None) is (name == "zypper"), "it was not asked what goes along"
+    assert twice("  - package: {names: [tool, other], state: absent}\n", shell)[0].startswith("-tool ")
     outcome, _ = played_here(short("  - package: {names: [tool, two]}\n"), shell)
     assert outcome.steps[0].data["manager"] == name
     assert [one["name"] for one in outcome.steps[0].data["packages"]] == ["tool", "two"]
@@ -181,9 +198,74 @@ def test_apt_says_what_is_there() -> None:
     playbook = short("  - package: {names: [dash, longarm-has-no-such-package]}\n")
     (plan,) = foreseen_here(playbook)
     assert plan.forecast.changes and plan.forecast.diff == ("+longarm-has-no-such-package",)
+    assert "Unable to locate package longarm-has-no-such-package" in str(plan.forecast.why)
 
 
-@pytest.mark.parametrize("name", ["-o=Dir::x", "a b", "$(id)", "a;b", "../x", ""])
+def test_a_plan_says_all_that_apt_would_remove_and_install() -> None:
+    (plan,) = foreseen_here(short("  - package: {names: [perl-base], state: absent}\n"))
+    said = subprocess.run(
+        ("apt-get", "-s", "-q", "remove", "perl-base"), capture_output=True, text=True, check=True, env=ENGLISH
+    )
+    gone = {line.split()[1] for line in said.stdout.splitlines() if line.startswith("Remv ")}
+    assert len(gone) > 1 and plan.forecast.diff[0].startswith("-perl-base ")
+    assert {line[1:].split()[0] for line in plan.forecast.diff if line.startswith("-")} >= gone
+
+
+ENGLISH = {**os.environ, "LC_ALL": "C"}
+
+
+@pytest.mark.parametrize("name", ["longarm-has-none+", "das."])
+def test_what_apt_would_take_for_a_sign_or_a_pattern_is_refused(name: str) -> None:
+    playbook = short(f"  - package: {{names: ['{name}']}}\n")
+    outcome, hands = played_here(playbook)
+    assert outcome.steps[0].state is StepState.REFUSED and not hands.sent
+    assert f"there is no package “{name}”" in str(outcome.steps[0].why)
+
+
+def test_a_name_that_ends_in_a_sign_is_taken_where_a_package_is_called_so() -> None:
+    (plan,) = foreseen_here(short("  - package: {names: [g++], state: present}\n"))
+    assert plan.forecast.changes is not None and "no package" not in str(plan.forecast.why)
+
+
+NEWER_ONCE_REFRESHED = """\
+#!/bin/sh
+at=$(dirname "$0")
+case $(basename "$0") in
+  dpkg-query) case $1$2$3 in *db:Status-Status*) printf 'installed %s\\n' "$(cat "$at/has")" ;; esac; exit ;;
+  apt-cache) printf 'tool:\\n  Installed: x\\n  Candidate: %s\\n' "$(cat "$at/listed")"; exit ;;
+esac
+case $* in
+  *update) cat "$at/newest" >"$at/listed" ;;
+  '-s '*) printf 'Inst tool [%s] (%s lab:1 [amd64])\\nConf tool\\n' "$(cat "$at/has")" "$(cat "$at/listed")" ;;
+  *install*) cat "$at/listed" >"$at/has" ;;
+  *) exit 9 ;;
+esac
+"""
+
+
+@pytest.mark.hosts
+@pytest.mark.skipif(os.geteuid() != 0, reason="hides this machine's package manager in a mount namespace")
+def test_the_newest_is_what_the_lists_say_once_they_are_up_to_date(tmp_path: Path) -> None:
+    for name in ("dpkg-query", "apt-cache", "apt-get"):
+        (tmp_path / name).write_text(NEWER_ONCE_REFRESHED)
+        (tmp_path / name).chmod(0o755)
+    for name, version in (("has", "1.0"), ("listed", "1.0"), ("newest", "2.0")):
+        (tmp_path / name).write_text(version)
+    shell = ("/bin/sh", "-c", f"PATH={tmp_path}:$PATH exec /bin/sh")
+    playbook = short("  - package: {names: tool, state: latest, refresh: true}\n")
+    (plan,) = foreseen_here(playbook, shell)
+    assert plan.forecast.changes is None and "brought up to date first" in str(plan.forecast.why)
+    assert (tmp_path / "listed").read_text() == "1.0", "a plan brings nothing up to date"
+    first, _ = played_here(playbook, shell)
+    assert first.steps[0].state is StepState.CHANGED and (tmp_path / "has").read_text() == "2.0"
+    assert first.steps[0].data["packages"] == [{"name": "tool", "before": "2.0", "after": "2.0"}]
+    second, hands = played_here(playbook, shell)
+    assert second.steps[0].state is StepState.OK and len(hands.sent) == 1, "lists are brought up to date, no package is"
+    (tmp_path / "newest").write_text("3.0")
+    assert played_here(playbook, shell)[0].steps[0].state is StepState.CHANGED and (tmp_path / "has").read_text() == "3.0"
+
+
+@pytest.mark.parametrize("name", ["-o=Dir::x", "a b", "$(id)", "a;b", "../x", "", "vim-", "a--", "-"])
 def test_what_is_no_name_of_a_package_is_refused(name: str) -> None:
     playbook = short('  - package: {names: "{{ params.name }}"}\n', "params: {name: {type: string}}\n")
     outcome, hands = played_here(playbook, params={"name": name})

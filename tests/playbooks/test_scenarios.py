@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from diagnostics.check_tests import load_capture
+from diagnostics.context import Earlier
 from diagnostics.library import Library, load_library
+from diagnostics.verdict import Severity
 from inventory.errors import InvalidFile
+from inventory.host import Host, Waiver
 from inventory.secret import MASKER, Secret
 from playbooks.interpreter import play
 from playbooks.load import load_playbook
 from playbooks.model import Playbook
 from playbooks.params import settled_params
-from playbooks.ports import Ports
+from playbooks.ports import Hands, Ports
+from playbooks.results import HostChange, Played
 from playbooks.scenario_files import load_scenarios, scenarios_of
-from playbooks.scenario_writing import RecordingHands, written_scenario
+from playbooks.scenario_writing import Proof, RecordingHands, written_scenario
 from playbooks.scenarios import ScenarioResult, run_scenario
 from playbooks.skeletons import PLAYBOOK, SCENARIO
 from playbooks.testing import FakeClock, FakeJournal, FakeOperator
@@ -150,7 +160,7 @@ def test_verdicts_come_from_evidence_before_and_after(tmp_path: Path, library: L
 def test_a_real_run_becomes_a_scenario_that_passes(tmp_path: Path, library: Library) -> None:
     steps = """steps:
   - {name: Make, file: {path: '%s/x', content: "a: b\\n"}}
-  - {name: Say, run: 'echo "[$word]"; echo "$token" >&2; exit 3', on_failure: continue}
+  - {name: Say, run: 'echo "[$word]"; echo here is where; echo "$token" >&2; exit 3', on_failure: continue}
   - {name: Look, run: 'cat "$file"', vars: {file: "'%s/x'"}, retry: read}
 verify: [svc-failed]
 """.replace("%s", str(tmp_path))
@@ -171,10 +181,122 @@ verify: [svc-failed]
             outcome = await play(playbook, params, {}, ports)
         finally:
             await hands.session.leave()
-        return written_scenario("As it was", recording, outcome, params, {})
+        return written_scenario("As it was", recording, outcome, params, {}).scenario
 
     text = asyncio.run(recorded())
     assert "s3cr3t-canary" not in text and "here" not in text.split("answers")[0]
-    text = text.replace("params: {", "params: {token: x, ", 1)  # a secret is nowhere in it: whoever keeps it says one
+    assert "db01 is where" in text, "a name at the beginning of a line too"
+    assert "token: recorded" in text, "a secret is nowhere in it; some word stands for it"
     (result,) = run(tmp_path, playbook, library, text)
     assert result.problems == () and result.faults == 12
+
+
+def test_evidence_of_a_recording_names_its_host_nowhere() -> None:
+    name, address, now = "erp.nord.example", "10.20.30.40", datetime(2026, 11, 22, tzinfo=UTC)
+    evidence, context = load_capture(CAPTURES / "certificates.evidence")
+    earlier = Earlier(check="cert-expiry", key=f"address={address},name={name}", severity=Severity.WARNING, since=now)
+    waiver = Waiver(check="cert-expiry", subject={"name": name}, targets=name, reason=name, owner=name)
+    context = replace(
+        context,
+        services=("ssh", f"tunnel@{name}"),
+        names=(name, "www.nord.example"),
+        earlier=(earlier,),
+        waivers=(waiver,),
+        observations={"asked": address},
+    )
+    hands = RecordingHands(cast("Hands", SimpleNamespace(host=Host(name=name, address=address))))
+    played = Played(steps=(), change=HostChange.UNCHANGED)
+    proof = Proof(before=(evidence, context), after=[], verdicts=[])
+    (written,) = written_scenario("As it was", hands, played, {}, {}, proof).evidence.values()
+    assert name not in written.decode() and address not in written.decode()
+    for kept in ("address=192.0.2.1,name=db01", "tunnel@db01", "www.nord.example"):
+        assert kept in written.decode(), kept
+
+
+CALLS = """\
+playbook: call-it
+title: {en: Call it, ru: Позвать}
+says: {en: Cannot be undone., ru: Отменить нельзя.}
+kind: patch
+maintenance: corrective
+platforms: [linux]
+tier: L2
+risk: reversible
+needs: [log.size]
+steps:
+  - {name: Ask, ask: {question: {en: How many?, ru: Сколько?}, answer: {type: int, minimum: 1}}, register: many}
+  - {name: Look, probe: log.size}
+  - {name: Count, python: "f.py:count", vars: {times: results.many.answer}, register: {name: rows, shape: {rows: int}}}
+  - {name: Bring up, ansible: {playbook: site.yml}, when: results.rows.value.rows > 2}
+  - {name: Say, run: echo done}
+"""
+SCRIPTED = """\
+- scenario: Enough rows
+  probes:
+    log.size: {stdout: LOGS}
+  answers:
+    Ask: {operator: [0, 3]}
+    Count: {python: {returns: {rows: 3}, stdout: counting}}
+    Bring up: {ansible: {ok: 2, changed_tasks: 1}}
+    Say: {change: done}
+  expect:
+    plan: {Count: unpredictable}
+    steps: {Ask: ok, Look: ok, Count: changed, Bring up: changed, Say: changed}
+    change: changed
+"""
+
+
+LOGS = load_capture(CAPTURES / "scenario-full-disk.evidence")[0].answers["log.size"].stdout.decode()
+SCRIPTED = SCRIPTED.replace("LOGS", json.dumps(LOGS))
+
+
+@pytest.fixture
+def calls(tmp_path: Path, library: Library) -> Playbook:
+    (tmp_path / "f.py").write_text(f"open('{tmp_path}/loaded', 'w')\ndef count(connection, times): pass\n")
+    (tmp_path / "site.yml").write_text("- hosts: all\n")
+    path = tmp_path / "restart-it.yaml"
+    path.write_text(CALLS)
+    return load_playbook(path, library)
+
+
+def test_functions_and_ansible_are_scripted_and_made_to_fail_as_they_can(
+    tmp_path: Path, calls: Playbook, library: Library
+) -> None:
+    (result,) = run(tmp_path, calls, library, SCRIPTED)
+    assert result.problems == ()
+    assert result.faults == 2 + 2 + 6, "a call can be late or fail; a command in every way"
+    assert not (tmp_path / "loaded").exists(), "nothing of the function's file was run"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("Count: {python: {returns: {rows: 3}, stdout: counting}}", "Count: {}", "does not script: s3, function"),
+        ("Bring up: {ansible: {ok: 2, changed_tasks: 1}}", "Bring up: {}", "does not script: s4, Ansible"),
+        ("{returns: {rows: 3}, stdout: counting}", "{raises: no way}", "s3 ended failed, not changed: no way"),
+        ("python: {returns: {rows: 3}, stdout: counting}", "python: timed_out", "s3 ended unknown, not changed"),
+        ("{rows: 3}", "{rows: many}", "s3 ended failed, not changed: what it returned is not"),
+        ("{ok: 2, changed_tasks: 1}", "{ok: 2, failures: 1}", "s4 ended failed, not changed"),
+        ("operator: [0, 3]", "operator: [0]", "s1 ended refused, not ok"),
+    ],
+)
+def test_what_a_call_comes_to_is_what_is_scripted(
+    tmp_path: Path, calls: Playbook, library: Library, old: str, new: str, expected: str
+) -> None:
+    (result,) = run(tmp_path, calls, library, SCRIPTED.replace(old, new))
+    assert any(expected in str(problem) for problem in result.problems), result.problems
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("python: {returns", "python: {return", "return"),
+        ("python: {returns: {rows: 3}, stdout: counting}", "python: late", "“late” is nothing that becomes of “python”"),
+        ("log.size: {stdout", "log.sizes: {stdout", "the playbook needs no probe that asks “log.sizes”"),
+    ],
+)
+def test_a_misspelt_call_is_told_with_its_place(
+    tmp_path: Path, calls: Playbook, library: Library, old: str, new: str, expected: str
+) -> None:
+    with pytest.raises(InvalidFile, match=expected):
+        run(tmp_path, calls, library, SCRIPTED.replace(old, new))

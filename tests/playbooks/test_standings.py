@@ -16,6 +16,8 @@ def test_every_standing_has_its_word(state: State, reason: Reason | None) -> Non
     assert (change.became is Became.NOT_BEGUN) is (state is State.FAILED and standing.ran is False)
     assert (change.became is Became.DONE) is (state is State.DONE)
     assert (change.exit_status is not None) is (state is State.DONE)
+    assert change.never_arrived is (state is State.FAILED and reason in (Reason.NOT_STARTED, Reason.NOT_BEGUN))
     assert change.denied is (reason is Reason.DENIED)
+    assert change.unfit is (state is State.FAILED and reason in (Reason.NO_PLACE, Reason.NO_TOOL))
     if state in (State.RUNNING, State.UNANSWERED, State.UNKNOWN):
         assert change.became is Became.UNKNOWN, "nobody saw its end"

@@ -19,7 +19,7 @@ from inventory.secret import Secret
 from playbooks.params import LONGEST_TEXT
 from playbooks.templates import NotRendered, compile_template
 from playbooks.testing import FakeHands, StepScript, done, said
-from playbooks.values import NoValue, for_sh, mentioned, powershell_prologue
+from playbooks.values import NoValue, beside_powershell, for_sh, mentioned, powershell_prologue
 from remote.local import LocalSession
 from remote.question import Question
 from tests.hostile import EVALUATED, PAYLOADS, RAN, on_a_host
@@ -115,8 +115,11 @@ def test_what_cannot_be_a_variable_is_refused() -> None:
     for value in ({"a": 1}, ["a\nb"], None):
         with pytest.raises(NoValue):
             for_sh(value)
-    with pytest.raises(NoValue, match="secret cannot reach PowerShell"):
+    with pytest.raises(NoValue, match="a secret is no part of a script"):
         powershell_prologue({"token": Secret("hunter2")})
+    with pytest.raises(NoValue, match="“token” has bytes that are no UTF-8"):
+        beside_powershell({"token": Secret("a\udcff"), "name": "x"})
+    assert {*beside_powershell({"token": Secret("пароль"), "name": "x"})} == {"token"}
     assert powershell_prologue({"wait": timedelta(seconds=90)}) == "[double]$wait = 90.0\n"
 
 

@@ -21,6 +21,7 @@ from inventory.host import CredentialReference, Host, Transport
 from inventory.secret import Masker
 from remote.breaker import Breaker
 from remote.credentials import CredentialStore
+from remote.enrol import offered_keys
 from remote.host_keys import HostKey
 from remote.known_hosts import KnownHosts
 from remote.local import LocalSession, open_local
@@ -30,7 +31,16 @@ from remote.ssh_library import asyncssh
 from tests.conftest import SOAK
 from tests.remote.bastion import practice_bastion
 from tests.remote.hostility import open_files, threads
-from tests.remote.reaching import REACHES, Reach, Reaching, the_bastion
+from tests.remote.reaching import (
+    REACHES,
+    SHELL_REACHES,
+    Asked,
+    AskedOverSsh,
+    Reach,
+    Reaching,
+    WithShell,
+    the_bastion,
+)
 from tests.remote.servers import (
     SBIN,
     Keys,
@@ -48,6 +58,7 @@ from tests.remote.servers import (
     run_a_shell,
     serving,
     sshd_command,
+    tinysshd,
 )
 from tests.remote.shells import HERE, SHELLS, gone, marked
 
@@ -86,8 +97,20 @@ def reference(user_key: Keys) -> CredentialReference:
     return CredentialReference(name="test", user=getpass.getuser(), key=str(user_key.path))
 
 
-CORPORA = ("test_ssh_trust", "test_ssh_stages", "test_ssh_floods", "test_ssh_hostile", "test_sudo_hostile")
+CORPORA = (
+    "test_ssh_trust",
+    "test_ssh_stages",
+    "test_ssh_floods",
+    "test_ssh_hostile",
+    "test_sudo_hostile",
+    "test_becoming_hostile",
+    "test_files_hostile",
+    "test_bundle_cuts",
+    "test_login_shells",
+)
 """Modules whose tests hold whichever way a host is reached, save those marked `asyncssh_only`."""
+BY_A_SHELL = ("test_bundle_hosts", "test_bundle_starved")
+"""Modules whose tests concern a shell of their own, here or behind a server."""
 BY_BOTH = (*CORPORA, "test_ssh_login", "test_sudo_contract")
 """Modules whose tests hold for both SSH libraries."""
 
@@ -101,30 +124,51 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         ways = [name for name, reach in REACHES.items() if (in_fabric or not reach.fabric)]
         names = ways if module in CORPORA else ["asyncssh", "paramiko"]
         metafunc.parametrize("reach", [_reached(name) for name in names], indirect=True)
+    elif module in BY_A_SHELL and "reach" in metafunc.fixturenames:
+        in_fabric = metafunc.definition.get_closest_marker("fabric_too") is not None
+        names = [name for name, reach in SHELL_REACHES.items() if in_fabric or not reach.fabric]
+        metafunc.parametrize("reach", [_reached(name) for name in names], indirect=True)
 
 
 def _reached(name: str) -> object:
-    marks = [pytest.mark.server] if REACHES[name].bastion == "sshd" else []
+    marks = [pytest.mark.server] if name in REACHES and REACHES[name].bastion == "sshd" else []
     return pytest.param(name, marks=marks, id=name)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep a share of what is reached in other ways than the usual one, always the same; all of it in a soak."""
-    left_out = {item for item in items if not SOAK and crc32(item.nodeid.encode()) % _one_in(item)}
+    """Keep of each module a share of what is reached in other ways than the usual one, of each way at least one test, always
+    the same; all of it in a soak."""
+    if SOAK:
+        return
+    by_way: dict[tuple[Path, str], list[pytest.Item]] = {}
+    for item in items:
+        if (way := _way_of(item)) is not None:
+            by_way.setdefault((item.path, way.name), []).append(item)
+    left_out = {item for those in by_way.values() for item in _left_out(those)}
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
 
 
-def _one_in(item: pytest.Item) -> int:
+def _left_out(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return which of a module's tests by one way are for a soak only."""
+    drawn = {item: crc32(item.nodeid.encode()) for item in items}
+    way = _way_of(items[0])
+    assert way is not None
+    kept = {item for item, number in drawn.items() if number % way.one_in == 0} or {min(drawn, key=drawn.__getitem__)}
+    return [item for item in items if item not in kept]
+
+
+def _way_of(item: pytest.Item) -> Reach | None:
     spec = getattr(item, "callspec", None)
-    name = None if spec is None else spec.params.get("reach")
-    return REACHES[name].one_in if name in REACHES else 1
+    name = "" if spec is None else str(spec.params.get("reach"))
+    return (SHELL_REACHES if item.path.stem in BY_A_SHELL else REACHES).get(name)
 
 
 @pytest.fixture
 def reach(request: pytest.FixtureRequest) -> Reach:
     """Return how the connectors of a test come to hosts."""
-    return REACHES[getattr(request, "param", "asyncssh")]
+    name = getattr(request, "param", "asyncssh")
+    return REACHES.get(name) or SHELL_REACHES[name]
 
 
 @pytest.fixture
@@ -163,6 +207,16 @@ def connector(tmp_path: Path, host_key: Keys, reach: Reach, bastion: Host | None
         return Reaching(reach, bastion, **(given | options))
 
     return make
+
+
+@pytest.fixture
+def with_shell(reach: Reach, practice: StartPractice, connector: MakeConnector) -> WithShell:
+    """Return a function that gives a host whose shell is those words, here or behind a server, as a test's `reach` says."""
+
+    def start(*shell: str) -> Asked:
+        return LocalSession(HERE, shell=shell) if reach.local else AskedOverSsh(shell, practice, connector)
+
+    return start
 
 
 @pytest.fixture
@@ -212,9 +266,7 @@ async def practice(host_key: Keys, user_key: Keys, reference: CredentialReferenc
 
     yield start
     for running in started:
-        running.seen.over.set()
-        running.server.close()
-        await running.server.wait_closed()
+        await running.end()
     await no_more_tasks()
 
 
@@ -303,6 +355,23 @@ async def dropbear_session(
         yield session
 
 
+# --- tinyssh -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def tinysshd_session(
+    tmp_path_factory: pytest.TempPathFactory, user_key: Keys, reference: CredentialReference, connector: MakeConnector
+) -> AsyncIterator[Session]:
+    """Return a session to tinyssh, which has no SFTP server."""
+    if os.geteuid() != 0:
+        pytest.skip("tinysshd reads ~/.ssh of a real user: needs root for a mount namespace")
+    with tinysshd(tmp_path_factory.mktemp("tinysshd"), user_key) as port:
+        host = Host(name="node", address="127.0.0.1", port=port, credential=reference)
+        (offered,) = await offered_keys(host)
+        async with connector(known=(offered.key,))(host) as session:
+            yield session
+
+
 # --- dropbear behind OpenSSH ---------------------------------------------------------------------------------------
 
 
@@ -379,8 +448,8 @@ def nothing_stays(bastion: Host | None) -> Iterator[None]:
     before = open_files(), threads()
     yield
     for thread in threading.enumerate():
-        if thread.name.startswith("longarm channel"):
-            thread.join(2)  # paramiko looks every 0.1 s whether the connection is gone through which it opens a channel
+        if thread.name.startswith(("longarm channel", "asyncio-waitpid")):
+            thread.join(2)  # paramiko looks every 0.1 s whether a line is gone; a practice host's shell ends after it
     assert (open_files(), threads()) == before
 
 

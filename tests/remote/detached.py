@@ -8,7 +8,10 @@ import itertools
 import os
 import shutil
 import signal
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,6 +117,27 @@ class Bench:
                     os.kill(int(environ.parent.name), signal.SIGKILL)
 
 
+@contextmanager
+def user_bench(shell: tuple[str, ...] = ("dash",)) -> Iterator[Bench]:
+    """Make a host whose login is not root, with places at home, in /var/tmp, in /tmp.
+
+    Its folder is none of pytest's: each pytest that starts closes those to others.
+    """
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        home, shared, temporary = folder / "home", folder / "shared", folder / "temporary"
+        for path, mode, owner in ((home, 0o755, USER), (shared, 0o1777, 0), (temporary, 0o1777, 0)):
+            path.mkdir()
+            path.chmod(mode)
+            os.chown(path, owner, owner)
+        (folder / "effects").touch()
+        os.chown(folder / "effects", USER, USER)
+        folder.chmod(0o711)
+        become = f"setpriv --reuid={USER} --regid={USER} --clear-groups env HOME={home}"
+        mounts = f"mount --bind {shared} /var/tmp; mount --bind {temporary} /srv"
+        yield Bench(folder, shell=shell, before=mounts, become=become)
+
+
 async def started(session: LocalSession, detached: DetachedCommand, wait_s: int = 20) -> Standing:
     """Return how a command stands after its start."""
     return await session.start(detached, wait_s=wait_s, deadline_s=DEADLINE_S)
@@ -135,10 +159,10 @@ async def settled(bench: Bench, name: str) -> Standing:
     raise AssertionError(f"{name} is not final: {standing}")
 
 
-def is_honest(standing: Standing, effects: list[str]) -> bool:
-    """Whether what is said of a command is what its effects show."""
+def is_honest(standing: Standing, effects: list[str], *, killed: bool) -> bool:
+    """Whether what is said of a command is what its effects show; `killed`: its status says that somebody ended it."""
     match standing.state:
-        case State.DONE if (standing.exit_status or 0) > SIGNALLED:
+        case State.DONE if killed:
             return effects in ([], ["begin"], ["begin", "end"])
         case State.DONE:
             return effects == ["begin", "end"]

@@ -9,6 +9,7 @@ import asyncio
 import getpass
 import json
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,15 +25,16 @@ from tests.remote.reaching import REACHES, InsideFabric, Reaching, the_bastion
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """Whom to ask, what, and until how many bytes have arrived in all."""
+    """Whom to ask, what, and how often; `alone`: whom to ask by themselves each time before, for comparison."""
 
     calm_port: int
     ports: tuple[int, ...]
+    alone: tuple[int, ...] = ()
+    turns: int = 1
     key: str
     known_hosts: str
     scripts: tuple[str, ...] = ("echo here",)
     deadline_s: float = 20.0
-    until_bytes: int = 1
     reach: str = "asyncssh"
     bastion_port: int = 0
 
@@ -50,6 +52,7 @@ def resident_kib() -> int:
 
 
 async def ask(task: Task) -> dict[str, object]:
+    """Return what it cost; what was received and answered is that of the last turn."""
     received, reach = 0, REACHES[task.reach]
     reference = CredentialReference(name="test", user=getpass.getuser(), key=task.key)
     connect = Reaching(
@@ -62,20 +65,35 @@ async def ask(task: Task) -> dict[str, object]:
     )
     questions = [Question(id=f"q{index}", script=script) for index, script in enumerate(task.scripts)]
 
-    async def one(port: int, deadline_s: float) -> list[list[object]]:
+    async def one(port: int, deadline_s: float) -> tuple[list[list[object]], float]:
         nonlocal received
+        began = time.monotonic()
         async with connect(Host(name="node", address="127.0.0.1", port=port, credential=reference)) as session:
             answers = await session.ask(questions, deadline_s=deadline_s)
             below = session.session if isinstance(session, InsideFabric) else session
             assert isinstance(below, SshSession | ThreadedSession)
             received += (below._line.intake if isinstance(below, ThreadedSession) else below._intake).received
-        return [[str(answer.ended), len(answer.stdout), len(answer.stderr), answer.why] for answer in answers.values()]
+        said = [[str(answer.ended), len(answer.stdout), len(answer.stderr), answer.why] for answer in answers.values()]
+        return said, time.monotonic() - began
+
+    async def all_of(ports: tuple[int, ...]) -> list[tuple[list[list[object]], float]]:
+        return await asyncio.gather(*(one(port, task.deadline_s) for port in ports))
 
     await one(task.calm_port, 60)
-    before, received, answers = resident_kib(), 0, []
-    while received < task.until_bytes:
-        answers = await asyncio.gather(*(one(port, task.deadline_s) for port in task.ports))
-    return {"growth_kib": status_kib("VmHWM") - before, "received": received, "answers": answers}
+    alone_s, took_s = [], []
+    before = resident_kib()
+    for _ in range(task.turns):
+        alone_s.append([took for _, took in await all_of(task.alone)])
+        received = 0
+        asked = await all_of(task.ports)
+        took_s.append([took for _, took in asked])
+    return {
+        "growth_kib": status_kib("VmHWM") - before,
+        "received": received,
+        "answers": [said for said, _ in asked],
+        "took_s": took_s,
+        "alone_s": alone_s,
+    }
 
 
 if __name__ == "__main__":

@@ -8,16 +8,24 @@ import math
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from inventory.host import CredentialReference, Host
-from tests.remote.servers import no_more_tasks
+from tests.conftest import SOAK
+from tests.remote.servers import PracticeServer, no_more_tasks
 
 ENOUGH_S = 30.0  # what only a hang reaches, on a machine that is doing much else
 LATE_S = 2.0
 """How long after a deadline of ours everything must be over (T26)."""
 _TICK_S = 0.05
+STILL_S = 1.0
+"""How long the event loop may be blocked at a stretch; where the machine has other work, time that it took is not counted."""
+KbdIntChallenge = bool | tuple[str, str, str, Sequence[tuple[str, bool]]]
+GOOD = "the-right-one"
+"""The password that challengers take."""
 Stage = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -29,28 +37,49 @@ def threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
 
 
+@dataclass(slots=True)
+class Pulse:
+    """The ticks of an event loop: how many there were, and the longest that none came for want of the loop."""
+
+    ticks: int = 0
+    longest_s: float = 0.0
+
+    async def beat(self) -> None:
+        """Tick until cancelled."""
+        while True:
+            began = time.monotonic(), _waited_s()
+            try:
+                await asyncio.sleep(_TICK_S)
+            finally:  # also what blocked the loop until the very end
+                self.longest_s = max(self.longest_s, time.monotonic() - began[0] - (0 if SOAK else _waited_s() - began[1]))
+            self.ticks += 1
+
+
+def _waited_s() -> float:
+    """Return how long this thread has waited for a processor that others had, by the kernel's account."""
+    return int(Path(f"/proc/self/task/{threading.get_native_id()}/schedstat").read_text().split()[1]) / 1e9
+
+
 @contextlib.asynccontextmanager
 async def over_by(deadline_s: float) -> AsyncIterator[None]:
-    """Assert that what is inside ends at most LATE_S after `deadline_s`.
+    """Assert that what is inside ends at most LATE_S after `deadline_s`, and blocks the event loop for STILL_S at the most.
 
-    Counted in ticks of the event loop, which a busy machine makes longer, not more: it is our logic that is tested.
+    Counted in ticks of the event loop, which a busy machine makes longer, not more: it is our logic that is tested. In a soak,
+    on a still machine, by the clock too.
     """
-    ticks = 0
-
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            await asyncio.sleep(_TICK_S)
-            ticks += 1
-
-    clock = asyncio.create_task(tick())
+    pulse, began = Pulse(), time.monotonic()
+    clock = asyncio.create_task(pulse.beat())
     try:
         async with asyncio.timeout(4 * ENOUGH_S):
             yield
     finally:
+        took_s = time.monotonic() - began
+        await asyncio.sleep(0)
         clock.cancel()
         await asyncio.wait([clock])
-    assert ticks * _TICK_S <= deadline_s + LATE_S
+    assert pulse.ticks * _TICK_S <= deadline_s + LATE_S
+    assert pulse.longest_s <= STILL_S, "the loop was blocked"
+    assert not SOAK or took_s <= deadline_s + LATE_S
 
 
 @contextlib.asynccontextmanager
@@ -165,3 +194,33 @@ class Forwarder:
                 if room < len(data):
                     await self.over.wait()
                 await sink.drain()
+
+
+class Challenger(PracticeServer):
+    """Asks for the password by keyboard-interactive, with prompts of a test's choosing."""
+
+    prompts: tuple[tuple[str, bool], ...] = (("Password: ", False),)
+    endless = False
+
+    def kbdint_auth_supported(self) -> bool:
+        return True
+
+    def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> KbdIntChallenge:
+        return "", "", "", list(self.prompts)
+
+    def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> KbdIntChallenge:
+        self.seen.passwords += responses
+        return ("", "", "", list(self.prompts)) if self.endless else list(responses) == [GOOD]
+
+
+class Endless(Challenger):
+    """Asks nothing, without end."""
+
+    prompts = ()
+    endless = True
+
+
+class Greedy(Challenger):
+    """Asks for the password without end."""
+
+    endless = True

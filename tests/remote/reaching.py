@@ -2,30 +2,32 @@
 
 `REACHES` is the table; conftest.py makes a test's `reach` of its rows. Through a bastion everything of the corpora applies:
 each host proves itself at the far end of a channel. Inside fabric what concerns a running session does (`fabric_too`):
-fabric connects to nothing, so trust, login and what comes before a session are the session's own there, tested by the others.
+fabric connects to nothing, so whom to trust, login and what comes before a session are the session's own there, tested by the
+others.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 from inventory.host import CredentialReference, Host, SshLibrary
 from remote.answer import Answer, Ended
 from remote.errors import DeadlineExceeded
+from remote.files import Destination
 from remote.question import Privilege, Question
 from remote.session import Session, SessionFacts
 from remote.ssh import SshConnector
 from remote.ways import Way
-from tests.remote.servers import by_paramiko
+from tests.remote.servers import MakeConnector, StartPractice, by_paramiko, instead
 
 BASTION = "bastion"
 """The name that it has in the inventory and in the trust store."""
-MOST_BYTES = 256 * 1024
-"""The cap of a command inside fabric: what a question has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,8 @@ class Reach:
     fabric: bool = False
     one_in: int = 1
     """Of so many tests one runs in CI, always the same; all in a soak."""
+    local: bool = False
+    """No connection at all: this machine's own shell."""
 
 
 _PARAMIKO = SshLibrary.PARAMIKO
@@ -52,6 +56,42 @@ REACHES = {reach.name: reach for reach in (
     Reach(name="paramiko behind practice by asyncssh", library=_PARAMIKO, bastion="practice", one_in=8),
     Reach(name="inside fabric", fabric=True, one_in=8),
 )}  # fmt: skip
+
+SHELL_REACHES = {reach.name: reach for reach in (
+    Reach(name="here", local=True),
+    *(replace(reach, one_in=24) for reach in REACHES.values()),
+)}  # fmt: skip
+"""For what a host's shell has to bear: that hardly depends on the way to it."""
+
+
+class Asked(Protocol):
+    """A host whose shell is of the test's own, for one bundle."""
+
+    async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
+        """Return the answers of one bundle."""
+
+    async def leave(self) -> None:
+        """Be done with it."""
+
+
+WithShell = Callable[..., Asked]
+"""Of the words of a shell."""
+
+
+class AskedOverSsh:
+    """One that is behind an SSH server of ours, which runs that shell for whoever logs in."""
+
+    def __init__(self, shell: Sequence[str], practice: StartPractice, connector: MakeConnector) -> None:
+        self._shell, self._practice, self._connector = shell, practice, connector
+
+    async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
+        """Connect, ask and leave."""
+        running = await self._practice(process=instead(*self._shell))
+        async with self._connector()(running.host) as session:
+            return await session.ask(questions, deadline_s=deadline_s)
+
+    async def leave(self) -> None:
+        """Do nothing: the connection is closed, and the server ends with the test."""
 
 
 class Reaching(SshConnector):
@@ -86,6 +126,11 @@ def the_bastion(reach: Reach, port: int, credential: CredentialReference) -> Hos
     return by_paramiko(host) if reach.bastion_library is SshLibrary.PARAMIKO else host
 
 
+def none_at_all(reach: Reach) -> set[Ended]:
+    """Return how a question may have ended that a host has not begun: of a command that was sent nobody knows it."""
+    return {Ended.NOT_RUN, Ended.LOST} if reach.fabric else {Ended.NOT_RUN}
+
+
 class InsideFabric:
     """A session whose questions are commands of a Python function of L3, one after the other."""
 
@@ -108,10 +153,22 @@ class InsideFabric:
                 answers[question.id] = answer_of(connection, question)
 
         try:
-            await with_fabric(self.session, function, deadline_s=deadline_s, max_bytes=MOST_BYTES)
+            await with_fabric(self.session, function, deadline_s=deadline_s)
         except DeadlineExceeded as error:
             logging.getLogger(__name__).debug("%s", error)
         return answers
+
+    async def put(self, data: bytes, destination: Destination, *, deadline_s: float) -> None:
+        """Have the function put a file."""
+        from remote.fabric_connection import with_fabric
+
+        await with_fabric(self.session, lambda c: c.put(BytesIO(data), destination.path), deadline_s=deadline_s)
+
+    async def get(self, path: str, local: Path, *, max_bytes: int, deadline_s: float) -> None:
+        """Have the function get one."""
+        from remote.fabric_connection import with_fabric
+
+        await with_fabric(self.session, lambda c: c.get(path, local), deadline_s=deadline_s, max_bytes=max_bytes)
 
 
 def answer_of(connection: Any, question: Question) -> Answer:
@@ -120,16 +177,13 @@ def answer_of(connection: Any, question: Question) -> Answer:
 
     from remote.fabric_connection import Unfinished
 
+    connection.bridge.max_bytes = question.max_bytes
     run = connection.sudo if question.privilege is Privilege.ROOT else connection.run
     try:
-        done = run(question.script, warn=True, timeout=question.deadline_s)
+        done = run(question.script, warn=True, timeout=question.deadline_s, env=dict(question.variables))
     except Unfinished as error:
         return error.result
     except invoke.exceptions.CommandTimedOut as error:
-        return _as_answer(Ended.TIMED_OUT, error.result)
-    return _as_answer(Ended.EXITED, done)
-
-
-def _as_answer(ended: Ended, result: Any) -> Answer:
-    status = result.exited if ended is Ended.EXITED else None
-    return Answer(ended=ended, exit_status=status, stdout=result.stdout.encode(), stderr=result.stderr.encode())
+        done = error.result
+    answer: Answer = done.answer
+    return replace(answer, stdout=done.stdout.encode(), stderr=done.stderr.encode())

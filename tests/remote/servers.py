@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Thread
 
 from inventory.host import Host, SshLibrary
 from remote.host_keys import HostKey
@@ -66,7 +67,7 @@ class Seen:
     users: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     passwords: list[str] = field(default_factory=list)
-    connections: int = 0
+    connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the test has ended: what hangs on purpose waits for it."""
 
@@ -78,7 +79,8 @@ class PracticeServer(asyncssh.SSHServer):
         self.seen, self.accepts, self.password = seen, accepts, password
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        self.seen.connections += 1
+        self.connection = conn
+        self.seen.connections.append(conn)
 
     def begin_auth(self, username: str) -> bool:
         self.seen.users.append(username)
@@ -115,6 +117,15 @@ def behind(*shell: str) -> Process:
 
     async def run(process: asyncssh.SSHServerProcess[bytes]) -> None:
         await _run(process, *shell, "-c", process.command or "exec /bin/sh")
+
+    return run
+
+
+def instead(*shell: str) -> Process:
+    """Return what runs a shell of the test's own, whatever the client asks for, as a login shell may."""
+
+    async def run(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        await _run(process, *shell)
 
     return run
 
@@ -173,6 +184,15 @@ class Practice:
     seen: Seen
     server: asyncssh.SSHAcceptor
 
+    async def end(self) -> None:
+        """End the server with its connections: what stands in between may not have closed them yet."""
+        self.seen.over.set()
+        self.server.close()
+        await self.server.wait_closed()
+        for connection in self.seen.connections:
+            connection.abort()
+            await connection.wait_closed()
+
 
 StartPractice = Callable[..., Awaitable[Practice]]
 
@@ -215,3 +235,40 @@ def serving(command: list[str], ready: bytes, log: Path) -> Iterator[subprocess.
             process.terminate()
             process.stderr.close()
             process.wait(timeout=10)
+
+
+@contextlib.contextmanager
+def tinysshd(folder: Path, user_key: Keys) -> Iterator[int]:
+    """Serve tinysshd, one process for each connection, where `~` of root is a folder of ours."""
+    keys, home = folder / "keys", folder / "home"
+    subprocess.run(["tinysshd-makekey", keys], check=True, capture_output=True)
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    (home / ".ssh" / "authorized_keys").write_text(user_key.public + "\n")
+    (home / ".ssh" / "authorized_keys").chmod(0o600)
+    script = 'mount --bind "$1" /root && exec "$2" -- "$3"'
+    server = shutil.which("tinysshd", path=SBIN) or ""
+    started: list[subprocess.Popen[bytes]] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    wire, _ = listener.accept()
+                except OSError:
+                    return
+                with wire:
+                    command = ["unshare", "-m", "bash", "-c", script, "bash", str(home), server, str(keys)]
+                    started.append(
+                        subprocess.Popen(command, stdin=wire.fileno(), stdout=wire.fileno(), stderr=subprocess.DEVNULL)
+                    )
+
+        thread = Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+            for process in started:
+                process.kill()
+                process.wait(10)

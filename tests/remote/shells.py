@@ -49,8 +49,8 @@ def marked(mark: str) -> list[str]:
 
 
 def gone(mark: str) -> bool:
-    """Whether nothing with `mark` is alive, within a second."""
-    end = time.monotonic() + 1
+    """Whether nothing with `mark` is alive, or soon nothing is: half a minute is only waited out by what stays."""
+    end = time.monotonic() + 30
     while marked(mark) and time.monotonic() < end:
         time.sleep(0.02)
     return not marked(mark)

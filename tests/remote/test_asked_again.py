@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from inventory.host import CredentialReference, Host
-from remote.answer import Answer, Ended, answered
+from remote.answer import NO_TIME, Answer, Ended, answered
 from remote.errors import AuthenticationRefused
-from remote.lasting import DROPS_ALL, NO_TIME, NOT_OFFERED_TWICE, ONCE, LastingConnect
+from remote.lasting import DROPS_ALL, NOT_OFFERED_TWICE, ONCE, LastingConnect
 from remote.question import Question
 from remote.session import SessionFacts
 from remote.testing import FAKE_FACTS, FakeConnect, FakeHost
 from tests.conftest import SOAK
 from tests.remote.hostility import ENOUGH_S, Forwarder
+from tests.remote.reaching import REACHES
 from tests.remote.servers import MakeConnector, by_paramiko
 
-CUTS = 200 if SOAK else 4
+USUAL_CUTS, CUTS, FEW_CUTS = 200, 20, 4
+"""Random moments: of the usual way to a host and of each other in a soak, and of all elsewhere, where a share is left out."""
+FROZEN_S = 1.5
+"""How long is waited for the answers of a wire on which nothing moves any more."""
 KILLS_ITS_SERVER = """pid=$PPID
 while read -r name </proc/$pid/comm && [ "$name" != sshd ]; do read -r _ _ _ pid _ </proc/$pid/stat; done; kill -9 "$pid\""""
 LOST = Answer(ended=Ended.LOST, exit_status=None, why="connection lost")
@@ -63,24 +68,38 @@ async def test_what_was_lost_is_asked_once_more_and_what_had_arrived_is_not(
     assert facts.dropped and (facts.asked_again, facts.not_renewed) == (("slow",), "")
 
 
+def cuts() -> Iterator[object]:
+    """Yield moments: of each way to a host what can happen to a wire, most of them of the way and the event that are usual."""
+    for reach in (name for name, reach in REACHES.items() if not reach.fabric):
+        for how in ("reset", "cut", "frozen"):
+            usual = (reach, how) == ("asyncssh", "reset")
+            for seed in range((USUAL_CUTS if usual else CUTS) if SOAK else FEW_CUTS):
+                yield pytest.param(reach, how, seed, id=f"{reach}-{how}-{seed}")
+
+
 @pytest.mark.server
-@pytest.mark.parametrize("seed", range(CUTS))
+@pytest.mark.parametrize(("reach", "how", "seed"), list(cuts()), indirect=["reach"])
 async def test_a_bundle_that_is_cut_at_any_moment_is_told_as_it_was(
-    connector: MakeConnector, host: Host, tmp_path: Path, seed: int
+    connector: MakeConnector, host: Host, tmp_path: Path, bastion: Host | None, how: str, seed: int
 ) -> None:
-    """Half of the hosts are gone for good then: what had arrived is kept, the rest is lost."""
+    """Half of the hosts are gone for good then: what had arrived is kept, the rest is lost. So are wires to a bastion."""
     chance, log = random.Random(f"cut {seed}"), tmp_path / "log"
     names = [f"q{number}" for number in range(8)]
     gone, moment_s = bool(seed % 2), chance.uniform(0.0, 0.5)
     asked = [noted(name, log, f"sleep 0.05; echo {name}") for name in names]
-    async with asyncio.timeout(4 * ENOUGH_S), Forwarder(host.port or 22) as wire:
-        connect = LastingConnect(connector(connect_deadline_s=ENOUGH_S), most_new=ONCE)
-        async with connect(replace(host, port=wire.address)) as session:
-            asking = asyncio.create_task(session.ask(asked, deadline_s=2 * ENOUGH_S))
+    opened = connector(connect_deadline_s=ENOUGH_S)
+    before_it = bastion is not None and seed % 4 > 1
+    async with asyncio.timeout(4 * ENOUGH_S), Forwarder((bastion if before_it and bastion else host).port or 22) as wire:
+        if before_it and bastion:
+            opened._bastion = replace(bastion, port=wire.address)  # type: ignore[attr-defined]
+        else:
+            host = replace(host, port=wire.address)
+        async with LastingConnect(opened, most_new=ONCE)(host) as session:
+            asking = asyncio.create_task(session.ask(asked, deadline_s=FROZEN_S if how == "frozen" else 2 * ENOUGH_S))
             await asyncio.sleep(moment_s)
             if gone:
                 wire.take_no_more()
-            wire.reset()
+            {"reset": wire.reset, "cut": wire.cut, "frozen": wire.frozen.set}[how]()
             answers, facts = await asking, session.facts
     times = Counter(log.read_text().split()) if log.exists() else Counter[str]()
     whole = {name for name, answer in answers.items() if answer.ended is Ended.EXITED}
@@ -88,13 +107,16 @@ async def test_a_bundle_that_is_cut_at_any_moment_is_told_as_it_was(
     for name in set(names) - whole:
         assert answers[name].ended in (Ended.LOST, Ended.NOT_RUN)
         assert answers[name].exit_status is None and answers[name].why
+    # a part of the bundle that was killed may begin anew before the rest of it is: once in a hundred cuts (measured)
+    assert {name: count for name, count in times.items() if count > 2 + (name in facts.asked_again)} == {}
+    if how == "frozen":
+        assert not facts.asked_again  # nothing of it is told to us before the deadline, and then there is no time
+        return
     if not whole.issuperset(names) or facts.asked_again:
         assert facts.dropped
     assert bool(facts.not_renewed) == (not whole.issuperset(names))
     assert gone or whole == set(names)
     assert not (gone and facts.asked_again)
-    # a part of the bundle that was killed may begin anew before the rest of it is: once in a hundred cuts (measured)
-    assert {name: count for name, count in times.items() if count > 2 + (name in facts.asked_again)} == {}
 
 
 async def lasting_answers(script: FakeHost, *, deadline_s: float = 60.0) -> tuple[Answer, SessionFacts, int]:

@@ -111,15 +111,15 @@ async def test_a_key_and_then_a_code(
     pam: str, start: StartSshd, connector: MakeConnector, anna: CredentialReference, user_key: Keys
 ) -> None:
     host = start(pam, AuthenticationMethods="publickey,keyboard-interactive:pam")
-    used = UsedCodes()
-    only = replace(anna, password=None)
-    _, proofs = await facts(connector, host, only, codes=Codes(used))
+    used, only = UsedCodes(), replace(anna, password=None)
+    at = time.time() // 30 * 30 + 1  # of all logins: a replay in the next half minute would be of another code, and no replay
+    _, proofs = await facts(connector, host, only, codes=Codes(used, now=lambda: at))
     assert proofs == f"key {user_key.path} {known_key(user_key).fingerprint} (accepted, but more is wanted), one-time code"
-    refused = await refusal(connector, host, only, codes=Codes(UsedCodes()))  # a replay: somebody forgot what was used
+    again = Codes(UsedCodes(), now=lambda: at)  # somebody forgot what was used
+    refused = await refusal(connector, host, only, codes=again)
     assert refused.tried[-1] == "one-time code" and "keyboard-interactive" in refused.offered_methods
     assert refused.hint is not None and "clocks" in str(refused.hint)
-    later = Codes(used, now=lambda: time.time() + 30)
-    await facts(connector, host, only, codes=later)
+    await facts(connector, host, only, codes=Codes(used, now=lambda: at + 30))
 
 
 @pytest.mark.parametrize("pam", [UNIX + GOOGLE, OATH + UNIX], ids=["password first", "code first"])

@@ -204,6 +204,7 @@ def test_there_are_twenty_fakes_of_each() -> None:
     assert len(OF_SU) >= 20 and len(OF_DOAS) >= 20
 
 
+@pytest.mark.fabric_too
 @pytest.mark.parametrize("fake", OF_SU)
 async def test_a_fake_prompt_of_su_gets_nothing(
     fake: str, practice: StartPractice, connector: MakeConnector, with_password: CredentialReference
@@ -214,6 +215,7 @@ async def test_a_fake_prompt_of_su_gets_nothing(
     assert CANARY.encode() not in fisher.got
 
 
+@pytest.mark.fabric_too
 @pytest.mark.parametrize("fake", OF_DOAS)
 async def test_a_fake_prompt_of_doas_gets_nothing(
     fake: str, practice: StartPractice, connector: MakeConnector, with_password: CredentialReference
@@ -225,6 +227,7 @@ async def test_a_fake_prompt_of_doas_gets_nothing(
     assert CANARY.encode() not in fisher.got
 
 
+@pytest.mark.fabric_too
 @pytest.mark.parametrize("fake", OF_SU)
 async def test_what_a_bundle_says_opens_no_terminal_unless_it_is_a_pid_at_its_moment(
     fake: str, practice: StartPractice, connector: MakeConnector, with_password: CredentialReference

@@ -41,24 +41,34 @@ async def test_what_follows_a_slow_question_does_not_wait_for_it(session: LocalS
     assert answers["maker"].duration_ms < answers["slow"].duration_ms
 
 
-async def test_who_reads_late_is_told_every_byte_of_the_right_question(session: LocalSession) -> None:
+async def test_who_reads_late_is_told_every_byte_of_the_right_question(session: LocalSession, tmp_path: Path) -> None:
     """The filter is held with the rest of one question and the beginning of the next: 61,440 bytes of 100,000 had exited."""
+    begun, busy, over = (tmp_path / name for name in ("begun", "busy", "over"))
     asking = asyncio.create_task(
         ask(
             session,
-            Question(id="much", script="head -c 100000 /dev/zero | tr '\\0' x"),
-            Question(id="slow", script="sleep 1.7; echo slow"),
+            Question(id="much", script=f": >{begun}; until [ -e {busy} ]; do :; done; head -c 100000 /dev/zero | tr '\\0' x"),
+            Question(id="slow", script=f"sleep 1.7; : >{over}; echo slow"),
             Question(id="quick", script="echo quick"),
             LAST,
         )
     )
-    await asyncio.sleep(0.2)
-    time.sleep(3)  # noqa: ASYNC251  # all of us are busy with something else
+    while not begun.exists():  # noqa: ASYNC110 (the host is this machine, and its file is no event)
+        await asyncio.sleep(0.01)
+    busy.touch()
+    await_here(over)
+    time.sleep(1)  # noqa: ASYNC251  # the others are asked and answered
     answers = await asking
     whole(answers["much"], b"x" * 100_000)
     whole(answers["slow"], b"slow\n")
     whole(answers["quick"], b"quick\n")
     assert (answers["last"].stdout, answers["last"].stderr) == (b"last\n", b"to stderr\n")
+
+
+def await_here(file: Path) -> None:
+    """Return once there is a file; all of us are busy with that, and read nothing."""
+    while not file.exists():
+        time.sleep(0.05)
 
 
 async def test_several_slow_questions_wait_beside_each_other(session: LocalSession, tmp_path: Path) -> None:

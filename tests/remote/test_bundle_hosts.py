@@ -14,22 +14,21 @@ from pathlib import Path
 import pytest
 
 from diagnostics.library import load_library
-from inventory.host import Host, Transport
+from inventory.host import Expectations
 from playbooks.load import find_playbook
 from remote.answer import Answer, Ended
 from remote.bundle import BundleExchange
 from remote.bundle.script import runner
-from remote.local import LocalSession
 from remote.question import Privilege, Question
+from tests.remote.reaching import Asked, Reach, WithShell
 
-HERE = Host(name="here", address="127.0.0.1", transport=Transport.LOCAL)
 SHELLS = {"dash": "dash", "bash": "bash", "ash": "busybox sh"}
 DEADLINE_S = 90.0
 NAMES = ("USER", "ROOT", "PREFER_ROOT")
 BY_PRIVILEGE = tuple(Question(id=name.lower(), script="id -u", privilege=Privilege[name]) for name in NAMES)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a mount namespace")
 
-RunIn = Callable[[str], LocalSession]
+RunIn = Callable[[str], Asked]
 
 
 @pytest.fixture(params=SHELLS)
@@ -38,18 +37,18 @@ def shell(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def prepared(tmp_path: Path) -> RunIn:
-    """Return a function that gives a session whose shell runs after `preparation` in a mount namespace of its own."""
+def prepared(tmp_path: Path, with_shell: WithShell) -> RunIn:
+    """Return a function that gives a host whose shell runs after `preparation` in a mount namespace of its own."""
 
-    def prepare(preparation: str) -> LocalSession:
+    def prepare(preparation: str) -> Asked:
         script = tmp_path / "prepare"
         script.write_text("set -e\nmount --make-rprivate /\n" + textwrap.dedent(preparation))
-        return LocalSession(HERE, shell=("unshare", "-m", "/bin/sh", str(script)))
+        return with_shell("unshare", "-m", "/bin/sh", str(script))
 
     return prepare
 
 
-async def ask(session: LocalSession, *questions: Question) -> Mapping[str, Answer]:
+async def ask(session: Asked, *questions: Question) -> Mapping[str, Answer]:
     try:
         return await session.ask(questions, deadline_s=DEADLINE_S)
     finally:
@@ -68,6 +67,7 @@ ON_A_SICK_DISK = (
 ENDED = [Ended.EXITED, Ended.TIMED_OUT, Ended.CAPPED, Ended.EXITED, Ended.EXITED]
 
 
+@pytest.mark.fabric_too
 @needs_root
 async def test_works_when_every_filesystem_is_full(shell: str, prepared: RunIn) -> None:
     session = prepared(
@@ -86,6 +86,7 @@ async def test_works_when_every_filesystem_is_full(shell: str, prepared: RunIn) 
     assert answers["last"].stdout != b"0\n"
 
 
+@pytest.mark.fabric_too
 @needs_root
 async def test_works_when_every_filesystem_is_read_only(shell: str, prepared: RunIn) -> None:
     session = prepared(
@@ -133,11 +134,14 @@ BUILTINS_ONLY = (
 )
 
 
-async def test_a_path_without_any_tool(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.fabric_too
+async def test_a_path_without_any_tool(
+    shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_shell: WithShell
+) -> None:
     (tmp_path / "bin").mkdir()
     programs = [shutil.which(word) or word for word in shell.split()]
     script = f"{{ PATH={tmp_path}/bin; command() {{ return 1; }}; }}\n"
-    session = LocalSession(HERE, shell=programs)
+    session = with_shell(*programs)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(
         "remote.bundle.script.runner", lambda: script + runner().replace(":/usr/local/sbin:/usr/sbin:/sbin", "")
@@ -151,7 +155,10 @@ async def test_a_path_without_any_tool(shell: str, tmp_path: Path, monkeypatch: 
     assert (big.ended, len(big.stdout), big.stdout_cut, big.exit_status) == (Ended.CAPPED, 2000, 6000, 0)
 
 
-async def test_a_path_without_head_still_has_deadlines(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.fabric_too
+async def test_a_path_without_head_still_has_deadlines(
+    shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_shell: WithShell
+) -> None:
     for tool in ("sleep", "dd"):
         (tmp_path / tool).symlink_to(shutil.which(tool) or tool)
     programs = [shutil.which(word) or word for word in shell.split()]
@@ -159,18 +166,19 @@ async def test_a_path_without_head_still_has_deadlines(shell: str, tmp_path: Pat
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("remote.bundle.script.runner", lambda: without)
     hung = Question(id="hung", script="echo before; sleep 1000", deadline_s=1)
-    answers = await ask(LocalSession(HERE, shell=programs), hung, Question(id="last", script="echo last"))
+    answers = await ask(with_shell(*programs), hung, Question(id="last", script="echo last"))
     assert (answers["hung"].ended, answers["hung"].stdout) == (Ended.TIMED_OUT, b"before\n")
     assert (answers["last"].ended, answers["last"].stdout) == (Ended.EXITED, b"last\n")
 
 
+@pytest.mark.fabric_too
 @needs_root
 async def test_a_host_without_proc_is_honest(shell: str, prepared: RunIn) -> None:
     mark = secrets.token_hex(8)
     session = prepared(f"mount -t tmpfs none /proc\nexec {shell}\n")
     questions = (
         Question(id="first", script="echo first"),
-        Question(id="hung", script=f"echo before; exec sh -c 'sleep 60' {mark}", deadline_s=1),
+        Question(id="hung", script=f"echo before; exec sh -c 'sleep 15' {mark}", deadline_s=1),
         Question(id="last", script="echo last"),
     )
     answers = await ask(session, *questions)
@@ -179,13 +187,24 @@ async def test_a_host_without_proc_is_honest(shell: str, prepared: RunIn) -> Non
     assert "may still run" in answers["hung"].why
 
 
+@pytest.mark.fabric_too
 @needs_root
-async def test_a_kernel_without_lists_of_children(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_proc_a_slow_question_before_one_that_is_asked_once_ends(shell: str, prepared: RunIn) -> None:
+    slow = Question(id="slow", script="sleep 3; echo slow", calm=True)
+    once = Question(id="once", script="sh -c 'echo once'", repeatable=False)
+    answers = await ask(prepared(f"mount -t tmpfs none /proc\nexec {shell}\n"), slow, once)
+    assert {answer.ended for answer in answers.values()} == {Ended.EXITED}
+    assert [answer.stdout for answer in answers.values()] == [b"slow\n", b"once\n"]
+
+
+@pytest.mark.fabric_too
+@needs_root
+async def test_a_kernel_without_lists_of_children(shell: str, monkeypatch: pytest.MonkeyPatch, with_shell: WithShell) -> None:
     slow = runner().replace("&& la_quick=1", "&& :")
     assert slow != runner()
     monkeypatch.setattr("remote.bundle.script.runner", lambda: slow)
     hung = Question(id="hung", script="echo before; sh -c 'sleep 1000 & setsid sleep 1000'; :", deadline_s=1)
-    answers = await ask(LocalSession(HERE, shell=shell.split()), hung, Question(id="last", script="echo last"))
+    answers = await ask(with_shell(*shell.split()), hung, Question(id="last", script="echo last"))
     assert [answer.ended for answer in answers.values()] == [Ended.TIMED_OUT, Ended.EXITED]
     assert answers["hung"].unkillable == ()
 
@@ -201,37 +220,41 @@ def command_of(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-async def test_root_asks_everything_as_root(shell: str) -> None:
+async def test_root_asks_everything_as_root(shell: str, with_shell: WithShell) -> None:
     if os.geteuid() != 0:
         pytest.skip("runs as root only")
-    answers = await ask(LocalSession(HERE, shell=shell.split()), *BY_PRIVILEGE)
+    answers = await ask(with_shell(*shell.split()), *BY_PRIVILEGE)
     assert [(answer.stdout, answer.as_root) for answer in answers.values()] == [(b"0\n", True)] * 3
 
 
+@pytest.mark.fabric_too
 @needs_root
-async def test_without_sudo_root_questions_are_not_run(shell: str, everybodys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_sudo_root_questions_are_not_run(
+    shell: str, everybodys: Path, monkeypatch: pytest.MonkeyPatch, with_shell: WithShell, reach: Reach
+) -> None:
     for tool in ("sleep", "dd", "head", "id"):
         (everybodys / tool).symlink_to(shutil.which(tool) or tool)
     programs = [shutil.which(word) or word for word in as_nobody(*shell.split())]
     monkeypatch.setenv("PATH", str(everybodys))
     monkeypatch.setattr("remote.bundle.script.runner", lambda: runner().replace(":/usr/local/sbin:/usr/sbin:/sbin", ""))
-    check_denied(await ask(LocalSession(HERE, shell=programs), *BY_PRIVILEGE), "sudo")
+    check_denied(await ask(with_shell(*programs), *BY_PRIVILEGE), "sudo", reach)
 
 
-def check_denied(answers: Mapping[str, Answer], words: str) -> None:
+def check_denied(answers: Mapping[str, Answer], words: str, reach: Reach) -> None:
     user, root, prefer = (answers[name.lower()] for name in NAMES)
     assert (user.ended, user.stdout, user.as_root) == (Ended.EXITED, b"65534\n", False)
     assert (root.ended, root.exit_status) == (Ended.NOT_RUN, None)
     assert words in root.why
-    assert (user.denied, root.denied, prefer.denied) == ("", root.why, root.why)
+    either = "" if reach.fabric else root.why  # a function says as whom, and nothing is tried first
+    assert (user.denied, root.denied, prefer.denied) == ("", root.why, either)
     assert (prefer.ended, prefer.stdout, prefer.as_root) == (Ended.EXITED, b"65534\n", False)
 
 
 @pytest.fixture
-def with_sudo(prepared: RunIn, tmp_path: Path) -> Callable[[str, str], LocalSession]:
+def with_sudo(prepared: RunIn, tmp_path: Path) -> Callable[[str, str], Asked]:
     """Return a function that gives a session as `nobody` under sudo rules of the test's own."""
 
-    def start(rules: str, shell: str) -> LocalSession:
+    def start(rules: str, shell: str) -> Asked:
         sudoers = tmp_path / "sudoers"
         sudoers.write_text(rules)
         sudoers.chmod(0o440)
@@ -240,13 +263,26 @@ def with_sudo(prepared: RunIn, tmp_path: Path) -> Callable[[str, str], LocalSess
     return start
 
 
-WithSudo = Callable[[str, str], LocalSession]
+WithSudo = Callable[[str, str], Asked]
+
+
+@pytest.mark.fabric_too
+@needs_root
+async def test_denied_sudo_is_told_in_its_own_words(shell: str, with_sudo: WithSudo, reach: Reach) -> None:
+    answers = await ask(with_sudo("root ALL=(ALL) ALL\n", shell), *BY_PRIVILEGE)
+    check_denied(answers, "sudo: a password is required", reach)
 
 
 @needs_root
-async def test_denied_sudo_is_told_in_its_own_words(shell: str, with_sudo: WithSudo) -> None:
-    answers = await ask(with_sudo("root ALL=(ALL) ALL\n", shell), *BY_PRIVILEGE)
-    check_denied(answers, "sudo: a password is required")
+async def test_what_is_asked_as_the_user_since_root_was_denied_has_deadlines_too(shell: str, with_sudo: WithSudo) -> None:
+    prefer = Privilege.PREFER_ROOT
+    hung = Question(id="hung", script="echo before; sleep 60", calm=True, deadline_s=2, privilege=prefer)
+    flood = Question(id="flood", script="cat /dev/zero", deadline_s=30, max_bytes=5000, privilege=prefer)
+    last = Question(id="last", script="echo last", privilege=prefer)
+    for bad, ended in ((hung, Ended.TIMED_OUT), (flood, Ended.CAPPED)):
+        answers = await ask(with_sudo("root ALL=(ALL) ALL\n", shell), bad, last)
+        assert [answer.ended for answer in answers.values()] == [ended, Ended.EXITED]
+        assert (answers["last"].stdout, answers["last"].as_root) == (b"last\n", False)
 
 
 @needs_root
@@ -260,22 +296,25 @@ async def test_a_cut_before_root_was_asked_for_is_not_a_denial(with_sudo: WithSu
 @needs_root
 async def test_denied_root_is_told_of_the_standard_playbook(with_sudo: WithSudo) -> None:
     library, checks = load_library(), find_playbook("standard").checks
-    answers = await ask(with_sudo("root ALL=(ALL) ALL\n", "dash"), *library.questions(checks, "linux", HERE.expect))
+    answers = await ask(with_sudo("root ALL=(ALL) ALL\n", "dash"), *library.questions(checks, "linux", Expectations()))
     words = "sudo asks for a password, and the credential names none: sudo: a password is required"
     assert {answer.denied for answer in answers.values()} == {"", words}
 
 
+@pytest.mark.fabric_too
 @needs_root
-async def test_sudo_without_a_password_asks_root_questions_as_root(shell: str, with_sudo: WithSudo) -> None:
+async def test_sudo_without_a_password_asks_root_questions_as_root(shell: str, with_sudo: WithSudo, reach: Reach) -> None:
     tricky = Question(id="tricky", script="printf '%s' \"it's $v\"", privilege=Privilege.ROOT, variables=(("v", "'\\''"),))
     answers = await ask(with_sudo("nobody ALL=(root) NOPASSWD: /bin/sh\n", shell), *BY_PRIVILEGE, tricky)
-    assert [answers[name.lower()].stdout for name in NAMES] == [b"65534\n", b"0\n", b"0\n"]
-    assert [answer.as_root for answer in answers.values()] == [False, True, True, True]
+    either = not reach.fabric  # a function says as whom
+    assert [answers[name.lower()].stdout for name in NAMES] == [b"65534\n", b"0\n", b"0\n" if either else b"65534\n"]
+    assert [answer.as_root for answer in answers.values()] == [False, True, either, True]
     assert answers["tricky"].stdout == b"it's '\\''"
     assert {answer.denied for answer in answers.values()} == {""}
     assert {answer.ended for answer in answers.values()} == {Ended.EXITED}
 
 
+@pytest.mark.fabric_too
 @needs_root
 async def test_root_questions_have_deadlines_and_caps_too(shell: str, with_sudo: WithSudo) -> None:
     answers = await ask(
@@ -290,6 +329,7 @@ async def test_root_questions_have_deadlines_and_caps_too(shell: str, with_sudo:
     assert answers["hung"].unkillable == ()
 
 
+@pytest.mark.fabric_too
 @needs_root
 async def test_a_survivor_is_reported_and_holds_up_nobody(shell: str, with_sudo: WithSudo) -> None:
     """A process of another user's cannot be killed: it stands here for one in state D."""

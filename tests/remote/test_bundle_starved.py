@@ -10,20 +10,21 @@ import os
 import secrets
 import shutil
 import signal
+import subprocess
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from inventory.host import Host, Transport
 from remote.answer import Answer, Ended
-from remote.local import LocalSession
 from remote.question import Question
 from tests.conftest import SOAK
+from tests.remote.reaching import Asked, WithShell
 
-HERE = Host(name="here", address="127.0.0.1", transport=Transport.LOCAL)
 SHELLS = {"dash": "dash", "bash": "bash", "ash": "busybox sh"}
 CGROUPS = Path("/sys/fs/cgroup")
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for namespaces and cgroups")
@@ -35,7 +36,7 @@ QUESTIONS = (
     Question(id="kernel", script="cat /proc/version; cat /proc/self/comm"),
     Question(id="last", script="echo last"),
 )
-RunIn = Callable[[str], LocalSession]
+RunIn = Callable[[str], Asked]
 
 
 @pytest.fixture(params=SHELLS)
@@ -44,18 +45,18 @@ def shell(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def prepared(tmp_path: Path) -> RunIn:
-    """Return a function that gives a session whose shell runs after `preparation` in a mount namespace of its own."""
+def prepared(tmp_path: Path, with_shell: WithShell) -> RunIn:
+    """Return a function that gives a host whose shell runs after `preparation` in a mount namespace of its own."""
 
-    def prepare(preparation: str) -> LocalSession:
+    def prepare(preparation: str) -> Asked:
         script = tmp_path / "prepare"
         script.write_text("set -e\nmount --make-rprivate /\n" + textwrap.dedent(preparation))
-        return LocalSession(HERE, shell=("unshare", "-m", "/bin/sh", str(script)))
+        return with_shell("unshare", "-m", "/bin/sh", str(script))
 
     return prepare
 
 
-async def ask(session: LocalSession, *questions: Question, deadline_s: float = 60) -> Mapping[str, Answer]:
+async def ask(session: Asked, *questions: Question, deadline_s: float = 60) -> Mapping[str, Answer]:
     try:
         return await session.ask(questions, deadline_s=deadline_s)
     finally:
@@ -107,12 +108,14 @@ HARMLESS = {
 }
 
 
+@pytest.mark.fabric_too
 @pytest.mark.parametrize("what", HARMLESS)
 async def test_what_a_host_lacks_changes_no_answer(shell: str, prepared: RunIn, what: str) -> None:
     answers = await ask(prepared(f"{textwrap.dedent(HARMLESS[what])}\nexec {shell}\n"), *QUESTIONS)
     assert {name: is_right(name, answer) for name, answer in answers.items()} == dict.fromkeys(answers, True), answers
 
 
+@pytest.mark.fabric_too
 async def test_a_root_of_nothing_but_a_shell(shell: str, prepared: RunIn, tmp_path: Path) -> None:
     """No /proc, /dev, /tmp, /etc, no program but busybox's shell itself: an image out of nothing."""
     root = tmp_path / "root"
@@ -122,11 +125,12 @@ async def test_a_root_of_nothing_but_a_shell(shell: str, prepared: RunIn, tmp_pa
     are_honest(answers)
 
 
+@pytest.mark.fabric_too
 @pytest.mark.parametrize("path", ["", "/nowhere", ":", "."])
-async def test_an_empty_path(shell: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_empty_path(shell: str, path: str, monkeypatch: pytest.MonkeyPatch, with_shell: WithShell) -> None:
     programs = [shutil.which(word) or word for word in shell.split()]
     monkeypatch.setenv("PATH", path)
-    answers = await ask(LocalSession(HERE, shell=programs), *QUESTIONS)
+    answers = await ask(with_shell(*programs), *QUESTIONS)
     are_honest(answers)
     assert is_right("loop", answers["loop"]) and is_right("first", answers["first"])
 
@@ -141,12 +145,14 @@ BITING = {
 }
 
 
+@pytest.mark.fabric_too
 @pytest.mark.parametrize("kind", BITING)
 async def test_limits_that_bite_make_no_false_answer(shell: str, prepared: RunIn, kind: str) -> None:
     for limit in BITING[kind]:
         are_honest(await ask(prepared(f"{limit}\nexec {shell}\n"), *QUESTIONS, deadline_s=15))
 
 
+@pytest.mark.fabric_too
 async def test_a_question_that_uses_up_its_time(shell: str, prepared: RunIn) -> None:
     busy = Question(id="busy", script="while :; do :; done", deadline_s=10)
     answers = await ask(prepared(f"ulimit -t 1\nexec {shell}\n"), busy)
@@ -168,8 +174,8 @@ def pids() -> Iterator[Path]:
 
 
 def is_empty(group: Path) -> None:
-    """Wait until no process is left in a cgroup; AssertionError with those that stay."""
-    for _ in range(250):
+    """Wait until no process is left in a cgroup; AssertionError with those that stay longer than bash tries again."""
+    for _ in range(1500):
         if not (left := (group / "cgroup.procs").read_text().split()):
             return
         time.sleep(0.02)
@@ -179,6 +185,7 @@ def is_empty(group: Path) -> None:
     raise AssertionError(commands)
 
 
+@pytest.mark.fabric_too
 @pytest.mark.parametrize("limit", range(1, 24) if SOAK else (1, 3, 6, 9, 16))
 async def test_forks_that_fail_make_no_false_answer(shell: str, prepared: RunIn, pids: Path, limit: int) -> None:
     (pids / "pids.max").write_text(f"{limit}\n")
@@ -192,42 +199,80 @@ async def test_forks_that_fail_make_no_false_answer(shell: str, prepared: RunIn,
 # --- what cannot be killed -------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def freezer() -> Iterator[Path]:
-    """A cgroup whose processes can be frozen: under cgroup v1 they are in state D and outlive SIGKILL."""
-    if not (CGROUPS / "freezer").is_dir():
-        pytest.skip("needs the freezer of cgroup v1")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck:
+    """What makes a process that outlives SIGKILL, and the file with the pids of those that it has made."""
+
+    script: str
+    pids: Path
+
+
+@contextmanager
+def frozen_process(_: Path) -> Iterator[Stuck]:
+    """Freeze it by cgroup v1, where it is in state D then; v2 lets SIGKILL through (measured: Linux 6.18)."""
     group = CGROUPS / "freezer" / f"longarm-test-{secrets.token_hex(4)}"
     group.mkdir()
-    yield group
+    begun = f"sh -c 'echo $$ >{group}/cgroup.procs; exec sleep 1000' & until grep -q . {group}/cgroup.procs; do sleep 0.1; done"
+    yield Stuck(script=f"{begun}; echo FROZEN >{group}/freezer.state; wait", pids=group / "cgroup.procs")
     (group / "freezer.state").write_text("THAWED")
     is_empty(group)
     group.rmdir()
 
 
-async def test_a_process_in_state_d_is_reported_and_holds_up_nobody(shell: str, freezer: Path) -> None:
-    stuck = f"sh -c 'echo $$ >{freezer}/cgroup.procs; exec sleep 1000' & sleep 0.3; echo FROZEN >{freezer}/freezer.state; wait"
+@contextmanager
+def frozen_filesystem(folder: Path) -> Iterator[Stuck]:
+    """Let it write to a filesystem that is frozen: it waits in state D."""
+    image, mounted, pids = folder / "image", folder / "mounted", folder / "pids"
+    image.touch()
+    os.truncate(image, 2**23)
+    mounted.mkdir()
+    for words in (["mkfs.ext4", "-q", str(image)], ["mount", "-o", "loop", str(image), str(mounted)]):
+        subprocess.run(words, check=True)
+    subprocess.run(["fsfreeze", "-f", str(mounted)], check=True)
+    try:
+        yield Stuck(script=f"sh -c 'echo $$ >{pids}; : >{mounted}/new' & wait", pids=pids)
+    finally:
+        subprocess.run(["fsfreeze", "-u", str(mounted)], check=True)
+        while subprocess.run(["umount", str(mounted)], check=False).returncode:  # until who was killed there has gone
+            time.sleep(0.1)
+
+
+FREEZERS = {
+    **({"a process": frozen_process} if (CGROUPS / "freezer").is_dir() else {}),
+    **({"a filesystem": frozen_filesystem} if Path("/dev/loop-control").exists() and shutil.which("mkfs.ext4") else {}),
+}
+
+
+@pytest.fixture(params=FREEZERS)
+def stuck(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stuck]:
+    """Return what gets stuck where something is frozen."""
+    with FREEZERS[request.param](tmp_path) as made:
+        yield made
+
+
+@pytest.mark.fabric_too
+async def test_a_process_in_state_d_is_reported_and_holds_up_nobody(shell: str, stuck: Stuck, with_shell: WithShell) -> None:
     questions = (
         Question(id="first", script="echo first; echo err >&2"),
-        Question(id="stuck", script=f"echo before; {stuck}", deadline_s=2),
+        Question(id="stuck", script=f"echo before; {stuck.script}", deadline_s=4),
         Question(id="last", script="echo last"),
     )
-    answers = await ask(LocalSession(HERE, shell=shell.split()), *questions)
+    answers = await ask(with_shell(*shell.split()), *questions)
     assert is_right("first", answers["first"]) and is_right("last", answers["last"])
     assert answers["stuck"].ended is Ended.TIMED_OUT
     assert answers["stuck"].stdout in (b"before\n", b""), "what its filter had not passed on when it was killed is lost"
-    frozen = [int(pid) for pid in (freezer / "cgroup.procs").read_text().split()]
-    assert set(frozen) <= set(answers["stuck"].unkillable) and frozen
+    in_state_d = [int(pid) for pid in stuck.pids.read_text().split()]
+    assert set(in_state_d) <= set(answers["stuck"].unkillable) and in_state_d
 
 
 # --- big answers -----------------------------------------------------------------------------------------------------
 
 
-async def test_ten_megabytes_of_every_byte_arrive_whole(shell: str, tmp_path: Path) -> None:
+async def test_ten_megabytes_of_every_byte_arrive_whole(shell: str, tmp_path: Path, with_shell: WithShell) -> None:
     data = os.urandom(10 * 2**20)
     (tmp_path / "big").write_bytes(data)
     big = Question(id="big", script=f"cat {tmp_path}/big", max_bytes=11 * 2**20, deadline_s=60)
-    answers = await ask(LocalSession(HERE, shell=shell.split()), big, Question(id="last", script="echo last"))
+    answers = await ask(with_shell(*shell.split()), big, Question(id="last", script="echo last"))
     assert (answers["big"].ended, answers["big"].exit_status) == (Ended.EXITED, 0)
     assert hashlib.sha256(answers["big"].stdout).digest() == hashlib.sha256(data).digest()
     assert is_right("last", answers["last"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ import pytest
 
 from inventory.secret import Secret
 from remote.command import Command, Value
-from remote.detached import START, DetachedCommand, Offset, Reason, State
+from remote.detached import START, DetachedCommand, Offset, Reason, Standing, State
 from remote.detached.following import Following
 from tests.remote.detached import DEADLINE_S, NEEDS, SHELLS, Bench, collected, settled, started, written
 from tests.remote.shells import gone, marked
@@ -188,6 +189,58 @@ async def test_what_may_have_been_lost_with_an_earlier_boot_is_unknown(bench: Be
     standing = await bench.session().collect("never-heard-of", START, sent_s_ago=sent_s_ago, deadline_s=DEADLINE_S)
     assert (standing.state, standing.reason, standing.ran) == (State.UNKNOWN, Reason.NOT_KNOWN, None)
     assert bench.remains() == []
+
+
+UP = "printf '%s.00 1.00\\n' {0} >/run/up; mount --bind /run/up /proc/uptime"
+"""So many seconds."""
+
+
+async def test_what_may_have_been_forgotten_is_unknown(bench: Bench) -> None:
+    """A fence keeps 24 lines, and what nobody asks for goes after a week."""
+    for number in range(25):
+        await collected(bench.session(UP.format(900_000)), f"withdrawn-{number}")
+
+    async def asked(ago_s: float) -> Standing:
+        session = bench.session(UP.format(903_600))
+        return await session.collect(f"was-sent-{ago_s:.0f}", START, sent_s_ago=ago_s, deadline_s=DEADLINE_S)
+
+    for ago_s in (7200.0, 7 * 24 * 3600.0):
+        standing = await asked(ago_s)
+        assert (standing.state, standing.reason, standing.ran) == (State.UNKNOWN, Reason.NOT_KNOWN, None), ago_s
+    standing = await asked(1800.0)
+    assert (standing.state, standing.reason) == (State.FAILED, Reason.NOT_STARTED)
+    # the one that was withdrawn just now drove out another line: who asks within ten minutes has the ends of those that went
+    assert (await asked(60.0)).reason is Reason.NOT_STARTED
+
+
+async def test_output_beyond_what_is_kept_of_it_is_not_believed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a host that says at once, and again, that it runs: it is not asked again at once."""
+    asked_at: list[int] = []
+    slept: list[float] = []
+
+    async def runs(name: str, offset: Offset, **_: object) -> Standing:
+        asked_at.append(offset.stdout)
+        more = bytes(20_000)
+        return Standing(id=name, state=State.RUNNING, stdout=more, offset=Offset(stdout=offset.stdout + len(more)))
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    session = bench.session()
+    monkeypatch.setattr(session, "collect", runs)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    following = Following(bench.command(max_bytes=65536), time.time())
+    standing = await following.follow(session, deadline_s=DEADLINE_S)
+    assert (standing.state, standing.reason, standing.stdout) == (State.UNKNOWN, Reason.GARBLED, b"")
+    assert asked_at == [0, 20_000, 40_000, 60_000] and all(0 < seconds <= 0.2 for seconds in slept) and len(slept) == 3
+
+
+async def test_what_runs_without_its_record_is_not_told_as_never_started(bench: Bench) -> None:
+    detached = bench.command("sleep 60")
+    await started(bench.session(), detached, wait_s=1)
+    shutil.rmtree(bench.folder / "lib/longarm")
+    standing = await collected(bench.session(), detached.id)
+    assert (standing.state, standing.reason, bool(standing.left)) == (State.UNKNOWN, Reason.GONE, True)
 
 
 async def test_a_killed_supervisor_is_told_as_interrupted_once_nothing_runs_any_more(bench: Bench) -> None:

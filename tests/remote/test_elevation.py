@@ -12,6 +12,7 @@ from remote.bundle.denials import why_denied
 from remote.bundle.elevation import Elevation, Verdict, Want
 from remote.bundle.exchange import BundleExchange
 from remote.bundle.frames import FORMAT, Mark, Stream
+from remote.bundle.terminal import TerminalTalk
 from remote.bundle.wire import drive
 from remote.question import Privilege, Question
 from tests.remote.test_sudo import Given
@@ -37,7 +38,7 @@ def test_sudo_rs_asks_with_our_prompt_inside_of_its_own() -> None:
 @pytest.mark.parametrize("said", ["[sudo: authenticate] Password: ", "[sudo] password for ops: ", "Пароль: "])
 def test_a_sudo_that_asks_in_words_of_its_own_gets_nothing(said: str) -> None:
     elevation = Elevation(has_password=True)
-    assert elevation.wants(b"", said.encode()) is Want.STOP
+    assert elevation.wants(b"", said.encode()) is Want.ELSE
     elevation.stop()
     assert elevation.denial(said, "1").startswith("sudo asks in words of its own, so nothing was sent: ")
 
@@ -89,11 +90,18 @@ class Spoken:
 
     def __init__(self, pieces: AsyncIterator[tuple[Stream, bytes]], written: asyncio.Event) -> None:
         self._pieces, self._written = pieces, written
+        self._next: asyncio.Task[tuple[Stream, bytes] | None] | None = None
 
     def write(self, _: bytes) -> None:
         self._written.set()
 
     async def read(self) -> tuple[Stream, bytes] | None:
+        self._next = self._next or asyncio.create_task(self._piece())
+        piece = await asyncio.shield(self._next)
+        self._next = None
+        return piece
+
+    async def _piece(self) -> tuple[Stream, bytes] | None:
         return await anext(self._pieces, None)
 
     def close(self) -> None:
@@ -132,3 +140,85 @@ async def test_what_a_tool_says_last_in_its_terminal_is_waited_for() -> None:
     answers = await drive(exchange, wire, deadline_s=60, passwords=given, open_terminal=open_terminal)
     assert answers["who"].denied == "the password for su was rejected: su: Authentication failure"
     assert given.verdicts[0] is Verdict.REJECTED
+
+
+IN_PIECES = (b"dash: 1: exec: ", b"/usr/bin/su: not found\n")
+"""As dash says it: each word of its complaint by itself, the first of which ends like a question."""
+
+
+def asking_su() -> tuple[BundleExchange, bytes, bytes]:
+    """Return an exchange with a host on which su is tried, what marks the beginning of that on each stream, and its end."""
+    elevation = Elevation(become=SU, has_password=True)
+    exchange = BundleExchange([Question(id="who", script="id", privilege=Privilege.ROOT)], elevation=elevation)
+    told = (("open", FORMAT, "user"), ("sudo",), ("sudoask",), ("sudone", "1"), ("done", "5"))
+    marks = [Mark(0, at, kind, None, tuple(fields)).encode(exchange.nonce) for at, (kind, *fields) in enumerate(told, 1)]
+    return exchange, b"".join(marks[:3]), b"".join(marks[3:])
+
+
+async def test_what_comes_in_pieces_is_no_question() -> None:
+    """A reader between the two pieces took the first one for a question, and told it so."""
+    exchange, asks, ends = asking_su()
+
+    async def bundle() -> AsyncIterator[tuple[Stream, bytes]]:
+        yield "stdout", asks
+        yield "stderr", asks
+        for piece in IN_PIECES:
+            yield "stderr", piece
+        yield "stdout", ends
+        yield "stderr", ends
+
+    answers = await drive(exchange, Spoken(bundle(), asyncio.Event()), deadline_s=60, passwords=Given("never sent"))
+    assert answers["who"].denied == "there is no su: dash: 1: exec: /usr/bin/su: not found"
+
+
+async def test_a_question_is_what_nothing_follows() -> None:
+    """Nothing more comes then: the tool gets the end of its input."""
+    exchange, asks, ends = asking_su()
+    stopped = asyncio.Event()
+
+    async def bundle() -> AsyncIterator[tuple[Stream, bytes]]:
+        yield "stdout", asks
+        yield "stderr", asks
+        yield "stderr", b"LDAP Password: "
+        stopped.clear()  # our script was written too
+        await stopped.wait()
+        yield "stdout", ends
+        yield "stderr", ends
+
+    answers = await drive(exchange, Spoken(bundle(), stopped), deadline_s=60, passwords=Given("never sent"))
+    assert answers["who"].denied == "su asks in words of its own, so nothing was sent: LDAP"
+
+
+async def test_what_comes_in_pieces_in_a_terminal_is_no_question_either() -> None:
+    elevation = Elevation(become=DOAS, has_password=True, terminal=True)
+
+    async def terminal() -> AsyncIterator[tuple[Stream, bytes]]:
+        yield "stdout", f"{elevation.mark}\r\nsh: 1: ".encode()
+        yield "stdout", b"doas: not found\r\n"
+
+    async def open_terminal(_: str) -> Spoken:
+        return Spoken(terminal(), asyncio.Event())
+
+    async def never() -> bytes:
+        raise AssertionError("nothing was asked for")
+
+    assert await TerminalTalk(elevation, never).hold(open_terminal, 4711)
+    assert elevation.denial("", "127") == "there is no doas: sh: 1: doas: not found"
+
+
+def test_a_password_that_was_not_taken_is_told_at_once() -> None:
+    """Other hosts wait for the verdict; only what asks in words of its own is waited for."""
+    elevation = Elevation(has_password=True)
+    exchange = BundleExchange(
+        [Question(id="who", script="id", privilege=Privilege.ROOT)], elevation=elevation, clock=lambda: 100.0
+    )
+    told = (("open", FORMAT, "user"), ("sudo",), ("sudoask",))
+    asks = b"".join(Mark(0, at, kind, None, tuple(fields)).encode(exchange.nonce) for at, (kind, *fields) in enumerate(told, 1))
+    exchange.feed_stdout(asks)
+    exchange.feed_stderr(asks + elevation.prompt.encode())
+    assert exchange.wants(100.0) is Want.PASSWORD
+    elevation.password("wrong")
+    exchange.feed_stderr(b"\nNew password: ")
+    assert (exchange.wants(100.0), exchange.due) == (None, 100.5)
+    exchange.feed_stderr(b"\n" + elevation.prompt.encode())
+    assert exchange.wants(100.0) is Want.STOP

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from inventory.host import Host
-from remote.enrol import CHANGED, KNOWN, NEW, WRONG, Offer, OfferedKey, judged, keep, offered_keys, vouched
+from remote.enrol import CHANGED, KNOWN, NEW, REVOKED, WRONG, Offer, OfferedKey, judged, keep, offered_keys, vouched
 from remote.errors import ConnectFailed, DeadlineExceeded
 from remote.host_keys import HostKey
-from remote.known_hosts import KnownHosts
+from remote.known_hosts import KnownHosts, Trust
 from tests.remote.servers import Keys, MakeConnector, MakeKey, StartPractice, no_more_tasks
 
 
@@ -41,7 +42,7 @@ async def test_what_was_enrolled_lets_us_in(practice: StartPractice, connector: 
     known = KnownHosts(tmp_path / "home" / "known_hosts")
     known.add(running.host.name, *(offered.key for offered in await offered_keys(running.host, deadline_s=20)))
     async with connector(known_hosts=known)(running.host) as session:
-        assert session.facts.host_key == known.keys("node")[0].fingerprint
+        assert session.facts.host_key == known.trust(running.host).keys[0].fingerprint
 
 
 @pytest.mark.server
@@ -80,20 +81,42 @@ async def test_a_silent_host_ends_at_the_deadline() -> None:
     await no_more_tasks()
 
 
+def offered_by(make_key: MakeKey, *kinds: str) -> tuple[OfferedKey, ...]:
+    keys = (HostKey.of(base64.b64decode(make_key(kind).public.split()[1])) for kind in kinds)
+    return tuple(OfferedKey(type=key.type, fingerprint=key.fingerprint, line=key.line, key=key) for key in keys)
+
+
 def test_what_an_offer_means_and_what_is_kept(make_key: MakeKey, tmp_path: Path) -> None:
-    first, second = (
-        OfferedKey(type=key.type, fingerprint=key.fingerprint, line=key.line, key=key)
-        for key in (HostKey.of(base64.b64decode(make_key(kind).public.split()[1])) for kind in ("ed25519", "ecdsa"))
-    )
+    first, second = both = offered_by(make_key, "ed25519", "ecdsa")
     host, known = Host(name="node", address="127.0.0.1"), KnownHosts(tmp_path / "home" / "known_hosts")
-    both = (first, second)
-    assert judged(host, both, (), None) == Offer(host=host, state=NEW, keys=(first.key, second.key))
-    assert judged(host, both, (), second.fingerprint) == Offer(host=host, state=NEW, keys=(second.key,))
-    assert judged(host, (first,), (), second.fingerprint).state == WRONG
-    assert judged(host, both, (second.key,), None).state == KNOWN
-    keep(known, [judged(host, (first,), (), None)])
-    changed = judged(host, (second,), known.keys("node"), None)
+    nothing = known.trust(host)
+    assert judged(both, nothing, None) == Offer(host=host, state=NEW, keys=(first.key, second.key))
+    assert judged(both, nothing, second.fingerprint) == Offer(host=host, state=NEW, keys=(second.key,))
+    assert judged((first,), nothing, second.fingerprint).state == WRONG
+    assert judged(both, Trust(host=host, keys=(second.key,)), None).state == KNOWN
+    keep(known, [judged((first,), nothing, None)])
+    changed = judged((second,), known.trust(host), None)
     assert changed.state == CHANGED
     keep(known, [changed])
-    assert known.keys("node") == (second.key,)
+    assert known.trust(host).keys == (second.key,)
     assert vouched([changed], {"node": second.fingerprint}) and not vouched([changed], {})
+
+
+@pytest.mark.parametrize("mark", ["node", "NODE", "n*", "group=some", "*"])
+@pytest.mark.parametrize("plain", ["it", "another", "none"])
+def test_a_revoked_key_is_no_offer(make_key: MakeKey, tmp_path: Path, mark: str, plain: str) -> None:
+    first, second = both = offered_by(make_key, "ed25519", "ecdsa")
+    (other,) = offered_by(make_key, "ed25519")
+    lines = {"it": f"node {first.line}\n", "another": f"node {other.line}\n", "none": ""}
+    path, host = tmp_path / "known_hosts", Host(name="node", address="127.0.0.1", groups=("some",))
+    path.write_text(f"@revoked {mark} {first.line}\n{lines[plain]}")
+    path.chmod(0o600)
+    trust, shown = KnownHosts(path).trust(host), HostKey.of(first.key.blob, revoked=True)
+    for offered, expected in (((first,), None), (both, None), (both, first.fingerprint)):
+        assert judged(offered, trust, expected) == Offer(host=host, state=REVOKED, keys=(shown,))
+    assert judged(both, trust, other.fingerprint).state == WRONG
+    assert judged(both, trust, second.fingerprint) == Offer(
+        host=host, state=NEW if plain == "none" else CHANGED, keys=(second.key,)
+    )
+    assert judged((second,), trust, None).state == (NEW if plain == "none" else CHANGED)
+    assert judged(both, replace(trust, keys=(second.key,)), None) == Offer(host=host, state=KNOWN, keys=(shown, second.key))

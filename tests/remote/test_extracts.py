@@ -99,6 +99,13 @@ FORMATS = {
     "syslog": "%b %e %H:%M:%S host app: {}",
     "epoch": "%s.123    17 TCP_MISS {}",
     "z": "%Y-%m-%dT%H:%M:%SZ {}",
+    "apache error": "[%a %b %d %H:%M:%S.976125 %Y] [core:error] [pid 17] {}",
+    "dmesg -T": "[%a %b %e %H:%M:%S %Y] usb 1-1: {}",
+    "date": "%a %b %e %H:%M:%S UTC %Y {}",
+    "date of 12 hours": "%a %b %e %I:%M:%S %p UTC %Y {}",
+    "cisco": "%b %d %Y %H:%M:%S: %%ASA-6-302013: {}",
+    "day first": "%d.%m.%Y %H:%M:%S {}",
+    "milliseconds": "%s123 {}",
 }
 
 
@@ -152,6 +159,85 @@ def test_days_are_counted_as_the_calendar_does(year: int, days: int) -> None:
     for since, expected in ((int(at.timestamp()), line), (int(at.timestamp()) + 1, "")):
         words = ["awk", "-v", f"since={since}", "-v", "until=", "-v", "zone=0", "-v", "year=2026", "-v", "now=0", program]
         assert subprocess.run(words, input=line, capture_output=True, text=True, check=True).stdout == expected
+
+
+@pytest.mark.parametrize("style", [style for style in FORMATS if style not in ("zone", "syslog")])
+async def test_a_year_that_is_written_counts(style: str, tmp_path: Path) -> None:
+    """The times of syslog have none, those of Apache's errors, dmesg and date have one behind them."""
+    (tmp_path / "log").write_text("".join(written(style, AT - days * 86400, f"{days}") for days in (4380, 365, 0)))
+    async with open_local(HERE) as session:
+        lines = (await extracted(session, tmp_path / "log", **SPAN)).stdout.decode().splitlines()
+    assert len(lines) == 1 and "365" not in lines[0]
+
+
+@pytest.mark.parametrize(
+    "told", ["31.12.2030 08:00:00", "2031-01-01 00:00:00", "[01/Jan/2031:00:00:00 +0000]", "2001-01-01T00:00:00Z"]
+)
+@pytest.mark.parametrize("style", FORMATS)
+async def test_the_time_of_a_line_is_its_first(style: str, told: str, tmp_path: Path) -> None:
+    now = int(time.time()) - 60
+    (tmp_path / "log").write_text(written(style, now, f"certificate until {told}"))
+    async with open_local(HERE) as session:
+        answer = await extracted(session, tmp_path / "log", since=moment("1h"), until=Moment(kind="ago", seconds=0))
+    assert b"until" in answer.stdout
+
+
+async def test_an_offset_behind_the_year_counts(tmp_path: Path) -> None:
+    """As git log writes it."""
+    at = time.strftime("%a %b %d %H:%M:%S %Y", time.gmtime(AT - 5 * 3600))
+    (tmp_path / "log").write_text(f"Date: {at} -0500 here\nDate: {at} +0000 there\n")
+    async with open_local(HERE) as session:
+        answer = await extracted(session, tmp_path / "log", **SPAN)
+    assert answer.stdout.split()[-1:] == [b"here"] and b"there" not in answer.stdout
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "1024host", "2026-a", "2026.example"])
+async def test_a_host_that_begins_with_digits_is_no_year(host: str, tmp_path: Path) -> None:
+    now = int(time.time())
+    (tmp_path / "log").write_text(time.strftime("%b %e %H:%M:%S ", time.gmtime(now - 60)) + f"{host} app: here\n")
+    async with open_local(HERE) as session:
+        assert b"here" in (await extracted(session, tmp_path / "log", since=moment("2h"))).stdout
+
+
+@pytest.mark.parametrize("line", ["10:00:00.123 [main] ERROR boom", "12/01/2026 02:00:00 error", "a word"])
+async def test_a_file_whose_times_are_not_understood_is_no_quiet_one(session: Session, line: str, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(f"{line}\n" * 3)
+    answer = await extracted(session, tmp_path / "log", since=moment("2h"), pattern="ERROR")
+    assert (answer.stdout, "no line of it has a time" in str(trouble(answer))) == (b"", True)
+    (tmp_path / "log").write_text("")
+    answer = await extracted(session, tmp_path / "log", since=moment("2h"))
+    assert (answer.stdout, trouble(answer)) == (b"", None)
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [
+        ("2026-11-02", "2026-11-01"),
+        ("2026-11-02", "2026-11-02"),
+        ("1h", "2h"),
+        ("2026-11-02T00:00Z", "2026-11-02T01:00:00+02:00"),
+    ],
+)
+def test_a_span_that_ends_before_it_begins_is_refused(since: str, until: str) -> None:
+    with pytest.raises(UsageError, match="ends before it begins"):
+        Extract(path="/log", since=moment(since), until=moment(until))
+
+
+async def test_a_host_without_awk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    for name in ("sh", "tail", "cat", "date", "grep"):
+        (tmp_path / "bin" / name).symlink_to(str(shutil.which(name)))
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin")
+    (tmp_path / "log").write_text(LINES)
+    async with open_local(HERE) as session:
+        said = trouble(await extracted(session, tmp_path / "log", since=moment("1h")))
+    assert "no awk" in str(said)
+
+
+async def test_of_different_clocks_the_host_tells_which_comes_first(session: Session, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(LINES)
+    said = trouble(await extracted(session, tmp_path / "log", since=moment("1h"), until=moment("2001-01-01")))
+    assert "ends before it begins" in str(said)
 
 
 async def test_moments_are_by_the_hosts_clock(tmp_path: Path) -> None:

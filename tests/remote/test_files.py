@@ -21,7 +21,7 @@ DEADLINE_S = 60.0
 DATA = bytes(range(256)) * 2000 + b"the end"
 DIGEST = hashlib.sha256(DATA).hexdigest()
 FOLDER = Path(__file__).parent.parent.parent / "remote" / "files"
-CARRIED = {"local": "exec", "openssh": "sftp", "dropbear": "exec", "jumped": "exec", "paramiko": "exec"}
+CARRIED = {"local": "exec", "openssh": "sftp", "dropbear": "exec", "tinysshd": "exec", "jumped": "exec", "paramiko": "exec"}
 
 
 @pytest.fixture(
@@ -29,6 +29,7 @@ CARRIED = {"local": "exec", "openssh": "sftp", "dropbear": "exec", "jumped": "ex
         "local",
         pytest.param("openssh", marks=pytest.mark.server),
         pytest.param("dropbear", marks=pytest.mark.server),
+        pytest.param("tinysshd", marks=pytest.mark.server),
         pytest.param("jumped", marks=pytest.mark.server),
         pytest.param("paramiko", marks=pytest.mark.server),
     ]
@@ -166,6 +167,35 @@ async def test_what_stands_in_the_way_of_a_get_is_said(session: Session, far: Pa
     assert (await fails_to_get(session, far / "log", to, max_bytes=10)).reason is Reason.TOO_LARGE
     assert to.read_text() == "mine"
     assert names(here) == ["mine"]
+
+
+ODD = ["C:\\x", "..\\..\\x", "a:b", "CON", "NUL.txt", "-rf", "a\nb", "\x1b]0;x\a", "$(id)", "x" * 255]
+"""Names on a host that elsewhere are a path, a stream, a device, an option, a line, a command; one as long as may be."""
+NOWHERE = ["x" * 3000, "..", "../..", "none/../../x", "x" * 4096, "x/" * 2048 + "x", "a\0b"]
+"""Names of nothing that could be got: too long for a file, folders, what leads out of the folder; no path at all."""
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Return the digest of each file under a folder, and what else there is."""
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in folder.rglob("*")}
+
+
+async def test_the_name_of_a_hosts_file_is_no_place_of_ours(session: Session, far: Path, here: Path, tmp_path: Path) -> None:
+    data = DATA[:3000]
+    for name in ODD:
+        (far / name).write_bytes(data)
+    before = tree(tmp_path)
+    for name in ODD:
+        await session.get(str(far / name), here / "mine", max_bytes=10**6, deadline_s=DEADLINE_S)
+        assert tree(tmp_path) == before | {str(here / "mine"): hashlib.sha256(data).hexdigest()}, name
+
+
+async def test_what_cannot_be_got_leaves_everything_as_it_was(session: Session, far: Path, here: Path, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    for name in NOWHERE:
+        with pytest.raises(ValueError if len(name) > 4000 or "\0" in name else TransferFailed):
+            await session.get(f"{far}/{name}", here / "mine", max_bytes=10**6, deadline_s=DEADLINE_S)
+        assert tree(tmp_path) == before, name
 
 
 def arrived_before(far: Path, data: bytes) -> Part:

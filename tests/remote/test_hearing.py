@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import socket
 
 import pytest
 
 from inventory.host import CredentialReference, Host
+from remote.answer import Ended
 from remote.errors import DeadlineExceeded
 from remote.hearing import HEARING, Hearing
 from remote.question import Question
 from remote.session import Session
+from remote.ssh_library import asyncssh
 from tests.remote.servers import MakeConnector, StartPractice
 
+Process = asyncssh.SSHServerProcess[bytes]
 QUESTION = Question(id="q", script="echo x")
 
 
@@ -44,13 +48,20 @@ async def test_what_arrives_over_ssh_is_heard_and_the_first_mark_is_an_answer(
 async def test_a_shell_that_takes_the_script_and_says_nothing_does_not_answer(
     practice: StartPractice, connector: MakeConnector, heard: Hearing
 ) -> None:
-    async def swallows(process: object) -> None:
-        await running.seen.over.wait()
+    async def swallows(process: Process) -> None:
+        script = b""
+        while not re.search(rb"# end [0-9a-f]{32}\n", script):
+            script += await process.stdin.read(65536)
+        swallowed.append(script)
+        process.exit(0)
+
+    swallowed = list[bytes]()
 
     running = await practice(process=swallows)
     HEARING.set(heard)
     async with connector()(running.host) as session:
-        await session.ask([QUESTION], deadline_s=0.5)
+        answers = await session.ask([QUESTION], deadline_s=60)
+    assert swallowed and answers["q"].ended is not Ended.EXITED
     assert not heard.answering
 
 

@@ -30,7 +30,7 @@ from remote.reach import greeting
 from remote.ssh import SshConnector
 from remote.tunnels import Tunnel
 from tests.conftest import SOAK
-from tests.remote.servers import Keys, MakeConnector, StartPractice, free_port, known_key
+from tests.remote.servers import Keys, MakeConnector, StartPractice, by_paramiko, free_port, known_key
 
 pytestmark = pytest.mark.server
 HELLO = Question(id="hello", script="echo hello")
@@ -56,14 +56,25 @@ async def hello(connect: SshConnector, host: Host) -> str:
     return answer.stdout.decode()
 
 
+@pytest.mark.parametrize("behind_it", ["asyncssh", "paramiko"])
+@pytest.mark.parametrize("in_front", ["asyncssh", "paramiko"])
 async def test_many_hosts_share_one_connection_to_a_stock_sshd(
-    gate: Gate, openssh_port: int, connector: MakeConnector, reference: CredentialReference, nothing_stays: None
+    in_front: str,
+    behind_it: str,
+    gate: Gate,
+    openssh_port: int,
+    connector: MakeConnector,
+    reference: CredentialReference,
+    nothing_stays: None,
 ) -> None:
+    """Whichever library speaks to the bastion, and to the hosts behind it."""
     bastion, logins = gate
+    bastion = by_paramiko(bastion) if in_front == "paramiko" else bastion
     hosts = [
         Host(name=f"node{number}", address="127.0.0.1", port=openssh_port, credential=reference, via=bastion)
         for number in range(BEHIND)
     ]
+    hosts = [by_paramiko(host) for host in hosts] if behind_it == "paramiko" else hosts
     connect = connector("gate", *(host.name for host in hosts), connect_deadline_s=DEADLINE_S)
     assert await asyncio.gather(*(hello(connect, host) for host in hosts)) == ["hello\n"] * BEHIND
     assert logins() == 1

@@ -6,13 +6,9 @@ import asyncio
 import getpass
 import os
 import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -21,10 +17,13 @@ from inventory.own import load_inventory
 from remote.answer import Ended
 from remote.enrol import offered_keys
 from remote.errors import AlgorithmsRefused, AuthenticationRefused
+from remote.files import Destination
 from remote.question import Question
+from remote.session import Session
 from remote.ssh_library import asyncssh
 from remote.ssh_options import algorithm_options
-from tests.remote.servers import SBIN, Keys, MakeConnector, MakeKey, free_port, known_key, serving, sshd_command
+from tests.remote.hostility import Forwarder
+from tests.remote.servers import SBIN, Keys, MakeConnector, MakeKey, free_port, known_key, serving, sshd_command, tinysshd
 
 pytestmark = pytest.mark.server
 HELLO = Question(id="hello", script="echo hello")
@@ -58,6 +57,19 @@ def allowed(host: Host, folder: Path, line: str) -> Host:
     """Return the host as an inventory has it that holds the line of a hint."""
     (folder / "inventory.yaml").write_text(f"hosts:\n  {host.name}:\n    {line}\n")
     return replace(host, ssh=load_inventory([folder / "inventory.yaml"]).hosts[host.name].ssh)
+
+
+@pytest.mark.parametrize("cipher", ["3des-cbc", "aes128-cbc"])
+async def test_each_cipher_of_an_old_server_is_spoken_once_it_is_allowed(
+    cipher: str, old_host: Host, connector: MakeConnector, rsa_key: Keys, tmp_path: Path
+) -> None:
+    """By name: the other one that the server offers stays refused."""
+    host = allowed(old_host, tmp_path, LINE.replace("aes128-cbc", cipher))
+    async with connector(known=(known_key(rsa_key),))(host) as session:
+        answer = (await session.ask([HELLO], deadline_s=60))["hello"]
+    assert (answer.ended, answer.stdout) == (Ended.EXITED, b"hello\n")
+    assert dict(session.facts.algorithms)["cipher"] == cipher
+    assert f"ciphers +{cipher}" in session.facts.allowed
 
 
 async def test_each_step_towards_an_old_server_is_refused_with_the_line_that_allows_it(
@@ -148,43 +160,6 @@ async def test_dropbear_with_an_rsa_key_only(
                 pass
 
 
-@contextmanager
-def tinysshd(folder: Path, user_key: Keys) -> Iterator[int]:
-    """Serve tinysshd, one process for each connection, where `~` of root is a folder of ours."""
-    keys, home = folder / "keys", folder / "home"
-    subprocess.run(["tinysshd-makekey", keys], check=True, capture_output=True)
-    (home / ".ssh").mkdir(parents=True, mode=0o700)
-    (home / ".ssh" / "authorized_keys").write_text(user_key.public + "\n")
-    (home / ".ssh" / "authorized_keys").chmod(0o600)
-    script = 'mount --bind "$1" /root && exec "$2" -- "$3"'
-    server = shutil.which("tinysshd", path=SBIN) or ""
-    started: list[subprocess.Popen[bytes]] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            while True:
-                try:
-                    wire, _ = listener.accept()
-                except OSError:
-                    return
-                with wire:
-                    command = ["unshare", "-m", "bash", "-c", script, "bash", str(home), server, str(keys)]
-                    started.append(
-                        subprocess.Popen(command, stdin=wire.fileno(), stdout=wire.fileno(), stderr=subprocess.DEVNULL)
-                    )
-
-        thread = Thread(target=serve)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
-            for process in started:
-                process.kill()
-                process.wait(10)
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="tinysshd reads ~/.ssh of a real user: needs root for a mount namespace")
 async def test_tinysshd(tmp_path: Path, user_key: Keys, reference: CredentialReference, connector: MakeConnector) -> None:
     with tinysshd(tmp_path, user_key) as port:
@@ -196,3 +171,28 @@ async def test_tinysshd(tmp_path: Path, user_key: Keys, reference: CredentialRef
     assert (answer.ended, answer.stdout) == (Ended.EXITED, b"hello\n")
     assert (algorithms["cipher"], algorithms["host_key_algorithm"]) == ("chacha20-poly1305@openssh.com", "ssh-ed25519")
     assert host.ssh == SshSettings()
+
+
+async def test_each_command_for_tinyssh_goes_over_a_connection_of_its_own(tinysshd_session: Session, tmp_path: Path) -> None:
+    """It ends the connection with its only channel, and takes no second one beside that."""
+    asked = await asyncio.gather(*(tinysshd_session.ask([HELLO], deadline_s=60) for _ in range(3)))
+    assert [answers["hello"].stdout for answers in asked] == [b"hello\n"] * 3
+    transfer = await tinysshd_session.put(b"a file", Destination(path=f"{tmp_path}/file"), deadline_s=60)
+    assert (transfer.carried_by, (tmp_path / "file").read_bytes()) == ("exec", b"a file")
+    assert not tinysshd_session.dropped
+
+
+async def test_a_tinyssh_that_is_gone_has_not_run_what_comes_later(
+    tmp_path: Path, reference: CredentialReference, user_key: Keys, connector: MakeConnector
+) -> None:
+    with tinysshd(tmp_path, user_key) as port:
+        host = Host(name="node", address="127.0.0.1", port=port, credential=reference)
+        (offered,) = await offered_keys(host)
+        async with connector(known=(offered.key,))(host) as session:
+            first = (await session.ask([HELLO], deadline_s=60))["hello"]
+            async with Forwarder(port) as wire:
+                wire.take_no_more()
+                session.host = replace(host, port=wire.address)
+                later = (await session.ask([HELLO], deadline_s=60))["hello"]
+    assert (first.ended, later.ended, later.exit_status) == (Ended.EXITED, Ended.NOT_RUN, None)
+    assert "Connection refused" in later.why

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from remote.safe_versions import ASYNCSSH, CRYPTOGRAPHY, LIBRARIES, SafeVersion, installed, unsafe
+from remote.safe_versions import ASYNCSSH, CRYPTOGRAPHY, LIBRARIES, PARAMIKO, SafeVersion, installed, unsafe
 
 
 @pytest.mark.parametrize("library", [ASYNCSSH, CRYPTOGRAPHY], ids=lambda library: library.name)
@@ -43,3 +46,47 @@ def test_what_is_installed_beside_us_is_safe() -> None:
 )
 def test_versions_are_compared_by_their_numbers(version: str, safe: bool) -> None:
     assert (unsafe({"asyncssh": version}) == ()) is safe
+
+
+@pytest.mark.parametrize(
+    ("library", "version", "module"),
+    [
+        (ASYNCSSH, "2.23.0", "remote.ssh"),
+        (CRYPTOGRAPHY, "49.0.1", "remote.ssh"),
+        (CRYPTOGRAPHY, "49.0.1", "remote.windows.winrm"),
+        (CRYPTOGRAPHY, "49.0.1", "remote.enrol"),
+        (CRYPTOGRAPHY, "49.0.1", "remote.threaded.library"),
+        (PARAMIKO, "4.0.0", "remote.threaded.library"),
+    ],
+    ids=lambda one: one.name if isinstance(one, SafeVersion) else one,
+)
+def test_no_connection_is_made_with_a_library_that_has_known_holes(
+    library: SafeVersion, version: str, module: str, repository: Path, tmp_path: Path
+) -> None:
+    """Whatever connects imports it first, and is refused then: there is nothing yet that could be sent."""
+    (tmp_path / f"{library.name}.py").write_text(f"__version__ = '{version}'\n")
+    path = os.pathsep.join([str(tmp_path), str(repository)])
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {module}"],
+        env={"PYTHONPATH": path}, cwd="/", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    told = f"LibraryTooOld: {library.name} {version} has known holes; at least {library.least} is needed"
+    assert done.returncode == 1 and told in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("library", "version"), [(ASYNCSSH, "2.23.0"), (CRYPTOGRAPHY, "49.0.1"), (PARAMIKO, "4.0.0")], ids=lambda one: str(one)[:9]
+)
+def test_whoever_asks_is_told_before_anything_is_asked(library: SafeVersion, version: str, tmp_path: Path) -> None:
+    """By what is installed: no host is asked, no run begins, and no fault of ours is made of it."""
+    info = tmp_path / "old" / f"{library.name}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {library.name}\nVersion: {version}\n")
+    (home := tmp_path / "home").mkdir(mode=0o700)
+    (home / "inventory.yaml").write_text("hosts: {web1: {address: 127.0.0.1, port: 9}}\n")
+    longarm, environ = Path(sys.executable).with_name("longarm"), {"PYTHONPATH": str(info.parent), "LONGARM_HOME": str(home)}
+    done = subprocess.run([longarm, "diagnose", "web1"], env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (7, "")
+    needed = f"{library.name} {version} has known holes; at least {library.least} is needed"
+    assert done.stderr == f"error: {needed}\nnext: reinstall longarm: pipx reinstall longarm\n"
+    assert not (home / "crashes").exists() and not list(home.glob("reports/*"))

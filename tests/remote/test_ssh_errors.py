@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import inspect
-import os
 import socket
 import subprocess
 import sys
@@ -142,16 +141,6 @@ def test_a_fault_of_ours_is_not_dressed_up(login: Login) -> None:
 )
 def test_reasons_are_words(error: Exception | None, says: str) -> None:
     assert reason_of(error) == says
-
-
-def test_a_library_with_known_holes_is_not_used(repository: Path, tmp_path: Path) -> None:
-    (tmp_path / "asyncssh.py").write_text("__version__ = '2.23.0'\n")
-    program = "import remote.ssh"
-    path = os.pathsep.join([str(tmp_path), str(repository)])
-    done = subprocess.run(
-        [sys.executable, "-c", program], env={"PYTHONPATH": path}, cwd="/", capture_output=True, text=True, check=False
-    )
-    assert "LibraryTooOld: asyncssh 2.23.0 has known holes; at least 2.23.1 is needed" in done.stderr
 
 
 def test_importing_the_library_starts_no_process_and_leaves_no_trace(repository: Path) -> None:

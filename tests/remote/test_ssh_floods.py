@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import statistics
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,61 +15,41 @@ from typing import Any
 import pytest
 
 from inventory.host import Host
-from remote.bundle.frames import FORMAT, Mark
-from remote.bundle.manifest import NotABundle, read_manifest
+from remote.bundle.frames import Mark
 from remote.known_hosts import KnownHosts
 from remote.ssh_library import asyncssh
-from tests.conftest import SOAK
+from tests.conftest import SOAK, Measured
+from tests.remote.flooding import FLOODS, GB, flooding_sshd, got_rid_of, nonce_in
+from tests.remote.hostility import ENOUGH_S
 from tests.remote.reaching import BASTION, Reach
 from tests.remote.servers import Keys, StartPractice, known_key
 
 GROWTH_KIB = 32 * 1024
-WHOLE_BYTES = 10 * 2**30 if SOAK else 1
-"""How much is read of an endless flood: session after session until it is 10 GiB, or what one session takes."""
 SLICE, ENOUGH = 2**18, 17 * 2**20
 """What is surely read of a flood, and the sum of all caps for one question."""
+ON_ITS_WAY = 4 * 2**20
+"""What a host has got rid of and we never read: windows and buffers, a bastion's too."""
+CALM, TURNS = 16, 3 if SOAK else 1
+SLOWED = 2.0
+"""How many times as long hosts may take beside such as flood, on a still machine; the latter are reached too, which costs."""
+AGAIN = 8 if SOAK else 1
+"""How often one process is flooded: memory that is not given back would add up."""
 Process = asyncssh.SSHServerProcess[bytes]
 
 
-async def pour(process: Process, piece: bytes, *, stderr: bool = False) -> None:
+async def pour(process: Process, piece: bytes) -> None:
     """Write until nobody listens."""
-    sink = process.stderr if stderr else process.stdout
     with contextlib.suppress(BrokenPipeError, ConnectionError, asyncssh.Error):
         while not process.is_closing():
-            sink.write(piece)
-            await sink.drain()
-
-
-async def lines(process: Process) -> None:
-    await pour(process, b"longarm\n" * 8192)
-
-
-async def one_line(process: Process) -> None:
-    await pour(process, b"x" * 65536)
-
-
-async def nul(process: Process) -> None:
-    await pour(process, bytes(65536))
-
-
-async def only_stderr(process: Process) -> None:
-    await pour(process, b"longarm\n" * 8192, stderr=True)
+            process.stdout.write(piece)
+            await process.stdout.drain()
 
 
 async def nonce_of(process: Process) -> str:
     script = b""
-    while True:
+    while (nonce := nonce_in(script)) is None:
         script += await process.stdin.read(65536)
-        with contextlib.suppress(NotABundle):
-            return read_manifest(script).nonce
-
-
-async def inside_a_question(process: Process) -> None:
-    """Send a proper beginning, as a host can that reads our script, and then no end."""
-    nonce = await nonce_of(process)
-    process.stdout.write(Mark(1, 1, "open", None, (FORMAT, "user")).encode(nonce))
-    process.stdout.write(Mark(1, 2, "begin", 0, ("17.25", "user")).encode(nonce))
-    await pour(process, b"x" * 65536)
+    return nonce
 
 
 async def marks(process: Process) -> None:
@@ -92,7 +73,7 @@ async def words_for_debugging(process: Process) -> None:
         await asyncio.sleep(0)
 
 
-FLOODS = [lines, one_line, nul, only_stderr, inside_a_question, marks, words_for_debugging]
+OF_SSH = [marks, words_for_debugging]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +84,9 @@ class Cost:
     received: int
     answers: list[list[list[Any]]]
     """For each host and question: how it ended, bytes of stdout and stderr, why."""
+    took_s: list[list[float]]
+    """For each turn and host."""
+    alone_s: list[list[float]]
 
 
 Ask = Callable[..., Awaitable[Cost]]
@@ -122,8 +106,8 @@ async def ask(
         known.add(name, known_key(host_key))
     calm = (await practice()).host.port
 
-    async def ask(*ports: int | None, **wishes: object) -> Cost:
-        where = {"calm_port": calm, "ports": [port or calm for port in ports]}
+    async def ask(*ports: int | None, alone: Sequence[int] = (), **wishes: object) -> Cost:
+        where = {"calm_port": calm, "ports": [port or calm for port in ports], "alone": alone}
         through = 0 if bastion is None else bastion.port
         way = {"reach": reach.name, "bastion_port": through}
         given = {**where, **way, "key": str(user_key.path), "known_hosts": str(tmp_path / "known_hosts"), **wishes}
@@ -139,18 +123,43 @@ async def ask(
     return ask
 
 
+@pytest.fixture
+def sshd_keys(host_key: Keys, user_key: Keys) -> tuple[Keys, Keys]:
+    """Return what every sshd of a test is made with."""
+    return host_key, user_key
+
+
+def left(cost: Cost) -> str:
+    """Return why a host that floods was left: soon, never with success, and without memory that it cost."""
+    assert cost.growth_kib < GROWTH_KIB
+    assert SLICE < cost.received < 2 * ENOUGH
+    [[(ended, *_, why)]] = cost.answers
+    assert ended in {"not_run", "lost", "capped"}
+    return str(why)
+
+
+@pytest.mark.server
 @pytest.mark.fabric_too
-@pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: str(flood.__name__))
+@pytest.mark.parametrize("kind", FLOODS)
 async def test_a_host_that_floods_is_left_and_costs_no_memory(
+    kind: str, ask: Ask, sshd_keys: tuple[Keys, Keys], tmp_path: Path, reach: Reach, measured: Measured
+) -> None:
+    with flooding_sshd(tmp_path / "host", *sshd_keys, kind) as (port, report):
+        cost = await ask(port, deadline_s=ENOUGH_S, turns=AGAIN)
+        sent = got_rid_of(report)
+    assert not left(cost).startswith("no end after "), "long before its deadline"
+    offered = FLOODS[kind].size
+    assert sent <= min(offered, cost.received + ON_ITS_WAY)
+    went = f"{offered / GB:g} GB offered, {sent / 2**20:.1f} MiB sent, left after {cost.took_s[-1][0]:.2f} s"
+    measured(f"{kind}, {reach.name}: {went}, {cost.growth_kib / 1024:.1f} MiB grown")
+
+
+@pytest.mark.fabric_too
+@pytest.mark.parametrize("flood", OF_SSH, ids=lambda flood: str(flood.__name__))
+async def test_a_host_that_floods_with_what_is_no_output_is_left_too(
     flood: Callable[[Process], Awaitable[None]], ask: Ask, practice: StartPractice
 ) -> None:
-    running = await practice(process=flood)
-    cost = await ask(running.host.port, until_bytes=WHOLE_BYTES)
-    assert cost.growth_kib < GROWTH_KIB
-    assert cost.received > SLICE
-    assert SOAK or cost.received < 3 * ENOUGH, "it was left long before its deadline"
-    [[(ended, *_)]] = cost.answers
-    assert ended in {"not_run", "lost", "capped"}
+    left(await ask((await practice(process=flood)).host.port, turns=AGAIN))
 
 
 @pytest.mark.fabric_too
@@ -185,9 +194,27 @@ async def test_questions_that_flood_lose_their_own_rest_and_cost_no_memory(ask: 
     assert last == ["exited", 5, 0, ""]
 
 
+@pytest.mark.server
 @pytest.mark.fabric_too
-async def test_other_hosts_are_answered_while_some_flood(ask: Ask, practice: StartPractice) -> None:
-    floods = [(await practice(process=flood)).host.port for flood in FLOODS]
-    cost = await ask(*floods, *[None] * 16)
-    assert [answer for [answer] in cost.answers[len(floods) :]] == [["exited", 5, 0, ""]] * 16
+async def test_other_hosts_are_answered_while_some_flood(
+    ask: Ask,
+    practice: StartPractice,
+    sshd_keys: tuple[Keys, Keys],
+    openssh_port: int,
+    tmp_path: Path,
+    reach: Reach,
+    measured: Measured,
+) -> None:
+    floods, others = [(await practice(process=flood)).host.port for flood in OF_SSH], [openssh_port] * CALM
+    with contextlib.ExitStack() as hosts:
+        floods += [
+            hosts.enter_context(flooding_sshd(tmp_path / str(at), *sshd_keys, kind))[0] for at, kind in enumerate(FLOODS)
+        ]
+        cost = await ask(*floods, *others, alone=others, turns=TURNS)
+    assert [answer for [answer] in cost.answers[len(floods) :]] == [["exited", 5, 0, ""]] * CALM
     assert cost.growth_kib < GROWTH_KIB * len(floods)
+    beside_s = min(statistics.median(turn[len(floods) :]) for turn in cost.took_s)
+    alone_s = min(map(statistics.median, cost.alone_s))
+    took = f"{beside_s:.2f} s, {beside_s / alone_s:.2f} of what they take alone"
+    measured(f"{CALM} hosts beside {len(floods)} that flood, {reach.name}: {took}")
+    assert not SOAK or beside_s <= SLOWED * alone_s

@@ -131,20 +131,6 @@ async def test_a_cut_connection_to_openssh_keeps_the_complete_answers(
 
 
 @pytest.mark.fabric_too
-async def test_leaving_a_host_that_does_not_let_go_is_quick(
-    practice: StartPractice, connector: MakeConnector, reference: CredentialReference
-) -> None:
-    running = await practice()
-    async with (
-        asyncio.timeout(ENOUGH_S),
-        Forwarder(running.host.port or 22) as wire,
-        connector()(replace(running.host, port=wire.address)) as session,
-    ):
-        assert (await session.ask([ECHO], deadline_s=ENOUGH_S))["echo"].stdout == b"here\n"
-        wire.frozen.set()
-
-
-@pytest.mark.fabric_too
 async def test_leaving_never_raises_when_the_connection_is_gone(practice: StartPractice, connector: MakeConnector) -> None:
     running = await practice()
     async with (
@@ -153,6 +139,21 @@ async def test_leaving_never_raises_when_the_connection_is_gone(practice: StartP
         connector()(replace(running.host, port=wire.address)),
     ):
         wire.cut()
+
+
+@pytest.mark.fabric_too
+async def test_over_a_connection_that_is_gone_nobody_waits_for_another_attempt(
+    practice: StartPractice, connector: MakeConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function's commands would each take that long, and a playbook's steps."""
+    for module in ("remote.ssh", "remote.threaded.session"):
+        monkeypatch.setattr(f"{module}.EXEC_PAUSES_S", (3600.0,))
+    running = await practice()
+    async with Forwarder(running.host.port or 22) as wire, connector()(replace(running.host, port=wire.address)) as session:
+        await session.ask([ECHO], deadline_s=ENOUGH_S)
+        wire.cut()
+        whys = {(await session.ask([ECHO], deadline_s=ENOUGH_S))["echo"].why for _ in range(2)}
+    assert not [why for why in whys if why.startswith("no end after")], whys
 
 
 async def test_a_fault_of_the_callers_passes_through_and_the_connection_is_closed(

@@ -1,10 +1,12 @@
-"""What is written within one turn of the loop leaves as one piece, in order, and before the end."""
+"""What is written within one turn of the loop leaves as one piece, in order, and before the end; how much may arrive."""
 
 import asyncio
+from typing import cast
 
 import pytest
 
-from remote.ssh_intake import Gathered
+from remote.ssh_intake import Gathered, Intake
+from remote.ways import Way
 
 
 class Wire(asyncio.Transport):
@@ -63,3 +65,15 @@ async def test_a_connection_that_just_went_away_raises_nothing() -> None:
     gathered.write(b"too late")
     await asyncio.sleep(0)
     assert wire.done == [b"last"]
+
+
+def test_a_host_may_send_more_as_its_commands_say_something_and_only_so_much() -> None:
+    intake = Intake(cast("Way", None))
+    intake.allow(1000, for_output=700)
+    assert intake.take(900) is None
+    intake.said(50)  # 100 for itself, 256 for what it is wrapped in
+    assert intake.left == 456
+    intake.said(10_000)
+    assert intake.left == 800
+    flooded = intake.take(801)
+    assert flooded is not None and flooded.limit == 1700 and intake.flooded

@@ -7,7 +7,6 @@ import asyncio
 import socket
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +18,10 @@ from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, 
 from remote.ssh import SshConnector, SshSession
 from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
+from tests.remote.hostility import GOOD, Challenger, Endless, Greedy
 from tests.remote.servers import Keys, MakeConnector, MakeKey, Practice, PracticeServer, StartPractice
 
-KbdIntChallenge = bool | tuple[str, str, str, Sequence[tuple[str, bool]]]
-GOOD, BAD = "the-right-one", "the-wrong-one"
+BAD = "the-wrong-one"
 
 
 @pytest.fixture
@@ -87,38 +86,12 @@ async def test_a_host_that_takes_no_keys_is_shown_none(practice: StartPractice, 
     assert running.seen.keys == []
 
 
-class Challenger(PracticeServer):
-    """Asks for the password by keyboard-interactive, with prompts of a test's choosing."""
-
-    prompts: tuple[tuple[str, bool], ...] = (("Password: ", False),)
-    endless = False
-
-    def kbdint_auth_supported(self) -> bool:
-        return True
-
-    def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> KbdIntChallenge:
-        return "", "", "", list(self.prompts)
-
-    def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> KbdIntChallenge:
-        self.seen.passwords += responses
-        return ("", "", "", list(self.prompts)) if self.endless else list(responses) == [GOOD]
-
-
 class OneTimeCode(Challenger):
     prompts = (("Verification code: ", False),)
 
 
 class Visible(Challenger):
     prompts = (("Password: ", True),)
-
-
-class Endless(Challenger):
-    prompts = ()
-    endless = True
-
-
-class Greedy(Challenger):
-    endless = True
 
 
 @pytest.mark.parametrize(
@@ -194,7 +167,7 @@ async def test_a_blocked_credential_is_not_even_connected_with(
     with pytest.raises(CredentialBlocked, match="bad was rejected 1 times"):
         async with connect(running.host):
             pass
-    assert running.seen.connections == 1
+    assert len(running.seen.connections) == 1
 
 
 async def test_a_user_that_no_host_can_have_is_a_credential_that_cannot_be_used(
@@ -202,7 +175,7 @@ async def test_a_user_that_no_host_can_have_is_a_credential_that_cannot_be_used(
 ) -> None:
     running = await practice(credential=replace(reference, user="anna\x07"))
     assert await outcome(connector(), running.host) == "CredentialUnusable"
-    assert running.seen.connections == 0
+    assert len(running.seen.connections) == 0
 
 
 async def test_the_agents_key_lets_us_in(
@@ -239,7 +212,7 @@ async def test_a_login_that_is_cancelled_before_there_is_a_session_hangs_up(
     task = asyncio.create_task(opens())
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (sessions, running.seen.connections, bool(running.seen.keys)) == ([], 1, True)
+    assert (sessions, len(running.seen.connections), bool(running.seen.keys)) == ([], 1, True)
     async with asyncio.timeout(20):  # what only a connection that stays open reaches
         await running.seen.over.wait()
 
@@ -297,15 +270,12 @@ class HangsUp(PracticeServer):
 
     word = True
 
-    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        self.conn = conn
-
     def validate_password(self, username: str, password: str) -> bool:
         super().validate_password(username, password)
         if self.word:
-            self.conn.disconnect(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "Too many authentication failures")
+            self.connection.disconnect(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "Too many authentication failures")
         else:
-            self.conn.abort()
+            self.connection.abort()
         return False
 
 

@@ -4,32 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import socket
 import struct
-from collections.abc import Callable, Coroutine
-from dataclasses import replace
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
-from inventory.host import CredentialReference, Host
+from inventory.host import CredentialReference, Host, SecretReference
 from remote.answer import Ended
+from remote.command import Command
+from remote.detached import START, DetachedCommand, State
 from remote.enrol import offered_keys
-from remote.errors import ConnectFailed, ConnectionLost, DeadlineExceeded, RemoteError
+from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, DeadlineExceeded, RemoteError
+from remote.files import Destination
 from remote.question import Question
+from remote.session import Session
 from remote.ssh import SshConnector
 from remote.ssh_library import asyncssh
+from remote.terminal import Screen
 from tests.conftest import SOAK
-from tests.remote.hostility import ENOUGH_S, Forwarder, Stage, hostile, over_by, packet, until_gone
+from tests.remote.hostility import (
+    ENOUGH_S,
+    GOOD,
+    STILL_S,
+    Challenger,
+    Endless,
+    Forwarder,
+    Greedy,
+    KbdIntChallenge,
+    Stage,
+    hostile,
+    over_by,
+    packet,
+    until_gone,
+)
 from tests.remote.reaching import Reach
-from tests.remote.servers import Keys, MakeConnector, PracticeServer, StartPractice
+from tests.remote.servers import Keys, MakeConnector, PracticeServer, Process, StartPractice, behind, run_a_shell
 
 pytestmark = pytest.mark.usefixtures("nothing_stays")
 CONNECT_S, ASK_S = 0.7, 1.0
 SWEEP_CONNECT_S = 2.5
-STEPS, AT_ONCE = (360 if SOAK else 24), 12
+STEPS, AT_ONCE, SLICE = (360 if SOAK else 24), 12, 6
 ECHO = Question(id="echo", script="echo here")
 Operation: TypeAlias = "Callable[[SshConnector, Host, float], Coroutine[None, None, object]]"
 
@@ -131,6 +153,15 @@ SILENT = {
 }
 
 
+@pytest.mark.parametrize("of_the_loop", [False, True])
+async def test_a_loop_that_is_blocked_is_not_taken_for_one_that_is_in_time(of_the_loop: bool) -> None:
+    """Blocked as a whole there is no tick to count: that is what the longest gap is for."""
+    with pytest.raises(AssertionError, match="blocked") if of_the_loop else contextlib.nullcontext():
+        async with over_by(CONNECT_S):
+            await asyncio.sleep(0)
+            time.sleep(STILL_S + 0.5) if of_the_loop else await asyncio.sleep(STILL_S + 0.5)  # noqa: ASYNC251 (what is tested)
+
+
 @pytest.mark.parametrize("operation", [log_in, enrol])
 @pytest.mark.parametrize(
     "stage",
@@ -212,9 +243,6 @@ class HangsBeforeAuth(PracticeServer):
 class Banners(PracticeServer):
     """Greets without end while it should say whether it takes the key."""
 
-    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        self.connection = conn
-
     async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:  # type: ignore[override]
         while not self.connection.is_closed():
             self.connection.send_auth_banner("welcome " * 1000)
@@ -230,6 +258,46 @@ async def test_a_login_that_hangs_ends_in_time(
 ) -> None:
     running = await practice(server=server)
     deadline_s = CONNECT_S if ends is DeadlineExceeded else ENOUGH_S  # who is left early is so on a busy machine too
+    async with over_by(CONNECT_S):
+        with pytest.raises(ends):
+            await log_in(connector(connect_deadline_s=deadline_s), running.host)
+
+
+class NeverAsks(Challenger):
+    async def get_kbdint_challenge(  # type: ignore[override]
+        self, username: str, lang: str, submethods: str
+    ) -> KbdIntChallenge:
+        await self.seen.over.wait()
+        return False
+
+
+class NeverJudges(Challenger):
+    async def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> KbdIntChallenge:  # type: ignore[override]
+        await self.seen.over.wait()
+        return True
+
+
+@pytest.mark.parametrize(
+    ("server", "ends"),
+    [
+        (Endless, AuthenticationRefused),
+        (Greedy, AuthenticationRefused),
+        (NeverAsks, DeadlineExceeded),
+        (NeverJudges, DeadlineExceeded),
+    ],
+)
+async def test_questions_at_a_login_without_end_or_answer_end_in_time(
+    server: type[PracticeServer],
+    ends: type[RemoteError],
+    practice: StartPractice,
+    connector: MakeConnector,
+    reference: CredentialReference,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GOOD_PASSWORD", GOOD)
+    password = replace(reference, key=None, password=SecretReference(kind="env", value="GOOD_PASSWORD"))
+    running = await practice(accepts="", server=server, credential=password)
+    deadline_s = CONNECT_S if ends is DeadlineExceeded else ENOUGH_S
     async with over_by(CONNECT_S):
         with pytest.raises(ends):
             await log_in(connector(connect_deadline_s=deadline_s), running.host)
@@ -325,44 +393,233 @@ async def ends_its_streams_and_stays(process: asyncssh.SSHServerProcess[bytes]) 
     await process.wait_closed()
 
 
+async def closes_without_status(process: asyncssh.SSHServerProcess[bytes]) -> None:
+    process.stdout.write(b"some words of no frame\n")
+    process.close()
+
+
+async def says_success_and_nothing_else(process: asyncssh.SSHServerProcess[bytes]) -> None:
+    process.exit(0)
+
+
+async def cuts_the_connection(process: asyncssh.SSHServerProcess[bytes]) -> None:
+    process.channel.get_connection().abort()
+
+
+HANG = [is_silent, takes_nothing, drips, ends_its_streams_and_stays]
+END = [closes_without_status, says_success_and_nothing_else, cuts_the_connection]
+
+
 @pytest.mark.fabric_too
-@pytest.mark.parametrize("process", [is_silent, takes_nothing, drips, ends_its_streams_and_stays])
-async def test_a_command_that_hangs_ends_in_time(
-    process: Callable[..., object], practice: StartPractice, connector: MakeConnector
+@pytest.mark.parametrize("process", [*HANG, *END])
+async def test_a_command_that_hangs_or_ends_without_an_answer_ends_in_time(
+    process: Process, practice: StartPractice, connector: MakeConnector
 ) -> None:
     running = await practice(process=process)
     long = Question(id="long", script="true " + "x" * 500_000)  # more than any window takes
     async with over_by(ASK_S), connector()(running.host) as session:
         answers = await session.ask([ECHO, long], deadline_s=ASK_S)
-    assert {answer.ended for answer in answers.values()} == {Ended.NOT_RUN}
+    assert {answer.ended for answer in answers.values()} <= (
+        {Ended.NOT_RUN} if process in HANG else {Ended.NOT_RUN, Ended.LOST}
+    )
+    assert {answer.exit_status for answer in answers.values()} == {None}
 
 
-async def how_it_ended(connect: SshConnector, host: Host) -> str:
-    """Return how one whole session ended: the kind of the error, or how its one question ended."""
-    async with over_by(SWEEP_CONNECT_S + ASK_S):
+@pytest.mark.fabric_too
+async def test_leaving_a_host_that_does_not_let_go_ends_in_time(practice: StartPractice, connector: MakeConnector) -> None:
+    """Nothing of a close gets through, neither ours nor the host's."""
+    running = await practice()
+    async with contextlib.AsyncExitStack() as leaving:
+        wire = await leaving.enter_async_context(Forwarder(running.host.port or 22))
+        opened = connector()(replace(running.host, port=wire.address))
+        session = await opened.__aenter__()
+        leaving.push_async_exit(opened)
+        assert (await session.ask([ECHO], deadline_s=ENOUGH_S))["echo"].stdout == b"here\n"
+        wire.frozen.set()
+        async with over_by(0):
+            await leaving.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One session over one wire: what it does leaves its effects in a folder of its own."""
+
+    folder: Path
+    deadline_s: float
+
+    @classmethod
+    def in_new(cls, folder: Path, deadline_s: float) -> Trial:
+        folder.mkdir()
+        return cls(folder, deadline_s)
+
+    @property
+    def log(self) -> Path:
+        """Return the file that a command adds a line to each time it runs."""
+        return self.folder / "log"
+
+    def command(self) -> Command:
+        return Command(script='echo ran >>"$log"; echo here', variables={"log": str(self.log)})
+
+    def is_sound(self, ended: str) -> None:
+        """Assert that nothing ran twice, that no file is there in part, and that what is said to be done is done."""
+        ran = self.log.read_text().splitlines() if self.log.exists() else []
+        assert len(ran) <= 1
+        for name in ("put", "got"):
+            if (file := self.folder / name).exists():
+                assert file.read_bytes() == FILE, "whole or not at all"
+        if ended == "exited":
+            assert ran == ["ran"] or [one.name for one in self.folder.iterdir()] in (["put"], ["got"])
+
+
+async def asks(session: Session, trial: Trial) -> str:
+    trial.log.write_text("ran\n")
+    return str((await session.ask([ECHO], deadline_s=trial.deadline_s))["echo"].ended)
+
+
+async def runs(session: Session, trial: Trial) -> str:
+    result = await session.run(trial.command(), deadline_s=trial.deadline_s)
+    assert result.succeeded == (result.ended is Ended.EXITED) and (not result.succeeded or result.stdout == b"here\n")
+    return str(result.ended)
+
+
+async def puts(session: Session, trial: Trial) -> str:
+    await session.put(FILE, Destination(path=str(trial.folder / "put")), deadline_s=trial.deadline_s)
+    return "exited"
+
+
+async def gets(session: Session, trial: Trial) -> str:
+    await session.get(str(trial.folder.parent / "file"), trial.folder / "got", max_bytes=len(FILE), deadline_s=trial.deadline_s)
+    return "exited"
+
+
+async def starts_and_collects(session: Session, trial: Trial) -> str:
+    detached = DetachedCommand(id=f"wire-{trial.folder.name}", token=1, command=trial.command())
+    standing = await session.start(detached, wait_s=0, deadline_s=trial.deadline_s)
+    for _ in range(20):
+        if standing.state is not State.RUNNING or session.dropped:
+            break
+        standing = await session.collect(detached.id, START, wait_s=1, deadline_s=trial.deadline_s)
+    return "exited" if standing.succeeded else str(standing.state)
+
+
+async def has_a_terminal(session: Session, trial: Trial) -> str:
+    """A person has no deadline: what is tested is that it opens in time, and that leaving it does not take long."""
+    terminal = await session.terminal(Screen(kind="dumb", columns=80, rows=24), deadline_s=trial.deadline_s)
+    try:
+        terminal.write(f"echo ran >>{trial.log}; echo here; exit\n".encode())
+        async with asyncio.timeout(trial.deadline_s):
+            while await terminal.read():
+                pass
+        return "exited" if trial.log.exists() else "lost"
+    except TimeoutError:
+        return "lost"
+    finally:
+        terminal.close()
+
+
+async def has_a_function(session: Session, trial: Trial) -> str:
+    """What a function of L3 does by fabric: it ends as it should, or fails with a word of ours."""
+
+    def function(connection: Any) -> str:
+        connection.put(BytesIO(FILE), f"{trial.folder}/put")
+        connection.get(f"{trial.folder.parent}/file", str(trial.folder / "got"))
+        try:
+            return "exited" if connection.run(f"echo ran >>{trial.log}; echo here").stdout == "here\n" else "wrong"
+        except Unfinished as error:
+            return str(error.result.ended)
+
+    from remote.fabric_connection import Unfinished, with_fabric
+
+    return await with_fabric(session, function, deadline_s=trial.deadline_s)
+
+
+SessionWork: TypeAlias = "Callable[[Session, Trial], Coroutine[None, None, str]]"
+FILE = random.Random(3).randbytes(20_000)
+NOTHING_SAID = {"DeadlineExceeded", "ConnectionLost", "not_run", "lost", "exited"}
+ENDS: dict[SessionWork, set[str]] = {
+    asks: NOTHING_SAID - {"ConnectionLost"},
+    runs: NOTHING_SAID,
+    puts: NOTHING_SAID | {"TransferFailed"},
+    gets: NOTHING_SAID | {"TransferFailed"},
+    starts_and_collects: NOTHING_SAID | {"unanswered", "running"},
+    has_a_terminal: NOTHING_SAID | {"NoTerminal"},
+    has_a_function: NOTHING_SAID | {"TransferFailed"},
+}
+"""What a session does, with the ways in which it may end."""
+
+
+async def how_it_ended(connect: SshConnector, host: Host, work: SessionWork, folder: Path, deadline_s: float = ASK_S) -> str:
+    """Return how one whole session ended: the kind of the error, or what its work says."""
+    trial = Trial.in_new(folder, deadline_s)
+    async with over_by(SWEEP_CONNECT_S + deadline_s * (1 + (work in (starts_and_collects, has_a_terminal)))):
         try:
             async with connect(host) as session:
-                return str((await session.ask([ECHO], deadline_s=ASK_S))["echo"].ended)
+                ended = await work(session, trial)
         except RemoteError as error:
-            return type(error).__name__
+            ended = type(error).__name__
+    trial.is_sound(ended)
+    return ended
 
 
-@pytest.mark.parametrize("direction", ["freeze_down", "freeze_up"])
-async def test_a_wire_that_freezes_at_any_byte(direction: str, practice: StartPractice, connector: MakeConnector) -> None:
+def with_places(folder: Path) -> Process:
+    """Return what runs a client's command where the places of detached commands are folders of the test's."""
+    mounts = ["mount --make-rprivate /"]
+    for name, place in (("lib", "/var/lib"), ("root", "/root"), ("run", "/run")):
+        (folder / name).mkdir(parents=True)
+        mounts.append(f"mount --bind {folder / name} {place}")
+    return behind("unshare", "-m", "/bin/sh", "-c", f'{"; ".join(mounts)}; exec /bin/sh "$@"', "sh")
+
+
+def frozen_points(direction: str, work: SessionWork, logged_in: int, whole: int) -> list[int]:
+    """Return after how many bytes wires freeze: all through the session, or a few moments of what follows the login."""
+    if SOAK or work is asks:
+        # no two sessions are of the same length: their packets are padded at random, so the last wire has room for any
+        return [*(whole * at // (STEPS - 1) for at in range(STEPS - 1)), whole + 1024]
+    chance = random.Random(f"{direction} {work.__name__}")
+    return sorted(chance.sample(range(logged_in, whole), SLICE))
+
+
+SWEEPS = [(direction, work) for work in ENDS for direction in ("freeze_down", "freeze_up")]
+
+
+@pytest.mark.parametrize(
+    ("direction", "work"),
+    SWEEPS,
+    ids=[direction if work is asks else f"{direction}-{work.__name__}" for direction, work in SWEEPS],
+)
+async def test_a_wire_that_freezes_at_any_byte(
+    direction: str, work: SessionWork, practice: StartPractice, connector: MakeConnector, tmp_path: Path
+) -> None:
     """From the first byte to the last and in both directions, so that no stage is left out for want of an idea."""
-    running = await practice()
-    port, connect = running.host.port or 22, connector(connect_deadline_s=SWEEP_CONNECT_S)
-    async with Forwarder(port) as wire:
-        assert await how_it_ended(connect, replace(running.host, port=wire.address)) == "exited"
-    whole = len(wire.down if direction == "freeze_down" else wire.up)
-    points = [whole * at // (STEPS - 1) for at in range(STEPS)]
+    if work is starts_and_collects and os.geteuid() != 0:
+        pytest.skip("needs root for a mount namespace with places of its own")
+
+    async def server(name: str) -> Host:
+        """Each session that starts something has a host of its own: one thing runs there at a time."""
+        process = with_places(tmp_path / f"places-{name}") if work is starts_and_collects else run_a_shell
+        return (await practice(process=process)).host
+
+    (tmp_path / "file").write_bytes(FILE)
+    host, connect = await server("whole"), connector(connect_deadline_s=SWEEP_CONNECT_S)
+    async with Forwarder(host.port or 22) as wire:
+        passed = wire.down if direction == "freeze_down" else wire.up
+        async with connect(replace(host, port=wire.address)):
+            logged_in = len(passed)
+    async with Forwarder(host.port or 22) as wire:
+        placed = replace(host, port=wire.address)
+        assert await how_it_ended(connect, placed, work, tmp_path / "whole", ENOUGH_S) == "exited"
+    points = frozen_points(direction, work, logged_in, len(wire.down if direction == "freeze_down" else wire.up))
     ends = set()
-    for first in range(0, STEPS, AT_ONCE):
+    for first in range(0, len(points), AT_ONCE):
         async with contextlib.AsyncExitStack() as wires:
-            hosts = []
-            for point in points[first : first + AT_ONCE]:
-                wire = await wires.enter_async_context(Forwarder(port, **{direction: point}))
-                hosts.append(replace(running.host, port=wire.address))
-            ends |= set(await asyncio.gather(*(how_it_ended(connect, host) for host in hosts)))
-    assert ends >= {"DeadlineExceeded", "not_run", "exited"}, "each part of a session was frozen"
-    assert ends <= {"DeadlineExceeded", "not_run", "lost", "exited"}
+            sessions = []
+            for number, point in enumerate(points[first : first + AT_ONCE], first):
+                at = await server(str(number)) if work is starts_and_collects else host
+                wire = await wires.enter_async_context(Forwarder(at.port or 22, **{direction: point}))
+                placed = replace(at, port=wire.address)
+                sessions.append(how_it_ended(connect, placed, work, tmp_path / f"session-{number}"))
+            ends |= set(await asyncio.gather(*sessions))
+    if work is asks:
+        assert ends >= {"DeadlineExceeded", "not_run", "exited"}, "each part of a session was frozen"
+    assert ends - {"exited"}, "the wires did freeze"
+    assert ends <= ENDS[work]

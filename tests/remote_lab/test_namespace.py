@@ -11,10 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from remote.lab.rooms import give_rooms, new_rooms
 from remote.lab.shell import why_not
+from remote.lab.shims import Scripted, commands
 from remote.lab.world import World
 from tests.remote_lab.inside import ORDINARY, Shells, mounts_of_a_shell, processes_in
 
@@ -177,13 +180,22 @@ def test_a_fork_bomb_is_bounded_and_ends_with_its_session(shells: Shells) -> Non
             most = max(most, len(processes_in(inside)))
             time.sleep(0.05)
         assert 1 < most <= 300
-    assert processes_in(inside) == []
+    assert left_in(inside) == []
+
+
+def left_in(inside: str) -> list[int]:
+    """Return what still lives in a namespace after ten seconds, as soon as nothing does: the kernel ends it one by one."""
+    for _ in range(200):
+        if not (left := processes_in(inside)):
+            break
+        time.sleep(0.05)
+    return left
 
 
 def test_what_was_left_in_the_background_ends_with_the_shell(shells: Shells) -> None:
     done = shells.run("readlink /proc/self/ns/pid; (trap '' TERM HUP; sleep 600) >/dev/null 2>&1 & echo; exit 3")
     assert done.returncode == 3
-    assert processes_in(done.stdout.split()[0]) == []
+    assert left_in(done.stdout.split()[0]) == []
 
 
 def test_a_session_whose_holder_dies_leaves_nothing(shells: Shells, tmp_path: Path) -> None:
@@ -193,11 +205,7 @@ def test_a_session_whose_holder_dies_leaves_nothing(shells: Shells, tmp_path: Pa
         assert len(processes_in(inside)) >= 2
         process.kill()  # the keeper outside: those inside lose their parent, and go
         process.wait()
-        for _ in range(200):
-            if not processes_in(inside):
-                break
-            time.sleep(0.05)
-        assert processes_in(inside) == []
+        assert left_in(inside) == []
 
 
 def test_the_mounts_of_a_shell_are_its_own(shells: Shells) -> None:
@@ -215,3 +223,45 @@ def test_a_machine_without_namespaces_says_so_in_its_own_words() -> None:
     script = f"echo 0 >/proc/sys/user/max_user_namespaces && exec {asked}"
     done = subprocess.run(["unshare", "-Ur", "sh", "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "no namespaces for a practice host: unshare: No space left on device\n"
+
+
+@pytest.fixture
+def rooms() -> Iterator[Path]:
+    made = new_rooms()
+    yield made
+    shutil.rmtree(made)
+
+
+def test_what_is_done_in_a_folder_that_lasts_is_there_for_the_next_shell_and_nowhere_else(rooms: Path, tmp_path: Path) -> None:
+    shells = Shells(tmp_path, None)
+    files: dict[str, dict[str, Any]] = {"/var/log/old.gz": {"size": 4096, "days": 40}, "/etc/motd": {"text": "hello\n"}}
+    world = World(hostname="x", files=files, lasting=("/var/log", "/var/lib/longarm"))
+    one, other = (give_rooms(world, rooms, name) for name in ("one", "other"))
+    seen = "find /var/log -type f -mtime +30 -size 4096c; cat /etc/motd"
+    assert shells.run(seen, world=one).stdout == "/var/log/old.gz\nhello\n"
+    done = shells.run("rm /var/log/old.gz && echo new >/var/log/new && id -u && : >/etc/new", world=one)
+    assert (done.stdout, done.returncode) == ("0\n", 2)
+    assert shells.run(f"{seen}; cat /var/log/new", world=one).stdout == "hello\nnew\n"
+    assert shells.run(seen, world=other).stdout == "/var/log/old.gz\nhello\n"
+
+
+def test_nothing_can_be_run_from_a_folder_that_lasts(rooms: Path, tmp_path: Path) -> None:
+    world = give_rooms(World(hostname="x", lasting=("/var/log",)), rooms, "x")
+    script = "printf '#!/bin/sh\\necho ran\\n' >/var/log/x; chmod 755 /var/log/x; /var/log/x; mknod /var/log/n c 1 3"
+    done = Shells(tmp_path, None).run(script, world=world)
+    assert "ran" not in done.stdout
+    assert "Permission denied" in done.stderr
+
+
+def test_a_command_says_otherwise_once_its_files_are_gone(rooms: Path, tmp_path: Path) -> None:
+    said = [
+        Scripted(command="room", arguments=("/var",), stdout="full\n"),
+        Scripted(command="room", arguments=("/var",), stdout="free\n", once_gone=("/var/log/a", "/var/log/b")),
+        Scripted(command="room", arguments=("/home",), stdout="half\n"),
+    ]
+    files = commands(said, own=(), silent=()) | {"/var/log/a": {"text": ""}, "/var/log/b": {"text": ""}}
+    world = give_rooms(World(hostname="x", files=files, lasting=("/var/log",), replaced=("cat",)), rooms, "x")
+    script = "room /var; rm /var/log/a; room /var; rm /var/log/b; room /var; room /home; room /srv"
+    done = Shells(tmp_path, None).run(script, world=world)
+    assert done.stdout == "full\nfull\nfree\nhalf\n"
+    assert "not captured: room /srv" in done.stderr

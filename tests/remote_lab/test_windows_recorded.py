@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import cast
 from xml.etree import ElementTree as ET
@@ -18,10 +20,11 @@ from remote.lab.windows.bindings import Hardening
 from remote.lab.windows.faults import Fault, Kind
 from remote.lab.windows.login import Doors
 from remote.lab.windows.runspaces import Endpoint, Piped, Told
-from remote.lab.windows.shells import Limits, Running, Said
-from remote.lab.windows.wsman import PREFIXES, read_request
+from remote.lab.windows.shells import Limits, Running, Said, Shell, Shells
+from remote.lab.windows.wsman import CMD, PREFIXES, read_request
 
 SOAP = "{http://www.w3.org/2003/05/soap-envelope}"
+TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 UUID = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 THEIRS = {
     "MessageID",
@@ -49,9 +52,34 @@ class Exchange:
 
 
 def recorded(data: Path, name: str) -> list[Exchange]:
-    root = ET.fromstring((data / "windows" / f"{name}.xml").read_bytes())
+    root = parsed((data / "windows" / f"{name}.xml").read_bytes())
     pairs = zip(root.findall("request"), root.findall("response"), strict=True)
     return [Exchange(ET.tostring(ask[0], "unicode"), say[0], int(say.get("status", "200"))) for ask, say in pairs]
+
+
+def parsed(data: bytes) -> ET.Element:
+    """Return a document with its names resolved where they stand in texts and values too; KeyError for a prefix of none."""
+    scopes: list[tuple[str, str]] = []
+    last = ET.Element("")
+    for event, node in ET.iterparse(BytesIO(data), ("start-ns", "end-ns", "start", "end")):
+        match event:
+            case "start-ns":
+                scopes.append(cast("tuple[str, str]", node))
+            case "end-ns":
+                scopes.pop()
+            case "start":
+                if TYPE in node.attrib:
+                    node.set(TYPE, resolved(node.attrib[TYPE], dict(scopes)))
+            case _:
+                last = node
+                if node.tag == f"{SOAP}Value":
+                    node.text = resolved(node.text or "", dict(scopes))
+    return last
+
+
+def resolved(name: str, scope: Mapping[str, str]) -> str:
+    prefix, _, local = name.partition(":")
+    return f"{{{scope[prefix]}}}{local}"
 
 
 @dataclass(slots=True)
@@ -98,9 +126,9 @@ def merged(tree: ET.Element) -> ET.Element:
 async def answered(service: Service, request: str) -> ET.Element:
     message = read_request(request.encode())
     try:
-        return ET.fromstring(await service.act(message, "vagrant"))
+        return parsed(await service.act(message, "vagrant"))
     except Fault as fault:
-        return ET.fromstring(fault.envelope(message.message_id))
+        return parsed(fault.envelope(message.message_id))
 
 
 def streams(response: ET.Element, name: str) -> bytes:
@@ -206,15 +234,37 @@ async def program_of_nothing(running: Running) -> None:
     raise AssertionError(running.asked.line)
 
 
+def body(envelope: ET.Element) -> list[str]:
+    return shape(cast("ET.Element", envelope.find(f".//{SOAP}Body")), Ids())
+
+
+def test_a_shell_too_many_is_refused_as_a_real_host_did(repository: Path) -> None:
+    """Its words too, which are the machine's: no client may go by them, and none has to guess them."""
+    real = parsed((repository / "tests" / "data" / "windows" / "max-shells.xml").read_bytes())
+    shells = Shells(Limits())
+    for _ in range(30):
+        shells.keep(Shell(owner="vagrant", resource_uri=CMD))
+    with pytest.raises(Fault) as refused:
+        shells.keep(Shell(owner="vagrant", resource_uri=CMD))
+    assert body(parsed(refused.value.envelope("uuid:1"))) == body(real)
+
+
 def test_a_quota_has_the_shape_that_was_recorded(repository: Path) -> None:
-    root = ET.fromstring((repository / "tests" / "data" / "windows" / "quota.xml").read_bytes())
-    real = cast("ET.Element", root.find(f".//{SOAP}Body"))
-    ours = ET.fromstring(Fault(Kind.MAX_OPERATIONS, "WMI Message. ", "Reason text. ").envelope("uuid:1"))
+    real = parsed((repository / "tests" / "data" / "windows" / "quota.xml").read_bytes())
+    ours = parsed(Fault(Kind.MAX_OPERATIONS, "WMI Message. ", "Reason text. ").envelope("uuid:1"))
     for tree in (real, ours):
         for one in tree.iter():
             if one.tag.endswith("error_WindowsErrorMessage"):
                 one.text = "theirs"
-    assert shape(cast("ET.Element", ours.find(f".//{SOAP}Body")), Ids()) == shape(real, Ids())
+    assert body(ours) == body(real)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_each_name_in_a_fault_has_its_namespace(kind: Kind) -> None:
+    fault = parsed(Fault(kind, "words").envelope("uuid:1"))
+    blame, subcode = (one.text or "" for one in fault.iter(f"{SOAP}Value"))
+    assert blame == f"{SOAP}{kind.blame}"
+    assert subcode == f"{{{PREFIXES[kind.subcode[0]]}}}{kind.subcode[2:]}"
 
 
 async def test_what_a_pool_says_first_opens_a_client_that_nobody_here_wrote() -> None:

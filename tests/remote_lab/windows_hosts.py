@@ -9,9 +9,9 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -107,13 +107,20 @@ def windows_host(
 @contextmanager
 def listening(host: WindowsHost, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """Let a host listen in a thread of its own, and give its port; its loop ends with it."""
-    ready: list[int] = []
+    with all_listening([host], tls) as (port,):
+        yield port
+
+
+@contextmanager
+def all_listening(hosts: Sequence[WindowsHost], tls: ssl.SSLContext | None = None) -> Iterator[list[int]]:
+    """Let hosts listen in one thread of their own, and give their ports; their loop ends with it."""
+    ports: list[int] = []
     started, leave = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 
     async def serve() -> None:
-        async with host.listening(tls) as port:
-            ready.append(port)
+        async with AsyncExitStack() as stack:
+            ports.extend([await stack.enter_async_context(host.listening(tls)) for host in hosts])
             started.set()
             await leave.wait()
 
@@ -121,10 +128,10 @@ def listening(host: WindowsHost, tls: ssl.SSLContext | None = None) -> Iterator[
         serving = thread.submit(loop.run_until_complete, serve())
         try:
             assert started.wait(30)
-            yield ready[0]
+            yield ports
         finally:
             loop.call_soon_threadsafe(leave.set)
-            serving.result(30)  # raises what a program of the host has raised
+            serving.result(30)  # raises what a program of a host has raised
             loop.close()
 
 

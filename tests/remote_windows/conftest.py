@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from inventory.host import (
     CredentialReference,
     Host,
     Platform,
+    SecretReference,
     SshLibrary,
     SshSettings,
     Transport,
@@ -24,7 +26,9 @@ from inventory.secret import Secret
 from remote.breaker import Breaker
 from remote.credentials import Credential, TlsKey
 from remote.host_keys import HostKey
+from remote.kerberos import extra_installed
 from remote.known_hosts import KnownHosts
+from remote.lab.windows.faults import ENGLISH
 from remote.lab.windows.host import WindowsHost
 from remote.lab.windows.login import Doors
 from remote.lab.windows.mishaps import Mishaps
@@ -40,7 +44,10 @@ from remote.ssh_library import asyncssh
 from remote.ways import Direct, Way
 from remote.windows import shell, winrm
 from remote.windows.winrm import WinrmConnector
-from tests.remote_lab.windows_hosts import PASSWORD, USER, ntlm_accounts
+from tests.conftest import SOAK
+from tests.remote.realm import PASSWORD as REALM_PASSWORD
+from tests.remote.realm import Realm, make_realm
+from tests.remote_lab.windows_hosts import PASSWORD, USER, listening, ntlm_accounts
 from tests.remote_windows.certificates import Authority
 from tests.remote_windows.played import ANSWERS, COMMANDS
 
@@ -52,6 +59,13 @@ SETTINGS = {
     "winrm_basic_https": WinrmSettings(auth=WinrmAuth.BASIC),
     "winrm_certificate": WinrmSettings(auth=WinrmAuth.CERTIFICATE),
 }
+
+
+NEEDS_KDC = [
+    pytest.mark.server,
+    pytest.mark.skipif(not extra_installed(), reason="needs the extra longarm[kerberos]"),
+    pytest.mark.xdist_group("kerberos"),
+]
 
 
 class OneCredential:
@@ -66,8 +80,10 @@ class OneCredential:
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give what is tidied up after a deadline more time than a user waits: these machines have other work too."""
+    """Give what is tidied up after a deadline more time than a user waits: they have other work too, save in a soak."""
     assert winrm._OVERTIME_S + shell.TIDY_S <= 2.0, "what a user waits"
+    if SOAK:
+        return
     for module in (shell, winrm):
         monkeypatch.setattr(module, "TIDY_S", 5.0)
     monkeypatch.setattr(winrm, "_LEAVING_S", 10.0)
@@ -130,10 +146,12 @@ class LetsIn(asyncssh.SSHServer):
 
 
 @asynccontextmanager
-async def ssh_session(shell: Shell, library: SshLibrary, folder: Path) -> AsyncIterator[Session]:
-    """Yield a session by SSH to a practice Windows host with a default shell."""
+async def ssh_session(
+    shell: Shell, library: SshLibrary, folder: Path, *, works: Works | None = None, plays: WindowsShells | None = None
+) -> AsyncIterator[Session]:
+    """Yield a session by SSH to a practice Windows host with a default shell; `plays` is what its commands come to."""
     key = asyncssh.generate_private_key("ssh-ed25519")
-    plays = WindowsShells(Captured(answers=ANSWERS, works=Works(COMMANDS)), shell)
+    plays = plays or WindowsShells(Captured(answers=ANSWERS, works=works or Works(COMMANDS)), shell)
     listening = await asyncssh.listen(
         "127.0.0.1", 0, server_factory=LetsIn, server_host_keys=[key], process_factory=plays, encoding=None, line_editor=False
     )
@@ -146,10 +164,40 @@ async def ssh_session(shell: Shell, library: SshLibrary, folder: Path) -> AsyncI
         yield session
 
 
+@pytest.fixture(scope="module")
+def realm(tmp_path_factory: pytest.TempPathFactory) -> Realm:
+    return make_realm(tmp_path_factory.mktemp("realm"), ("HTTP/win1",), ("HTTP/other",))
+
+
+@pytest.fixture
+def kerberos(realm: Realm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Realm]:
+    """Run the KDC; this process knows of the realm, has the keys of the practice host, and no tickets of its own."""
+    for name in ("KRB5_CONFIG", "KRB5CCNAME"):
+        monkeypatch.setenv(name, realm.environ[name])
+    monkeypatch.setenv("KRB5_KTNAME", f"FILE:{realm.folder / 'host.keytab'}")
+    monkeypatch.setenv("LONGARM_TEST_WORD", REALM_PASSWORD)
+    (realm.folder / "ccache").unlink(missing_ok=True)
+    with realm.kdc():
+        yield realm
+
+
+def by_password(realm: Realm) -> CredentialReference:
+    """Return the user of the realm whom a password makes tickets for."""
+    return CredentialReference(
+        name="ops", user=realm.principal, password=SecretReference(kind="env", value="LONGARM_TEST_WORD")
+    )
+
+
+def named(host: Host, reference: CredentialReference) -> Host:
+    """Return a host by the name that its keys in the realm are for."""
+    return replace(host, host_key_alias="win1", credential=reference)
+
+
 def practice(
     mishaps: Mishaps | None = None, limits: Limits | None = None, program: Program | None = None, **doors: object
 ) -> WindowsHost:
-    """Return a practice host that plays what is written down, and lets its user in by every way."""
+    """Return a practice host that plays what is written down, and lets its user in by every way; `language` is its own."""
+    language = str(doors.pop("language", ENGLISH))
     given: Mapping[str, object] = {
         "passwords": {USER: PASSWORD},
         "schemes": ("basic", "negotiate", "kerberos", "certificate"),
@@ -157,14 +205,28 @@ def practice(
     program = program or Captured(answers=ANSWERS, works=Works(COMMANDS))
     endpoints = {}
     if isinstance(program, Captured):
-        endpoints = {"Microsoft.PowerShell": Endpoint(program=CapturedPipelines(captured=program))}
+        runs = CapturedPipelines(captured=program)
+        endpoints = {"Microsoft.PowerShell": Endpoint(program=runs, version=program.version)}
     return WindowsHost(
         program,
         doors=Doors(**{**given, **doors}),  # type: ignore[arg-type]
         endpoints=endpoints,
         limits=limits,
         mishaps=mishaps,
+        language=language,
     )
+
+
+@asynccontextmanager
+async def connected(
+    make: MakeConnector, host: WindowsHost, transport: Transport = Transport.WINRM, *, endpoint: str | None = None
+) -> AsyncIterator[Session]:
+    """Yield a session to a host that listens in a loop of its own, and see that no thread is left of it."""
+    settings = WinrmSettings(scheme="http", auth=WinrmAuth.NTLM, endpoint=endpoint)
+    with listening(host) as port:
+        async with make()(host_at(port, settings, transport=transport)) as session:
+            yield session
+    await no_threads()
 
 
 def host_at(port: int, settings: WinrmSettings = SETTINGS["winrm_ntlm_http"], **more: object) -> Host:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from inventory.secret import Secret
 from remote.answer import Answer, Ended
 from remote.command import Command, CommandResult
 from remote.lab.windows.works import Played, Ran, assigned
 from remote.question import Question
 from remote.windows.bundle import SHELL
+from tests.remote_windows.clixml_shapes import SHAPES
 
 WORDS = "Служба печати — ‘Spooler’ 🎵"
 
@@ -57,12 +59,17 @@ RESULTS: dict[Command, CommandResult] = {
     Command(script="$text", variables={"text": "it's ‘a’", "yes": True, "number": -5}): ended(
         0, "text='it''s ‘‘a’’'|yes=$true|number=-5\n"
     ),
+    Command(script="$text", variables={"text": Secret("пароль’"), "name": "a", "other": Secret("")}): ended(
+        0, "text='пароль’’'|other=''|name='a'\n"
+    ),
     Command(script="$stdin.Length", stdin=b"\0\xff" * 100_000): ended(0, "read\n"),
 }
 HANGS = Command(script="'before'; Start-Sleep 3600", deadline_s=1)
 FLOODS = Command(script="while (1) { 'longarm' }", max_bytes=10_000, deadline_s=20)
 DIES = Command(script="Stop-Process -Id $PID")
 UNKNOWN = Command(script="Not-Known")
+SPEAKS_CLIXML = {name: Command(script=f"# {name}\nStop-Process -Id $PID -Force") for name in SHAPES}
+"""Scripts whose powershell.exe ends early, and says why in each shape of CLIXML."""
 COMMANDS: dict[str, Played] = {
     "'out'": Ran(stdout="out\n"),
     "exit 3": Ran(exit_status=3, by_exit=True),
@@ -77,4 +84,5 @@ COMMANDS: dict[str, Played] = {
     HANGS.script: Ran(stdout="before\n", hangs=True),
     FLOODS.script: Ran(stdout="longarm\n" * 500, floods=True),
     DIES.script: Ran(stdout="before\n", dies=True, exit_status=-1),
+    **{one.script: Ran(dies=True, raw_stderr=SHAPES[name][0].encode()) for name, one in SPEAKS_CLIXML.items()},
 }

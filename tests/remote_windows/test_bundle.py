@@ -14,18 +14,22 @@ from winrm.protocol import Protocol
 
 from inventory.errors import UsageError
 from inventory.host import Platform
+from inventory.secret import Secret
 from remote.answer import Answer, Ended
 from remote.command import Command, Value
+from remote.detached import DetachedCommand
 from remote.files.extracts import Extract, moment, trouble
 from remote.lab.windows.host import WindowsHost
 from remote.lab.windows.login import Doors
 from remote.lab.windows.replies import Captured
 from remote.question import Question
+from remote.windows import detached as asking
 from remote.windows.bundle import (
     LARGEST_IN_VARIABLE,
     SHELL,
     VARIABLE,
     command_line,
+    in_runspace,
     pack,
     quote,
     read_head,
@@ -35,8 +39,11 @@ from remote.windows.bundle import (
     write_script,
     write_work,
 )
+from remote.windows.bundle import given as given_to
+from remote.windows.clixml import errors_in
 from remote.windows.lines import LineReader, write_lines
 from tests.remote_lab.windows_hosts import PASSWORD, USER, listening, ntlm_accounts
+from tests.remote_windows.clixml_shapes import SHAPES
 
 NONCE = "0123456789abcdef" * 2
 __all__ = ["ntlm_accounts"]
@@ -74,11 +81,33 @@ def test_what_is_sent_is_powershell() -> None:
         assert list(mistakes(text)) == []
         assert read_work(text)[:2] == (NONCE, work)
         assert read_work(text)[2].items() >= values.items()
+    detached = DetachedCommand(id="detached-command", token=5, command=command)
+    job, child = asking.supervisor(detached), write_command(command, NONCE, detached=True)
+    assert list(mistakes(job)) == list(mistakes(child)) == []
+    assert (read_work(job)[1], read_work(child)[1]) == ("supervise", "detached")
+    for work in ("start", "collect", "drop"):
+        text = write_work(work, {"LaId": "x", "LaJob": job, "LaForget": "a b", "LaAge": -1}, NONCE)
+        assert (list(mistakes(text)), read_work(text)[1], read_work(text)[2]["LaJob"]) == ([], work, job)
+        assert len(pack(text)) < LARGEST_IN_VARIABLE
     for on_stdin in (False, True):
         line = command_line(on_stdin=on_stdin)
         assert len(line) < 8191, "cmd.exe takes no longer line"
         assert list(mistakes(base64.b64decode(line.rsplit(" ", 1)[1]).decode("utf-16-le"))) == []
+    assert list(mistakes(in_runspace())) == []
     assert list(mistakes("if (1) { 'a")), "what is none is told"
+
+
+def test_no_script_holds_a_secret_since_windows_writes_scripts_down() -> None:
+    """CVE-2018-16859: script block logging (event 4104) keeps what is in the text of a script."""
+    word = "canary-Ж"
+    command = Command(script="$word; $stdin", variables={"word": Secret(word), "name": "x"}, stdin=word.encode())
+    script = write_command(command, NONCE)
+    for hidden in (word, base64.b64encode(word.encode()).decode(), word.encode("utf-16-le").hex(), word.encode().hex()):
+        assert hidden not in script
+    assert "canary" not in script
+    assert [base64.b64decode(line) for line in b"".join(given_to(command)).split(b"\n.\n")[:-1]] == [word.encode()] * 2
+    with pytest.raises(TypeError, match="secret"):
+        write_work("get", {"LaPath": Secret(word)}, NONCE)
 
 
 def test_a_part_of_a_file_is_asked_for_in_powershell() -> None:
@@ -195,7 +224,7 @@ def test_more_than_was_asked_for_and_what_unpacks_to_more_is_lost() -> None:
     reader = LineReader((asked("c", max_bytes=100),), NONCE)
     reader.feed(greedy)
     assert reader.finish("")["c"].why == "it said more than it was asked for"
-    bomb = greedy.replace(b" 101 0 ", b" 10 0 ")
+    bomb = greedy.replace(b" 101 0 ", b" 010 0 ")  # as long as it was
     reader = LineReader((asked("c", max_bytes=100),), NONCE)
     reader.feed(bomb)
     assert reader.finish("")["c"].why == "its digest does not hold"
@@ -219,3 +248,9 @@ def test_a_bundle_goes_to_a_practice_host_in_few_messages(on_stdin: bool) -> Non
     reader.feed(stdout)
     assert (reader.finish(""), reader.done, stderr, status) == (ANSWERS, True, b"", 0)
     assert host.seen.messages == ["Create", "Command", *(["Send"] if on_stdin else []), "Receive", "Delete"]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_errors_in_clixml_are_read_in_each_of_its_shapes(name: str) -> None:
+    written, said = SHAPES[name]
+    assert errors_in(written.encode()).decode() == said

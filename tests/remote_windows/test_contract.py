@@ -2,29 +2,67 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from inventory.host import SshLibrary, Transport, WinrmSettings
+from inventory.host import SshLibrary, Transport, WinrmAuth, WinrmSettings
 from remote.answer import Answer, Ended
+from remote.breaker import Breaker
 from remote.command import Command
+from remote.credentials import CredentialStore
 from remote.files import Destination, Reason, TransferFailed
+from remote.known_hosts import KnownHosts
 from remote.lab.windows.login import Rights
-from remote.lab.windows.ssh import Shell
+from remote.lab.windows.replies import FROM_STDIN, Captured
+from remote.lab.windows.shells import Asked, Running, Said
+from remote.lab.windows.ssh import Shell, WindowsShells
+from remote.lab.windows.works import Works
 from remote.question import Privilege, Question
 from remote.session import Session
+from remote.ssh_library import asyncssh
 from remote.terminal import NoTerminal, Screen
-from tests.remote_lab.windows_hosts import USER
+from remote.windows.winrm import WinrmConnector
+from tests.remote.realm import REALM, Realm
+from tests.remote_lab.windows_hosts import PASSWORD, USER
 from tests.remote_windows.certificates import Authority
-from tests.remote_windows.conftest import SETTINGS, MakeConnector, host_at, practice, ssh_session
-from tests.remote_windows.played import CAPPED, CASES, DIES, FLOODS, HANGS, HUNG, RESULTS, UNKNOWN
+from tests.remote_windows.clixml_shapes import SHAPES
+from tests.remote_windows.conftest import (
+    NEEDS_KDC,
+    SETTINGS,
+    LetsIn,
+    MakeConnector,
+    by_password,
+    connected,
+    direct,
+    host_at,
+    named,
+    practice,
+    ssh_session,
+)
+from tests.remote_windows.played import (
+    ANSWERS,
+    CAPPED,
+    CASES,
+    COMMANDS,
+    DIES,
+    FLOODS,
+    HANGS,
+    HUNG,
+    RESULTS,
+    SPEAKS_CLIXML,
+    UNKNOWN,
+)
 
 DEADLINE_S = 60.0  # far above what any of this takes: only a hang reaches it
 ALL_BYTES = bytes(range(256)) * 600
+REALM_USER = f"{getpass.getuser()}@{REALM}"
 
 pytestmark = pytest.mark.usefixtures("ntlm_accounts")
 
@@ -44,12 +82,31 @@ BY_PSRP = {
 }
 
 
-@pytest.fixture(params=[*SETTINGS, *BY_PSRP, *BY_SSH])
+BY_TICKETS = {"winrm_kerberos_http": Transport.WINRM, "psrp_kerberos_http": Transport.PSRP}
+
+
+@asynccontextmanager
+async def by_tickets(realm: Realm, transport: Transport, folder: Path) -> AsyncIterator[Session]:
+    """Yield a session with tickets of a real KDC, which has a password for them."""
+    host, known = practice(), KnownHosts(folder / "known_hosts")
+    connect = WinrmConnector(known_hosts=known, credentials=CredentialStore(), breaker=Breaker(), way_to=direct)
+    settings = WinrmSettings(scheme="http", auth=WinrmAuth.KERBEROS)
+    async with host.listening() as port:
+        async with connect(named(host_at(port, settings, transport=transport), by_password(realm))) as session:
+            yield session
+        assert not host.service.shells.open, "every shell is deleted"
+
+
+@pytest.fixture(params=[*SETTINGS, *BY_PSRP, *BY_SSH, *(pytest.param(name, marks=NEEDS_KDC) for name in BY_TICKETS)])
 async def session(
     request: pytest.FixtureRequest, connector: MakeConnector, authority: Authority, tmp_path: Path
 ) -> AsyncIterator[Session]:
     if request.param in BY_SSH:
         async with ssh_session(*BY_SSH[request.param], tmp_path) as session:
+            yield session
+        return
+    if request.param in BY_TICKETS:
+        async with by_tickets(request.getfixturevalue("kerberos"), BY_TICKETS[request.param], tmp_path) as session:
             yield session
         return
     settings, transport, rights = BY_PSRP.get(request.param) or (SETTINGS[request.param], Transport.WINRM, Rights.ADMIN)
@@ -119,6 +176,14 @@ async def test_a_command_that_fails_in_its_own_way_is_no_success(session: Sessio
     assert not any(one.succeeded for one in (late, flood, died, unknown, nul))
 
 
+async def test_what_powershell_says_of_itself_is_told_in_the_words_of_its_errors(session: Session) -> None:
+    told = {name: await session.run(one, deadline_s=DEADLINE_S) for name, one in SPEAKS_CLIXML.items()}
+    assert {one.ended for one in told.values()} == {Ended.LOST}, "its exit status is 0, and it said no end"
+    words = {name: " ".join(said.split()) for name, (_, said) in SHAPES.items()}
+    assert {name: one.why for name, one in told.items() if words[name] not in one.why or "Preparing" in one.why} == {}
+    assert not any("Objs" in one.why or "CLIXML" in one.why for one in told.values())
+
+
 async def test_the_deadline_of_the_call_loses_a_command(session: Session) -> None:
     hangs = Command(script=HANGS.script, deadline_s=3600)
     result = await session.run(hangs, deadline_s=1.0)
@@ -159,7 +224,57 @@ async def test_there_is_no_terminal(session: Session) -> None:
 
 def test_a_session_tells_who_it_is(session: Session) -> None:
     facts = session.facts
-    assert facts.user == "vagrant" and facts.credential == "ops" and facts.proofs
+    assert facts.user == (REALM_USER if facts.proofs == "kerberos" else USER) and facts.credential == "ops" and facts.proofs
     assert facts.transport in {"winrm", "psrp", "ssh"}
     assert dict(facts.algorithms)
     assert not session.dropped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noting(Captured):
+    """Notes how each command was asked for."""
+
+    seen: list[Asked] = field(default_factory=list, hash=False)
+
+    async def __call__(self, running: Running) -> Said | None:
+        self.seen.append(running.asked)
+        return await Captured.__call__(self, running)
+
+
+async def test_what_a_shell_writes_is_asked_for_in_utf_8(connector: MakeConnector) -> None:
+    """Else a Windows in Russian answers in code page 866."""
+    program = Noting(answers=ANSWERS, works=Works(COMMANDS))
+    async with connected(connector, practice(program=program)) as session:
+        await session.ask(list(CASES), deadline_s=DEADLINE_S)
+        await session.run(Command(script="'out'"), deadline_s=DEADLINE_S)
+    assert [asked.code_page for asked in program.seen] == [65001, 65001]
+
+
+@pytest.mark.parametrize("way", BY_SSH)
+async def test_by_ssh_no_terminal_is_asked_for_and_no_profile_is_loaded(way: str, tmp_path: Path) -> None:
+    shell, library = BY_SSH[way]
+    plays = WindowsShells(Captured(answers=ANSWERS, works=Works(COMMANDS)), shell)
+    async with ssh_session(shell, library, tmp_path, plays=plays) as session:
+        answers = await session.ask(list(CASES), deadline_s=DEADLINE_S)
+        assert (await session.run(Command(script="'out'"), deadline_s=DEADLINE_S)).stdout == b"out\n"
+    assert all(same(answers[one.id], expected) for one, expected in CASES.items()), "what a default shell says is not in it"
+    assert plays.started == [FROM_STDIN] * 2
+    assert {" -NoProfile ", " -NonInteractive "} <= {f" {word} " for word in FROM_STDIN.split()}
+
+
+async def test_a_terminal_is_refused_by_a_practice_host_too(tmp_path: Path) -> None:
+    plays = WindowsShells(Captured(answers=ANSWERS, works=Works(COMMANDS)), Shell.POWERSHELL)
+    server = await asyncssh.listen(
+        "127.0.0.1",
+        0,
+        server_factory=LetsIn,
+        server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+        process_factory=plays,
+        encoding=None,
+    )
+    way = asyncssh.connect(
+        "127.0.0.1", server.get_port(), username=USER, password=PASSWORD, known_hosts=None, config=None, agent_path=None
+    )
+    async with server, way as connection:
+        done = await connection.run(FROM_STDIN, term_type="xterm", encoding=None, stdin=asyncssh.DEVNULL)
+    assert done.exit_status == 1 and b"not recognized" in cast("bytes", done.stderr)

@@ -2,63 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
-from inventory.host import CredentialReference, Host, KerberosReference, SecretReference, WinrmAuth, WinrmSettings
+from inventory.host import CredentialReference, KerberosReference, Transport, WinrmAuth, WinrmSettings
 from remote.answer import Ended
 from remote.breaker import Breaker
 from remote.credentials import CredentialStore
 from remote.errors import AuthenticationRefused, CredentialUnusable
-from remote.kerberos import extra_installed
 from remote.known_hosts import KnownHosts
 from remote.lab.windows.bindings import Hardening
 from remote.lab.windows.host import WindowsHost
 from remote.lab.windows.mishaps import Mishaps
 from remote.session import Session
 from remote.windows.winrm import WinrmConnector, WinrmSession
-from tests.remote.realm import PASSWORD, Realm, make_realm
+from tests.remote.realm import Realm
 from tests.remote_windows.certificates import Authority
-from tests.remote_windows.conftest import direct, host_at, practice
+from tests.remote_windows.conftest import NEEDS_KDC, by_password, direct, host_at, named, practice
 from tests.remote_windows.played import CASES
 
-pytestmark = [
-    pytest.mark.server,
-    pytest.mark.skipif(not extra_installed(), reason="needs the extra longarm[kerberos]"),
-    pytest.mark.xdist_group("kerberos"),
-]
+pytestmark = NEEDS_KDC
 HTTP = WinrmSettings(scheme="http", auth=WinrmAuth.KERBEROS)
-
-
-@pytest.fixture(scope="module")
-def realm(tmp_path_factory: pytest.TempPathFactory) -> Realm:
-    return make_realm(tmp_path_factory.mktemp("realm"), ("HTTP/win1",), ("HTTP/other",))
-
-
-@pytest.fixture
-def kerberos(realm: Realm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Realm]:
-    """Run the KDC; this process knows of the realm, has the keys of the practice host, and no tickets of its own."""
-    for name in ("KRB5_CONFIG", "KRB5CCNAME"):
-        monkeypatch.setenv(name, realm.environ[name])
-    monkeypatch.setenv("KRB5_KTNAME", f"FILE:{realm.folder / 'host.keytab'}")
-    monkeypatch.setenv("LONGARM_TEST_WORD", PASSWORD)
-    (realm.folder / "ccache").unlink(missing_ok=True)
-    with realm.kdc():
-        yield realm
-
-
-def by_password(realm: Realm) -> CredentialReference:
-    return CredentialReference(
-        name="ops", user=realm.principal, password=SecretReference(kind="env", value="LONGARM_TEST_WORD")
-    )
-
-
-def named(host: Host, reference: CredentialReference) -> Host:
-    return replace(host, host_key_alias="win1", credential=reference)
 
 
 def connector(folder: Path) -> WinrmConnector:
@@ -68,20 +37,39 @@ def connector(folder: Path) -> WinrmConnector:
 
 @asynccontextmanager
 async def connected(
-    host: WindowsHost, reference: CredentialReference, folder: Path, settings: WinrmSettings = HTTP
+    host: WindowsHost,
+    reference: CredentialReference,
+    folder: Path,
+    settings: WinrmSettings = HTTP,
+    transport: Transport = Transport.WINRM,
 ) -> AsyncIterator[Session]:
-    async with host.listening() as port, connector(folder)(named(host_at(port, settings), reference)) as session:
-        yield session
+    async with host.listening() as port:
+        at = named(host_at(port, settings, transport=transport), reference)
+        async with connector(folder)(at) as session:
+            yield session
 
 
-async def test_a_password_gets_tickets_of_its_own_and_messages_are_sealed(kerberos: Realm, tmp_path: Path) -> None:
+MESSAGES = {
+    Transport.WINRM: ["Create", "Command", "Receive", "Delete"],
+    Transport.PSRP: ["Create", "Receive", "Command", "Receive", "Delete"],
+}
+
+
+@pytest.mark.parametrize("transport", MESSAGES)
+async def test_a_password_gets_tickets_of_its_own_and_messages_are_sealed(
+    transport: Transport, kerberos: Realm, tmp_path: Path
+) -> None:
     host = practice()
-    async with connected(host, by_password(kerberos), tmp_path) as session:
+    async with connected(host, by_password(kerberos), tmp_path, transport=transport) as session:
         answers = await session.ask(list(CASES), deadline_s=20)
         assert {answer.ended for answer in answers.values()} == {Ended.EXITED}
-        assert session.facts.proofs == "kerberos"
-        assert isinstance(session, WinrmSession) and session.calls == 5, "one POST more, for the login"
-    assert host.seen.messages == ["Create", "Command", "Receive", "Delete"]
+        assert all(answers[question.id].stdout == expected.stdout for question, expected in CASES.items())
+        assert (session.facts.proofs, session.facts.transport) == ("kerberos", transport.value)
+        assert isinstance(session, WinrmSession) and session.calls == host.seen.calls
+        assert transport is Transport.PSRP or session.calls == 5
+    assert [one for one, _ in groupby(host.seen.messages)] == MESSAGES[transport]
+    assert host.seen.calls == len(host.seen.messages) + 1, "one POST more, for the login"
+    assert len(host.service.shells.started) == 1 and not host.service.shells.open
     assert not (kerberos.folder / "ccache").exists(), "the user's own cache is not touched"
 
 

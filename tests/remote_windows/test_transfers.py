@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import spnego
 
+from inventory.host import Transport
 from inventory.secret import Secret
 from remote.answer import Ended
 from remote.command import Command
@@ -32,8 +33,8 @@ THERE = r"C:\Temp\big.bin"
 
 
 @asynccontextmanager
-async def connected(make: MakeConnector, host: WindowsHost) -> AsyncIterator[Session]:
-    async with host.listening() as port, make()(host_at(port)) as session:
+async def connected(make: MakeConnector, host: WindowsHost, transport: Transport = Transport.WINRM) -> AsyncIterator[Session]:
+    async with host.listening() as port, make()(host_at(port, transport=transport)) as session:
         yield session
     assert not host.service.shells.open
 
@@ -72,15 +73,32 @@ async def test_a_get_that_is_cut_off_goes_on_where_it_was(connector: MakeConnect
         assert got.resumed_at > 0 and (tmp_path / "mine").read_bytes() == DATA
 
 
-async def test_whoever_stops_a_put_leaves_nothing_behind(connector: MakeConnector) -> None:
+@pytest.mark.parametrize("transport", [Transport.WINRM, Transport.PSRP])
+@pytest.mark.parametrize("at", [3, 4, 5, 7])
+async def test_a_get_of_which_an_answer_is_lost_is_gone_on_with(
+    at: int, transport: Transport, connector: MakeConnector, tmp_path: Path
+) -> None:
+    """A host says each thing once: what was lost is in none of the answers that follow."""
+    host, works = practiced(Mishaps(drop_after={at}))
+    works.files[THERE] = DATA
+    async with connected(connector, host, transport) as session:
+        got = await session.get(THERE, tmp_path / "mine", max_bytes=2**21, deadline_s=60)
+        assert got.digest == hashlib.sha256(DATA).hexdigest() and (tmp_path / "mine").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("transport", [Transport.WINRM, Transport.PSRP])
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError, OSError])
+async def test_whoever_stops_a_put_leaves_nothing_behind(
+    kind: type[Exception], transport: Transport, connector: MakeConnector
+) -> None:
     host, works = practiced()
 
     def stop(arrived: int, whole: int) -> None:
         if arrived > whole // 2:
-            raise RuntimeError("enough")
+            raise kind("enough")
 
-    async with connected(connector, host) as session:
-        with pytest.raises(RuntimeError, match="enough"):
+    async with connected(connector, host, transport) as session:
+        with pytest.raises(kind, match="enough"):
             await session.put(DATA, Destination(path=THERE), deadline_s=20, progress=stop)
         assert works.files == {}
 

@@ -35,6 +35,7 @@ from tests.remote_lab.windows_hosts import PASSWORD, USER
 from tests.remote_windows.certificates import Authority
 from tests.remote_windows.conftest import SETTINGS, MakeConnector, host_at, practice
 from tests.remote_windows.played import CASES
+from tests.remote_windows.test_hostile import http as said
 
 pytestmark = pytest.mark.usefixtures("ntlm_accounts")
 NTLM = WinrmSettings(auth=WinrmAuth.NTLM)
@@ -102,6 +103,27 @@ async def test_what_a_host_shows_is_judged_as_a_session_would(authority: Authori
         assert refused is not None and refused.offered == (shown.key.fingerprint,)
 
 
+@pytest.mark.parametrize("vouched", [True, False], ids=["of an authority", "enrolled"])
+async def test_a_revoked_certificate_is_refused_whoever_vouches_for_it(
+    connector: MakeConnector, authority: Authority, tmp_path: Path, vouched: bool
+) -> None:
+    known, paper, windows = KnownHosts(tmp_path / "known_hosts"), authority.certified("win", "win1", "127.0.0.1"), practice()
+    async with windows.listening(authority.server_context(paper)) as port:
+        host = host_at(port, replace(NTLM, ca=str(authority.file)) if vouched else NTLM)
+        shown = await shown_certificate(host, way=Direct(host))
+        if not vouched:
+            known.add("win1", shown.key)
+        assert refusal(host, shown, known.trust(host)) is None
+        known.mark(("w*",), replace(shown.key, revoked=True))
+        told = refusal(host, shown, known.trust(host))
+        with pytest.raises(TlsRefused, match="is revoked") as refused:
+            async with connector(known_hosts=known)(host):
+                pass
+    assert told is not None and str(told) == str(refused.value)
+    assert (refused.value.revoked, refused.value.offered, refused.value.hint) == (True, (shown.key.fingerprint,), None)
+    assert windows.seen.calls == 0
+
+
 async def test_what_speaks_no_tls_shows_no_certificate() -> None:
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -158,6 +180,21 @@ async def test_a_greeting_tells_the_ways_in_and_the_clock() -> None:
         said = await greeting(host_at(port), Direct(host_at(port)))
     assert (said.status, {scheme.lower() for scheme in said.schemes}) == (401, {"negotiate", "basic"})
     assert said.ahead_s is not None and 890 < said.ahead_s < 910
+
+
+@pytest.mark.parametrize(
+    "date", ["Mon, 30 Nov 2026 04:19:38 +99999999999999999999", "Mon, 30 Nov 9999999999999 04:19:38 GMT", "x", ""]
+)
+async def test_a_clock_that_is_none_is_not_told(date: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said(b"", "401 Unauthorized", f"Date: {date}"))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        host = host_at(server.sockets[0].getsockname()[1])
+        assert (await greeting(host, Direct(host))).ahead_s is None
 
 
 def test_the_next_command_follows_from_what_is_seen() -> None:

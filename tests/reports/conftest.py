@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from diagnostics.content import CheckContent, Content
 from diagnostics.finding import CheckResult, Citation, Diagnosis, Finding, Link, Param, Unchecked
@@ -17,12 +16,10 @@ from diagnostics.verdict import Reason, Severity, Verdict, Why
 from inventory.errors import Text
 from inventory.host import Waiver
 from remote.answer import Ended
+from runner.notes import AnswerNote
 from runner.outcome import Outcome, RunState
-from runner.record import AnswerNote, HostRecord, Quote, RunRecord
+from runner.record import HostRecord, Quote, RunRecord
 from tests.hostile import PAYLOADS
-
-settings.register_profile("longarm", deadline=None, derandomize=True)
-settings.load_profile("longarm")
 
 BEGAN = datetime(2026, 11, 22, 10, 47, 55, tzinfo=UTC)
 GIB = 1024**3

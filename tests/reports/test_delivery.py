@@ -193,8 +193,19 @@ def test_no_internal_report_where_customers_read_along(clean: RunRecord) -> None
     assert held.state == "failed" and "no private notes" in held.error and not cases.received
 
 
-def test_no_report_for_customers(clean: RunRecord) -> None:
+def test_customers_get_their_own_edition_where_they_read_along(clean: RunRecord) -> None:
     ledger, cases = Ledger(clean, owed(1, clean, audience="customer")), FakeCases("DEMO-1")
+    (sent,) = deliver(ledger, [cases], Masker())
+    (got,) = cases.received
+    assert sent.state == "sent" and not got.internal
+    assert got.data == render(clean, audience=Audience.CUSTOMER, language="en", format=Format.HTML)
+    assert got.text.encode() == render(clean, audience=Audience.CUSTOMER, language="en", format=Format.TEXT)
+
+
+def test_what_is_for_no_customer_is_not_sent_to_one(clean: RunRecord) -> None:
+    first, *rest = clean.hosts
+    mixed = replace(clean, hosts=(replace(first, customer="zeta"), *rest))
+    ledger, cases = Ledger(mixed, owed(1, mixed, audience="customer")), FakeCases("DEMO-1")
     (held,) = deliver(ledger, [cases], Masker())
     assert held.state == "failed" and not cases.received
 

@@ -6,6 +6,7 @@ import html
 import io
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from jsonschema import Draft202012Validator
 
-from diagnostics.finding import Citation, Diagnosis
+from diagnostics.finding import Citation, Diagnosis, Finding, Link, Remedy
 from diagnostics.library import load_library
 from diagnostics.verdict import Reason, Severity, Verdict
 from remote.answer import Ended
@@ -27,14 +28,14 @@ from reports import words
 from reports.document import content_digest
 from reports.language import LANGUAGES, language
 from reports.page import BUDGET_BYTES
-from reports.render import FORMATS, Audience, AudienceRefused, Format, render
+from reports.render import FORMATS, Audience, Format, render
 from reports.summary import next_commands, tally
 from reports.view import _short_digest
 from reports.visible import json_escaped
 from reports.words import connection_dropped
 from runner.outcome import Outcome, RunState
 from runner.record import Delivery, Quote, RunRecord
-from tests.reports.conftest import broken_database, diagnosis, run, seen, unseen
+from tests.reports.conftest import broken_database, diagnosis, finding, run, seen, unseen
 
 DATA = Path(__file__).parents[1] / "data"
 SCHEMA = json.loads((Path(module.__file__).parent / "run.schema.json").read_text())
@@ -53,12 +54,6 @@ def test_the_same_record_gives_the_same_bytes(small: RunRecord, kind: Format, co
 def test_every_format_has_a_row() -> None:
     assert set(FORMATS) == set(Format)
     assert len({row.suffix for row in FORMATS.values()}) == len(FORMATS)
-
-
-@pytest.mark.parametrize("kind", Format)
-def test_no_report_for_customers_yet(small: RunRecord, kind: Format) -> None:
-    with pytest.raises(AudienceRefused):
-        render(small, audience=Audience.CUSTOMER, language="en", format=kind)
 
 
 @pytest.mark.parametrize("make", ["small", "clean"])
@@ -145,6 +140,7 @@ def test_the_schema_requires_what_the_first_release_wrote_and_no_more(small: Run
     today = json.loads(made(small, Format.JSON))
     added = {"erased_hosts", "hosts.evidence_pruned_at", "hosts.thresholds", "counts.waived"}
     added |= {"hosts.findings.waived", "hosts.findings.waiver", "kind", "subject", "hosts.output", "repair", "hosts.repair"}
+    added |= {"read_only", "beside"}
     assert fields_in(today) - fields_in(OLD) == added
     assert fields_in(OLD) - fields_in(today) == set(), "a field that went needs a new number"
     page = (Path(module.__file__).parent.parent / "docs" / "run-json.md").read_text()
@@ -369,3 +365,35 @@ def test_what_to_type_next_asks_the_same(small: RunRecord, fields: dict[str, Any
     again = [step.command for step in steps if step.command.startswith("longarm diagnose")]
     assert again and all(command.endswith(f"{options} --case C-1") for command in again), again
     assert ("--" in again[0].removesuffix(" --case C-1")) == bool(options)
+
+
+@pytest.mark.parametrize(("code", "why"), [("en", "repair on"), ("ru", "исправить на")])
+def test_the_summary_names_the_repairs_of_what_was_found_roots_first(code: str, why: str) -> None:
+    offered = {
+        "fs-space": Remedy(playbook="free-disk-space", params={}),
+        "svc-failed": Remedy(playbook="restart-service", params={}),
+        "time-unsync": Remedy(playbook="of-somebody-else", params={}),
+    }
+
+    def found(host: str, check: str, **subject: str) -> Finding:
+        return replace(finding(host, check), subject=subject, remedy=offered.get(check))
+
+    full, failed = found("web01", "fs-space", mount="/srv/my data"), found("web01", "svc-failed", unit="nginx.service")
+    first = [full, failed, found("web01", "time-unsync")]
+    links = [Link(cause=full.id, effect=failed.id, rule="disk-stops-service", weight=0.9)]
+    others = [
+        (name, [found(name, "fs-space", mount="/srv/my data"), found(name, "svc-failed", unit="a")]) for name in ("a", "b")
+    ]
+    record = run(
+        seen("web01", diagnosis("web01", first, links=links)), *(seen(name, diagnosis(name, them)) for name, them in others)
+    )
+    steps = next_commands(record, language(code))
+    repairs = [step for step in steps if step.command.startswith("longarm repair")]
+    assert all(step.why.startswith(why) for step in repairs)
+    assert [shlex.split(step.command)[3].removeprefix(record.run + "/") for step in repairs] == [
+        "web01/fs-space/mount=/srv/my data",
+        "a/svc-failed/unit=a",
+        "a/fs-space/mount=/srv/my data",
+    ]
+    text = made(record, Format.TEXT, code).decode()
+    assert f"longarm repair --finding '{record.run}/web01/fs-space/mount=/srv/my data' --case DEMO-1  # {why}" in text

@@ -10,11 +10,15 @@ from dataclasses import replace
 
 import pytest
 
-from reports.explain import problems
+from console.progress import detail
+from diagnostics.finding import Link
+from diagnostics.verdict import Severity
+from reports.explain import explain, problems
 from reports.language import LANGUAGES
 from reports.render import Audience, Format, render
 from runner.outcome import FailOn, exit_code
 from runner.record import RunRecord
+from tests.reports.conftest import WAIVER, diagnosis, finding, full, run, seen
 from tests.reports.test_formats import counts_agree
 
 TOLD = "waived until 2027-01-31 by anna: Filled on purpose"
@@ -90,3 +94,47 @@ def test_thresholds_that_were_set_stand_with_their_host(partly: RunRecord, langu
         {"fs-space": {"critical": 97.5}},
         {},
     ]
+
+
+@pytest.fixture(scope="session")
+def caused() -> RunRecord:
+    """A run on three hosts whose filesystem is too full: on one that is waived, as is one of two that follow from it."""
+    root = full("db-01", "/mnt/a", waiver=WAIVER, waived=True)
+    service = finding("db-01", "svc-failed", Severity.CRITICAL, unit="db.service")
+    clock = replace(finding("db-01", "time-unsync", Severity.WARNING), waiver=WAIVER, waived=True)
+    links = [Link(cause=root.id, effect=one.id, rule="disk-full-explains-service", weight=0.9) for one in (service, clock)]
+    lesser = [replace(full(host, "/mnt/a"), severity=Severity.WARNING) for host in ("app-01", "web-01")]
+    others = [seen(one.host, diagnosis(one.host, (one,))) for one in lesser]
+    return run(seen("db-01", diagnosis("db-01", (root, service, clock), links=links)), *others, case=None)
+
+
+def test_the_counts_agree_where_what_is_waived_has_consequences(caused: RunRecord) -> None:
+    counts_agree(caused)
+
+
+def test_what_is_waived_leads_nothing_that_counts(caused: RunRecord) -> None:
+    host = caused.hosts[0]
+    assert host.diagnosis is not None
+    service, disk = explain(host.diagnosis)
+    assert [(root.finding.check, root.waived, [one.finding.check for one in root.effects]) for root in (service, disk)] == [
+        ("svc-failed", False, []),
+        ("fs-space", True, ["time-unsync"]),
+    ]
+    assert [link.cause for link in service.also] == [disk.finding.id]
+    assert [(problem.check, problem.worst.value, len(problem.cases)) for problem in problems(caused.hosts)] == [
+        ("svc-failed", "critical", 1),
+        ("fs-space", "warning", 3),
+    ]
+    lines = made(caused, Format.TEXT).splitlines()
+    assert [line.split("  ")[:2] for line in lines if line[:1] in "◆▲◇" and line] == [
+        ["◆ critical", "db-01"],
+        ["▲ warning", "3 hosts"],
+    ]
+    assert sum("◇ explained by what is waived: " in line for line in lines) == 1
+    assert [line.strip()[:3] for line in lines if "└" in line] == ["└ ◇"]
+    assert made(caused, Format.HTML).count("Explained by what is waived:") == 1
+
+
+def test_progress_counts_what_counts(caused: RunRecord, accepted: RunRecord) -> None:
+    assert [detail(host) for host in caused.hosts] == ["critical 1, waived 2", "warning 1", "warning 1"]
+    assert [detail(host) for host in accepted.hosts] == ["", "waived 1"]

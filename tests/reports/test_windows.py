@@ -8,10 +8,13 @@ import pytest
 from diagnostics.check_tests import load_capture
 from diagnostics.diagnose import diagnose
 from diagnostics.library import load_library
+from playbooks.load import shipped_playbooks
 from remote.windows.lines import NO_ADMIN
 from reports import words
 from reports.language import language
+from reports.repair_commands import offer_of
 from reports.sentences import sentence
+from tests.reports.conftest import run
 
 CAPTURES = Path(__file__).parents[1] / "data" / "captures"
 HOSTS = sorted(path.stem for path in CAPTURES.glob("win-*.evidence"))
@@ -44,3 +47,14 @@ def test_a_platform_has_its_own_words_for_rights(platform: str, denied: str, wan
     for said, expected in ((words.needs_root(platform), wanted), (words.as_root(platform), had)):
         assert english.say(said) == expected
         assert any("а" <= letter <= "я" for letter in russian.say(said))
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_repair_is_offered_once_its_playbook_exists(host: str) -> None:
+    library = load_library()
+    evidence, context = load_capture(CAPTURES / host)
+    diagnosis = diagnose(evidence, replace(context, library_digest=library.digest), library)
+    shipped = {playbook.id for playbook in shipped_playbooks() if "windows" in playbook.platforms}
+    for finding in diagnosis.findings:
+        named = finding.remedy is not None and finding.remedy.playbook in shipped
+        assert bool(offer_of(run(), finding)) is named

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,21 +19,29 @@ from runner.desk import Desk
 from runner.outcome import Outcome, RunState
 from runner.store.blobs import digest_of
 from runner.store.changes import Attach, BeginRun, EndRun
+from runner.store.opening import make_home
 from runner.store.rows import (
     AttachmentRow,
     AuditRow,
     Event,
+    FreezeRow,
+    HoldRow,
     HostRow,
     JournalRow,
     LeaseRow,
+    MuteRow,
+    MuteState,
     OutboxRow,
     OutboxState,
     RunRow,
     SampleRow,
+    Scope,
     StateRow,
 )
+from runner.store.sql import open_store
 from tests.runner.fleet import small_library
 from tests.runner.killer import Killer, fork_server
+from tests.stopped_clock import HastyClock, StoppedClock
 
 NOW = datetime(2026, 11, 22, 10, 47, 55, 123456, tzinfo=UTC)
 
@@ -154,6 +163,42 @@ class Rows:
         }
         return LeaseRow(**{**row, **values})
 
+    def hold(self, **values: Any) -> HoldRow:
+        row: dict[str, Any] = {
+            "id": 0,
+            "host": "db-0",
+            "customer": "acme",
+            "site": "berlin",
+            "actor": "anna",
+            "reason": "a demonstration",
+            "since": NOW,
+            "until": NOW + timedelta(hours=8),
+        }
+        return HoldRow(**{**row, **values})
+
+    def freeze(self, **values: Any) -> FreezeRow:
+        row: dict[str, Any] = {
+            "id": 0,
+            "scope": Scope.DESK,
+            "name": None,
+            "actor": "anna",
+            "reason": "an audit",
+            "since": NOW,
+            "until": NOW + timedelta(hours=8),
+        }
+        return FreezeRow(**{**row, **values})
+
+    def mute(self, **values: Any) -> MuteRow:
+        row: dict[str, Any] = {
+            "run": "20261122-104755-7f3a9c",
+            "wave": 0,
+            "hook": "alerts",
+            "state": MuteState.MUTED,
+            "since": NOW,
+            "until": NOW + timedelta(hours=1),
+        }
+        return MuteRow(**{**row, **values})
+
     def attach(self, data: bytes = b"<html>", **values: Any) -> Attach:
         row: dict[str, Any] = {
             "case": "DEMO-1",
@@ -167,7 +212,9 @@ class Rows:
             "customer": "acme",
             "attached_at": NOW,
         }
-        return Attach(attachment=AttachmentRow(**{**row, **values}), audit=self.audit("case.attached"))
+        attachment = AttachmentRow(**{**row, **values})
+        audit = self.audit("case.attached", case=attachment.case, digests=(attachment.digest,))
+        return Attach(attachment=attachment, audit=audit)
 
 
 @pytest.fixture
@@ -180,6 +227,14 @@ def rows() -> Rows:
 def home(tmp_path: Path) -> Path:
     """Return where a home may be made."""
     return tmp_path / "home"
+
+
+@pytest.fixture
+def made(home: Path) -> Path:
+    """Return a home with a store in it."""
+    make_home(home)
+    open_store(home, write=True).close()
+    return home
 
 
 @pytest.fixture
@@ -218,3 +273,15 @@ def scratch(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+async def stopped_clock() -> StoppedClock:
+    """Return the clock of the test's loop, which stands still."""
+    return StoppedClock(asyncio.get_running_loop())
+
+
+@pytest.fixture
+async def hasty_clock() -> HastyClock:
+    """Return the clock of the test's loop, which can leap."""
+    return HastyClock(asyncio.get_running_loop())

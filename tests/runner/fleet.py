@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from diagnostics.check_files import load_checks
 from diagnostics.library import Library
@@ -153,34 +154,63 @@ class Act:
     """Each of its connections goes away with the first questions."""
 
 
-class ActingConnect:
-    """A `Connect` over hosts that act; `connected` lists them in the order they were begun."""
+class _Never(asyncio.Event):
+    """What is waited for in vain; `begun` is called when somebody begins to."""
 
-    def __init__(self, acts: Mapping[str, Act]) -> None:
-        never = asyncio.Event()
+    def __init__(self, begun: Callable[[], None]) -> None:
+        super().__init__()
+        self._begun = begun
+
+    async def wait(self) -> Literal[True]:
+        self._begun()
+        return await super().wait()
+
+
+class ActingConnect:
+    """A `Connect` over hosts that act; `connected` lists them in the order they were begun.
+
+    `all_hang` is called whenever the hosts that are left hang and no other one is at work: the time for deadlines to pass.
+    """
+
+    def __init__(self, acts: Mapping[str, Act], *, all_hang: Callable[[], None] = lambda: None) -> None:
         self.acts, self.connected = acts, list[str]()
-        self._fake = FakeConnect(
-            {
-                name: FakeHost(
-                    answers=act.answers,
-                    refuses=act.refuses,
-                    connects_after=never if act.hangs else None,
-                    answers_after=never if act.silent else None,
-                    drops=act.drops,
-                )
-                for name, act in acts.items()
-            }
+        self._at_work, self._hanging, self._all_hang = set[str](), set[str](), all_hang
+        self._fake = FakeConnect({name: self._host(name, act) for name, act in acts.items()})
+
+    def _host(self, name: str, act: Act) -> FakeHost:
+        never = _Never(partial(self._hangs, name))
+        return FakeHost(
+            answers=act.answers,
+            refuses=act.refuses,
+            connects_after=never if act.hangs else None,
+            answers_after=never if act.silent else None,
+            drops=act.drops,
         )
 
     @asynccontextmanager
     async def __call__(self, host: Host) -> AsyncIterator[Session]:
         """Open a session to a host that does what its act says."""
         self.connected.append(host.name)
+        self._at_work.add(host.name)
         act = self.acts[host.name]
-        async with self._fake(host) as session:
-            if act.breaks is not None:
-                yield Raises(host, act.breaks)
-            elif act.forgets:
-                yield Forgets(host)
-            else:
-                yield session
+        try:
+            async with self._fake(host) as session:
+                if act.breaks is not None:
+                    yield Raises(host, act.breaks)
+                elif act.forgets:
+                    yield Forgets(host)
+                else:
+                    yield session
+        finally:
+            self._at_work.discard(host.name)
+            self._hanging.discard(host.name)
+            self._look()
+
+    def _hangs(self, name: str) -> None:
+        self._at_work.discard(name)
+        self._hanging.add(name)
+        self._look()
+
+    def _look(self) -> None:
+        if self._hanging and not self._at_work:
+            self._all_hang()

@@ -2,7 +2,7 @@
 
 It imports everything once and forks a child for each order, so that fifty kills cost seconds. A child
 does one of the `JOBS` (by default: diagnoses a small fleet) and says each event after it was acknowledged;
-it dies after `kill_after_s`, or at the `kill_at`-th step of its way to the disk.
+it dies after `kill_after_s`, or at the `kill_at`-th of its crash points.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import random
-import shutil
 import signal
 import sys
 import tempfile
@@ -24,24 +23,26 @@ from typing import Any
 import alembic.command  # noqa: F401 - imported before the fork, as is all below
 
 import runner.store.backup
+import runner.store.leftovers
 import runner.store.queries
 import runner.store.seldom
 import runner.store.sql  # noqa: F401
 from diagnostics.library import Library
 from inventory.host import Host
 from inventory.secret import Masker
+from playbooks.testing import FakeOperator
 from remote.errors import ConnectFailed
 from remote.session import Session
 from reports.cases.builtin import BuiltinCases
 from reports.cases.delivery import deliver
 from runner.desk import Desk
 from runner.observer import Silent
+from runner.outcome import RunState
 from runner.record import HostRecord, RunRecord
-from runner.store import leftovers
-from runner.store.blobs import Blobs
+from runner.request import RestRequest
 from runner.store.changes import Belonging
-from runner.store.link import Link
-from tests.runner.fleet import DENIED, FULL, LOST, OK, Act, ActingConnect, asking, fleet, small_library
+from tests.crash_points import Points
+from tests.runner.fleet import DENIED, FULL, LOST, OK, Act, ActingConnect, asking, fleet, inventory_of, small_library
 from tests.runner.repairs import Bench
 
 CONCURRENCY = 5
@@ -91,42 +92,6 @@ def say(**words: Any) -> None:
     os.write(1, json.dumps(words).encode() + b"\n")
 
 
-POINTS: tuple[tuple[Any, str], ...] = (
-    (os, "fsync"),
-    (Path, "rename"),
-    (Path, "unlink"),
-    (shutil, "rmtree"),
-    (Blobs, "write"),
-    (leftovers, "_checkpoint"),
-    (leftovers, "_overwrite_database"),
-    (Link, "begin"),
-    (Link, "commit"),
-)
-
-
-class Steps:
-    """Counts the moments around each write, fsync, rename, removal, checkpoint and commit; the process dies at `last`."""
-
-    def __init__(self, last: int | None) -> None:
-        self.taken, self._last = 0, last
-        for owner, name in POINTS:
-            setattr(owner, name, self._around(getattr(owner, name)))
-
-    def _step(self, *_: object) -> None:
-        self.taken += 1
-        if self.taken == self._last:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def _around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*arguments: Any, **named: Any) -> Any:
-            self._step()
-            result = function(*arguments, **named)
-            self._step()
-            return result
-
-        return counted
-
-
 def diagnose(library: Library, order: dict[str, Any]) -> None:
     """Diagnose the fleet in the home of the order."""
     with Desk.open(Path(order["home"]), write=True, actor="anna") as desk:
@@ -166,11 +131,27 @@ def erase(_: Library, order: dict[str, Any]) -> None:
 
 
 def repair(_: Library, order: dict[str, Any]) -> None:
-    """Repair the hosts of a bench."""
-    bench = Bench(Path(order["bench"]))
+    """Repair the hosts of a bench; where that was begun, go on with it."""
+    bench, hosts = Bench(Path(order["bench"])), order["hosts"]
+    playbook = bench.playbook(order["playbook"])
     with Desk.open(Path(order["home"]), write=True, actor="anna") as desk:
-        request = bench.asking(*order["hosts"], playbook=bench.playbook(order["playbook"]), concurrency=len(order["hosts"]))
-        asyncio.run(desk.repair(request, connect=bench.connect, observer=Telling()))
+        if not desk.runs():
+            request = bench.asking(*hosts, playbook=playbook, concurrency=len(hosts))
+            asyncio.run(desk.repair(request, connect=bench.connect, observer=Telling()))
+        elif desk.runs()[0].state is not RunState.ENDED:
+            resuming = desk.resume_repair(
+                desk.runs()[0].run,
+                RestRequest(
+                    inventory=inventory_of(bench.selection(*hosts)),
+                    library=bench.library,
+                    playbook=playbook,
+                    secrets={},
+                    operator=FakeOperator(),
+                ),
+                connect=bench.connect,
+                observer=Telling(),
+            )
+            asyncio.run(resuming)
 
 
 JOBS: Mapping[str, Callable[[Library, dict[str, Any]], None]] = {
@@ -192,9 +173,9 @@ def deliver_all(desk: Desk) -> None:
 
 def carry_out(library: Library, order: dict[str, Any]) -> None:
     """Do the job of an order and say how many steps that took."""
-    steps = Steps(order.get("kill_at"))
+    points = Points(Path(order["home"]).parent, lambda number, _: number == order.get("kill_at"))
     JOBS[order.get("job", "diagnose")](library, order)
-    say(steps=steps.taken)
+    say(steps=points.met, past=points.past)
 
 
 def serve(library: Library) -> None:

@@ -23,6 +23,8 @@ class Told:
     hosts: list[str] = field(default_factory=list)
     run: str | None = None
     steps: int = 0
+    past: list[str] = field(default_factory=list)
+    """What it did to files outside any crash point."""
     status: int = 0
     took_s: float = 0.0
 
@@ -47,6 +49,7 @@ class Killer:
             if "acknowledged" in words:
                 told.hosts.append(words["acknowledged"])
             told.run, told.steps = words.get("ended", told.run), words.get("steps", told.steps)
+            told.past += words.get("past", ())
         raise AssertionError("the fork server is gone")
 
 

@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from zlib import crc32
 
+from diagnostics.cause_files import load_causes
 from diagnostics.check_files import load_checks
 from diagnostics.library import Library
 from diagnostics.parsing import whole
@@ -27,8 +29,11 @@ from remote.question import Question
 from remote.session import Session
 from runner.request import RepairRequest
 
-USER: Final = 64998
-"""Whom root becomes here: root's places for detached commands are those of the machine, not of a test."""
+FIRST_USER: Final = 60_000
+"""Whom root becomes here, or one of the 5,000 behind: places for detached commands are the user's, on the whole machine."""
+
+FENCE_BYTES: Final = 4096
+"""Of the one file that stays on a host, at the most."""
 
 CHECK = """
 check: mark-bad
@@ -61,7 +66,7 @@ steps:
     run: echo "one" >>"$HOME/effects"
     retry: never
     deadline: 20s
-  - name: Write the mark
+  - name: {en: Write the mark, ru: Записать отметку}
     run: echo "$word" >"$HOME/mark"; echo "two" >>"$HOME/effects"; echo written
     retry: never
     deadline: 20s
@@ -69,13 +74,54 @@ verify: [mark-bad]
 """
 
 
+FULL = """
+check: shelf-full
+title: {en: Shelf is full, ru: Полка полна}
+platforms: [linux]
+needs: [shelf]
+subject: {shelf: "'shelf'"}
+params: {state: facts.shelf.state}
+cite: facts.shelf.at
+severity:
+  critical: {raise: facts.shelf.state == "full"}
+finding: {en: "the shelf is {{ params.state }}", ru: "полка: {{ params.state }}"}
+remedy: {playbook: free-disk-space, params: {mount: "'/'"}}
+tests: []
+"""
+
+CAUSES = """
+- rule: full-shelf-spoils-mark
+  cause: shelf-full
+  effect: [mark-bad]
+  when: facts.mark.state == "bad"
+  weight: 0.8
+  order: any
+  text: {en: The mark lies on the shelf., ru: Отметка лежит на полке.}
+"""
+
+
 def _parse_mark(answer: Answer) -> Facts:
+    return _parsed("mark", answer)
+
+
+def _parse_shelf(answer: Answer) -> Facts:
+    return _parsed("shelf", answer)
+
+
+def _parsed(name: str, answer: Answer) -> Facts:
     if not (match := re.fullmatch(rb"(\w+)\n", answer.stdout)):
-        raise ParseError("mark", answer.stdout)
-    return {"state": match[1].decode(), "at": whole("mark", answer)}
+        raise ParseError(name, answer.stdout)
+    return {"state": match[1].decode(), "at": whole(name, answer)}
 
 
 PROBE = Probe(question=Question(id="mark", script='cat "$HOME/mark"'), parse=_parse_mark, shape={"state": "str", "at": "at"})
+
+
+SHELF = Probe(
+    question=Question(id="shelf", script='cat "$HOME/shelf" 2>/dev/null || echo free'),
+    parse=_parse_shelf,
+    shape={"state": "str", "at": "at"},
+)
 
 
 @dataclass(slots=True)
@@ -95,6 +141,22 @@ class Bench:
         probes = {PROBE.id: PROBE}
         self.library = Library(probes=probes, checks=load_checks([check], probes), digest="d" * 64)
 
+    @property
+    def user(self) -> int:
+        """Return whose the hosts are: another one for each bench, so that none meets the fence of another."""
+        return FIRST_USER + crc32(str(self.folder).encode()) % 5000
+
+    def with_causes(self) -> Bench:
+        """Return the bench where the mark lies on a shelf, which spoils it while it is full."""
+        files = {"mark-bad.yaml": CHECK, "shelf-full.yaml": FULL, "causes.yaml": CAUSES}
+        for name, text in files.items():
+            (self.folder / name).write_text(text)
+        probes = {PROBE.id: PROBE, SHELF.id: SHELF}
+        checks = load_checks([self.folder / "mark-bad.yaml", self.folder / "shelf-full.yaml"], probes)
+        causes = load_causes(self.folder / "causes.yaml", checks, probes)
+        self.library = Library(probes=probes, checks=checks, causes=causes, digest="e" * 64)
+        return self
+
     def home(self, host: str) -> Path:
         """Return the home of a host, which is made where there is none."""
         home = self.folder / host
@@ -103,7 +165,7 @@ class Bench:
             (home / "mark").write_text("bad\n")
             if os.geteuid() == 0:
                 for path in (home, home / "mark"):
-                    os.chown(path, USER, USER)
+                    os.chown(path, self.user, self.user)
         return home
 
     def mark(self, host: str, word: str) -> None:
@@ -114,6 +176,14 @@ class Bench:
         """Return what was done to a host, in order."""
         log = self.home(host) / "effects"
         return log.read_text().splitlines() if log.exists() else []
+
+    def besides_the_fence(self, host: str) -> list[str]:
+        """Return what is left on a host, where that is anything but one fence file of at most 4 KiB."""
+        home = self.home(host)
+        left = [path for path in sorted(home.rglob("*")) if path not in (home / "mark", home / "effects")]
+        fences = [path for path in left if path.name == "fence" and path.is_file() and path.stat().st_size <= FENCE_BYTES]
+        ours = [*fences[:1], *(fence.parent for fence in fences[:1])]
+        return [str(path.relative_to(home)) for path in left if path not in ours]
 
     def playbook(self, text: str = MEND) -> Playbook:
         """Return a playbook."""
@@ -142,7 +212,7 @@ class Bench:
 
     def shell(self, host: str) -> Sequence[str]:
         """Return the words that start a shell on a host."""
-        become = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"] if os.geteuid() == 0 else []
+        become = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups"] if os.geteuid() == 0 else []
         assert not become or shutil.which("setpriv")
         return (*become, "env", f"HOME={self.home(host)}", "/bin/sh")
 

@@ -26,12 +26,15 @@ from remote.errors import (
     HostKeyRefused,
     RemoteError,
 )
+from remote.hearing import Hearing
 from remote.testing import UnscriptedQuestion
 from runner.desk import Desk
 from runner.observer import Silent
 from runner.outcome import Outcome, RunState
-from runner.record import HostRecord
+from runner.record import HostRecord, RunRecord
+from runner.request import DiagnoseRequest
 from tests.runner.fleet import FULL, LOST, OK, Act, ActingConnect, asking, fleet
+from tests.stopped_clock import StoppedClock
 
 SOAK = bool(os.environ.get("LONGARM_SOAK"))
 H = "some-host"
@@ -103,7 +106,7 @@ class Meddler:
     def run_started(self, *_: object) -> None:
         self._meddle()
 
-    def host_started(self, host: Host) -> None:
+    def host_started(self, host: Host, hearing: Hearing) -> None:
         self.started.append(host.name)
         raise RuntimeError("host_started")
 
@@ -137,7 +140,16 @@ def named(acting: list[Act]) -> dict[str, Act]:
     return {f"host-{number}": act for number, act in enumerate(acting)}
 
 
-@settings(max_examples=2000 if SOAK else 60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def diagnosed(
+    desk: Desk, request: DiagnoseRequest, acts: dict[str, Act], observer: Meddler
+) -> tuple[ActingConnect, RunRecord]:
+    """Return how a run ended in which a deadline passes whenever nobody is left whom it does not concern."""
+    clock = StoppedClock(asyncio.get_running_loop())
+    connect = ActingConnect(acts, all_hang=lambda: clock.leap(1))
+    return connect, await desk.diagnose(request, connect=connect, observer=observer)
+
+
+@settings(max_examples=2000 if SOAK else 60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     acting=st.lists(acts, min_size=1, max_size=8),
     concurrency=st.integers(1, 4),
@@ -150,10 +162,9 @@ def test_every_host_is_accounted_for_and_nothing_unseen_is_green(
     desk: Desk, library: Library, acting: list[Act], concurrency: int, stop_after: int | None
 ) -> None:
     fleet_of = named(acting)
-    connect = ActingConnect(fleet_of)
     meddler = Meddler(desk, stop_after)
-    request = asking(library, fleet(*fleet_of), concurrency=concurrency, host_deadline_s=0.02, languages=("en", "ru"))
-    record = asyncio.run(desk.diagnose(request, connect=connect, observer=meddler))
+    request = asking(library, fleet(*fleet_of), concurrency=concurrency, host_deadline_s=1, languages=("en", "ru"))
+    connect, record = asyncio.run(diagnosed(desk, request, fleet_of, meddler))
 
     outcomes = {host.host: host.outcome for host in record.hosts}
     assert list(outcomes) == list(fleet_of)
@@ -222,7 +233,7 @@ def test_a_question_that_was_not_scripted_ends_the_run(desk: Desk, library: Libr
 
 def test_a_stop_as_a_host_begins_interrupts_it(desk: Desk, library: Library) -> None:
     class Hasty(Silent):
-        def host_started(self, host: Host) -> None:
+        def host_started(self, host: Host, hearing: Hearing) -> None:
             desk.stop()
 
     acts = {"a": Act(hangs=True), "b": Act()}

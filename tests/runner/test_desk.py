@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from inventory.secret import MASKER, Secret
 from inventory.walls import CaseOfOthers
 from remote.answer import Answer, Ended, answered
 from remote.errors import ConnectFailed, ConnectionLost
+from remote.hearing import Hearing
 from remote.lasting import DROPS_ALL
 from remote.question import Question
 from remote.session import Session
@@ -36,6 +37,7 @@ from runner.store.changes import Change, EndHost
 from runner.store.errors import StoreBusy, StoreFailed, StoreReadOnly
 from runner.store.link import Link
 from tests.runner.fleet import DENIED, FULL, LOST, OK, PROBES, Act, ActingConnect, asking, fleet, inventory_of
+from tests.stopped_clock import StoppedClock
 
 MOTD = PROBES[2]
 
@@ -157,6 +159,25 @@ async def test_everything_is_on_disk_before_the_first_connection_and_before_it_i
         record = await desk.diagnose(request, connect=Looking(acts), observer=Watching(ended))
     assert outcomes(record) == {"a": Outcome.OK, "b": Outcome.FINDINGS}
     assert seen == [("a", 2, Outcome.OK), ("b", 2, Outcome.FINDINGS)]
+
+
+async def test_a_run_that_ends_while_it_is_looked_at_is_not_told_to_have_lost_its_process(
+    desk: Desk, home: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Desk.open(home, write=False) as reader:
+        seen = list[RunState]()
+
+        def ended(_: HostRecord) -> None:
+            run = reader.runs(1)[0].run
+            looks: list[Callable[[], RunState]] = [lambda: reader.runs(1)[0].state, lambda: reader.record(run).state]
+            for look in looks:
+                once = iter([True])
+                with monkeypatch.context() as patch:  # there is a process when the first look is taken, and none a moment later
+                    patch.setattr("runner.desk_looking.on_its_way", lambda *_, once=once: next(once, False))
+                    seen.append(look())
+
+        await desk.diagnose(asking(library, fleet("a")), connect=ActingConnect({"a": Act()}), observer=Watching(ended))
+    assert seen == [RunState.RUNNING, RunState.RUNNING]
 
 
 async def test_a_stopped_run_is_resumed_where_it_stopped(desk: Desk, library: Library) -> None:
@@ -316,7 +337,7 @@ async def test_a_cancelled_diagnosis_accounts_for_all_before_it_goes(desk: Desk,
     begun = asyncio.Event()
 
     class Begun(Silent):
-        def host_started(self, host: Host) -> None:
+        def host_started(self, host: Host, hearing: Hearing) -> None:
             begun.set()
 
     request = asking(library, fleet(*acts), concurrency=1)
@@ -330,9 +351,13 @@ async def test_a_cancelled_diagnosis_accounts_for_all_before_it_goes(desk: Desk,
     assert outcomes(record) == {"a": Outcome.INTERRUPTED, "b": Outcome.NOT_STARTED}
 
 
-async def test_the_deadline_of_a_run_ends_it_with_every_host_accounted_for(desk: Desk, library: Library) -> None:
+async def test_the_deadline_of_a_run_ends_it_with_every_host_accounted_for(
+    desk: Desk, library: Library, stopped_clock: StoppedClock
+) -> None:
     acts = {"a": Act(), "b": Act(hangs=True), "c": Act()}
-    record = await diagnose(desk, library, acts, concurrency=1, run_deadline_s=0.1)
+    connect = ActingConnect(acts, all_hang=lambda: stopped_clock.leap(9))
+    request = asking(library, fleet(*acts), concurrency=1, run_deadline_s=9)
+    record = await desk.diagnose(request, connect=connect, observer=Silent())
     assert outcomes(record) == {"a": Outcome.OK, "b": Outcome.TIMED_OUT, "c": Outcome.NOT_STARTED}
     assert record.state is RunState.ENDED
     assert "deadline" in str(record.hosts[2].error)
@@ -371,9 +396,10 @@ async def test_a_host_that_nothing_is_for_is_not_green(desk: Desk, library: Libr
     assert "no check or probe is for macos" in str(record.hosts[0].error)
 
 
-async def test_partial_evidence_is_kept_and_judged(desk: Desk, library: Library) -> None:
+async def test_partial_evidence_is_kept_and_judged(desk: Desk, library: Library, stopped_clock: StoppedClock) -> None:
     acts = {"a": Act({"disk": FULL["disk"], "clock": LOST}), "b": Act(silent=True)}
-    record = await diagnose(desk, library, acts, host_deadline_s=0.05)
+    connect = ActingConnect(acts, all_hang=lambda: stopped_clock.leap(9))
+    record = await desk.diagnose(asking(library, fleet(*acts), host_deadline_s=9), connect=connect, observer=Silent())
     partly, late = record.hosts
     assert (partly.outcome, late.outcome) == (Outcome.INCOMPLETE, Outcome.TIMED_OUT)
     assert {note.question: note.ended for note in partly.answers} == {"disk": Ended.EXITED, "clock": Ended.LOST}
@@ -410,15 +436,15 @@ async def test_root_that_was_not_asked_for_another_reason_was_not_denied(desk: D
     ("answer", "outcome"), [(NOT_RUN, Outcome.TIMED_OUT), (LOST, Outcome.TIMED_OUT), (DENIED, Outcome.INCOMPLETE)]
 )
 async def test_a_host_that_hangs_before_the_first_question_timed_out(
-    desk: Desk, library: Library, answer: Answer, outcome: Outcome
+    desk: Desk, library: Library, answer: Answer, outcome: Outcome, stopped_clock: StoppedClock
 ) -> None:
     class Hung(ActingConnect):
         @asynccontextmanager
         async def __call__(self, host: Host) -> AsyncIterator[Session]:
             async with super().__call__(host) as session:
-                yield Late(session, {"disk": OK["disk"], "clock": answer})
+                yield Late(session, {"disk": OK["disk"], "clock": answer}, stopped_clock)
 
-    request = asking(library, fleet("a"), host_deadline_s=0.05)
+    request = asking(library, fleet("a"), host_deadline_s=9)
     record = await desk.diagnose(request, connect=Hung({"a": Act()}), observer=Silent())
     assert outcomes(record) == {"a": outcome}
 
@@ -426,13 +452,11 @@ async def test_a_host_that_hangs_before_the_first_question_timed_out(
 class Late(ShellSession):
     """A session whose answers come as its deadline passes."""
 
-    def __init__(self, session: Session, answers: Mapping[str, Answer]) -> None:
-        self.host, self.facts, self._answers = session.host, session.facts, answers
+    def __init__(self, session: Session, answers: Mapping[str, Answer], clock: StoppedClock) -> None:
+        self.host, self.facts, self._answers, self._clock = session.host, session.facts, answers, clock
 
     async def ask(self, questions: Sequence[Question], *, deadline_s: float) -> Mapping[str, Answer]:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(deadline_s):
-                await asyncio.Event().wait()
+        self._clock.leap(round(deadline_s))
         return self._answers
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.runner.filled_midway import AFTER_HOSTS
+from tests.runner.filled_repair import SIZES
 from tests.runner.filling import OFFSETS
 from tests.runner.killed_run import ACTS
 
@@ -87,3 +88,19 @@ def test_a_full_disk_is_said_on_the_command_line_with_its_exit_code(tmp_path: Pa
     assert re.search(rf"error: .*({FULL.pattern})", done.stderr)
     assert "next: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.hosts
+def test_a_repair_whose_disk_fills_at_any_moment_begins_nothing_more_and_does_nothing_twice(
+    repository: Path, tmp_path: Path
+) -> None:
+    """What is not on disk is not sent; what was sent is asked for once there is room, and no host's own log holds it twice."""
+    told = [json.loads(line) for line in on_a_disk_of_its_own("tests.runner.filled_repair", repository, tmp_path).splitlines()]
+    assert len(told) == SIZES
+    failed = [line for line in told if line["error"]]
+    assert len(failed) >= SIZES // 2 and all(FULL.search(line["error"]) for line in failed), told
+    assert len({json.dumps(line["full"]) for line in failed}) > 1, "the sizes did not fall into the run"
+    for line in told:
+        assert all(["one", "two"][: len(done)] == done for done in line["full"].values()), line
+        assert set(map(tuple, line["ended"].values())) == {("one", "two")}, line
+        assert {tuple(how) for how in line["told"].values()} == {("ok", "changed")}, line

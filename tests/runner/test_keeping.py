@@ -108,8 +108,11 @@ def test_a_backup_never_replaces_a_file_and_needs_a_store(home: Path, tmp_path: 
     (tmp_path / "there").write_text("precious")
     with Desk.open(home, write=False) as desk, pytest.raises(UsageError, match="there is no store"):
         desk.backup(tmp_path / "backup")
-    with Desk.open(home, write=True) as desk, pytest.raises(UsageError, match="is there already"):
-        desk.backup(tmp_path / "there")
+    with Desk.open(home, write=True) as desk:
+        with pytest.raises(UsageError, match="is there already"):
+            desk.backup(tmp_path / "there")
+        with pytest.raises(UsageError, match=f"there is no folder {tmp_path}/nowhere$"):
+            desk.backup(tmp_path / "nowhere" / "kept.tar")
     assert (tmp_path / "there").read_text() == "precious"
 
 
@@ -402,6 +405,18 @@ def test_the_erasures_of_another_home_hold_too_and_are_remembered(home: Path, er
     Desk.restore(tmp_path / "third", erased_since)  # nobody told this home
 
 
+def test_a_folder_that_is_no_home_has_no_erasures_to_hold(home: Path, erased_since: Path, tmp_path: Path) -> None:
+    nothing, empty = tmp_path / "nothing", tmp_path / "empty"
+    nothing.mkdir()
+    with Desk.open(empty, write=True):
+        pass
+    for look in (Desk.restore, Desk.verify_backup):
+        with pytest.raises(UsageError, match="is no home"):
+            look(tmp_path / "other", erased_since, erasures_of=[home, nothing])
+    assert opening.schema_of(tmp_path / "other") is None
+    Desk.restore(tmp_path / "other", erased_since, erasures_of=[empty])  # a home in which nothing was erased
+
+
 def test_erasures_from_before_the_file_are_taken_from_the_audit(home: Path, library: Library) -> None:
     with Desk.open(home, write=True) as desk:
         for name in ("acme", "zeta"):
@@ -413,14 +428,30 @@ def test_erasures_from_before_the_file_are_taken_from_the_audit(home: Path, libr
     assert [erasure.digest for erasure in erasures_in(home)] == known
 
 
-@pytest.mark.parametrize("line", ["", "{}", "[]", '{"at": "soon", "digest": ""}', "\x00"])
-def test_a_record_that_cannot_be_read_holds_a_restoration_up(line: str, home: Path, tmp_path: Path, library: Library) -> None:
+_AT = b'{"at": "2026-11-29T12:00:00+00:00", "digest": '
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"at": "soon", "digest": ""}',
+        b"\x00",
+        b"\xff\xfe",
+        _AT + b"5}",
+        _AT + b'"customer:acme"}',
+        _AT + b'"' + b"F" * 64 + b'"}',
+    ],
+)
+def test_a_record_that_cannot_be_read_holds_a_restoration_up(line: bytes, home: Path, tmp_path: Path, library: Library) -> None:
     with Desk.open(home, write=True) as desk:
         diagnosed(desk, library, "a")
         desk.backup(tmp_path / "backup")
     other = tmp_path / "other"
     other.mkdir(mode=0o700)
-    (other / "erasures.jsonl").write_text(line + "\n")
+    (other / "erasures.jsonl").write_bytes(line + b"\n")
     with pytest.raises(StoreError, match=r"erasures\.jsonl:1 is not the record"):
         Desk.restore(other, tmp_path / "backup")
     assert opening.schema_of(other) is None
@@ -553,7 +584,7 @@ def test_a_customers_data_is_erased_to_the_last_byte(home: Path, library: Librar
         assert desk.case_attachments("CASE-3") and not desk.case_attachments("CASE-2")
         last = desk.audit()[-1]
         assert (last.actor, last.action, last.digests) == ("anna", "store.erased", (digest_of(b"customer:canary-acme"),))
-        assert last.detail == "runs 1, shared runs 1, hosts 2, reports 2, attachments 2, cases 0"
+        assert last.detail == "runs 1, shared runs 1, hosts 2, reports 2, attachments 2, cases 0, holds and freezes 0"
         assert [row.action for row in desk.audit(alone.run)] == ["run.started", "run.ended", "report.sent"]
         assert desk.verify().problems == ()
         assert desk.verify().orphans == 0

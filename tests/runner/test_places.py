@@ -17,6 +17,7 @@ from remote.testing import FakeSession
 from runner.fan_out import ASIDE_EACH, MOST_ASIDE, SILENCE_S, FanOut, Limits
 from runner.host_run import HostRun
 from runner.outcome import Outcome
+from tests.stopped_clock import HastyClock
 
 FAR_S = 60.0
 """A deadline that only a host reaches which never got what it waits for."""
@@ -64,12 +65,36 @@ class Hosts:
             self.connect,
             limits=Limits(**given),  # type: ignore[arg-type] # a test's own mixture
             clock=lambda: datetime.now(UTC),
-            started=lambda host: self.begun.append(host.name),
+            started=lambda host, _: self.begun.append(host.name),
             ended=self.ended,
         )
 
     def values(self) -> list[str]:
         return sorted(run.value or "" for run in self.runs)
+
+
+class Looks:
+    """How long hosts were found to be silent whose places might be given up, in the order of the looks."""
+
+    def __init__(self) -> None:
+        self.silences = list[float]()
+
+    async def more(self, count: int) -> None:
+        """Return once so many more have been taken."""
+        enough = len(self.silences) + count
+        await until(lambda: len(self.silences) >= enough)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    taken, silent_for_s = Looks(), Hearing.silent_for_s
+
+    def look(self: Hearing) -> float:
+        taken.silences.append(silence_s := silent_for_s(self))
+        return silence_s
+
+    monkeypatch.setattr(Hearing, "silent_for_s", look)
+    return taken
 
 
 async def until(true: object) -> None:
@@ -89,12 +114,12 @@ async def test_good_hosts_do_not_wait_for_more_silent_ones_than_there_are_places
     assert hosts.begun == order
 
 
-async def test_no_more_are_waited_for_than_the_bound_says() -> None:
+async def test_no_more_are_waited_for_than_the_bound_says(looks: Looks) -> None:
     hosts, order = Hosts(), [*names("hang", 40), "good00"]
     limits = Limits(concurrency=2, host_deadline_s=FAR_S)
     driving = asyncio.create_task(hosts.over(order).drive())
     await until(lambda: len(hosts.open) == 2 + limits.aside)
-    await asyncio.sleep(0.1)  # many times the silence after which they would give up more places
+    await looks.more(20)
     assert len(hosts.open) == 2 + limits.aside == 2 + 2 * ASIDE_EACH
     hosts.released.set()
     await driving
@@ -102,10 +127,10 @@ async def test_no_more_are_waited_for_than_the_bound_says() -> None:
     assert Limits(concurrency=1000, host_deadline_s=1).aside == MOST_ASIDE
 
 
-async def test_a_host_that_answers_keeps_its_place() -> None:
+async def test_a_host_that_answers_keeps_its_place(looks: Looks) -> None:
     hosts, order = Hosts(), [*names("work", 2), *names("good", 3)]
     driving = asyncio.create_task(hosts.over(order).drive())
-    await until(lambda: len(hosts.open) == 2)
+    await until(lambda: len(looks.silences) >= 4)  # before each is asked, and after
     await asyncio.sleep(0.1)
     assert hosts.begun == names("work", 2)
     hosts.released.set()
@@ -113,9 +138,14 @@ async def test_a_host_that_answers_keeps_its_place() -> None:
     assert (hosts.values(), hosts.most_open) == (sorted(order), 2)
 
 
-async def test_a_silent_host_keeps_its_deadline_wherever_it_waits() -> None:
+async def test_a_silent_host_keeps_its_deadline_wherever_it_waits(hasty_clock: HastyClock) -> None:
     hosts, order = Hosts(), [*names("hang", 12), "good00"]
-    await hosts.over(order, host_deadline_s=0.2).drive()
+    driving = asyncio.create_task(hosts.over(order).drive())
+    await until(lambda: len(hosts.open) == 8)
+    hasty_clock.leap(FAR_S)
+    await until(lambda: hosts.begun == order and len(hosts.runs) == 9 and len(hosts.open) == 4)
+    hasty_clock.leap(FAR_S)
+    await driving
     assert [run.host.name for run in hosts.runs if run.outcome is Outcome.TIMED_OUT] == names("hang", 12)
     assert len(hosts.runs) == len(order)
 
@@ -132,9 +162,12 @@ async def test_stopping_accounts_for_those_aside_too() -> None:
     assert not hosts.open
 
 
-async def test_the_runs_own_deadline_ends_those_aside_too() -> None:
+async def test_the_runs_own_deadline_ends_those_aside_too(hasty_clock: HastyClock) -> None:
     hosts, order = Hosts(), names("hang", 20)
-    await hosts.over(order, run_deadline_s=0.3).drive()
+    driving = asyncio.create_task(hosts.over(order, host_deadline_s=2 * FAR_S, run_deadline_s=FAR_S).drive())
+    await until(lambda: len(hosts.open) == 8)
+    hasty_clock.leap(FAR_S)
+    await driving
     outcomes = [run.outcome for run in hosts.runs]
     assert (outcomes.count(Outcome.TIMED_OUT), outcomes.count(Outcome.NOT_STARTED)) == (8, 12)
 
@@ -163,7 +196,7 @@ def test_silence_is_counted_from_the_last_word_until_the_first_answer(monkeypatc
     heard = Hearing()
     now[0] += 5
     assert heard.silent_for_s() == 5
-    heard.heard()
+    heard.heard(1)
     now[0] += SILENCE_S
     assert heard.silent_for_s() == SILENCE_S
     heard.answers()

@@ -9,8 +9,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +22,12 @@ from sqlalchemy import JSON
 from sqlalchemy.dialects import sqlite
 
 from runner.desk import Desk
-from runner.store import encoding, opening, plain
+from runner.store import encoding, leases, opening, plain
 from runner.store.blobs import Blobs, digest_of
-from runner.store.changes import EndHost, SendFailed
+from runner.store.changes import Belonging, EndHost, Erase, Journalled, SendFailed
 from runner.store.errors import StoreDamaged, StoreFailed, StoreTooNew, StoreTooOld, UnsafeHome
 from runner.store.link import Link
+from runner.store.rows import Event
 from runner.store.schema import TABLES, Moment
 from runner.store.sql import open_store
 from runner.store.writer import Alone, Pending, Writer
@@ -33,14 +36,6 @@ if TYPE_CHECKING:
     from tests.runner.conftest import Rows
 
 Mode = Callable[[Path], int]
-
-
-@pytest.fixture
-def made(home: Path) -> Path:
-    """Return a home with a store in it."""
-    opening.make_home(home)
-    open_store(home, write=True).close()
-    return home
 
 
 def schema_of_tables(path: Path) -> dict[str, list[object]]:
@@ -85,6 +80,35 @@ def test_every_migration_is_known(repository: Path) -> None:
     files = (repository / "runner" / "store" / "migrations" / "versions").glob("*.py")
     revisions = [re.findall(r'^revision = "(\w+)"$', path.read_text(), re.MULTILINE) for path in sorted(files)]
     assert [revision for (revision,) in revisions] == list(opening.SCHEMAS)
+
+
+def scripts_in(home: Path) -> list[str]:
+    with closing(sqlite3.connect(opening.database(home))) as connection:
+        return sorted(zlib.decompress(script).decode() for (script,) in connection.execute("SELECT script FROM plan_script"))
+
+
+def test_a_script_is_kept_once_for_all_hosts_of_a_run(home: Path, rows: Rows) -> None:
+    opening.make_home(home)
+    with closing(open_store(home, write=True)) as store:
+        store.write(rows.begin(hosts=50))
+        for position in range(50):
+            store.write(Journalled(line=rows.line(position, Event.PLAN, key="s1", script="same" if position else "another")))
+    assert scripts_in(home) == ["another", "same"]
+
+
+def test_a_script_goes_with_the_last_host_that_it_was_planned_for(home: Path, rows: Rows) -> None:
+    opening.make_home(home)
+    begin = rows.begin(hosts=2)
+    hosts = tuple(replace(host, customer=customer) for host, customer in zip(begin.hosts, ("acme", "initech"), strict=True))
+    with closing(open_store(home, write=True)) as store:
+        store.write(replace(begin, hosts=hosts))
+        for position, key, script in ((0, "s1", "of acme"), (0, "s2", "of both"), (1, "s2", "of both")):
+            store.write(Journalled(line=rows.line(position, Event.PLAN, key=key, script=script)))
+        store.write(rows.end())
+        for customer, left in (("acme", ["of both"]), ("initech", [])):
+            audit = rows.audit("store.erased", run=None)
+            store.write(Erase(belonging=Belonging(customer=customer), audit=audit)).result()
+            assert scripts_in(home) == left
 
 
 def test_an_interrupted_creation_is_done_again(home: Path) -> None:
@@ -369,3 +393,19 @@ def test_plain_sql_and_sqlalchemy_share_a_transaction(made: Path, rows: Rows) ->
             assert link.plain.in_transaction and plain.run_ids(reader.plain, "") == ()
         assert len(plain.run_ids(reader.plain, "")) == 1
         assert reader.plain.execute("SELECT count(*) FROM audit").fetchone() == (0,)
+
+
+def test_who_is_at_work_is_found_without_reading_all_journals(made: Path, rows: Rows) -> None:
+    """It is asked for each host that a run changes, in the one transaction that all wait for."""
+    with closing(open_store(made, write=True)) as store:
+        store.write(rows.begin()).result()
+    queries: list[str] = []
+    with closing(sqlite3.connect(opening.database(made))) as reader:
+        reader.set_trace_callback(queries.append)
+        leases.at_work(reader, rows.now)
+        leases.at_work(reader, rows.now, "db-0")
+        leases.by_hand_since(reader, "db-0", rows.begin().run.run)
+        reader.set_trace_callback(None)
+        plans = ["; ".join(row[-1] for row in reader.execute(f"EXPLAIN QUERY PLAN {query}")) for query in queries]
+    assert len(plans) == 4
+    assert [plan for plan in plans if "SCAN journal" in plan or "SCAN line" in plan or "SCAN host_run" in plan] == []

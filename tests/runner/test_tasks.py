@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from diagnostics.library import Library
+from diagnostics.secret_patterns import LOOKS_SECRET
 from inventory.host import Selection
 from inventory.inventory import Inventory
 from inventory.secret import MASKER, Secret
@@ -26,7 +27,7 @@ from runner.observer import Silent
 from runner.outcome import Outcome, RunKind, RunState
 from runner.record import HostRecord, RunRecord
 from runner.request import NotResumable, TaskRequest
-from runner.tasks import LOOKS_SECRET, CommandTask, ExtractTask
+from runner.tasks import CommandTask, ExtractTask
 from tests.runner.fleet import fleet, inventory_of
 
 SCRIPT = "systemctl restart nginx"
@@ -82,6 +83,11 @@ def test_every_host_ends_in_exactly_one_outcome_and_a_missing_status_is_no_succe
     assert (record.kind, record.subject, record.state) == (RunKind.COMMAND, SCRIPT, RunState.ENDED)
 
 
+def test_every_host_is_let_go_of_but_one_that_may_be_at_it_still(desk: Desk) -> None:
+    run(desk)
+    assert [lease.host for lease in desk.leases()] == ["lost"]
+
+
 def test_what_hosts_said_is_kept_shown_and_read_back_the_same(desk: Desk) -> None:
     record = run(desk)
     assert desk.record(record.run) == record
@@ -128,11 +134,11 @@ def test_a_command_is_on_disk_before_the_first_host_is_reached_and_its_audit_say
     class Looking(Silent):
         seen: tuple[str, ...] = ()
 
-        def host_started(self, host: object) -> None:
+        def host_started(self, host: object, hearing: object) -> None:
             Looking.seen = tuple(row.detail for row in desk.audit())
 
     asyncio.run(desk.carry_out(asked("well"), connect=connect(), observer=Looking()))
-    assert Looking.seen == (SCRIPT,)
+    assert Looking.seen == (f"may change: {SCRIPT}",)
 
 
 def test_an_interrupted_command_is_not_run_again(desk: Desk, library: Library) -> None:

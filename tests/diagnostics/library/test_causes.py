@@ -254,6 +254,10 @@ ENOUGH_IS_LITTLE = {"mem-low": {"warning": 99.0, "warning_clear": 99.5}}
 PARENT_SLEEPS = ("proc.stat", b"/proc/323/status:State:\tD (disk sleep)", b"/proc/323/status:State:\tS (sleeping)")
 WEB_FLAPS = ("svc.restarts", b"price-sync", b"nginx")
 
+SILENT = (("much-to-mend", "fs.net"),)
+DELETED = (("deleted-and-open", "fs.deleted"),)
+ON_VAR = ("fs.deleted", b" / / rw,relatime - overlay", b" / /var rw,relatime - overlay")
+ANY_DELETED = {"fs-deleted": {"bytes": 1024**2}}
 NO_WAY_OUT = (("no-way-out", "net.route"),)
 DEAD_NAMES = (("scenario-dead-dns", "dns.conf"),)
 NAMES = ("ntp.nord.example", "erp.nord.example")
@@ -401,6 +405,14 @@ EACH_RULE: dict[str, tuple[Case, Case]] = {
     "big-log-fills-filesystem": (
         case("log-fills-disk"),
         case("log-fills-disk", taken=(("scenario-full-disk", "fs.stat"),)),
+    ),
+    "silent-share-hangs-processes": (
+        case("files-hang", taken=SILENT, checks=("proc-dstate", "fs-stale")),
+        case("files-hang", ("fs.net", b"143 /srv/share", b"1 /srv/share"), taken=SILENT, checks=("proc-dstate", "fs-stale")),
+    ),
+    "deleted-file-holds-filesystem": (
+        case("scenario-full-disk", ON_VAR, taken=DELETED, checks=("fs-space", "fs-deleted"), thresholds=ANY_DELETED),
+        case("scenario-full-disk", taken=DELETED, checks=("fs-space", "fs-deleted"), thresholds=ANY_DELETED),
     ),
 }
 """For each rule a host on which it holds, and a decoy: both findings are there, and this rule does not link them."""

@@ -70,7 +70,9 @@ def test_what_rounding_alone_can_be_is_no_share() -> None:
     facts = delta(counters("", "300.00", BEFORE, None), counters("", "300.05", grown(idle=8, steal=2), None))
     assert facts["steal_percent"] == 0.0
     few = delta(counters("", "300.00", BEFORE, None), counters("", "300.02", grown(idle=2, steal=2), None))
-    assert "steal_percent" not in few
+    assert ("steal_percent" in few, few["iowait_percent"]) == (False, 0.0), "of two ticks, none"
+    none = delta(counters("", "300.00", BEFORE, None), counters("", "300.01", BEFORE, None))
+    assert "steal_percent" not in none
 
 
 def test_idle_and_iowait_may_fall_back_and_nothing_else() -> None:

@@ -53,8 +53,8 @@ def test_a_script_answers_in_every_shell(question: str, shell: str) -> None:
     for one, answer in zip(probe.questions, answers, strict=True):
         assert answer.exit_status == 0
         assert len(answer.stdout) < one.max_bytes
-        outside = [part for part in answer.stderr.split(b"\n") if b"syntax" in part or b"not found" in part or b"bad " in part]
-        assert outside == []
+        said = [part for part in answer.stderr.split(b"\n") if not part.startswith(b"@")]  # a mark of ours may end with “bad”
+        assert [part for part in said if b"syntax" in part or b"not found" in part or b"bad " in part] == []
         read_sources(one.id, answer)
     assert probe.parse
     with suppress(NothingThere, SourceFailed):  # a machine without systemd, dpkg or a readable kernel log: said, not guessed
@@ -137,7 +137,7 @@ FLOODS = {
 
 @pytest.mark.parametrize("shell", ["dash", "ash"])
 def test_a_flood_of_one_kind_hides_no_other_line_of_the_kernels_log(shell: str, tmp_path: Path) -> None:
-    """What only fills the log stays on the host; of each kind its last lines come, those of kills ten times as many."""
+    """What only fills the log stays on the host; of each disk, task, program and victim its last lines come."""
     if not shutil.which(SHELLS[shell][0]):
         pytest.skip(f"server: not installed: {SHELLS[shell][0]}")
     rows = ["Linux version 6.1.0", *(kill.format(1) for kill in KILL), *(text.format(1) for text in FLOODS.values())]
@@ -198,8 +198,8 @@ def failed_login(name: bytes, host: bytes, time_s: int, address: bytes) -> bytes
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_of_many_who_failed_to_log_in_the_most_frequent_are_told(shell: str, tmp_path: Path) -> None:
-    """A record of 2,100, of which the last 2,000 are looked at: 600 addresses, the last of them twice as often."""
+def test_all_who_failed_to_log_in_of_late_are_told(shell: str, tmp_path: Path) -> None:
+    """A record of 2,100, of which the last 2,000 are looked at: 601 addresses, all in the last hour."""
     if not shutil.which(SHELLS[shell][0]) or not shutil.which("utmpdump"):
         pytest.skip(f"server: not installed: {SHELLS[shell][0]} and utmpdump")
     often, seldom = [[bytes([10, kind, at % 256, at // 256]) for at in range(300)] for kind in (1, 2)]
@@ -207,9 +207,9 @@ def test_of_many_who_failed_to_log_in_the_most_frequent_are_told(shell: str, tmp
     (tmp_path / "btmp").write_bytes(b"".join(failed_login(b"x", b"", 1795608000, address) for address in addresses))
     answer = run(SHELLS[shell], PROBES["sec.auth"].question.script.replace("/var/log/btmp", str(tmp_path / "btmp")))
     facts = logins.parse_auth(answered(re.sub(rb"(source clock\n)\d+", rb"\g<1>1795609000", answer.stdout)))
-    told = {one["address"]: one["failures"] for one in facts["sources"]}
-    assert (len(told), told["10.0.0.1"]) == (400, 1100)
-    assert {f"10.1.{at % 256}.{at // 256}" for at in range(300)} <= {one for one, count in told.items() if count == 2}
+    told = {one["address"]: one["failures"] for one in facts["sources"] if "unseen" not in one}
+    assert (len(told), told["10.0.0.1"], facts["cut"]) == (601, 1100, True)
+    assert {f"10.1.{at % 256}.{at // 256}" for at in range(300)} == {one for one, count in told.items() if count == 2}
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -257,8 +257,8 @@ def test_scripts_have_no_silenced_fallback() -> None:
 
 
 def test_what_is_said_to_be_calm_starts_nothing_that_stays_and_does_not_end_its_shell() -> None:
-    """Not the one that looks up names at once; those that sleep by the second say so; `exit` in an awk program ends awk."""
-    assert {question for question, asked in QUESTIONS.items() if not asked.calm} == {"dns.conf"}
+    """Not those that look at names or shares at once; what sleeps by the second says so; `exit` in an awk program ends awk."""
+    assert {question for question, asked in QUESTIONS.items() if not asked.calm} == {"dns.conf", "fs.net"}
     for question, asked in QUESTIONS.items():
         background = re.search(r"(?<![&>])&(?![&>\d])", asked.script)
         ending = [

@@ -36,6 +36,7 @@ FORBIDDEN = (
     r"\.Message\b",  # in the machine's language
     r"Get-Counter",  # paths are translated
     r"Get-WmiObject",  # gone in PowerShell 7
+    r"PathName\b|CommandLine\b",  # arguments, among which people write passwords
     r"SilentlyContinue",  # makes silence of a failure, and of access denied
     r"2>",  # one line on stderr ends a script of Windows PowerShell
     r"Invoke-Expression|iex\b",

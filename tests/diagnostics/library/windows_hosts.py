@@ -42,6 +42,9 @@ NO_METHOD = Failed("HRESULT 0x8004100e,Microsoft.Management.Infrastructure.CimCm
 NOT_SUPPORTED = Failed("HRESULT 0x8004100c,Microsoft.Management.Infrastructure.CimCmdlets.GetCimInstanceCommand")
 NO_COMMAND = Failed("CommandNotFoundException", "0x80131501", "ObjectNotFound")
 Said = Sequence[Item] | Failed | str
+WHOLE: Said = [{"Full": False}]
+FULL: Said = [{"Full": True}]
+"""There was more than a script may send."""
 Answers = dict[str, dict[str, Said]]
 
 
@@ -76,7 +79,7 @@ def wrapped(*values: Any) -> Item:
 def service(name: str, shown: str, **more: Any) -> Item:
     """Return a service as the question asks for it."""
     plain = {"State": "Stopped", "Start": "Auto", "Exit": 0, "Own": 0, "Seen": True, "Delayed": False, "Trigger": False}
-    return {"Name": name, "Shown": shown, "Path": f"C:\\Windows\\System32\\{name}.exe"} | plain | more
+    return {"Name": name, "Shown": shown} | plain | more
 
 
 STATUS = [  # w32tm /query /status /verbose, behind the colons
@@ -147,18 +150,12 @@ def healthy() -> Answers:
             "disks": [disk("VMware Virtual disk", "6000c29f5f6b3a1e", 0), disk("VMware Virtual disk", "6000c2951d0fe3a2", 1)],
             "predictions": NOT_SUPPORTED,
         },
-        "win.disk-events": {"clock": now, "events": NO_EVENTS},
+        "win.disk-events": {"clock": now, "events": NO_EVENTS, "full": WHOLE},
         "win.boots": {
             "clock": [clock],
-            "events": [
-                {
-                    "Id": 1074,
-                    "Provider": "User32",
-                    "Time": ago(days=19, hours=4, minutes=3),
-                    "Data": ["C:\\Windows\\servicing\\TrustedInstaller.exe", "APP1", "", "0x80020010", "restart", ""],
-                }
-            ],
+            "events": NO_EVENTS,
             "dumps": [],
+            "full": WHOLE,
         },
         "win.reboot": {
             "clock": [clock],
@@ -188,22 +185,25 @@ def healthy() -> Answers:
         },
         "win.events": {
             "clock": now,
+            "computer": [{"Role": 3}],
             "events": [
-                event("System", "Microsoft-Windows-DistributedCOM", 10016, 14, "application-specific", "Local", "Activation"),
-                event("System", "Schannel", 36887, 6, "70"),
                 event("Application", "Application Error", 1000, 1, "notepad.exe", "10.0.20348.1"),
+                event("System", "Service Control Manager", 7023, 1, "Downloaded Maps Manager", "2"),
             ],
+            "full": WHOLE,
         },
         "win.logons": {
             "clock": now,
             "failures": [{"Key": "10.77.0.31|3|0xC000006A", "Count": 3, "Last": ago(hours=5)}],
             "lockouts": NO_EVENTS,
+            "newest": [{"Time": ago(hours=5)}],
+            "oldest": [{"Time": ago(days=23)}],
+            "full": WHOLE,
         },
         "win.updates": {
             "clock": now,
             "packages": [
                 {"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~20348.2849.1.7", **since(days=19.2)},
-                {"Name": "Package_for_ServicingStack_2840~31bf3856ad364e35~amd64~~20348.2840.1.1", **since(days=19.3)},
             ],
             "events": [update(19, 19.2, "2026-11 Cumulative Update for Microsoft server operating system (KB5046616)")],
             "service": [{"Start": "Manual", "State": "Stopped"}],
@@ -252,18 +252,15 @@ def healthy() -> Answers:
             "events": NO_EVENTS,
         },
         "win.devices": {"devices": []},
-        "win.licence": {
-            "products": [
-                {
-                    "Name": "Windows(R), ServerStandard edition",
-                    "Status": 1,
-                    "Minutes": 246_101,
-                    "Channel": "Volume:GVLK",
-                }
-            ]
-        },
+        "win.licence": licence("ServerStandard", "Volume:GVLK", minutes=246_101),
         "win.load": load(6, processes),
     }
+
+
+def licence(edition: str, channel: str, *, status: int = 1, minutes: int = 0) -> dict[str, Said]:
+    """Return how the edition that runs is licensed."""
+    product = {"Name": f"Windows(R), {edition} edition", "Status": status, "Minutes": minutes, "Channel": channel}
+    return {"edition": [{"Edition": edition}], "products": [product | {"Family": edition, "Addon": False}]}
 
 
 def load(
@@ -333,11 +330,15 @@ def certificate(pair: str, called: str, days: float, *, key: bool = False, subje
     }
 
 
+DRIVERS = {"vmxnet3": "vmxnet3ndis6", "Realtek": "rt640x64", "Microsoft Hyper-V": "netvsc", "Intel(R) Wi-Fi": "Netwtw10"}
+
+
 def adapter(called: str, *addresses: str, gateway: str | None = "10.77.0.1") -> Item:
     """Return an adapter that speaks IP."""
     return {
         "Index": 12,
         "Name": called,
+        "Service": next((driver for name, driver in DRIVERS.items() if called.startswith(name)), None),
         "Addresses": wrapped(*addresses),
         "Gateways": [gateway],
         "Servers": wrapped("10.77.0.10", "10.77.0.11"),

@@ -27,6 +27,7 @@ from tests.diagnostics.library.windows_hosts import (
     evidence_of,
     firewall,
     healthy,
+    licence,
     link,
     listening,
     load,
@@ -66,6 +67,7 @@ def merged(*parts: Answers) -> Answers:
 NOT_JOINED: Answers = {
     "win.domain": {"computer": [{"Joined": False, "Domain": "WORKGROUP", "Role": 0}]},
     "win.policy": {"computer": [{"Joined": False}]},
+    "win.events": {"computer": [{"Role": 0}]},
 }
 
 FULL_DRIVE = merged(
@@ -144,7 +146,7 @@ LATE_CLOCK = merged(
             ],
         },
         "win.printers": {"spooler": [{"State": "Stopped", "Start": "Disabled", "Exit": 1077}]},
-        "win.bitlocker": {"volumes": [{"Drive": "C:", "Protected": 0, "Converted": None, "Kind": None}]},
+        "win.bitlocker": {"volumes": [{"Drive": "C:", "Protected": 0, "Converted": 0, "Kind": None}]},
         "win.domain": {
             "channel": [{"Exit": 1398, "Lines": channel(1398, "ERROR_TIME_SKEW")}],
             "events": [
@@ -269,12 +271,6 @@ RUSSIAN = merged(
                 },
                 {"Id": 41, "Provider": "Microsoft-Windows-Kernel-Power", "Time": ago(days=3.2), "Data": ["159", "3"]},
                 {"Id": 6008, "Provider": "EventLog", "Time": ago(days=5), "Data": ["09:02:11", "24.11.2026", "", "", "4011"]},
-                {
-                    "Id": 1074,
-                    "Provider": "User32",
-                    "Time": ago(days=9),
-                    "Data": ["C:\\Windows\\Explorer.EXE", "BUH-07", "Другое (незапланированное)", "0x0", "перезапустить", ""],
-                },
             ],
             "dumps": [{"Path": "C:\\Windows\\Minidump\\112826-9312-01.dmp", "Time": ago(days=0.6)}],
         },
@@ -350,11 +346,7 @@ RUSSIAN = merged(
             "status": [{"Exit": 0, "Lines": wrapped(*RUSSIAN_STATUS)}],
             "settings": [{"Type": "NT5DS", "Servers": None}],
         },
-        "win.licence": {
-            "products": [
-                {"Name": "Windows(R), Professional edition", "Status": 1, "Minutes": 0, "Channel": "OEM:DM"},
-            ]
-        },
+        "win.licence": licence("Professional", "OEM:DM"),
         "win.updates": {
             "packages": [{"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~19041.5131.1.9", **since(days=12)}],
             "events": [
@@ -363,8 +355,11 @@ RUSSIAN = merged(
             ],
             "policy": [],
         },
-        "win.logons": {"failures": NO_EVENTS},
-        "win.events": {"events": [event("System", "Microsoft-Windows-Kernel-Power", 41, 1, "159", level=1, hours=14)]},
+        "win.logons": {"failures": NO_EVENTS, "newest": NO_EVENTS},
+        "win.events": {
+            "computer": [{"Role": 1}],
+            "events": [event("System", "Microsoft-Windows-Kernel-Power", 41, 1, "159", level=1, hours=14)],
+        },
     },
 )
 
@@ -405,16 +400,7 @@ SEVEN = merged(
             ],
             "lockouts": [{"User": "svc-backup", "From": "\\\\KIOSK-3", "Time": ago(hours=3)}],
         },
-        "win.licence": {
-            "products": [
-                {
-                    "Name": "Windows(R), ServerStandardEval edition",
-                    "Status": 1,
-                    "Minutes": 5 * 1440 + 311,
-                    "Channel": "Retail:TB:Eval",
-                }
-            ]
-        },
+        "win.licence": licence("ServerStandardEval", "Retail:TB:Eval", minutes=5 * 1440 + 311),
         "win.names": {
             "names": [
                 name("erp.nord.example"),
@@ -509,6 +495,7 @@ PLAIN_USER = merged(
     clocks(2),
     {
         "win.boots": {"dumps": DENIED},
+        "win.events": {"computer": [{"Role": 1}]},
         "win.services": {"services": []},
         "win.updates": {
             "packages": [{"Name": "Package_for_RollupFix~31bf3856ad364e35~amd64~~22621.4460.1.4", **since(days=9)}],
@@ -567,9 +554,7 @@ HOME = merged(
             "policy": [],
         },
         "win.certificates": {"certificates": [], "bindings": []},
-        "win.licence": {
-            "products": [{"Name": "Windows(R), Core edition", "Status": 5, "Minutes": 0, "Channel": "Retail"}],
-        },
+        "win.licence": licence("Core", "Retail", status=5),
         "win.bitlocker": {"computer": [{"Mobile": True, "Drive": "C:"}], "volumes": NO_NAMESPACE},
         "win.load": load(0.7, [(5120, "explorer.exe")]),
     },
