@@ -4,10 +4,10 @@ V := .venv/bin
 
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench docs soak wheel clean
+.PHONY: help setup demo test lint bench bench-long docs soak wheel clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.done ## make .venv with the console script `longarm` in it
 .venv/.done: pyproject.toml
@@ -15,7 +15,7 @@ setup: .venv/.done ## make .venv with the console script `longarm` in it
 	@$(V)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-demo: setup ## the main job on practice hosts and this machine: diagnose, report, case
+demo: setup ## the main job on practice hosts and this machine: diagnose, repair one, report, case
 	@$(V)/python -m console.demo
 
 test: setup ## all tests; says in one line what this machine cannot run
@@ -24,9 +24,14 @@ test: setup ## all tests; says in one line what this machine cannot run
 lint: setup ## ruff, mypy --strict, the layer test
 	@$(V)/ruff check . && $(V)/ruff format --check . && $(V)/mypy && $(V)/python -m pytest -q tests/test_layers.py
 
-bench: setup ## figures against the peers, as ratios, then the CPU of each question (needs root; installs the peers into their own environments)
-	@$(V)/python -m bench.run
-	@$(V)/python -m bench.questions
+TABLES := run questions canned hostile scale
+LONG_TABLES := inventories bastion detached repairs journal plans sampled hung service windows profiled
+
+bench: setup ## figures, as tables: the peers, our own questions, canned hosts, hostile ones, memory and 10,000 hosts (needs root and gcc)
+	@for table in $(TABLES); do printf '\n== bench.%s\n' $$table; $(V)/python -m bench.$$table || exit; done
+
+bench-long: bench ## every table there is: inventories, slow lines, changes, the store, the service, Windows hosts, a profile as well
+	@for table in $(LONG_TABLES); do printf '\n== bench.%s\n' $$table; $(V)/python -m bench.$$table || exit; done
 
 docs: setup ## run every example in README.md and docs/
 	@$(V)/python -m pytest -q tests/docs

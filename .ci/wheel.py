@@ -11,7 +11,8 @@ tops = {path.split("/")[0] for path in files if ".dist-info/" not in path and no
 if tops != PACKAGES:
     sys.exit(f"the wheel installs {sorted(tops)}")
 modules = [path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in files if path.endswith(".py")]
-skipped = [name for name in modules if ".migrations.versions." in name or name.endswith(".migrations.env")]
+theirs = (".migrations.versions.", ".ansible_plugins.")  # what Alembic and Ansible load themselves, from its path
+skipped = [name for name in modules if any(part in name for part in theirs) or name.endswith(".migrations.env")]
 for name in modules:
     if name not in skipped:
         importlib.import_module(name)
