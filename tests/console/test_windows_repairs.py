@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from remote.lab.windows.mishaps import Mishaps
 from remote.lab.windows.replies import Captured
 from remote.lab.windows.works import Ran, Works
 from remote.lasting import DROPS_ALL
+from remote.windows.detached import GRACE_S
 from tests.conftest import SOAK
 from tests.console.conftest import Console
 from tests.console.test_windows_shipped import hasty
@@ -41,6 +43,17 @@ DROPS = [
     *(("psrp", at, "drop_after", 2) for at in (1, 14)),
 ]
 """At which message the connection breaks, and at how many in a row; there are some 33 where nothing does, by PSRP some 41."""
+CUT_SHORT = (
+    "holds the places",
+    "a place is made",
+    "its folder is made",
+    "claim is written",
+    "job is written",
+    "the fence is out of the way",
+    "it is about to be launched",
+    "it is launched",
+)
+"""Where the process is that starts a command as its shell is deleted, which ends it."""
 
 
 class Resolver(Mapping[str, Answer]):
@@ -123,12 +136,42 @@ def test_a_host_that_lets_nobody_in_any_more_is_told_as_that_and_never_as_well(
 def test_a_connection_that_drops_at_any_message_loses_nothing_and_does_nothing_twice(
     console: Console, transport: str, at: int, kind: str, most: int
 ) -> None:
-    """What only reads is asked again, what may change something is asked after: all ends as if nothing had dropped."""
+    """What only reads is asked again, what may change something is asked after: all ends as if nothing had dropped.
+
+    A start that its shell's end cuts short as it claims its place is certain to begin nothing after a minute only.
+    """
     resolver, mishaps = Resolver(), Mishaps()
     getattr(mishaps, kind).update(range(at, at + most))
-    host = repaired(console, resolver, mishaps, transport, hasty(console, "reset-windows-resolver"))
+    playbook = Path(hasty(console, "reset-windows-resolver"))
+    playbook.write_text(playbook.read_text().replace("    retry: idempotent\n", "    retry: idempotent\n    deadline: 3m\n"))
+    host = repaired(console, resolver, mishaps, transport, str(playbook))
     repair, effects = host["repair"], resolver.works.machine.effects
     assert len(set(effects)) == len(effects) == 4, "each step once"
     assert [step["state"] for step in repair["steps"]] == ["changed", "changed"], host
     assert [(one["check"], one["fix"]) for one in repair["verdicts"]] == [("win-dns", "fixed")]
     assert (host["code"], host["outcome"], repair["change"]) == (0, "ok", "changed")
+
+
+@pytest.mark.parametrize("point", CUT_SHORT)
+def test_a_start_that_is_cut_short_anywhere_is_sent_again_where_it_began_nothing(console: Console, point: str) -> None:
+    """Its answer is lost, and deleting its shell ends it where it stands; who asks after it finds out whether it began."""
+    resolver, mishaps, killed = Resolver(), Mishaps(drop_after={10, 11}), []
+    machine = resolver.works.machine
+
+    def mishap(process: str, step: str) -> bool:
+        if process != "start" or step != point or killed:
+            return False
+        killed.append(step)
+        if step != "it is launched":  # what lives needs no time of grace
+            machine.clock = lambda: time.time() + GRACE_S
+        return True
+
+    machine.mishap = mishap
+    host = repaired(console, resolver, mishaps, "winrm", hasty(console, "reset-windows-resolver"))
+    assert killed == [point]
+    assert len(set(machine.effects)) == len(machine.effects) == 4, "each step once"
+    assert [(step["state"], step["sent"]) for step in host["repair"]["steps"]] == [
+        ("changed", 1 if point == "it is launched" else 2),
+        ("changed", 1),
+    ]
+    assert (host["code"], host["outcome"], host["repair"]["change"]) == (0, "ok", "changed")
