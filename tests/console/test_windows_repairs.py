@@ -155,7 +155,8 @@ def test_a_connection_that_drops_at_any_message_loses_nothing_and_does_nothing_t
 @pytest.mark.parametrize("point", CUT_SHORT)
 def test_a_start_that_is_cut_short_anywhere_is_sent_again_where_it_began_nothing(console: Console, point: str) -> None:
     """Its answer is lost, and deleting its shell ends it where it stands; who asks after it finds out whether it began."""
-    resolver, mishaps, killed = Resolver(), Mishaps(drop_after={10, 11}), []
+    resolver, mishaps = Resolver(), Mishaps(drop_after={10, 11})
+    killed: list[str] = []
     machine = resolver.works.machine
 
     def mishap(process: str, step: str) -> bool:

@@ -18,7 +18,7 @@ from remote.breaker import Breaker
 from remote.credentials import CredentialStore
 from remote.known_hosts import KnownHosts
 from remote.question import Question
-from remote.ssh import SshSession
+from remote.ssh_session import SshSession
 from remote.threaded.session import ThreadedSession
 from tests.remote.reaching import REACHES, InsideFabric, Reaching, the_bastion
 

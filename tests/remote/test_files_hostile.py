@@ -19,8 +19,8 @@ from remote.files.local_files import Sink
 from remote.local import open_local
 from remote.question import Privilege
 from remote.session import Session
-from remote.ssh import SshSession
 from remote.ssh_library import asyncssh
+from remote.ssh_session import SshSession
 from remote.threaded.session import ThreadedSession
 from tests.remote.reaching import Reach
 from tests.remote.servers import Keys, MakeConnector, StartPractice, serving, sshd_command

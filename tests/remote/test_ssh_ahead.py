@@ -11,9 +11,9 @@ from remote.answer import Ended
 from remote.command import Command
 from remote.question import Question
 from remote.session import Session
-from remote.ssh import SshSession
 from remote.ssh_ahead import ShellAhead
 from remote.ssh_library import asyncssh
+from remote.ssh_session import SshSession
 from remote.ssh_wire import SshWire
 from tests.remote.servers import MakeConnector, Process, StartPractice, run_a_shell
 

@@ -146,7 +146,7 @@ async def test_over_a_connection_that_is_gone_nobody_waits_for_another_attempt(
     practice: StartPractice, connector: MakeConnector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A function's commands would each take that long, and a playbook's steps."""
-    for module in ("remote.ssh", "remote.threaded.session"):
+    for module in ("remote.ssh_session", "remote.threaded.session"):
         monkeypatch.setattr(f"{module}.EXEC_PAUSES_S", (3600.0,))
     running = await practice()
     async with Forwarder(running.host.port or 22) as wire, connector()(replace(running.host, port=wire.address)) as session:

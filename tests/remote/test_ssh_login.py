@@ -15,9 +15,10 @@ import pytest
 from inventory.host import CredentialReference, Host, SecretReference
 from remote.breaker import Breaker
 from remote.errors import AuthenticationRefused, ConnectFailed, ConnectionLost, CredentialBlocked, RemoteError
-from remote.ssh import SshConnector, SshSession
+from remote.ssh import SshConnector
 from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
+from remote.ssh_session import SshSession
 from tests.remote.hostility import GOOD, Challenger, Endless, Greedy
 from tests.remote.servers import Keys, MakeConnector, MakeKey, Practice, PracticeServer, StartPractice
 

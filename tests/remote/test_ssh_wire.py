@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from inventory.host import Host
-from remote.ssh import SshSession
 from remote.ssh_library import asyncssh
+from remote.ssh_session import SshSession
 from remote.ssh_wire import WINDOW
 from remote.tunnels import Tunnel
 from tests.remote.servers import Keys, MakeConnector, StartPractice
