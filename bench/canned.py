@@ -1,7 +1,8 @@
 """`python -m bench.canned`: what our own side costs, against hosts that cost nearly nothing (canned.c).
 
-Prints the client's CPU per host as the slope between two sizes of fleet, beside bare asyncssh with the same bytes, the
-CPU of a start, the round trips of one host over a slow line, and whether ten big runs accounted for every record.
+Prints the client's CPU per host as the slope between two sizes of fleet, of all of longarm and of its sessions alone, beside
+bare asyncssh with the same bytes, the CPU of a start, the round trips of one host over a slow line, and whether ten big runs
+accounted for every record.
 Needs root, gcc and libssh-dev.
 """
 
@@ -42,6 +43,7 @@ HEALTHY = ("calm.evidence", "healthy.evidence")
 """What practice hosts answer that are healthy: together every standard question."""
 FEW, MANY, TURNS, LONG = 20, 200, 5, 10
 NEAR_MS, FAR_MS = 20, 120
+SESSIONS, BARE = "its sessions alone", "bare asyncssh"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,12 @@ def bare(fleet: Fleet, count: int) -> list[str]:
     return [sys.executable, str(HERE / "peers" / "bare_canned.py"), str(fleet.description), str(script), str(count)]
 
 
+def sessions(fleet: Fleet, count: int) -> list[str]:
+    """Return the command that reaches and asks hosts as longarm does, and does nothing with what they say."""
+    known_hosts = fleet.folder / "longarm" / "known_hosts"
+    return [sys.executable, "-m", "bench.session", str(fleet.inventory), str(known_hosts), str(count)]
+
+
 def slopes(fleet: Fleet, scratch: Path, turns: int) -> str:
     """Return the table of CPU: of both sizes, for each host between them, and what is left for the start."""
     out = scratch / "out.jsonl"
@@ -120,14 +128,17 @@ def slopes(fleet: Fleet, scratch: Path, turns: int) -> str:
     for _ in range(turns):
         for count in (FEW, MANY):
             some = fleets.first(fleet, count)
-            cpu.setdefault(("longarm", count), []).append(measured(some, ours()(some, PROBES, out), scratch).cpu_s)
-            cpu.setdefault(("bare asyncssh", count), []).append(measured(some, bare(fleet, count), scratch).cpu_s)
+            ways = {"longarm": ours()(some, PROBES, out), SESSIONS: sessions(some, count), BARE: bare(fleet, count)}
+            for name, command in ways.items():
+                cpu.setdefault((name, count), []).append(measured(some, command, scratch).cpu_s)
     heads = ("cpu s @20", "cpu s @200", "ms/host", "start s")
-    rows = [" " * 16 + "".join(f"{head:>12}" for head in heads)]
-    for name in ("longarm", "bare asyncssh"):
+    rows = [" " * 18 + "".join(f"{head:>12}" for head in heads)]
+    slope = {}
+    for name in ("longarm", SESSIONS, BARE):
         few, many = (statistics.median(cpu[name, count]) for count in (FEW, MANY))
-        slope = (many - few) / (MANY - FEW)
-        rows.append(f"{name:16}{few:12.3f}{many:12.3f}{1000 * slope:12.2f}{few - FEW * slope:12.3f}")
+        slope[name] = (many - few) / (MANY - FEW)
+        rows.append(f"{name:18}{few:12.3f}{many:12.3f}{1000 * slope[name]:12.2f}{few - FEW * slope[name]:12.3f}")
+    rows.append(f"its sessions alone: {slope[SESSIONS] / slope[BARE]:.2f} of bare asyncssh")
     return "\n".join(rows)
 
 

@@ -37,6 +37,7 @@ EXITS = {
     "NothingMatched": 6,
     "NothingToRetry": 6,
     "NothingToUndo": 6,
+    "NotResumable": 6,
     "NoSuchRun": 6,
     "NoSuchCase": 6,
     "NothingBelongs": 6,

@@ -20,7 +20,7 @@ from console.permits import refuse_unpermitted
 from console.served import served
 from console.settings import Output, Settings, settings_from
 from console.sockets import socket_wanted
-from console.terminal import write
+from console.terminal import tell, write
 from console.whereabouts import WHERE, Where
 from console.words import LANGUAGES, call_with, say, spoken
 from inventory.errors import Text, UsageError
@@ -128,7 +128,7 @@ def common_options(*, by_customer: bool = True) -> list[click.Parameter]:
         option("--no-input", text=Text("Never ask: what would need an answer fails."), is_flag=True),
         option("--yes", text=Text("Answer yes to every question."), is_flag=True),
         option("--lang", text=Text("Language of messages and reports."), type=click.Choice(LANGUAGES)),
-        option("--help", text=Text("Show this page."), is_flag=True, is_eager=True, expose_value=False, callback=_show_help),
+        option("-h", "--help", text=Text("Show this page."), is_flag=True, is_eager=True, expose_value=False, callback=_show_help),
     ]
 
 
@@ -210,7 +210,10 @@ class Command(_Speaking, click.Command):
         settings = resolve(ctx)
         keep_crashes_in(settings.home)
         listen(settings.verbosity)
-        return self.body(settings=settings, **own) or 0
+        code = self.body(settings=settings, **own) or 0
+        if given(ctx)["home"] and not settings.home.exists():  # as a typing error would have it
+            tell(settings, Text("note: there is no folder {path}, so nothing was found in it", path=str(settings.home)))
+        return code
 
     def _refuse_customer(self, ctx: click.Context) -> None:
         """Raise UsageError where the command is to keep within a customer that it does not ask after."""

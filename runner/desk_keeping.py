@@ -14,8 +14,7 @@ from runner.desk_base import DeskBase, command_line, login_name, utc_now
 from runner.host_run import Clock
 from runner.roles import Action
 from runner.store.aside import remove_abandoned
-from runner.store.audit_log import Head, continues, exported, read_exported
-from runner.store.audit_log import problems as broken_lines
+from runner.store.audit_log import Head, continues, exported, read_whole
 from runner.store.blobs import digest_of
 from runner.store.changes import Belonging, Erase, Prune
 from runner.store.erasures import ERASED, RESTORED, Erasure, erasures_elsewhere, erasures_in, record_erasures
@@ -81,21 +80,17 @@ class KeepingDesk(DeskBase):
     def verify(self, progress: Progress = silent, *, audit: str | None = None) -> Verification:
         """Return whether everything that is kept is whole, and with `audit` whether its log still holds what was exported.
 
-        Raises AuditBroken for what is no exported log.
+        Raises AuditBroken for what is no exported log, or one that was changed.
         """
         self._may(Action.VERIFY)
-        exported = None if audit is None else read_exported(audit)
+        head = None if audit is None else read_whole(audit)
         found = verify(self.home, progress)
-        if exported is None:
+        if head is None or self._continues(head):
             return found
-        lines, head = exported
-        wrong = [*broken_lines(lines, head)]
-        if not self._continues(head):
-            text = Text(
-                "the audit does not hold what was exported of it: line {number} is gone, or another one", number=head.number
-            )
-            wrong.append(text)
-        return replace(found, problems=(*found.problems, *wrong))
+        wrong = Text(
+            "the audit does not hold what was exported of it: line {number} is gone, or another one", number=head.number
+        )
+        return replace(found, problems=(*found.problems, wrong))
 
     def audit_exported(self) -> str:
         """Return the whole audit log as lines of JSON, each with its digests, the last one saying where it ends."""

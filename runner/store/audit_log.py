@@ -134,6 +134,14 @@ def read_exported(text: str) -> tuple[tuple[AuditLine, ...], Head]:
     return tuple(lines), head
 
 
+def read_whole(text: str) -> Head:
+    """Return the head of an exported log; raises AuditBroken also for one that says what was never chained so."""
+    lines, head = read_exported(text)
+    for problem in problems(lines, head):
+        raise AuditBroken(Text("the export is not what was written: {problem}", problem=problem), _ANOTHER)
+    return head
+
+
 # Inside
 
 

@@ -337,7 +337,7 @@ def test_a_stopped_run_is_accounted_for_and_can_be_resumed(practice: Callable[..
     assert resumed.json()["run"] == run
     assert resumed.json()["coverage"]["outcomes"]["interrupted"] == 0
     assert len(console("case", "show", "STOP-1", "--json").json()) == 1
-    assert console("run", "resume", run).code == 7
+    assert console("run", "resume", run).code == 6
 
 
 def test_waivers_and_thresholds_of_the_inventory_decide_what_counts(practice: Callable[..., Console]) -> None:
