@@ -358,3 +358,19 @@ def test_an_interrupt_beside_the_command_is_no_fault(console: Console) -> None:
     done = subprocess.run([python, "-c", code], env=console.environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
     assert not console.home.exists()
+
+
+@pytest.mark.parametrize("words", [("-h",), ("run", "-h"), ("run", "list", "-h")])
+def test_help_has_a_short_name_too(console: Console, words: tuple[str, ...]) -> None:
+    short, long = console(*words), console(*words[:-1], "--help")
+    assert (short.code, short.out) == (0, long.out) and "-h, --help" in short.out
+
+
+def test_a_folder_that_is_named_and_not_there_is_told(console: Console, tmp_path: Path) -> None:
+    missing = str(tmp_path / "typed-wrongly")
+    looked = console("--home", missing, "run", "list", "--json")
+    assert (looked.code, looked.json()) == (0, [])
+    assert f"note: there is no folder {missing}, so nothing was found in it" in looked.err
+    assert "note:" not in console("--home", missing, "run", "list", "--quiet").err
+    (tmp_path / "empty").mkdir(mode=0o700)
+    assert "note:" not in console("--home", str(tmp_path / "empty"), "run", "list").err
