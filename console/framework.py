@@ -128,7 +128,15 @@ def common_options(*, by_customer: bool = True) -> list[click.Parameter]:
         option("--no-input", text=Text("Never ask: what would need an answer fails."), is_flag=True),
         option("--yes", text=Text("Answer yes to every question."), is_flag=True),
         option("--lang", text=Text("Language of messages and reports."), type=click.Choice(LANGUAGES)),
-        option("-h", "--help", text=Text("Show this page."), is_flag=True, is_eager=True, expose_value=False, callback=_show_help),
+        option(
+            "-h",
+            "--help",
+            text=Text("Show this page."),
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_help,
+        ),
     ]
 
 
