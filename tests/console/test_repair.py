@@ -130,7 +130,7 @@ def test_only_some_of_a_repair_is_tried_again_and_what_has_ended_is_not_resumed(
     nothing = here("run", "retry", run, environ=TOKEN)
     assert (nothing.code, "no host of run" in nothing.err) == (6, True)
     ended = here("run", "resume", run, environ=TOKEN)
-    assert (ended.code, "has ended: there is nothing left to do" in ended.err) == (7, True)
+    assert (ended.code, "has ended: there is nothing left to do" in ended.err) == (6, True)
     diagnosis = here("diagnose", "here", "--check", "fs-space", "--fail-on", "never", "--json").json()["run"]
     other = here("run", "retry", diagnosis)
     assert (other.code, f"run {diagnosis} was no repair" in other.err) == (2, True)
