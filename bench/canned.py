@@ -118,7 +118,7 @@ def bare(fleet: Fleet, count: int) -> list[str]:
 def sessions(fleet: Fleet, count: int) -> list[str]:
     """Return the command that reaches and asks hosts as longarm does, and does nothing with what they say."""
     known_hosts = fleet.folder / "longarm" / "known_hosts"
-    return [sys.executable, "-m", "bench.session", str(fleet.inventory), str(known_hosts), str(count)]
+    return [sys.executable, str(HERE / "peers" / "our_sessions.py"), str(fleet.inventory), str(known_hosts), str(count)]
 
 
 def slopes(fleet: Fleet, scratch: Path, turns: int) -> str:

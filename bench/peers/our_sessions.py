@@ -24,7 +24,7 @@ from remote.lasting import LastingConnect
 from remote.question import Question
 from remote.session import Connect
 
-PROBES = Path(__file__).parent / "probes.yaml"
+PROBES = Path(__file__).parents[1] / "probes.yaml"
 AT_ONCE = 50
 DEADLINE_S = 60
 
@@ -46,5 +46,4 @@ async def main(inventory: Path, known_hosts: Path, count: int) -> None:
     await asyncio.gather(*(worker(LastingConnect(connector), hosts, questions) for _ in range(AT_ONCE)))
 
 
-if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
+asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
