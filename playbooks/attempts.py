@@ -13,7 +13,7 @@ from diagnostics.probe import Probe
 from inventory.errors import Text
 from inventory.host import Platform
 from playbooks.actions import ACTIONS
-from playbooks.actions.doing import Doer, Doing, Done, Sender
+from playbooks.actions.doing import Doer, Doing, Done, Sender, became
 from playbooks.frame import Frame, NotRead, read_value
 from playbooks.model import Retry, Step
 from playbooks.ports import Became, Change, Intent, Ports
@@ -53,9 +53,9 @@ class Attempts:
         self.collecting_s = COLLECTING_ON_WINDOWS_S if on_windows else COLLECTING_S
 
     async def result(self, *, when: Any = None) -> StepResult:
-        """Return how the step ended."""
+        """Return how the step ended; whether it is to be done was decided by whoever intended it."""
         try:
-            if when is not None and not self.frame.holds(when):
+            if when is not None and self.intended is None and not self.frame.holds(when):
                 return self.made(Done(state=StepState.SKIPPED, why=Text("its condition does not hold")))
         except Undecided as undecided:
             return self.made(Done(state=StepState.UNDECIDED, why=missing(undecided)))
@@ -103,10 +103,9 @@ class Attempts:
         try:
             doing = self.doing()
             done = self.parsed(await self.recalled(action.doer, doing) or await action.doer.perform(doing))
-        except Undecided as undecided:
-            return Done(state=StepState.UNDECIDED, why=missing(undecided))
-        except (NotRendered, NoValue) as error:
-            return Done(state=StepState.UNDECIDED, why=error.text)
+        except (Undecided, NotRendered, NoValue) as error:
+            why = missing(error) if isinstance(error, Undecided) else error.text
+            return await self.undecided(why)
         if done.facts:
             self.frame.facts.update(done.facts)
             self.frame.set("facts", self.frame.facts)
@@ -117,17 +116,32 @@ class Attempts:
 
     async def recalled(self, doer: Doer, doing: Doing) -> Done | None:
         """Return how ended what an earlier process sent; None where it sent nothing, or that never arrived."""
-        intent, self.intended = self.intended, None
-        if intent is None or not isinstance(doer, Sender):
+        if not isinstance(doer, Sender) or (heard := await self.heard()) is None:
             return None
-        change = await self.ports.hands.recall(
-            intent, privilege=self.step.privilege, deadline_s=doing.left_s() + self.collecting_s
-        )
+        return await doer.ended(doing, heard[1], heard[0].diff)
+
+    async def undecided(self, why: Text) -> Done:
+        """Return that it cannot be decided what is to be done; of what an earlier process sent, how that ended.
+
+        What that came to only its values could tell, also where its command ended well.
+        """
+        if (heard := await self.heard()) is None:
+            return Done(state=StepState.UNDECIDED, why=why)
+        done = replace(became(heard[1], self.step.values.get("ok_statuses") or frozenset({0})), diff=heard[0].diff)
+        return replace(done, state=StepState.UNDECIDED, effect=Effect.MAYBE, why=why) if done.state in GOOD else done
+
+    async def heard(self) -> tuple[Intent, Change] | None:
+        """Return what an earlier process intended and what became of it; None as `recalled` does."""
+        intent, self.intended = self.intended, None
+        if intent is None:
+            return None
+        left_s = max(1.0, self.end_s - self.ports.clock.now_s())
+        change = await self.ports.hands.recall(intent, privilege=self.step.privilege, deadline_s=left_s + self.collecting_s)
         if change.became is Became.NOT_BEGUN and not change.denied:
             self.number += 1
             return None
         self.sent += 1  # by that process
-        return await doer.ended(doing, change, intent.diff)
+        return intent, change
 
     def doing(self) -> Doing:
         """Return what the action gets."""

@@ -15,7 +15,7 @@ from diagnostics.probe import Facts, Probe
 from playbooks.items import MOST_BYTES
 from playbooks.model import Playbook
 from playbooks.ports import Change, Intent
-from playbooks.results import HostChange, StepResult, StepState
+from playbooks.results import Effect, HostChange, StepResult, StepState
 from playbooks.testing import NEVER_ARRIVED, FakeHands, FakeJournal, StepScript, Unscripted, done, lost, said
 from remote.answer import Answer
 from remote.command import Command
@@ -279,6 +279,41 @@ def test_what_a_probe_showed_is_not_what_it_was_at_the_beginning_where_it_cannot
         outcome = played(playbook, hands, facts=beginning, journal=going_on, probes=probes)
         assert states(outcome) == {"s1": "ok", "s2": "changed", "s3": "failed"}
         assert ([one.state.value for one in outcome.undone], [given for _, given in sent(hands)]) == ([state], told)
+
+
+@pytest.mark.parametrize(
+    ("became", "state", "effect"),
+    [
+        (done(), "undecided", Effect.MAYBE),
+        (done(exit_status=1), "failed", Effect.MAYBE),
+        (lost(), "unknown", Effect.MAYBE),
+        (NEVER_ARRIVED, "undecided", Effect.NONE),
+    ],
+)
+def test_what_was_begun_is_asked_for_though_its_values_cannot_be_had_any_more(
+    became: Change, state: str, effect: Effect
+) -> None:
+    steps = "  - {probe: mark}\n  - {vars: {those: size(facts.mark.those)}, run: 'a \"$those\"'}\n"
+    playbook, journal, probes = short(steps, "needs: [mark]\n", library=LIBRARY), FakeJournal(), {"mark": MARK}
+    with pytest.raises(Unscripted):
+        played(playbook, FakeHands(answers={"mark": [said(b"a")]}), journal=journal, probes=probes)
+    hands = FakeHands(answers={"mark": [replace(said(), exit_status=1)]}, recalls={"run-0001.s2.1": became})
+    outcome = played(playbook, hands, journal=journal, probes=probes)
+    assert (states(outcome), outcome.steps[1].effect) == ({"s1": "ok", "s2": state}, effect)
+    assert hands.sent == [], "nobody knows what to send"
+
+
+def test_a_step_of_a_rollback_that_was_begun_is_gone_on_with_though_its_condition_holds_no_more() -> None:
+    undoing = "{run: not a, when: size(facts.mark.those) == 1}"
+    steps = f"  - {{probe: mark}}\n  - {{run: a, rollback: [{undoing}]}}\n  - {{run: b, on_failure: roll_back}}\n"
+    playbook, journal, probes = short(steps, "needs: [mark]\n", library=LIBRARY), FakeJournal(), {"mark": MARK}
+    with pytest.raises(Unscripted):
+        hands = FakeHands(script={"s2": OK, "s3": BAD}, answers={"mark": [said(b"a")]})
+        played(playbook, hands, journal=journal, probes=probes)
+    assert [one.key for one in journal.intents][-1] == "s2.r1"
+    hands = FakeHands(answers={"mark": [said(b"a b")]}, recalls={"run-0001.s2.r1.1": lost()})
+    outcome = played(playbook, hands, journal=journal, probes=probes)
+    assert [one.state.value for one in outcome.undone] == ["unknown"] and outcome.change is HostChange.UNKNOWN
 
 
 class Killed(BaseException):
