@@ -70,6 +70,10 @@ class Recap:
     said: bytes = b""
     tasks: Sequence[str] = ()
     """What changed or failed, a line each: `changed: install curl`."""
+    begun: bool = False
+    """Whether it was seen to begin a task on the host; of one without `stats` nobody knows what that did."""
+    lost: bool = False
+    """Whether the connection went away under a command, of which nobody knows how it ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

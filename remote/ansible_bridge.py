@@ -71,6 +71,8 @@ class AnsibleWay:
     """When the deadline is over, on the monotonic clock."""
     stopped: threading.Event = field(default_factory=threading.Event)
     """Set when nobody waits for the run any more."""
+    lost: threading.Event = field(default_factory=threading.Event)
+    """Set when the connection went away under a command: nobody knows how that ended."""
 
     @property
     def left_s(self) -> float:
@@ -225,7 +227,10 @@ async def _done(
     if len(stdin) > MOST_STDIN:
         return {"failed": f"more than {MOST_STDIN} bytes for one command"}, b"", b""
     command = _command(session, head["script"], head.get("user"), stdin if "stdin" in head else None, way.left_s)
-    return _judged(await session.run(command, deadline_s=way.left_s))
+    result = await session.run(command, deadline_s=way.left_s)
+    if result.ended is Ended.LOST or (result.ended is Ended.EXITED and result.exit_status is None):
+        way.lost.set()
+    return _judged(result)
 
 
 def _command(session: Session, script: str, user: str | None, stdin: bytes | None, left_s: float) -> Command:

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -117,15 +118,22 @@ def run_ansible(
     config.prepare()
     config.env = {name: value for name, value in config.env.items() if not MASKER.leaks(str(value).encode("utf-8", "replace"))}
     config.pexpect_timeout = _LOOKING_S
-    tasks: list[str] = []
-    runner = Runner(config, event_handler=lambda event: _noted(event, tasks), cancel_callback=way.stopped.is_set)
+    seen = _Seen(host=host.name)
+    runner = Runner(config, event_handler=seen.note, cancel_callback=way.stopped.is_set)
     status, _ = runner.run()
     stats = runner.stats or {}
     with runner.stdout as said:
         text = said.read(MOST_SAID)
     counted = host.name in stats.get("processed", {})
     found = {ours: int(stats.get(theirs, {}).get(host.name, 0)) for theirs, ours in _STATS.items()} if counted else {}
-    return Recap(status=status, stats=found, said=text.encode("utf-8", "replace"), tasks=tuple(tasks))
+    return Recap(
+        status=status,
+        stats=found,
+        said=text.encode("utf-8", "replace"),
+        tasks=tuple(seen.tasks),
+        begun=seen.begun,
+        lost=way.lost.is_set(),
+    )
 
 
 def _inventory(host: Host, way: AnsibleWay) -> dict[str, Any]:
@@ -164,15 +172,24 @@ def _path() -> str:
     return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
-def _noted(event: Mapping[str, Any], tasks: list[str]) -> bool:
-    """Keep what changed or failed; tell ansible-runner to keep its file of the event too, which lives as long as the folder."""
-    data = event.get("event_data") or {}
-    task = str(data.get("task") or "")
-    if event.get("event") == "runner_on_ok" and (data.get("res") or {}).get("changed"):
-        tasks.append(f" changed: {task}")
-    elif event.get("event") in ("runner_on_failed", "runner_on_unreachable"):
-        tasks.append(f" failed: {task}")
-    return True
+@dataclass(slots=True, kw_only=True)
+class _Seen:
+    """What was seen of a run while it lasted: one that is killed counts nothing in the end."""
+
+    host: str
+    tasks: list[str] = field(default_factory=list)
+    begun: bool = False
+
+    def note(self, event: Mapping[str, Any]) -> bool:
+        """Keep what began, changed or failed; tell ansible-runner to keep its file of the event, which goes with the folder."""
+        data = event.get("event_data") or {}
+        task = str(data.get("task") or "")
+        if event.get("event") == "runner_on_ok" and (data.get("res") or {}).get("changed"):
+            self.tasks.append(f" changed: {task}")
+        elif event.get("event") in ("runner_on_failed", "runner_on_unreachable"):
+            self.tasks.append(f" failed: {task}")
+        self.begun = self.begun or (event.get("event") == "runner_on_start" and data.get("host") == self.host)
+        return True
 
 
 def _done(recap: Recap) -> Done:
@@ -184,8 +201,14 @@ def _done(recap: Recap) -> Done:
     if recap.status in ("timeout", "canceled"):
         why = Text("Ansible did not end before the deadline: nobody knows what it did")
         return Done(state=StepState.UNKNOWN, effect=Effect.MAYBE, **common, why=why)
+    if recap.lost:
+        why = Text("the connection went away under a task of Ansible's: nobody knows what that did")
+        return Done(state=StepState.UNKNOWN, effect=Effect.MAYBE, **common, why=why)
     if recap.stats.get("unreachable"):
         return Done(state=StepState.FAILED, effect=Effect.MAYBE, **common, why=Text("Ansible could not reach the host"))
+    if not recap.stats and recap.begun:  # it was killed, or gave up by itself: what it did it says in the end alone
+        why = Text("Ansible ended without a recap: nobody knows what it did ({status})", status=recap.status)
+        return Done(state=StepState.UNKNOWN, effect=Effect.MAYBE, **common, why=why)
     if not recap.stats:  # it ended before its first task: a mistake in what is run, no host in it
         return Done(state=StepState.FAILED, **common, why=Text("Ansible began no task here: {status}", status=recap.status))
     return Done(

@@ -14,6 +14,7 @@ from playbooks.actions.doing import Doing, Done
 from playbooks.actions.printed import Printed, kept_apart
 from playbooks.ports import CallResult
 from playbooks.results import MOST_SEEN, Effect, Forecast, StepState
+from remote.answer import Ended
 from remote.errors import ConnectFailed, DeadlineExceeded, RemoteError
 
 
@@ -55,10 +56,17 @@ class Call:
         except (NoSuchFunction, ConnectFailed) as error:
             return Done(state=StepState.FAILED, why=error.text)
         except RemoteError as error:
-            ended, state = _cut_off(printed, error.text), StepState.FAILED
+            ended, state = _cut_off(printed, error.text), StepState.UNKNOWN if _went_away(error) else StepState.FAILED
         else:
             state = StepState.CHANGED if ended.raised is None else StepState.FAILED
         return _done(doing, ended, state)
+
+
+def _went_away(error: RemoteError) -> bool:
+    """Tell whether the connection went away under a command of the function: nobody knows how that ended."""
+    from remote.fabric_connection import Unfinished  # which takes 0.2 s, and is loaded by now
+
+    return isinstance(error, Unfinished) and error.result.ended is Ended.LOST
 
 
 def _cut_off(printed: Printed, why: Text) -> CallResult:

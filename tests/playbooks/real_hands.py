@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from inventory.errors import Text
 from inventory.host import Host, Transport
@@ -18,7 +18,7 @@ from playbooks.results import Played, StepPlan
 from playbooks.testing import FakeClock, FakeHands, FakeJournal, FakeOperator
 from remote.ansible_bridge import AnsibleWay, with_ansible
 from remote.answer import Answer, Ended
-from remote.command import Command
+from remote.command import Command, CommandResult
 from remote.fabric_connection import with_fabric
 from remote.local import LocalSession
 from remote.question import Question
@@ -59,6 +59,20 @@ class RealHands(FakeHands):
     async def ansible(self, key: str, run: Callable[[AnsibleWay], Recap], *, deadline_s: float) -> Recap:
         """Run for real."""
         return await with_ansible(self.session, run, deadline_s=deadline_s)
+
+
+Run: TypeAlias = Callable[..., Awaitable[CommandResult]]
+
+
+def going_away_at(word: str, run: Run) -> Run:
+    """Return what runs commands like `run`, and loses the connection under one that has a word in it."""
+
+    async def going_away(session: LocalSession, command: Command, *, deadline_s: float) -> CommandResult:
+        if word in command.script:
+            return CommandResult(ended=Ended.LOST, exit_status=None, why="the host hung up")
+        return await run(session, command, deadline_s=deadline_s)
+
+    return going_away
 
 
 async def _ports(shell: Sequence[str] | None, host: Host = HERE) -> tuple[RealHands, Ports]:

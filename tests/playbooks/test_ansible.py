@@ -25,7 +25,7 @@ from playbooks.testing import FakeHands, FakeOperator, StepScript
 from remote.ansible_bridge import AnsibleWay, NoShell, _sweep, private_folder, with_ansible
 from remote.local import LocalSession
 from tests.playbooks.playing import foreseen, played, short
-from tests.playbooks.real_hands import HERE, played_here
+from tests.playbooks.real_hands import HERE, going_away_at, played_here
 
 HOST = replace(
     HERE, groups=("web",), vars={"ansible_python_interpreter": sys.executable, "ansible_password": "x", "role": "shop"}
@@ -110,6 +110,34 @@ def test_what_does_not_end_in_time_is_ended_and_nobody_knows_what_it_did(folder:
     step = done(folder, "  - {ansible: {playbook: site.yml}, deadline: 3s}\n")
     assert (step.state, step.effect) == (StepState.UNKNOWN, Effect.MAYBE) and "before the deadline" in str(step.why)
     assert not sleeping(f"4700.{os.getpid()}"), "nothing of it is left on the host"
+
+
+KILLS: str = "{{ lookup('ansible.builtin.pipe', 'kill -9 $(ps -o ppid= -p $PPID)') }}"  # who forked the process of the task
+ENDS_IN_THE_MIDDLE = f"""\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.raw: echo made
+    - ansible.builtin.debug: {{msg: "{KILLS}"}}
+"""
+
+
+@pytest.mark.timeout(300)
+def test_of_what_is_killed_before_its_recap_nobody_knows_what_it_did(folder: Path) -> None:
+    (folder / "site.yml").write_text(ENDS_IN_THE_MIDDLE)
+    step = done(folder, "  - ansible: {playbook: site.yml}\n")
+    assert (step.state, step.effect) == (StepState.UNKNOWN, Effect.MAYBE) and "without a recap" in str(step.why)
+    assert step.diff == (" changed: ansible.builtin.raw",)
+
+
+@pytest.mark.timeout(300)
+def test_where_the_connection_went_away_under_a_task_nobody_knows_what_that_did(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalSession, "run", going_away_at("go away", LocalSession.run))
+    (folder / "site.yml").write_text("- {hosts: all, gather_facts: false, tasks: [{ansible.builtin.raw: go away}]}\n")
+    step = done(folder, "  - ansible: {playbook: site.yml}\n")
+    assert (step.state, step.effect) == (StepState.UNKNOWN, Effect.MAYBE) and "the connection went away" in str(step.why)
 
 
 def sleeping(seconds: str) -> list[str]:

@@ -15,8 +15,9 @@ from playbooks.actions.printed import _PRINTING, MOST_PRINTED, Printed, kept_apa
 from playbooks.ports import CallResult, Intent
 from playbooks.results import Effect, HostChange, StepResult, StepState
 from playbooks.testing import FakeJournal, StepScript, Unscripted
+from remote.local import LocalSession
 from tests.playbooks.playing import played, short, states
-from tests.playbooks.real_hands import played_here
+from tests.playbooks.real_hands import going_away_at, played_here
 
 
 def called(folder: Path, code: str, step: str = "python: 'f.py:f'", more: str = "") -> StepResult:
@@ -55,6 +56,14 @@ def test_what_runs_is_what_was_digested(tmp_path: Path) -> None:
 def test_a_function_that_fails_fails_its_step(tmp_path: Path, code: str, why: str, effect: Effect) -> None:
     step = called(tmp_path, code)
     assert (step.state, step.effect) == (StepState.FAILED, effect) and why in str(step.why)
+
+
+def test_where_the_connection_goes_away_under_a_command_nobody_knows_what_the_function_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalSession, "run", going_away_at("mkfs", LocalSession.run))
+    step = called(tmp_path, "def f(connection): connection.run('mkfs')\n")
+    assert (step.state, step.effect) == (StepState.UNKNOWN, Effect.MAYBE) and "the host hung up" in str(step.why)
 
 
 PRINTS = """\
