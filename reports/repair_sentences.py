@@ -72,7 +72,7 @@ def verdict_of(record: RunRecord, tongue: Language) -> list[str]:
     if record.repair.undoes:
         return undoing.undone_sentences(record, tongue)
     fixes = Counter(one.fix for host in record.hosts if host.repair for one in host.repair.verdicts)
-    old, changes = fixes.total() - fixes[Fix.NEW], record.repair.changes
+    old, changes, unproved = fixes.total() - fixes[Fix.NEW], Counter(record.repair.changes), _unproved(record)
     told = []
     if reason := record.repair.break_glass:
         told.append(tongue.say("It began without the second person that it needs: {reason}.", reason=reason))
@@ -80,7 +80,7 @@ def verdict_of(record: RunRecord, tongue: Language) -> list[str]:
         told.append(
             tongue.plural("{some} of {n} finding is fixed.", "{some} of {n} findings are fixed.", old, some=fixes[Fix.FIXED])
         )
-    else:
+    elif not unproved or unproved < changes.total() - changes[HostChange.UNCHANGED]:
         told.append(tongue.say(_without_verdicts(record)))
     if count := fixes[Fix.UNCHANGED]:
         told.append(tongue.plural("{n} finding is not fixed.", "{n} findings are not fixed.", count))
@@ -88,15 +88,31 @@ def verdict_of(record: RunRecord, tongue: Language) -> list[str]:
         told.append(tongue.plural("{n} finding is new.", "{n} findings are new.", count))
     if count := fixes[Fix.VISIBILITY_LOST]:
         told.append(tongue.plural("{n} finding cannot be seen any more.", "{n} findings cannot be seen any more.", count))
-    if count := changes[HostChange.PARTLY]:
-        told.append(tongue.plural("{n} host is changed in part.", "{n} hosts are changed in part.", count))
-    if count := changes[HostChange.ROLLED_BACK]:
-        told.append(tongue.plural("On {n} host it was rolled back.", "On {n} hosts it was rolled back.", count))
-    if count := changes[HostChange.UNKNOWN]:
-        told.append(
-            tongue.plural("Nobody knows whether {n} host was changed.", "Nobody knows whether {n} hosts were changed.", count)
+    return [*told, *_what_was_done(changes, unproved, tongue)]
+
+
+def _what_was_done(changes: Mapping[HostChange, int], unproved: int, tongue: Language) -> Iterator[str]:
+    """Yield on how many hosts what was done is not proved, or not whole."""
+    if unproved:
+        yield tongue.plural(
+            "On {n} host nobody looked afterwards: what was done there is not proved.",
+            "On {n} hosts nobody looked afterwards: what was done there is not proved.",
+            unproved,
         )
-    return told
+    if count := changes[HostChange.PARTLY]:
+        yield tongue.plural("{n} host is changed in part.", "{n} hosts are changed in part.", count)
+    if count := changes[HostChange.ROLLED_BACK]:
+        yield tongue.plural("On {n} host it was rolled back.", "On {n} hosts it was rolled back.", count)
+    if count := changes[HostChange.UNKNOWN]:
+        yield tongue.plural("Nobody knows whether {n} host was changed.", "Nobody knows whether {n} hosts were changed.", count)
+
+
+def _unproved(record: RunRecord) -> int:
+    """Return on how many hosts of a repair that has ended something was done, or may have been, that nobody looked at."""
+    if record.state is not RunState.ENDED:
+        return 0
+    done = (host.repair for host in record.hosts if host.repair and host.repair.change is not HostChange.UNCHANGED)
+    return sum(not repair.samples for repair in done)
 
 
 def _without_verdicts(record: RunRecord) -> Text:

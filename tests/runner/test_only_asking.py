@@ -19,6 +19,7 @@ from inventory.inventory import Inventory
 from playbooks.results import Effect, HostChange, StepResult, StepState
 from reports.language import language
 from reports.render import Audience, Format, render
+from reports.summary import verdict_sentences
 from runner import only_asking
 from runner.desk import Desk
 from runner.desk_base import utc_now
@@ -81,6 +82,9 @@ def test_where_the_playbook_is_another_one_the_hosts_are_asked_and_free_without_
         ]
         assert (first.repair.change, first.repair.left_open, first.diagnosis is not None) == (HostChange.PARTLY, (), True)
         assert (second.outcome, second.error_kind) == (Outcome.NOT_STARTED, "OnlyAsked")
+        told = " ".join(verdict_sentences(record, language("en")))
+        assert "On 1 host nobody looked afterwards: what was done there is not proved." in told
+        assert "no finding" not in told, "there was one"
         assert (desk.leases(), bench.effects("db-1"), bench.effects("db-2")) == ((), ["one"], [])
         assert desk.record(run) == record
         for audience in Audience:
