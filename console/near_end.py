@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from console.entry import INTERRUPTED
 from console.files import Replacement
-from console.terminal import complain, write_bytes_to
+from console.terminal import complain, forget_typed, write_bytes_to
 from console.words import say
 from inventory.errors import Text
 from runner.service.call import Want
@@ -95,6 +95,8 @@ class NearEnd:
             return self._tty()
         if sys.stdin is None:
             return None
+        if what is Want.LINE:
+            forget_typed(sys.stdin)
         if what is Want.RAW:
             self._set(sys.stdin.fileno(), lambda descriptor: tty.setraw(descriptor, termios.TCSADRAIN))
         return sys.stdin.fileno()

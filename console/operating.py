@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from console.served import awaiting
 from console.settings import Settings
-from console.terminal import complain, printable
+from console.terminal import complain, forget_typed, printable
 from console.watch import stepped_aside
 from console.words import say, spoken
 from inventory.errors import Text
@@ -39,6 +39,7 @@ class AtTerminal:
         """Return the line that was typed, None where none was in time, or nobody is there."""
         try:
             async with asyncio.timeout(deadline_s), self._turn:
+                forget_typed(sys.stdin)  # what was typed for another host, too late, is no answer for this one
                 with stepped_aside(), awaiting("line"):
                     if asked.wrong is not None:
                         complain(say(asked.wrong))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import os
 import stat
 import sys
+import termios
 from typing import TextIO
 
 from console.served import as_named, as_named_bytes, awaiting
@@ -103,6 +106,14 @@ def agreed(question: Text) -> bool:
 
 def asked(question: Text) -> str:
     """Return what the user types in answer; the caller has seen to it that somebody sits there."""
-    _send(sys.stderr, printable(say(question)) + " ")
-    with awaiting("line"):
+    forget_typed(sys.stdin)
+    with awaiting("line"):  # before it is asked: whoever called forgets then what was typed there
+        _send(sys.stderr, printable(say(question)) + " ")
         return sys.stdin.readline().strip()
+
+
+def forget_typed(stream: TextIO | None) -> None:
+    """Drop what was typed at a terminal before it was asked for: an answer that comes too late answers no other question."""
+    if stream is not None:
+        with contextlib.suppress(termios.error, io.UnsupportedOperation):  # no terminal: what comes there was not typed
+            termios.tcflush(stream.fileno(), termios.TCIFLUSH)
