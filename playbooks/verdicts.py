@@ -73,14 +73,25 @@ def wrong_step(playbook: Playbook, played: Played) -> StepResult | None:
 
 def _had_to_end_well(playbook: Playbook, played: Played) -> list[StepResult]:
     """Return the steps that did not end well and had to, in their order, and behind them those that undo."""
-    wrong = [step for step in played.steps if step.state not in GOOD and not _goes_on(step, playbook)]
+    came_to = max((_number(step) for step in played.steps), default=0)
+    wrong = [step for step in played.steps if step.state not in GOOD and not _goes_on(step, playbook, came_to)]
     return wrong + [step for step in played.undone if step.state not in GOOD]
 
 
-def _goes_on(failed: StepResult, playbook: Playbook) -> bool:
-    """Tell whether the playbook goes on although this step failed: then what is seen afterwards decides."""
-    number = failed.key.partition(".")[0].removeprefix("s")
-    return failed.state not in LEFT_OPEN and playbook.steps[int(number) - 1].on_failure is OnFailure.CONTINUE
+def _goes_on(failed: StepResult, playbook: Playbook, came_to: int) -> bool:
+    """Tell whether the playbook went on although this step failed: then what is seen afterwards decides.
+
+    `came_to` is the number of the last step that it came to: where its time was over there, what follows was not done.
+    """
+    number, steps = _number(failed), playbook.steps
+    if failed.state is StepState.TIMED_OUT and number == came_to < len(steps):
+        return False
+    return failed.state not in LEFT_OPEN and steps[number - 1].on_failure is OnFailure.CONTINUE
+
+
+def _number(step: StepResult) -> int:
+    """Return where in its playbook a step stands, or what it is in, from 1 on."""
+    return int(step.key.partition(".")[0].removeprefix("s"))
 
 
 def takes_back(playbook: Playbook, played: Played, found: Sequence[FindingVerdict], *, left: bool, begun: bool = False) -> bool:

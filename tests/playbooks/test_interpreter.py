@@ -23,6 +23,7 @@ from playbooks.testing import (
     lost,
     said,
 )
+from playbooks.verdicts import wrong_step
 from remote.command import Command
 from remote.detached.following import WAIT_S
 from remote.windows.detached import GRACE_S
@@ -306,6 +307,22 @@ def test_a_playbook_that_takes_too_long_begins_nothing_more() -> None:
     looks = [said(b"no")] * 3 + [said(b"up")]
     outcome = played(short(steps, "durations: {at_most: 20s}\n"), {"s1": StepScript(looks=looks)})
     assert states(outcome) == {"s1": "ok", "s2": "timed_out"}
+
+
+def test_where_its_time_is_over_a_playbook_did_not_go_on_though_the_step_may_fail() -> None:
+    steps = "  - {run: a, retry: read, until: result.stdout == 'up', every: 10s, deadline: 1m}\n"
+    playbook = short(
+        steps + "  - {run: b, on_failure: continue}\n  - {run: c}\n",
+        "durations: {at_most: 20s}\n",
+    )
+    outcome = played(playbook, {"s1": StepScript(looks=[said(b"no")] * 3 + [said(b"up")])})
+    assert states(outcome) == {"s1": "ok", "s2": "timed_out"}
+    assert wrong_step(playbook, outcome) is outcome.steps[1], "the last step was not done"
+    may_fail = short(steps + "  - {run: b, on_failure: continue}\n  - {run: c}\n")
+    looks = StepScript(looks=[said(b"up")])
+    outcome = played(may_fail, {"s1": looks, "s2": StepScript(changes=[FAULTS["timed_out"]]), "s3": OK})
+    assert states(outcome) == {"s1": "ok", "s2": "timed_out", "s3": "changed"}
+    assert wrong_step(may_fail, outcome) is None
 
 
 def test_a_plan_says_what_it_cannot_know() -> None:
