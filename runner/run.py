@@ -131,7 +131,8 @@ class FleetRun:
     async def _drive_wave(self, number: int, wave: Sequence[Host], deadline_at: float | None) -> None:
         """Return when every host of a wave is accounted for, and monitoring of them speaks again.
 
-        What is kept off as its wave is muted does not begin in it, whatever has let it go meanwhile: its monitoring speaks.
+        What is kept off as its wave is muted, or would be, does not begin in it, whatever has let it go meanwhile: its
+        monitoring speaks.
         """
         waiting = [host for host in wave if host.name in self._targets]
         off = {host.name: None if self._gate is None else self._gate.passed(host) for host in waiting}
@@ -145,7 +146,7 @@ class FleetRun:
             clock=self._plan.per_host.clock,
             started=self._observer.host_started,
             ended=self._host_ended,
-            keeps_off=self._keeps_off(off if muted else {}),
+            keeps_off=self._keeps_off(off if self._plan.hooks else {}),
             deadline_at=deadline_at,
         )
         fan_out.stopped = self.stopped

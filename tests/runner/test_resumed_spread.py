@@ -22,6 +22,7 @@ from runner.observer import Silent
 from runner.outcome import Outcome, RunState
 from runner.record import HostRecord
 from runner.request import RestRequest
+from runner.store.rows import Scope
 from tests.runner.fleet import inventory_of
 from tests.runner.repairs import MEND, Bench
 
@@ -182,3 +183,22 @@ def test_a_host_that_was_kept_off_as_its_wave_was_muted_does_not_begin_in_it(hom
         ("db-3", Outcome.REFUSED, "HostHeld"),
     ]
     assert bench.effects("db-3") == []
+
+
+def test_where_all_of_a_wave_was_kept_off_as_it_would_be_muted_none_begins_in_it(home: Path, bench: Bench) -> None:
+    hook = Hook()
+
+    class Frozen(Silent):
+        def host_ended(self, record: HostRecord) -> None:
+            with Desk.open_beside(home, actor="boris") as other:
+                if record.host == "db-1":
+                    other.freeze(Scope.DESK, None, reason="an audit")
+                elif record.host == "db-2":
+                    other.unfreeze(Scope.DESK, None)
+
+    with Desk.open(home, write=True, actor="anna") as desk:
+        hosts = ("db-1", "db-2", "db-3")
+        request = bench.asking(*hosts, playbook=bench.playbook(MEND), hooks=(hook,), batch=("1", "rest"), concurrency=1)
+        record = asyncio.run(desk.repair(request, connect=bench.connect, observer=Frozen()))
+    assert [one.error_kind for one in record.hosts] == ["", "ChangesFrozen", "ChangesFrozen"]
+    assert (hook.begun, bench.effects("db-3")) == (1, [])
