@@ -43,7 +43,7 @@ from runner.desk import Desk, login_name
 from runner.mute_hooks import hooks_of
 from runner.outcome import FailOn, Outcome, RunState
 from runner.record import HostRecord, RunRecord
-from runner.request import RepairRequest, RestRequest
+from runner.request import AT_ONCE, RepairRequest, RestRequest
 from runner.spread import batch_of, limit_of
 from runner.store.errors import utc
 from runner.store.rows import MuteRow
@@ -62,7 +62,7 @@ class Wishes:
     force: str | None = None
     case: str | None = None
     fail_on: str = "warning"
-    concurrency: int = 10
+    concurrency: int = AT_ONCE
     deadline: float | None = None
     run_deadline: float | None = None
     across_customers: bool = False

@@ -90,6 +90,7 @@ def _run_repair(repair: RunRepair, names: Names) -> RunRepair:
         agreed=None,
         approval=None,
         settle_s=repair.settle_s,
+        concurrency=repair.concurrency,
         batch=(),
         mutes=(),
         max_failed=None,

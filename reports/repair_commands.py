@@ -10,6 +10,7 @@ from diagnostics.finding import Finding
 from playbooks.params import given_words
 from runner.outcome import Outcome, RunKind
 from runner.record import RunRecord
+from runner.request import AT_ONCE
 
 
 def offer_of(record: RunRecord, finding: Finding) -> str:
@@ -57,6 +58,7 @@ def command_of(record: RunRecord) -> tuple[str, ...]:
     words_ = ["repair", record.repair.file or record.playbook, record.expression]
     words_ += given_words(record.repair.params, record.repair.secrets)
     words_ += ["--force", record.repair.forced] if record.repair.forced else []
+    words_ += ["--concurrency", str(record.repair.concurrency)] if record.repair.concurrency != AT_ONCE else []
     words_ += ["--batch", ",".join(record.repair.batch)] if record.repair.batch else []
     words_ += ["--max-failed", record.repair.max_failed] if record.repair.max_failed is not None else []
     return (*words_, *_case(record))

@@ -89,7 +89,8 @@ class RunDesk(LookingDesk, StopDesk, ApprovalDesk):
         from runner.repair_planning import plan_of_repair
 
         request = self._mine(request)
-        owner = self._retried(request.retries).run.actor if request.retries else None
+        retried = self._retried(request.retries).run if request.retries else None
+        owner = None if retried is None else retried.actor
         self._may_repair(request, owner, request.selection.hosts)
         refuse_unsigned(self.home, request.file)
         self._refuse_case_of_others(request)
@@ -101,6 +102,8 @@ class RunDesk(LookingDesk, StopDesk, ApprovalDesk):
         if broken:
             self._may(Action.BREAK_GLASS, wheres_of(request.selection.hosts))
         asked = replace(request, only_plan=request.only_plan or waits, break_glass=broken, agreed=None)
+        if retried is not None:
+            asked = replace(asked, concurrency=retried.request["concurrency"])
         if not asked.only_plan:
             refuse_unready(request.playbook, request.operator)
         plan = plan_of_repair(asked, self._store, connect, self._clock)
@@ -162,7 +165,8 @@ class RunDesk(LookingDesk, StopDesk, ApprovalDesk):
                 refuse_untried(self.home, request.selection.hosts)
                 self.refuse_frozen(request.selection.hosts)
                 refuse_unready_undoing(request.playbook, request.operator)
-            asked = replace(request, undoes=whole.run.run, break_glass="", agreed=None)
+            at_once = whole.run.request["concurrency"]
+            asked = replace(request, undoes=whole.run.run, break_glass="", agreed=None, concurrency=at_once)
             plan = plan_of_repair(asked, self._store, connect, self._clock)
             if not request.only_plan:
                 await self.unmute_left(request.hooks)

@@ -103,6 +103,8 @@ class RunRepair:
     approval: ApprovalRow | None
     """Of a plan: what it waits for, or waited for."""
     settle_s: float
+    concurrency: int
+    """How many hosts at once."""
     batch: tuple[str, ...]
     """Sizes of its waves as they were given; empty: one wave."""
     mutes: tuple[MuteNote, ...]

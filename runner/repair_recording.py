@@ -153,6 +153,7 @@ def run_repair(whole: WholeRun, hosts: Iterable[HostRepair]) -> RunRepair:
         agreed=agreed_of(request),
         approval=whole.approval,
         settle_s=request["settle_s"],
+        concurrency=request["concurrency"],
         batch=tuple(request.get("batch", ())),
         max_failed=request.get("max_failed"),
         mutes=tuple(map(_mute_note, whole.mutes)),

@@ -53,6 +53,8 @@ class DiagnoseRequest:
             raise UsageError(Text("nothing to ask: no check and no probe was chosen"), Text("longarm check list"))
 
 
+AT_ONCE: Final = 10
+"""Hosts that a repair changes at a time where nobody says how many."""
 CONNECTING_S: Final = 45.0
 """What a host has on top of its task's own deadline: to be reached, to let us in, to give root."""
 
@@ -137,7 +139,7 @@ class RepairRequest:
     """Why it begins without the second person that it needs; empty: it does not."""
     agreed: Agreed | None = None
     """Who approved it, where somebody had to; only a desk says so."""
-    concurrency: int = 10
+    concurrency: int = AT_ONCE
     host_deadline_s: float | None = None
     """None: what the playbook itself may take, and a little."""
     run_deadline_s: float | None = None

@@ -207,6 +207,7 @@ def a_repair(**more: Any) -> RunRepair:
         "risk": "reversible",
         "tier": "L2",
         "settle_s": 0.0,
+        "concurrency": 10,
         "claims": ("fs-space",),
         "changes": dict.fromkeys(HostChange, 0) | {HostChange.CHANGED: 1},
     }

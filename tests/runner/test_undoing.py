@@ -559,6 +559,23 @@ def test_what_was_to_undo_is_not_tried_again_by_doing_it_anew(home: Path, bench:
     assert bench.effects("db-1") == ["set"]
 
 
+def test_no_more_hosts_at_once_are_tried_again_or_undone_than_were_repaired(home: Path, bench: Bench) -> None:
+    book = bench.playbook(SET)
+    for host in ("db-1", "db-2"):
+        put(bench, host, "set", "old\n")
+    with Desk.open(home, write=True, actor="anna") as desk:
+        plan = bench.asking("db-1", "db-2", playbook=book, concurrency=1, only_plan=True)
+        told = asyncio.run(desk.repair(plan, connect=bench.connect, observer=Silent()))
+        first = asyncio.run(desk.repair(replace(plan, only_plan=False), connect=bench.connect, observer=Silent()))
+        again = bench.asking("db-1", "db-2", playbook=book, retries=first.run)
+        assert again.concurrency > 1
+        retried = asyncio.run(desk.repair(again, connect=bench.connect, observer=Silent()))
+    back = undone(home, bench, retried.run, "db-1", "db-2")
+    assert [run.repair and run.repair.concurrency for run in (told, first, retried, back)] == [1] * 4
+    (does,) = [one.command for one in next_commands(told, language("en")) if one.why == "do it"]
+    assert "--concurrency 1" in does
+
+
 def test_what_was_pruned_is_not_undone_with_empty_values(home: Path, bench: Bench) -> None:
     first = repaired(home, bench, "db-1")
     with Desk.open(home, write=True, actor="anna") as desk:
