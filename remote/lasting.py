@@ -129,7 +129,8 @@ class LastingSession:
             standing = await self._session.collect(
                 name, offset, privilege=privilege, sent_s_ago=sent_s_ago, wait_s=wait_s, deadline_s=left_s
             )
-            if standing.state is not State.UNANSWERED or not self._session.dropped or not self._left or time.monotonic() >= end:
+            answered = standing.state is not State.UNANSWERED or not self._session.dropped
+            if answered or self.dropped or time.monotonic() >= end:
                 return standing
 
     async def forget(self, names: Sequence[str], *, privilege: Privilege = Privilege.USER, deadline_s: float) -> frozenset[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,12 @@ import pytest
 
 from inventory.host import CredentialReference, Host
 from remote.answer import NO_TIME, Answer, Ended, answered
+from remote.detached import START, Offset, Standing, State
 from remote.errors import AuthenticationRefused
 from remote.lasting import DROPS_ALL, NOT_OFFERED_TWICE, ONCE, LastingConnect
 from remote.question import Question
-from remote.session import SessionFacts
-from remote.testing import FAKE_FACTS, FakeConnect, FakeHost
+from remote.session import Session, SessionFacts
+from remote.testing import FAKE_FACTS, FakeConnect, FakeHost, FakeSession
 from tests.conftest import SOAK
 from tests.remote.hostility import ENOUGH_S, Forwarder
 from tests.remote.reaching import REACHES
@@ -153,6 +155,31 @@ async def test_a_host_that_refuses_the_second_login_is_not_tried_again_and_says_
     assert {answer.ended for answer in answers} == {Ended.LOST}
     assert len(connect.connected) == 2
     assert "password" in session.facts.not_renewed
+
+
+class GoneForGood(FakeSession):
+    """A session whose connection is gone, with a login that is not offered twice."""
+
+    dropped, renewable, asked = True, False, 0
+
+    async def collect(self, name: str, offset: Offset, **_: object) -> Standing:
+        self.asked += 1
+        return Standing(id=name, state=State.UNANSWERED, offset=offset)
+
+
+async def test_a_command_is_not_asked_for_again_where_there_will_be_no_other_connection() -> None:
+    """It was until the deadline, without a pause, and every other host of the run waited for that."""
+    session = GoneForGood(Host(name="node", address="192.0.2.1"), {})
+
+    @asynccontextmanager
+    async def connect(host: Host) -> AsyncIterator[Session]:
+        assert host is session.host
+        yield session
+
+    async with LastingConnect(connect)(session.host) as lasting:
+        standing = await lasting.collect("longarm-1", START, deadline_s=1.0)
+    assert (standing.state, session.asked) == (State.UNANSWERED, 1)
+    assert lasting.facts.not_renewed == NOT_OFFERED_TWICE
 
 
 async def test_an_answer_that_no_connection_took_along_is_left_as_it_is() -> None:
