@@ -256,6 +256,8 @@ class Wire:
             connection.request("POST", "/wsman", body, headers | ({"Authorization": authorization} if authorization else {}))
             with connection.getresponse() as response:  # one that was not read to its end would hold the socket open
                 said = response.read(LARGEST + _SEAL_ROOM + 1)
+                if response.length and len(said) <= LARGEST + _SEAL_ROOM:  # `read` takes an end in the middle for a whole
+                    raise http.client.IncompleteRead(said, response.length)
         except (OSError, http.client.HTTPException, ValueError) as error:
             silent = isinstance(error, TimeoutError)
             if silent:  # what has not arrived is thrown away: it could come behind what is sent again over another connection

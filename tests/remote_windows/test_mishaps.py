@@ -54,12 +54,12 @@ COMMAND_IS = {Transport.WINRM: 2, Transport.PSRP: 3}
 
 def lost_creation(transport: Transport, mishaps: Mishaps) -> bool:
     """Tell whether a shell was made whose answer got lost: nobody can name it, and it ends by itself."""
-    return transport is Transport.WINRM and 1 in mishaps.drop_after
+    return transport is Transport.WINRM and 1 in mishaps.drop_after | mishaps.cut_short
 
 
 @BOTH
 @pytest.mark.parametrize("number", range(1, LAST + 1))
-@pytest.mark.parametrize("kind", ["drop_before", "drop_after", "bad_mic", "reboot", "hang"])
+@pytest.mark.parametrize("kind", ["drop_before", "drop_after", "cut_short", "bad_mic", "reboot", "hang"])
 async def test_a_question_and_a_command_survive_or_are_lost(
     kind: str, number: int, transport: Transport, connector: MakeConnector
 ) -> None:
@@ -85,7 +85,7 @@ async def test_a_question_and_a_command_survive_or_are_lost(
 
 
 @BOTH
-@pytest.mark.parametrize("kind", ["drop_after", "reboot"])
+@pytest.mark.parametrize("kind", ["drop_after", "cut_short", "reboot"])
 async def test_questions_whose_answers_went_with_a_connection_are_asked_once_more(
     kind: str, transport: Transport, connector: MakeConnector
 ) -> None:

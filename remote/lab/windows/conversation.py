@@ -45,6 +45,8 @@ class Reply:
     """How far the host's clock, which `Date` tells, is ahead of ours."""
     last: bool = False
     """The connection ends with it, and it says so."""
+    cut_short: bool = False
+    """The connection ends in the middle of it."""
 
     def raw(self) -> bytes:
         """Return the bytes on the wire, with the headers that http.sys writes."""
@@ -65,9 +67,10 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, a
     try:
         while (call := await _read(reader)) is not None:
             reply = await answer(call)
-            writer.write(reply.raw())
+            raw = reply.raw()
+            writer.write(raw[: len(raw) - len(reply.body) // 2] if reply.cut_short else raw)
             await writer.drain()
-            if reply.last:
+            if reply.last or reply.cut_short:
                 return
     except (HangUp, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
         pass  # what is no HTTP gets no answer, and whoever left wants none

@@ -26,6 +26,8 @@ class Mishaps:
     """It is answered with a fault, in words of its own where a kind alone is given."""
     unclear: set[int] = field(default_factory=set)
     """It is acted on, and who stands between answers HTTP 504: he did not wait for the host."""
+    cut_short: set[int] = field(default_factory=set)
+    """It is acted on, and the connection ends in the middle of the answer, in good order (FIN)."""
     hang: set[int] = field(default_factory=set)
     """It is never answered; the connection stays."""
     messages_per_connection: int | None = None

@@ -80,7 +80,14 @@ class Talk:
         if number in self._mishaps.unclear:
             return Reply(status=HTTPStatus.GATEWAY_TIMEOUT)
         content_type, body = self._login.seal(text, like=sealed_as)
-        return Reply(status=status, body=body, content_type=content_type, challenges=challenges, last=self._mishaps.closes)
+        return Reply(
+            status=status,
+            body=body,
+            content_type=content_type,
+            challenges=challenges,
+            last=self._mishaps.closes,
+            cut_short=number in self._mishaps.cut_short,
+        )
 
     async def _acted(self, number: int, data: bytes) -> tuple[HTTPStatus, bytes]:
         """Act on a message, with what is to go wrong with it, and return status and text of the answer."""
