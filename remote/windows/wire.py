@@ -34,6 +34,8 @@ from remote.windows.troubles import CertificateRevoked, CutOff, Dropped, NotPinn
 
 _SOAP: Final = "application/soap+xml;charset=UTF-8"
 _MUTUAL: Final = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
+_SAY_NOTHING: Final = frozenset({400, 500, 502, 504})
+"""Statuses that tell of no message that it was not acted on (troubles.py): these alone may come without a seal."""
 _MOST_STEPS: Final = 8
 _SEAL_ROOM: Final = 4096
 _LEAST_S: Final = 0.01
@@ -199,7 +201,7 @@ class Wire:
             self.refusal = error if self.door.authorization else None  # with Basic each message is a login
             raise error
         body = said.body
-        if context is not None and body:
+        if context is not None and (body or said.status not in _SAY_NOTHING):
             body = opened(context, said.kind, body)
         if said.status == http.HTTPStatus.OK:
             return checked(body)

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -194,7 +195,9 @@ async def test_an_answer_that_does_not_tell_whether_a_command_runs_is_no_word_th
     transport: Transport, connector: MakeConnector
 ) -> None:
     at = COMMAND_IS[transport]
-    for mishaps in (Mishaps(unclear={at}), Mishaps(faults={at: Kind.COMMAND_TERMINATED})):
+    unsealed = (HTTPStatus.GATEWAY_TIMEOUT, HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
+    of_others = [Mishaps(unclear={at}, unclear_as=status) for status in unsealed]
+    for mishaps in (*of_others, Mishaps(faults={at: Kind.COMMAND_TERMINATED})):
         host = practice(mishaps)
         async with connected(connector, host, transport) as session:
             result = await session.run(COMMAND, deadline_s=DEADLINE_S)

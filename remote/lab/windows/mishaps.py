@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from remote.lab.windows.faults import Fault, Kind
 
@@ -25,7 +26,9 @@ class Mishaps:
     faults: Mapping[int, Kind | Fault] = field(default_factory=dict)
     """It is answered with a fault, in words of its own where a kind alone is given."""
     unclear: set[int] = field(default_factory=set)
-    """It is acted on, and who stands between answers HTTP 504: he did not wait for the host."""
+    """It is acted on, and who stands between answers `unclear_as` in the host's place, without a word and without its seal."""
+    unclear_as: HTTPStatus = HTTPStatus.GATEWAY_TIMEOUT
+    """504: he did not wait for the host."""
     cut_short: set[int] = field(default_factory=set)
     """It is acted on, and the connection ends in the middle of the answer, in good order (FIN)."""
     hang: set[int] = field(default_factory=set)

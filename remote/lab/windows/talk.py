@@ -78,7 +78,7 @@ class Talk:
         status, text = await self._acted(number, data)
         self._answered += 1
         if number in self._mishaps.unclear:
-            return Reply(status=HTTPStatus.GATEWAY_TIMEOUT)
+            return Reply(status=self._mishaps.unclear_as)
         content_type, body = self._login.seal(text, like=sealed_as)
         return Reply(
             status=status,
