@@ -220,8 +220,8 @@ class Wire:
         with self._lock:
             self._cut, self._over = True, self._over or for_good
             if self._socket is not None:
-                try:
-                    self._socket.shutdown(socket.SHUT_RDWR)
+                try:  # below TLS: its own shutdown lets what the thread still sends out unencrypted before it ends anything
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
                 except OSError:
                     return  # it is not connected any more
 

@@ -6,6 +6,8 @@ import asyncio
 import http.client
 import inspect
 import re
+import socket
+import time
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +30,7 @@ from remote.windows.advice import ACCOUNT, CLOCK, FILTER, LISTEN, LISTEN_HTTPS, 
 from remote.windows.doors import Authentication
 from remote.windows.looking import Greeting, greeting, refusal, shown_certificate
 from remote.windows.troubles import ACCESS_DENIED, NUMBERS, TROUBLES, Trouble, trouble_of
-from remote.windows.trust import certificate_key
+from remote.windows.trust import certificate_key, comparing
 from remote.windows.winrm_errors import CONNECTING, Attempt, connect_error
 from remote.windows.wire import Door, Wire
 from tests.remote_lab.windows_hosts import PASSWORD, USER
@@ -122,6 +124,31 @@ async def test_a_revoked_certificate_is_refused_whoever_vouches_for_it(
     assert told is not None and str(told) == str(refused.value)
     assert (refused.value.revoked, refused.value.offered, refused.value.hint) == (True, (shown.key.fingerprint,), None)
     assert windows.seen.calls == 0
+
+
+async def test_what_is_cut_off_sends_nothing_in_the_clear(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`shutdown` of Python's TLS sockets takes their TLS away first: what the thread sent in between went out bare."""
+    ours, theirs = socket.socketpair()
+    tls = authority.server_context(authority.certified("win", "win1", "127.0.0.1"))
+    wire = Wire(Door(host="win1", port=5986, socket=lambda: ours, tls=comparing()))
+    wire.end = time.monotonic() + 60
+    with theirs, theirs.dup() as to_greet:
+        serving = asyncio.to_thread(tls.wrap_socket, to_greet, server_side=True)
+        (greeted, _) = await asyncio.gather(serving, asyncio.to_thread(wire.connect))
+        ends = socket.socket.shutdown
+
+        def as_the_thread_sends(self: socket.socket, how: int) -> None:
+            self.sendall(b"Authorization: Basic")
+            ends(self, how)
+
+        with greeted, monkeypatch.context() as patched:
+            patched.setattr(socket.socket, "shutdown", as_the_thread_sends)
+            wire.cut()
+        raw = b""
+        while piece := theirs.recv(65536):
+            raw += piece
+    wire.close_session()
+    assert raw and b"Basic" not in raw
 
 
 async def test_what_speaks_no_tls_shows_no_certificate() -> None:
