@@ -35,8 +35,16 @@ def connect_error(error: Exception, login: Login) -> RemoteError:
         return AlgorithmsRefused(login.host.name, offered)
     for kind, make in CONNECTING:
         if isinstance(error, kind):
-            return make(error, login)
+            return not_again(make(error, login), error, login)
     raise TypeError(f"not an error of connecting: {error!r}") from error
+
+
+def not_again(refusal: RemoteError, error: Exception, login: Login) -> RemoteError:
+    """Return an error that asks for no other try once a proof was on its way, be it by another library: the host may have
+    counted it."""
+    if login.tried and isinstance(refusal, ConnectFailed):
+        return ConnectionLost(login.host.name, reason_of(error))
+    return refusal
 
 
 def without_ours(login: Login) -> Mapping[str, tuple[str, ...]]:

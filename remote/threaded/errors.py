@@ -7,7 +7,7 @@ from collections.abc import Callable
 from inventory.errors import Text
 from inventory.names import shown
 from remote.errors import ConnectFailed, RemoteError
-from remote.ssh_errors import connect_error, reason_of, without_ours
+from remote.ssh_errors import connect_error, not_again, reason_of, without_ours
 from remote.ssh_library import asyncssh
 from remote.ssh_login import Login
 from remote.threaded.library import paramiko
@@ -24,7 +24,7 @@ def threaded_error(error: Exception, login: Login) -> RemoteError:
         return ConnectFailed(login.host.name, reason, Text("let asyncssh speak with it: {line}", line="ssh_library: asyncssh"))
     for kind, make in CONNECTING:
         if isinstance(error, kind):
-            return make(error, login)
+            return not_again(make(error, login), error, login)
     return connect_error(error, login)
 
 

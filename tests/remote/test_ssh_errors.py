@@ -99,6 +99,11 @@ AFTER_A_PROOF: list[tuple[Exception, type[RemoteError]]] = [
     (asyncssh.ConnectionLost("Connection lost"), ConnectionLost),
     (ConnectionResetError(errno.ECONNRESET, "x"), ConnectionLost),
     (Flooded(2**18), ConnectionLost),
+    (asyncssh.KeyExchangeFailed("No matching key exchange algorithm"), ConnectionLost),
+    (asyncssh.MACError("MAC verification failed"), ConnectionLost),
+    (asyncssh.ServiceNotAvailable("no such service"), ConnectionLost),
+    (packet.PacketDecodeError("Incomplete packet"), ConnectionLost),
+    (IndexError("index out of range"), ConnectionLost),
 ]
 
 

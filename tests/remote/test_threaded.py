@@ -85,6 +85,7 @@ def test_the_table_goes_from_special_to_general() -> None:
     [
         (paramiko.AuthenticationException("no"), AuthenticationRefused, AuthenticationRefused),
         (paramiko.SSHException("Invalid packet"), ConnectFailed, ConnectionLost),
+        (paramiko.ssh_exception.IncompatiblePeer("no acceptable ciphers"), ConnectFailed, ConnectionLost),
         (EOFError(), ConnectFailed, ConnectionLost),
         (Flooded(2**16), ConnectFailed, ConnectionLost),
         (ConnectionResetError(104, "x"), ConnectFailed, ConnectionLost),
