@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +91,11 @@ async def get_file(
     """Return how the file arrived, or raise TransferFailed; OSError where `to` cannot be written."""
     check_path(path)
     steps = Steps(session, path, privilege, deadline_s)
-    size = _size((await steps.run("look", path=path)).stdout, steps)
+    try:
+        size = _size((await steps.run("look", path=path)).stdout, steps)
+    except TransferFailed as failed:
+        failed.part = resume if failed.reason in _RESUMABLE else None  # what had arrived before is still there
+        raise
     if size > max_bytes:
         raise steps.failed(Reason.TOO_LARGE, f"{size} > {max_bytes}")
     sink = Sink(to)
@@ -110,7 +113,7 @@ async def get_file(
         else:
             sink.part.unlink(missing_ok=True)
         raise
-    except asyncio.CancelledError:
+    except BaseException:  # our own disk, the caller's progress, or whoever cancels
         if not going_on:  # nobody knows of it who could
             sink.part.unlink(missing_ok=True)
         raise

@@ -142,7 +142,8 @@ async def get_file(
     """Return how the file arrived, or raise TransferFailed; OSError where `to` cannot be written."""
     steps = _Steps(session, path, time.monotonic() + deadline_s)
     there, sink = _path(steps, path), Sink(to)
-    await asyncio.to_thread(sink.open, resume=resume is not None and resume.name == str(sink.part))
+    before = resume if resume is not None and resume.name == str(sink.part) else None
+    await asyncio.to_thread(sink.open, resume=before is not None)
     getting = _Getting(sink, resume, max_bytes, _in_loop(progress))
     values: dict[str, Value] = {
         "LaPath": there,
@@ -163,8 +164,9 @@ async def get_file(
         sink.close()
     if outcome.reason is not None:
         error = steps.failed(outcome)
-        if outcome.reason in _RESUMABLE and getting.size is not None:
-            error.part = Part(name=str(sink.part), size_bytes=getting.size)
+        size = before.size_bytes if getting.size is None and before is not None else getting.size
+        if outcome.reason in _RESUMABLE and size is not None:  # what had arrived before is still there
+            error.part = Part(name=str(sink.part), size_bytes=size)
         else:
             sink.part.unlink(missing_ok=True)
         raise error

@@ -13,8 +13,13 @@ from typing import Any
 
 import pytest
 
+from inventory.host import Host
+from remote.answer import Ended
+from remote.command import Command, CommandResult
 from remote.files import Destination, Part, Reason, Transfer, TransferFailed
-from remote.files.steps import text
+from remote.files.getting import get_file
+from remote.files.steps import Steps, text
+from remote.question import Privilege
 from remote.session import Session
 
 DEADLINE_S = 60.0
@@ -230,6 +235,47 @@ async def test_a_get_goes_on_where_it_was_cut_off(session: Session, far: Path, h
     transfer = await session.get(str(far / "log"), here / "mine", max_bytes=10**7, deadline_s=DEADLINE_S, resume=part)
     assert (here / "mine").read_bytes() == DATA * 5
     assert transfer.resumed_at == 1024 * 1024  # whole pieces only
+
+
+class Unreached:
+    """A session whose connection is gone."""
+
+    host = Host(name="node", address="192.0.2.1")
+
+    async def run(self, command: Command, *, deadline_s: float) -> CommandResult:
+        return CommandResult(ended=Ended.LOST, exit_status=None, why="connection lost")
+
+
+async def test_a_get_that_cannot_go_on_loses_nothing_of_what_had_arrived(here: Path) -> None:
+    async def nothing_better(_: Steps) -> None:
+        return None
+
+    part = Part(name=str(here / ".mine.part"), size_bytes=7)
+    (here / ".mine.part").write_bytes(b"half")
+    with pytest.raises(TransferFailed) as failed:
+        await get_file(
+            Unreached(),
+            "/var/log/far",
+            here / "mine",
+            max_bytes=10,
+            deadline_s=DEADLINE_S,
+            privilege=Privilege.USER,
+            open_carrier=nothing_better,
+            resume=part,
+        )
+    assert (failed.value.reason, failed.value.part) == (Reason.LOST, part)
+    assert (here / ".mine.part").read_bytes() == b"half"
+
+
+async def test_whoever_stops_a_get_leaves_nothing_behind(session: Session, far: Path, here: Path) -> None:
+    (far / "log").write_bytes(DATA * 5)
+
+    def stop(*_: int) -> None:
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        await session.get(str(far / "log"), here / "mine", max_bytes=10**7, deadline_s=DEADLINE_S, progress=stop)
+    assert names(here) == []
 
 
 async def test_a_link_where_our_part_lies_is_not_followed(session: Session, far: Path, here: Path) -> None:

@@ -69,6 +69,10 @@ async def test_a_get_that_is_cut_off_goes_on_where_it_was(connector: MakeConnect
             await session.get(THERE, tmp_path / "mine", max_bytes=2**21, deadline_s=1.0)
         part = failed.value.part
         assert part is not None and 0 < Path(part.name).stat().st_size < len(DATA)  # noqa: ASYNC240
+        host.mishaps.hang.add(len(host.seen.messages) + 1)
+        with pytest.raises(TransferFailed) as again:
+            await session.get(THERE, tmp_path / "mine", max_bytes=2**21, deadline_s=1.0, resume=part)
+        assert again.value.part == part, "cut off before the host said a word of it: nothing of it is lost"
         got = await session.get(THERE, tmp_path / "mine", max_bytes=2**21, deadline_s=20, resume=part)
         assert got.resumed_at > 0 and (tmp_path / "mine").read_bytes() == DATA
 
