@@ -202,6 +202,7 @@ def windows_session(host: Host, line: Line, facts: SessionFacts) -> WindowsSshSe
         start=begun,
         allow=line.intake.allow,
         is_closed=lambda: not line.transport.is_active(),
+        is_flooded=lambda: line.intake.flooded,
         abort=line.abort,
     )
 

@@ -43,5 +43,11 @@ def windows_session(
             raise NotStarted(reason_of(error)) from error
 
     return WindowsSshSession(
-        host, facts, start=start, allow=intake.allow, is_closed=connection.is_closed, abort=connection.abort
+        host,
+        facts,
+        start=start,
+        allow=intake.allow,
+        is_closed=connection.is_closed,
+        is_flooded=lambda: intake.flooded,
+        abort=connection.abort,
     )

@@ -65,15 +65,22 @@ class WindowsSshSession(WindowsSession):
         start: Callable[[str], Awaitable[Program]],
         allow: Callable[[int], None],
         is_closed: Callable[[], bool],
+        is_flooded: Callable[[], bool],
         abort: Callable[[], None],
     ) -> None:
         self.host, self.facts = host, facts
-        self._start, self._allow, self._is_closed, self._abort = start, allow, is_closed, abort
+        self._start, self._allow, self._abort = start, allow, abort
+        self._is_closed, self._is_flooded = is_closed, is_flooded
 
     @property
     def dropped(self) -> bool:
         """Tell whether the connection is gone."""
         return self._is_closed()
+
+    @property
+    def renewable(self) -> bool:
+        """Tell whether another connection may take its place, as the `Session` protocol says."""
+        return super().renewable and not self._is_flooded()
 
     async def carry(self, launched: Launch, listener: Listener, *, deadline_s: float) -> Ending:
         """Start something and return how it ended."""
@@ -88,6 +95,7 @@ class WindowsSshSession(WindowsSession):
         except NotStarted as error:
             return Ending(begun=False, why=f"the host did not start a command: {error}")
         giving = asyncio.create_task(_give(program, launched))
+        giving.add_done_callback(lambda ended: _leave_unless_given(ended, program))
         try:
             why = await _hear(program, listener, end)
         finally:
@@ -105,6 +113,12 @@ async def _give(program: Program, launched: Launch) -> None:
         program.write(piece)
         await program.drained()
     program.write_eof()
+
+
+def _leave_unless_given(giving: asyncio.Task[None], program: Program) -> None:
+    """Leave a program that cannot be given all that it reads: it would wait for the rest until the deadline."""
+    if not giving.cancelled() and giving.exception() is not None:
+        program.close()
 
 
 async def _hear(program: Program, listener: Listener, end: float) -> str:

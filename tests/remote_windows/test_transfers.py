@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import spnego
 
-from inventory.host import Transport
+from inventory.host import SshLibrary, Transport
 from inventory.secret import Secret
 from remote.answer import Ended
 from remote.command import Command
@@ -20,11 +20,12 @@ from remote.lab.windows.host import WindowsHost
 from remote.lab.windows.mishaps import Mishaps
 from remote.lab.windows.replies import Captured
 from remote.lab.windows.shells import Limits
+from remote.lab.windows.ssh import Shell
 from remote.lab.windows.works import Works
 from remote.session import Session
 from remote.windows.negotiation import BadSeal, ByPassword
 from remote.windows.sealing import content_type, opened, sealed
-from tests.remote_windows.conftest import MakeConnector, host_at, practice
+from tests.remote_windows.conftest import MakeConnector, host_at, practice, ssh_session
 from tests.remote_windows.played import ANSWERS, CASES, COMMANDS
 
 pytestmark = pytest.mark.usefixtures("ntlm_accounts")
@@ -105,6 +106,36 @@ async def test_whoever_stops_a_put_leaves_nothing_behind(
         with pytest.raises(kind, match="enough"):
             await session.put(DATA, Destination(path=THERE), deadline_s=20, progress=stop)
         assert works.files == {}
+
+
+LIBRARIES = pytest.mark.parametrize("library", [SshLibrary.ASYNCSSH, SshLibrary.PARAMIKO])
+
+
+@LIBRARIES
+async def test_whoever_stops_a_put_by_ssh_does_not_wait_for_its_deadline(library: SshLibrary, tmp_path: Path) -> None:
+    works = Works(COMMANDS)
+
+    def stop(arrived: int, whole: int) -> None:
+        if arrived > whole // 2:
+            raise RuntimeError("enough")
+
+    async with asyncio.timeout(60), ssh_session(Shell.BASH, library, tmp_path, works=works) as session:
+        with pytest.raises(RuntimeError, match="enough"):
+            await session.put(DATA, Destination(path=THERE), deadline_s=3600, progress=stop)
+        assert THERE not in works.files
+        assert (await session.run(Command(script="'out'"), deadline_s=60)).stdout == b"out\n"
+
+
+@LIBRARIES
+async def test_a_host_that_was_left_for_what_it_sent_is_not_connected_to_again(
+    library: SshLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ssh_session(Shell.BASH, library, tmp_path) as session:
+        assert session.renewable
+        monkeypatch.setattr("remote.windows.ssh._UNASKED", -(2**40))  # its first byte is too many
+        answers = await session.ask(list(CASES), deadline_s=60)
+        assert {answer.ended for answer in answers.values()} <= {Ended.LOST, Ended.NOT_RUN}
+        assert session.dropped and not session.renewable
 
 
 async def test_what_a_host_says_of_a_file_is_told_by_its_number(connector: MakeConnector, tmp_path: Path) -> None:
