@@ -96,6 +96,11 @@ class _Login:
         self._turn = await self._breaker.turn(self._host, self._credential)
         return self._credential.user.encode(), self._credential.password.reveal().encode()
 
+    def unused(self) -> None:
+        """Give the turn back: nothing went out."""
+        if self._turn is not None:
+            self._turn.unused()
+
     def ended(self, *, accepted: bool | None) -> None:
         """Take the proxy's verdict; None: it gave none."""
         if self._turn is None:
@@ -186,6 +191,7 @@ async def _socks5(wire: _Wire, host: Host, login: _Login) -> None:
 async def _log_in(wire: _Wire, login: _Login) -> None:
     user, password = await login.words()
     if not all(0 < len(word) <= _LONGEST_WORD for word in (user, password)):
+        login.unused()
         raise _Refused(Text("it takes users and passwords of 1 to {limit} bytes", limit=_LONGEST_WORD))
     try:
         await wire.send(bytes([1, len(user)]) + user + bytes([len(password)]) + password)

@@ -171,6 +171,20 @@ async def test_a_proxy_that_forbids_has_not_accepted_the_password(
     assert (tally.acceptances, tally.unanswered) == (accepted, 1 - accepted)
 
 
+async def test_a_password_that_is_too_long_for_socks_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch, connector: MakeConnector, reference: CredentialReference
+) -> None:
+    """It never goes out, and so there is no verdict that others could wait for."""
+    monkeypatch.setenv("LONG_PASSWORD", "x" * 256)
+    long = CredentialReference(name="long", user="anna", password=SecretReference(kind="env", value="LONG_PASSWORD"))
+    connect = connector(breaker=Breaker(limit=1))
+    async with hostile(answers(b"\5\2"), reference) as place:
+        proxy = Proxy(scheme="socks5", host=place.address, port=place.port or 0, credential=long)
+        for _ in range(2):
+            with pytest.raises(ProxyFailed, match="passwords of 1 to 255 bytes"):
+                await hello(connect, by(proxy, place))
+
+
 # --- proxies that nobody meant ---------------------------------------------------------------------------------------
 
 
