@@ -12,7 +12,7 @@ from reports.language import Language
 from reports.outputs import said_alike
 from reports.repairs import RepairView
 from reports.sentences import sentence
-from reports.summary import coverage_line, next_commands, verdict, why_unseen
+from reports.summary import Next, coverage_line, next_commands, verdict, why_unseen
 from reports.visible import shortened, visible
 from runner.outcome import RunKind
 from runner.record import HostRecord, RunRecord
@@ -53,10 +53,20 @@ def _lines(record: RunRecord, tongue: Language) -> Iterator[str]:
         yield from unseen
     yield ""
     yield tongue.say("Next:")
-    steps = next_commands(record, tongue)
+    steps = _next(record, tongue)
     width = max((len(step.command) for step in steps if len(step.command) <= WIDEST_COMMAND), default=0)
     for step in steps:
         yield f"  {step.command:{width}}  # {step.why}"
+
+
+def _next(record: RunRecord, tongue: Language) -> list[Next]:
+    """Return what to type next after this text: in the place of what shows it once more, what shows the rest."""
+    this = record.called.command("run", "show", record.run)
+    rest = record.called.command("report", "render", record.run, "--to", f"{record.run}.html")
+    steps = [step for step in next_commands(record, tongue) if step.command != this]
+    if rest not in {step.command for step in steps}:
+        steps.append(Next(why=tongue.say("the whole report, with what hosts said as proof"), command=rest))
+    return steps
 
 
 def _said(record: RunRecord, tongue: Language) -> Iterator[str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from diagnostics.finding import Finding
 from inventory.errors import Text
 from playbooks.results import HostChange
-from playbooks.verdicts import Fix
+from playbooks.verdicts import FindingVerdict, Fix
 from reports import undoing
 from reports.language import Language
+from reports.words import SEVERITIES
 from runner.outcome import RunState
-from runner.record import RunRecord
+from runner.record import HostRecord, RunRecord
 from runner.repair_record import MuteNote, RunRepair
 from runner.store.rows import ApprovalRow, ApprovalState
 
@@ -22,7 +24,7 @@ def second_person(repair: RunRepair) -> Iterator[tuple[Text, Text]]:
     if repair.break_glass:
         yield Text("Begun without a second person"), Text("{reason}", reason=repair.break_glass)
     if (agreed := repair.agreed) is not None:
-        words = {"who": agreed.approved_by, "asked": agreed.asked_by, "at": f"{agreed.at:%Y-%m-%d %H:%M} UTC"}
+        words = {"who": agreed.approved_by, "asked": agreed.asked_by, "at": agreed.at}
         yield Text("Second person"), Text("{who} approved it on {at}; {asked} asked for it", **words)
         if agreed.reason:
             yield Text("Why it was approved"), Text("{reason}", reason=agreed.reason)
@@ -34,7 +36,7 @@ def second_person(repair: RunRepair) -> Iterator[tuple[Text, Text]]:
 
 def _stands(row: ApprovalRow) -> Text:
     """Return where a plan stands with the second person that it needs."""
-    until = f"{row.expires_at:%Y-%m-%d %H:%M} UTC"
+    until = row.expires_at
     match row.state:
         case ApprovalState.WAITING:
             return Text("it waits for one, until {until}; {asked} asked for it", until=until, asked=row.asked_by)
@@ -88,7 +90,7 @@ def verdict_of(record: RunRecord, tongue: Language) -> list[str]:
         told.append(tongue.plural("{n} finding is new.", "{n} findings are new.", count))
     if count := fixes[Fix.VISIBILITY_LOST]:
         told.append(tongue.plural("{n} finding cannot be seen any more.", "{n} findings cannot be seen any more.", count))
-    return [*told, *_what_was_done(changes, unproved, tongue)]
+    return [*told, *besides(record, tongue), *_what_was_done(changes, unproved, tongue)]
 
 
 def _what_was_done(changes: Mapping[HostChange, int], unproved: int, tongue: Language) -> Iterator[str]:
@@ -115,6 +117,31 @@ def _unproved(record: RunRecord) -> int:
     return sum(not repair.samples for repair in done)
 
 
+def standing_besides(host: HostRecord, told: Iterable[FindingVerdict]) -> list[Finding]:
+    """Return what stands on a host after a repair and is not among what is `told` already, worst first."""
+    if host.diagnosis is None or host.repair is None or host.repair.plans:
+        return []
+    known = {one.after.id for one in told if one.after is not None}
+    found = [one for one in host.diagnosis.findings if not one.waived and one.id not in known]
+    return sorted(found, key=lambda one: -one.severity.rank)
+
+
+def besides(record: RunRecord, tongue: Language) -> list[str]:
+    """Return that something else stands where a repair was done: who sees that all is fixed asks why it is not green."""
+    found = [one for host in record.hosts if host.repair for one in standing_besides(host, host.repair.verdicts)]
+    if not found:
+        return []
+    worst = tongue.say(SEVERITIES[max((one.severity for one in found), key=lambda severity: severity.rank)])
+    return [
+        tongue.plural(
+            "{n} finding stands that the repair was not for: {worst}.",
+            "{n} findings stand that the repair was not for, at worst: {worst}.",
+            len(found),
+            worst=worst,
+        )
+    ]
+
+
 def _without_verdicts(record: RunRecord) -> Text:
     """Return what a repair came to after which nobody looked for a finding that was there before."""
     assert record.repair is not None
@@ -136,5 +163,5 @@ _MUTES: Final[Mapping[str, Text]] = {
 def mute_sentence(one: MuteNote, tongue: Language) -> str:
     """Return how one hook muted monitoring."""
     text = _MUTES[one.state]
-    said = tongue.say(Text(text.template, wave=one.wave + 1, until=f"{one.until:%Y-%m-%d %H:%M} UTC"))
+    said = tongue.say(Text(text.template, wave=one.wave + 1, until=one.until))
     return said if one.error is None else f"{said}: {tongue.say(one.error)}"

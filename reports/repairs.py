@@ -16,7 +16,7 @@ from reports import undoing, words
 from reports.by_hand import done_by_hand
 from reports.language import Language
 from reports.repair_commands import cause_repair
-from reports.repair_sentences import mute_sentence, second_person
+from reports.repair_sentences import mute_sentence, second_person, standing_besides
 from reports.sentences import sentence
 from reports.visible import shortened
 from runner.outcome import RunState
@@ -70,6 +70,8 @@ _WELL: Final = (StepState.OK, StepState.CHANGED, StepState.SKIPPED)
 _OPEN: Final = (StepState.INTERRUPTED, StepState.UNKNOWN)
 _GIVING: Final = ("ansible", "ask", "python")
 """Actions whose results are part of what is told: what somebody answered, what a function gave back, what Ansible counted."""
+MOST_BESIDES: Final = 3
+"""Findings that a host's card names beside those that the repair was for; all of them stand in the list of what is wrong."""
 MOST_LINES: Final = 40
 """Of a diff, and of what a step said."""
 LONGEST_LINE: Final = 400
@@ -218,6 +220,12 @@ class RepairView:
 
     def _sentence(self, finding: Finding) -> str:
         return sentence(finding, self.record.content, self.tongue)
+
+    def besides(self, host: HostRecord) -> tuple[list[Finding], int]:
+        """Return the worst of what stands on a host and in none of its tables, and how many more there are."""
+        assert host.repair is not None
+        found = standing_besides(host, (*host.repair.verdicts, *host.repair.consequences))
+        return found[:MOST_BESIDES], max(0, len(found) - MOST_BESIDES)
 
     def steps(self, repair: HostRepair) -> list[Told]:
         """Return the steps of a host, those that undid something last; of a plan, what each would do."""

@@ -30,6 +30,8 @@ from runner.record import HostRecord, Quote, RunRecord
 FOLD_HEALTHY_FROM: Final = 25
 """From this many hosts on, those where everything is clear are folded into one line."""
 HEAT_FROM: Final = 12
+HEAT_NAMED: Final = 60
+"""Up to so many hosts each column of the matrix has its name above it; of more there is no room."""
 PREVIEWED: Final = 4
 LISTED: Final = 8
 """Hosts of one problem that stand in the open; the rest is folded."""
@@ -61,6 +63,8 @@ class Proof:
     lines: Sequence[str]
     hidden: int
     cut: bool
+    nothing: bool = False
+    """What was looked for does not stand in the answer: there is no line of the host's to show."""
 
 
 class View:
@@ -86,6 +90,11 @@ class View:
     def has_heat(self) -> bool:
         """Tell whether the fleet is big enough that people would rather look than read."""
         return len(self.record.hosts) >= HEAT_FROM
+
+    @property
+    def across(self) -> Sequence[HostRecord]:
+        """Return the hosts whose names stand above the columns of the matrix: all of them, or none where there is no room."""
+        return self.record.hosts if len(self.record.hosts) <= HEAT_NAMED else ()
 
     def sign(self, kind: str) -> str:
         """Return the sign of a class of cells."""
@@ -222,7 +231,7 @@ class View:
         limit = self.detail.quote_lines
         return Proof(
             where=self.tongue.say(words.lines_of(quote.citation)), lines=[line.expandtabs(8) for line in quote.lines[:limit]],
-            hidden=max(0, len(quote.lines) - limit), cut=quote.cut,
+            hidden=max(0, len(quote.lines) - limit), cut=quote.cut, nothing=not quote.lines and not quote.cut,
         )  # fmt: skip
 
     def _place(self, citation: Citation) -> Proof:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from diagnostics.finding import Citation, Diagnosis
+from diagnostics.framing import words_of_the_host
 from remote.answer import Answer
 from runner.record import Quote
 
@@ -27,14 +28,14 @@ def quotes_of(diagnosis: Diagnosis, answers: Mapping[str, Answer]) -> dict[str, 
 
 
 def quote(citation: Citation, answer: Answer) -> Quote:
-    """Return the cited lines of an answer; they count from 1.
+    """Return the cited lines of an answer; they count from 1. What its script said to tell its sources apart is left out.
 
     >>> from remote.answer import answered
     >>> quote(Citation(question="df", first=2, last=3), answered(b"Use%\\n91%\\n12%\\n")).lines
     ('91%', '12%')
     """
     data = answer.stderr if citation.stream == "stderr" else answer.stdout
-    cited = data.split(b"\n")[citation.first - 1 : citation.last]
+    cited = words_of_the_host(data.split(b"\n")[citation.first - 1 : citation.last], answer.stdout.partition(b"\n")[0])
     lines = [line.rstrip(b"\r").decode("utf-8", "replace") for line in cited[:MOST_LINES]]
     return Quote(
         citation=citation,

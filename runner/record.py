@@ -23,7 +23,7 @@ class Quote:
 
     citation: Citation
     lines: tuple[str, ...]
-    """At most 20 lines of at most 500 characters; `cut` says that there were more."""
+    """At most 20 lines of at most 500 characters; `cut` says that there were more. Empty: what was looked for is not there."""
     cut: bool = False
 
 

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from inventory.errors import Text
 from reports.language import LANGUAGES
 from reports.render import Audience, Format, render
+from runner.outcome import Outcome
 from runner.record import HostRecord, RunRecord
 from tests.browser import ACTIVE_ATTRIBUTES, ELEMENTS, OUR_ELEMENTS, Browser, is_quiet
 from tests.conftest import SOAK
+from tests.reports.conftest import full
+from tests.reports.test_repair_page import after_repair
 
 pytestmark = pytest.mark.browser
 
@@ -161,6 +165,28 @@ def test_a_link_into_a_folded_part_opens_it(small: RunRecord, show: Show) -> Non
     assert browser.evaluate(DEAD_LINKS) == []
 
 
+@pytest.mark.parametrize("width", [400, 1280])
+def test_a_sign_is_as_wide_as_its_words(show: Show, width: int) -> None:
+    """How a host ended and the worst that was found stand beside its name; one of them took the whole line."""
+    why = Text("step “{step}”: no", step="x")
+    record = after_repair(full("db-01", "/srv"), outcome=Outcome.FAILED, error=why, error_kind="StepFailed")
+    browser = show(record)
+    browser.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+    widths = json.loads(browser.evaluate(SIGNS))
+    browser.call("Emulation.clearDeviceMetricsOverride")
+    assert len(widths) > 3 and max(widths) < 150, widths
+
+
+def test_the_names_above_the_matrix_stand_over_their_columns(fleet: Callable[[int], RunRecord], show: Show) -> None:
+    browser = show(fleet(24))
+    browser.call("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
+    names, (left, right) = json.loads(browser.evaluate(COLUMNS))
+    browser.call("Emulation.clearDeviceMetricsOverride")
+    assert len(names) == 24
+    for number, middle in enumerate(names):
+        assert abs(middle - (left + (right - left) * (number + 0.5) / 24)) < 3
+
+
 @pytest.mark.parametrize("width", [360, 768, 1280])
 def test_no_width_needs_sideways_scrolling(small: RunRecord, show: Show, width: int) -> None:
     browser = show(small)
@@ -183,6 +209,14 @@ def test_verdict_and_coverage_stand_above_the_fold(small: RunRecord, show: Show,
     assert 0 < lowest < height
 
 
+SIGNS = """
+JSON.stringify([...document.querySelectorAll('.tag')].map(e => e.getBoundingClientRect().width).filter(w => w > 0))
+"""
+COLUMNS = """
+JSON.stringify([
+  [...document.querySelectorAll('.across a')].map(e => e.getBoundingClientRect()).map(r => (r.left + r.right) / 2),
+  ['left', 'right'].map(side => document.querySelector('.heat svg').getBoundingClientRect()[side])])
+"""
 PARSED = f"""
 text => {{
   const document = new DOMParser().parseFromString(text, 'text/html');

@@ -272,6 +272,15 @@ def test_both_sides_of_a_link_are_quoted(small: RunRecord) -> None:
     )
 
 
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_the_text_leads_on_to_what_it_does_not_show(small: RunRecord, code: str) -> None:
+    """It is what `run show` writes: to name that once more leads in a circle."""
+    text = made(small, Format.TEXT, code).decode()
+    assert f"longarm run show {small.run}" not in text
+    assert text.splitlines()[-1].startswith(f"  longarm report render {small.run} --to {small.run}.html  # ")
+    assert f"longarm run show {small.run}" in made(small, Format.HTML, code).decode()
+
+
 def test_the_reader_is_told_what_to_type(small: RunRecord) -> None:
     text = made(small, Format.TEXT).decode()
     assert "longarm host enrol cache-01" in text
@@ -299,6 +308,22 @@ def test_what_a_question_asks_is_said_in_the_readers_language(code: str) -> None
     asked = dict(re.findall(r"<dt><code>([a-z.]+)</code></dt><dd>([^<]+)</dd>", page))
     assert set(asked) == known != set()
     assert all((said == html.escape(questions[one])) is (code == "en") for one, said in asked.items())
+
+
+def test_the_columns_of_the_matrix_are_named(fleet: Callable[[int], RunRecord]) -> None:
+    for size, named in ((12, 12), (60, 60), (61, 0)):
+        record = fleet(size)
+        page = made(record, Format.HTML).decode()
+        assert f"from {record.hosts[0].host} on the left to {record.hosts[-1].host} on the right" in page
+        above = page.partition('<ol class="across">')[2].partition("</ol>")[0]
+        assert re.findall(r">([^<]+)</a>", above) == [host.host for host in record.hosts][:named]
+
+
+def test_where_nothing_of_an_answer_can_be_quoted_the_page_says_so(small: RunRecord) -> None:
+    host = small.hosts[0]
+    nothing = {one: (replace(quotes[0], lines=(), cut=False),) for one, quotes in host.quotes.items()}
+    page = made(replace(small, hosts=(replace(host, quotes=nothing),)), Format.HTML).decode()
+    assert page.count("What was looked for is not in the answer of the host.") == len(nothing) and "<pre>" not in page
 
 
 def test_a_big_fleet_stays_within_the_budget(fleet: Callable[[int], RunRecord]) -> None:

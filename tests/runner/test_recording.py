@@ -17,6 +17,7 @@ from runner.outcome import Outcome, RunState
 from runner.quoting import MOST_CHARACTERS, MOST_LINES, quote
 from runner.request import new_run_id
 from runner.store.sentences import as_kept
+from tests.diagnostics.library.answers import MARK, asked
 
 
 def cite(first: int, last: int, stream: str = "stdout") -> Citation:
@@ -29,6 +30,16 @@ def cite(first: int, last: int, stream: str = "stdout") -> Citation:
 )
 def test_cited_lines_count_from_one(first: int, last: int, lines: tuple[str, ...]) -> None:
     assert quote(cite(first, last), answered(b"one\ntwo\r\ndrei\n")).lines == lines
+
+
+def test_what_a_script_says_to_tell_its_sources_apart_is_not_quoted() -> None:
+    answer = asked(tcp="0.0.0.0:22\n", udp=None, tcp6=f"@{MARK[::-1]} end 0\n\n")
+    whole_answer = cite(1, answer.stdout.count(b"\n"))
+    assert quote(whole_answer, answer).lines == ("0.0.0.0:22", f"@{MARK[::-1]} end 0", "")
+    assert quote(cite(1, 1), answer).lines == (), "the first line names the mark, and says nothing of the host"
+    assert quote(whole_answer, answered(answer.stdout.partition(b"\n")[2])).lines[0].startswith("@"), "no mark was named"
+    rows = b'{"of":"tcp","it":{"Port":22}}\n{"count":1,"ended":"ok","of":"tcp"}\n{"of":"udp","ended":"failed","id":"x"}\n'
+    assert [line[:13] for line in quote(cite(1, 3), answered(rows)).lines] == ['{"of":"tcp","', '{"of":"udp","']
 
 
 def test_the_stream_is_the_cited_one() -> None:
