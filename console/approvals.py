@@ -6,7 +6,7 @@ from console.listing import show_document
 from console.settings import Settings
 from console.terminal import tell, tell_hint
 from console.words import say
-from inventory.errors import Text
+from inventory.errors import Text, utc
 from runner.desk import Desk
 from runner.record import RunRecord
 from runner.store.rows import ApprovalState
@@ -28,7 +28,7 @@ def decide_run(settings: Settings, run: str, *, approved: bool, reason: str) -> 
         "reason": row.reason,
         "expires_at": row.expires_at,
     }
-    words = {"run": row.run, "who": row.asked_by, "until": f"{row.expires_at:%Y-%m-%d %H:%M:%S} UTC"}
+    words = {"run": row.run, "who": row.asked_by, "until": utc(row.expires_at)}
     done = Text("approved: run {run}, asked for by {who}, until {until}", **words)
     if not approved:
         done = Text("refused: run {run}, asked for by {who}", run=row.run, who=row.asked_by)

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +23,7 @@ from console.settings import Settings
 from console.soundness import idle, refuse_unsound
 from console.words import say, spoken
 from diagnostics.library import load_library
-from inventory.errors import LongarmError, Text
+from inventory.errors import LongarmError, Text, utc
 from inventory.host import Host, Transport
 from inventory.inventory import Inventory
 from inventory.references import secrets_of as secrets_named
@@ -312,7 +313,7 @@ def clock(_: Here) -> Row:
     return row(
         "clock",
         OK if year >= built else PROBLEM,
-        time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime()),
+        utc(datetime.now(UTC)),
         hint if year < built else None,
     )
 

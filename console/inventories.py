@@ -14,7 +14,7 @@ from console.settings import Settings
 from console.terminal import tell
 from console.words import spoken
 from inventory.copies import Copies, CopyUsed
-from inventory.errors import Place, Text, UsageError
+from inventory.errors import Place, Text, UsageError, utc
 from inventory.host import CredentialReference, Host, SecretReference
 from inventory.inventory import Inventory
 from inventory.proxies import DIRECT
@@ -73,7 +73,7 @@ def tell_copies(settings: Settings, copies: Iterable[CopyUsed]) -> None:
     from reports.language import language
 
     for copy in copies:
-        age, taken = language(spoken()).duration(int(copy.age.total_seconds()) * 1000), f"{copy.taken_at:%Y-%m-%d %H:%M} UTC"
+        age, taken = language(spoken()).duration(int(copy.age.total_seconds()) * 1000), utc(copy.taken_at)
         params = {"source": copy.source, "age": age, "taken": taken}
         if copy.reason is None:
             tell(settings, Text("{source}: not asked, a copy of {taken} ({age} old) is used", **params), level=1)

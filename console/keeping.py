@@ -14,7 +14,7 @@ from console.listing import show_document, show_list
 from console.settings import Settings
 from console.terminal import complain_in_a_line, confirmed, tell, tell_hint
 from console.words import say
-from inventory.errors import Text, UsageError
+from inventory.errors import Text, UsageError, utc
 from inventory.fields import parse_duration
 from reports.language import language
 from runner.desk import Desk
@@ -60,7 +60,7 @@ def restore_backup(settings: Settings, backup: Path, undo_erasures: bool, erasur
     _show(
         settings,
         document | {"undone": _undone(undone)},
-        Text("{home} holds what was kept at {moment}", home=settings.home, moment=f"{made.taken_at:%Y-%m-%d %H:%M:%S} UTC"),
+        Text("{home} holds what was kept at {moment}", home=settings.home, moment=utc(made.taken_at)),
     )
     for one in undone:
         tell(settings, Text("there again, though erased on {day}: {what}", day=_day(one), what=one.belonging.named))

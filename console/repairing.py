@@ -24,7 +24,7 @@ from console.terminal import tell, tell_hint
 from console.wiring import connector, credential_store, secrets_of
 from diagnostics.finding import Finding
 from diagnostics.library import load_library
-from inventory.errors import LongarmError, Text, UsageError
+from inventory.errors import LongarmError, Text, UsageError, utc
 from inventory.fields import did_you_mean
 from inventory.host import SecretReference, Selection
 from inventory.inventory import Inventory
@@ -45,7 +45,6 @@ from runner.outcome import FailOn, Outcome, RunState
 from runner.record import HostRecord, RunRecord
 from runner.request import AT_ONCE, RepairRequest, RestRequest
 from runner.spread import batch_of, limit_of
-from runner.store.errors import utc
 from runner.store.rows import MuteRow
 
 if TYPE_CHECKING:

@@ -15,6 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -34,6 +38,16 @@ class Text:
 
     def __str__(self) -> str:
         return self.template.format_map(self.params) if self.params else self.template
+
+
+def utc(moment: datetime) -> str:
+    """Return a moment as people read it, in messages, tables and reports of every language; programs get ISO 8601.
+
+    >>> from datetime import UTC, datetime
+    >>> utc(datetime(2026, 11, 22, 10, 47, 55, tzinfo=UTC))
+    '2026-11-22 10:47:55 UTC'
+    """
+    return f"{moment:%Y-%m-%d %H:%M:%S %Z}"
 
 
 class LongarmError(Exception):

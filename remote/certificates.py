@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from inventory.errors import Text
+from inventory.errors import Text, utc
 from remote.host_keys import HostKey
 
 USER, HOST = 1, 2
@@ -92,10 +92,10 @@ def moment(seconds: int) -> str:
     """Return a moment of a certificate as people write it, in UTC; one that no calendar has as its seconds.
 
     >>> moment(0), moment(2**63)
-    ('1970-01-01 00:00Z', '9223372036854775808')
+    ('1970-01-01 00:00:00 UTC', '9223372036854775808')
     """
     try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%MZ")
+        return utc(datetime.fromtimestamp(seconds, UTC))
     except (ValueError, OverflowError, OSError):
         return str(seconds)
 

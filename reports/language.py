@@ -6,13 +6,13 @@ import gettext
 import hashlib
 import io
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
-from functools import cache, lru_cache
+from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diagnostics.compiled import keep, kept
-from inventory.errors import LongarmError, Text
+from inventory.errors import LongarmError, Text, utc
 
 if TYPE_CHECKING:
     from babel import Locale
@@ -115,17 +115,13 @@ class Language:
         return " ".join(self.say(unit, n=self.number(n)) for unit, n in parts if n or unit == parts[0][0])
 
     def date(self, moment: datetime) -> str:
-        """Return date and time of day with the zone that `moment` carries.
+        """Return date and time of day with the zone that `moment` carries, as tables and messages have it.
 
         >>> from datetime import UTC
         >>> language("en").date(datetime(2026, 11, 22, 10, 47, 55, tzinfo=UTC))
-        '22 Nov 2026, 10:47:55 UTC'
+        '2026-11-22 10:47:55 UTC'
         """
-        if moment.tzinfo is UTC:  # as nearly all are: a day is put into words once, not once for each host (45 µs)
-            return f"{_day(self.code, moment.date())}, {moment:%H:%M:%S} UTC"
-        from babel.dates import format_datetime
-
-        return str(format_datetime(moment, "d MMM y, HH:mm:ss z", tzinfo=moment.tzinfo, locale=_locale(self.code)))
+        return utc(moment)
 
     def _filled(self, template: str, params: Mapping[str, object]) -> str:
         return template.format_map({name: self._param(value) for name, value in params.items()})
@@ -138,13 +134,6 @@ class Language:
         if isinstance(value, (list, tuple)):
             return ", ".join(str(self._param(item)) for item in value)
         return value
-
-
-@lru_cache(maxsize=64)
-def _day(code: str, day: date) -> str:
-    from babel.dates import format_date
-
-    return str(format_date(day, "d MMM y", locale=_locale(code)))
 
 
 @cache

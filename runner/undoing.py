@@ -11,7 +11,7 @@ from typing import Any
 from diagnostics.facts import fact_tree, facts_of
 from diagnostics.formats import decode_evidence
 from diagnostics.library import Library
-from inventory.errors import LongarmError, Text
+from inventory.errors import LongarmError, Text, utc
 from inventory.host import Host
 from playbooks.model import Playbook
 from playbooks.undoing import Past
@@ -20,7 +20,7 @@ from runner.outcome import RunKind, RunState
 from runner.planning import check_customers
 from runner.repair_recording import keeps_from_undoing
 from runner.request import NotResumable
-from runner.store.errors import ChangeRefused, utc
+from runner.store.errors import ChangeRefused
 from runner.store.leases import as_told
 from runner.store.port import Store, WholeRun
 from runner.store.rows import Event, HandRow, HostRow, JournalRow

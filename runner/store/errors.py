@@ -37,7 +37,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inventory.errors import LongarmError, Text
+from inventory.errors import LongarmError, Text, utc
 
 if TYPE_CHECKING:
     from runner.store.rows import FreezeRow, HandRow, HoldRow, LeaseRow, Unsettled
@@ -201,11 +201,6 @@ def scope_of(freeze: FreezeRow) -> Text:
     return Text("changes for customer {customer} are", customer=freeze.name)
 
 
-def utc(moment: datetime) -> str:
-    """Return a time as messages say it."""
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
-
-
 _AGES = ((86_400, Text("{count} d")), (3_600, Text("{count} h")), (60, Text("{count} min")))
 
 
@@ -248,7 +243,7 @@ class StoreBusy(StoreError):
                 home=str(home),
                 pid=holder.pid,
                 command=holder.command,
-                since=f"{holder.since:%Y-%m-%d %H:%M:%S} UTC",
+                since=utc(holder.since),
             )
             if holder
             else Text("{home} is in use by another process", home=str(home))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from inventory.errors import Text
+from inventory.errors import Text, utc
 from runner.store.blobs import digest_of
 from runner.store.erasures import ERASED, RESTORED, belongings, erasures_in
 from runner.store.errors import StoreError
@@ -80,8 +80,7 @@ def untold_erasures(home: Path, connection: sqlite3.Connection) -> Iterator[Text
         return
     for erasure in erasures:
         if erasure.digest not in told:
-            at = erasure.at.isoformat(" ", "seconds")
-            yield Text("what was done at {at}: the audit has no line “{action}” of it", at=at, action=ERASED)
+            yield Text("what was done at {at}: the audit has no line “{action}” of it", at=utc(erasure.at), action=ERASED)
 
 
 def _attachments(connection: sqlite3.Connection) -> Iterator[Text]:

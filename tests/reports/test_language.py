@@ -39,9 +39,9 @@ def test_percent_is_never_rounded_to_all_or_nothing() -> None:
 
 def test_times_carry_their_zone() -> None:
     moment = datetime(2026, 11, 22, 10, 47, 55, tzinfo=UTC)
-    assert EN.date(moment) == "22 Nov 2026, 10:47:55 UTC"
-    assert RU.date(moment) == "22 нояб. 2026, 10:47:55 UTC"
-    assert EN.date(moment.astimezone(timezone(timedelta(hours=3)))).startswith("22 Nov 2026, 13:47:55 ")
+    for tongue in (EN, RU):
+        assert tongue.date(moment) == "2026-11-22 10:47:55 UTC"
+        assert tongue.date(moment.astimezone(timezone(timedelta(hours=3)))) == "2026-11-22 13:47:55 UTC+03:00"
 
 
 def test_durations() -> None:
@@ -115,7 +115,7 @@ def test_words_may_choose() -> None:
         ("{{ params.p | percent }}", "98.4%"),
         ("{{ params.b | bytes }}", "5 GiB"),
         ("{{ params.s | duration }}", "1 h 30 min"),
-        ("{{ params.t | datetime }} {{ params.iso | datetime }}", "22 Nov 2026, 10:47:55 UTC 22 Nov 2026, 10:47:55 UTC"),
+        ("{{ params.t | datetime }} {{ params.iso | datetime }}", "2026-11-22 10:47:55 UTC 2026-11-22 10:47:55 UTC"),
         ("{{ params.b | number }}", "5,368,709,120"),
     ],
 )
