@@ -13,48 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from console.fitting import fitted, terminal_width
+from console.identifiers import WORDS
 from console.settings import Output
 from console.terminal import write
 from console.words import say
-from inventory.errors import Place, Text
+from inventory.errors import Place, Text, utc
 from reports.visible import json_escaped
 
 Rows = Sequence[Mapping[str, object]]
-_STATES = {
-    text.template: text
-    for text in (
-        *(Text("running"), Text("interrupted"), Text("ended")),
-        *(Text("pending"), Text("rendered"), Text("sent"), Text("failed"), Text("kept")),
-        *(Text("new"), Text("known"), Text("changed"), Text("not the expected one"), Text("not reached")),
-        *(Text("muting"), Text("muted"), Text("unmuted")),
-        *(Text("gone"), Text("revoked"), Text("authority"), Text("not in the file")),
-        *(Text("ok"), Text("note"), Text("problem")),
-        *(Text("waiting"), Text("approved"), Text("declined"), Text("void"), Text("begun"), Text("expired")),
-    )
-}
-"""Of runs, reports, host keys, and what the doctor looked at."""
-_LOOKED_AT = {
-    text.template: text
-    for text in (
-        *(Text("versions"), Text("home"), Text("space"), Text("store"), Text("inventory"), Text("library")),
-        *(
-            Text("credentials"),
-            Text("secrets"),
-            Text("secret"),
-            Text("keyring"),
-            Text("completion"),
-            Text("practice hosts"),
-            Text("desk"),
-            Text("roles"),
-        ),
-        *(Text("language"), Text("clock"), Text("output")),
-        *(Text("name"), Text("connection"), Text("host key"), Text("login"), Text("algorithms")),
-        *(Text("sealing"), Text("certificate"), Text("administrator")),
-        *(Text("shell"), Text("other user"), Text("round trip")),
-    )
-}
-"""By the doctor; what is missing here is a name in every language: SQLite, known_hosts, Kerberos."""
-_IDENTIFIERS: Mapping[str, Mapping[str, Text]] = {"state": _STATES, "what": _LOOKED_AT}
 
 
 def show_list(output: Output, columns: Mapping[str, Text], rows: Rows) -> None:
@@ -103,12 +69,17 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%SZ")
+        return utc(value)
     if isinstance(value, Text):
         return say(value)
     if isinstance(value, tuple | list):
         return " ".join(map(_cell, value))
     return str(value)
+
+
+def _plain_cell(value: object) -> str:
+    """Return a cell as programs read it: a time as in JSON."""
+    return str(_plain(value)) if isinstance(value, datetime) else _cell(value)
 
 
 def _table(columns: Mapping[str, Text], rows: Rows) -> str:
@@ -118,7 +89,7 @@ def _table(columns: Mapping[str, Text], rows: Rows) -> str:
 
 def _in_words(column: str, cell: str) -> str:
     """Return a cell as people read it: what is an identifier elsewhere is a word in a table."""
-    words = _IDENTIFIERS.get(column, {})
+    words = WORDS.get(column, {})
     return say(words[cell]) if cell in words else cell
 
 
@@ -128,7 +99,7 @@ def _csv(columns: Mapping[str, Text], rows: Rows) -> str:
     sheet = io.StringIO()
     table = csv.writer(sheet, lineterminator="\n")
     table.writerow(columns)
-    table.writerows([guarded(_cell(row[name])) for name in columns] for row in rows)
+    table.writerows([guarded(_plain_cell(row[name])) for name in columns] for row in rows)
     return sheet.getvalue()
 
 

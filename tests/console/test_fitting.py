@@ -1,12 +1,23 @@
 """Tables for people: on a terminal nothing is wider than it, and nothing of a cell is lost."""
 
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
 import pytest
 
 from console.fitting import fitted
+from console.identifiers import WORDS
 from console.listing import WRITERS
 from console.settings import Output
 from console.words import speak
 from inventory.errors import Text
+from playbooks.issues import Grade
+from playbooks.model import Kind, Maintenance, Risk
+from reports.language import language
+from reports.render import Audience
+from runner.outcome import Outcome, RunKind, RunState
+from runner.store.rows import ApprovalState, MuteState, OutboxState, Scope
 
 HEAD = ["FILE", "STATE", "WHY"]
 BODY = [
@@ -40,3 +51,30 @@ def test_a_state_is_a_word_for_people_and_an_identifier_for_programs() -> None:
         assert all("ended" in WRITERS[output](columns, rows) for output in (Output.JSON, Output.JSONL, Output.CSV))
     finally:
         speak("en")
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("state", [*RunState, *ApprovalState, *MuteState, *OutboxState]),
+        ("kind", [*RunKind, *Kind]),
+        ("outcome", Outcome),
+        ("maintenance", Maintenance),
+        ("risk", Risk),
+        ("scope", Scope),
+        ("grade", Grade),
+        ("audience", Audience),
+    ],
+)
+def test_every_identifier_of_a_table_is_a_word_in_russian(column: str, values: Iterable[str]) -> None:
+    for value in map(str, values):
+        word = WORDS[column][value]
+        assert str(word) in (value, value.replace("_", " ")), "in English it is the identifier"
+        assert language("ru").say(word) != str(word)
+
+
+def test_a_moment_is_told_to_people_in_one_way_and_to_programs_by_iso_8601() -> None:
+    columns, rows = {"at": Text("time")}, [{"at": datetime(2026, 11, 22, 10, 47, 55, tzinfo=UTC)}]
+    told = {output: WRITERS[output](columns, rows) for output in Output}
+    assert told[Output.TABLE].splitlines()[1] == language("ru").date(rows[0]["at"]) == "2026-11-22 10:47:55 UTC"
+    assert told[Output.CSV].splitlines()[1] == json.loads(told[Output.JSON])[0]["at"] == "2026-11-22T10:47:55Z"
