@@ -76,6 +76,12 @@ def _chosen(record: RunRecord, targets: str | None, inventory: Inventory) -> Sel
     if targets is not None:
         return inventory.select(targets)
     names = [host.host for host in to_undo(record)]
+    since = {host.host: host.repair.since for host in record.hosts if host.repair and host.repair.since}
+    if not names and since:
+        last = max(since.values())
+        where = ", ".join(host for host, run in since.items() if run == last)
+        text = Text("run {other} has worked on {host} since run {run}", other=last, host=where, run=record.run)
+        raise UsageError(text, Text("longarm run show {run}", run=last))
     if not names:
         text = Text(
             "run {run} left nothing unproved that could be undone: name the hosts if it is to be undone", run=record.run

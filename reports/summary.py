@@ -15,7 +15,7 @@ from reports.explain import by_severity, problems
 from reports.language import Language
 from reports.repair_commands import command_of, does_nothing, mends_nothing, offer_of, others_of, repair_of_cause
 from reports.repair_sentences import mute_sentence, verdict_of
-from reports.undoing import next_of_plan, to_undo, undo_words
+from reports.undoing import next_of_plan, to_undo, undo_words, undone_again
 from reports.words import OUTCOMES, connection_dropped, needs_root, reason, root_denied, title
 from runner.outcome import KEPT_OFF, Outcome, RunKind, RunState
 from runner.record import HostRecord, RunRecord
@@ -359,13 +359,10 @@ def _after_repair(record: RunRecord, step: Callable[..., None]) -> None:
     again = _TRIED_AGAIN & {host.outcome for host in record.hosts if not _unsettled(host)}
     if record.state is not RunState.ENDED:
         again -= {Outcome.NOT_STARTED}  # `run resume` begins them
-    if again and record.repair.undoes and not record.repair.planned:
-        hosts = [host.host for host in record.hosts if host.outcome in again and not _unsettled(host)]
-        words = ("run", "rollback", record.repair.undoes, _targets(record, hosts))
-        if _named(record, {Outcome.REFUSED}, ("WorkedByHand",)):
-            step(Text("where it still fits what was done there by hand, for a reason"), *words, "--beside", "REASON")
-        else:
-            step(Text("when what stood in the way is gone"), *words)
+    if record.repair.undoes:
+        settled = (host for host in record.hosts if not _unsettled(host))
+        for why, words in undone_again(record, [host for host in settled if host.outcome in again]):
+            step(why, *words)
     elif again and not record.repair.planned:
         only = ",".join(sorted(outcome.value for outcome in again))
         step(Text("when what stood in the way is gone"), "run", "retry", record.run, "--only", only)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from inventory.errors import Text
@@ -75,6 +75,25 @@ def next_of_plan(record: RunRecord) -> tuple[Text, tuple[str, ...]]:
         return Text("undo it there"), undo_words(record, hosts)
     why = Text("the playbook undoes nothing of it: hand it over to L3")
     return why, ("report", "render", record.run, "--to", f"{record.run}.html")
+
+
+_SINCE: Final = "WorkedOnSince"
+"""The kind of refusal of a host on which a later run has worked: undone already, it is no more to be undone."""
+
+
+def undone_again(record: RunRecord, hosts: Sequence[HostRecord]) -> Iterator[tuple[Text, tuple[str, ...]]]:
+    """Yield why and how it goes on where undoing did not come to it: by what was done there since, or once more."""
+    since = (host.error.params["other"] for host in hosts if host.error_kind == _SINCE and host.error is not None)
+    for run in dict.fromkeys(map(str, since)):
+        yield Text("what was done there since"), ("run", "show", run)
+    again = [host for host in hosts if host.error_kind != _SINCE]
+    if record.repair is None or record.repair.planned or not again:
+        return
+    words = undo_words(record, again)
+    if any(host.outcome is Outcome.REFUSED and host.error_kind == "WorkedByHand" for host in again):
+        yield Text("where it still fits what was done there by hand, for a reason"), (*words, "--beside", "REASON")
+    else:
+        yield Text("when what stood in the way is gone"), words
 
 
 def planned_sentence(record: RunRecord, tongue: Language) -> str:

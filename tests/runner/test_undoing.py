@@ -200,6 +200,7 @@ def test_a_plan_of_undoing_says_where_it_would_be_refused(home: Path, bench: Ben
     alone = planned(home, bench, first.run, "db-2")
     assert alone.hosts[0].error_kind == "WorkedOnSince"
     assert not any("rollback" in one.command for one in next_commands(alone, language("en")))
+    assert any(one.command.startswith("longarm run show ") for one in next_commands(alone, language("en"))[:-1])
 
 
 def test_why_nothing_can_be_undone_is_told_host_by_host(home: Path, bench: Bench) -> None:
@@ -239,6 +240,13 @@ def test_what_was_not_proved_is_offered_and_undone_afterwards_once(home: Path, b
     assert [host.outcome for host in second.hosts] == [Outcome.REFUSED, Outcome.FINDINGS]
     assert str(second.hosts[0].error) == f"run {record.run} has worked on db-1 since run {first.run}"
     assert bench.effects("db-1") == ["set", "back to old"] and bench.effects("db-2") == ["set", "back to old"]
+    leads_to(second, record)
+
+
+def leads_to(refused: RunRecord, since: RunRecord) -> None:
+    """Assert that what comes next after a refusal is the run that has worked there since: to try again is refused again."""
+    told = [one.command for one in next_commands(refused, language("en"))]
+    assert f"longarm run show {since.run}" in told and not any("rollback" in one for one in told)
 
 
 def test_what_a_loop_did_is_undone_by_its_items_although_what_was_read_is_understood_otherwise_by_now(
@@ -533,6 +541,7 @@ def test_where_another_run_has_worked_since_nothing_is_undone(home: Path, bench:
     later = repaired(home, bench, "db-1")
     record = undone(home, bench, first.run, "db-1")
     assert (record.hosts[0].outcome, record.hosts[0].error_kind) == (Outcome.REFUSED, "WorkedOnSince")
+    leads_to(record, later)
     assert bench.effects("db-1") == ["set", "set"]
     undone(home, bench, later.run, "db-1")
     assert bench.effects("db-1") == ["set", "set", "back to new"]
