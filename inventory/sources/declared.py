@@ -28,6 +28,8 @@ KINDS: Mapping[str, str] = {
 """Modules by the kind of source, imported when one is declared; each has a function `declare`."""
 
 MAX_SOURCES = 100
+_WHERE = {"netbox": "https://NAME/"}
+"""What stands behind the kind of a source where that is no path."""
 
 
 def read_sources(items: Iterable[Node], problems: list[Problem]) -> list[Source]:
@@ -74,10 +76,11 @@ def source_named(text: str) -> Source | None:
     name, value = (ScalarNode(place, part, Style.PLAIN, part) for part in (kind, path))
     source = _source(MapNode(place, ((name, value),)), problems, Path.cwd()) if path else None
     if source is None:
+        example = f"--inventory {kind}:{_WHERE.get(kind, 'PATH')}"
         problem = problems[0] if problems else None
         raise UsageError(
             problem.text if problem else Text("{option} needs a value", option=f"--inventory {kind}:"),
-            (problem and problem.hint) or Text("write it as {example}", example=f"--inventory {kind}:PATH"),
+            (problem and problem.hint) or Text("write it as {example}", example=example),
         )
     return source
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from inventory.copies import Keeping
@@ -213,12 +213,18 @@ def _text(value: object, key: str) -> str | None:
     return inner if isinstance(inner, str) and inner else None
 
 
+_DECLARED: Final = Text(
+    "declare it in a file of ours: {example}", example="sources: [{netbox: https://NAME/, token: {secret: NAME}}]"
+)
+"""For one that was named on the command line, where no key has a place."""
+
+
 def declare(fields: Fields, value: str, folder: Path) -> NetBoxSource | None:
     """Return the NetBox that a declaration means."""
     token, deadline, ca = read_secret(fields, "token"), fields.duration("deadline"), fields.text("ca")
     if not fields.has("token"):
         what = Text("{what} needs the key “{key}”", what="the source", key="token")
-        fields.problem(fields.place(), what, HOW)
+        fields.problem(fields.place(), what, HOW if fields.place().line else _DECLARED)
     lists = fields.texts("lists") or tuple(LISTS)
     for name in lists:
         if name not in LISTS:

@@ -80,7 +80,8 @@ class _Table:
             if (at := self._position(source, title, named=True)) is not None:
                 self.variables[name] = at
         if "name" not in self.words and not found.problems:
-            hint = Text("say which one it is: columns: {example}", example="{name: Hostname}")
+            example = "sources: [{csv: FILE, columns: {name: Hostname}}]"
+            hint = Text("say which one it is, in a file of ours: {example}", example=example)
             found.problem(titles[0].place, Text("no column is called “{title}”", title="name"), hint)
 
     def _position(self, source: SheetSource, title: str, named: bool) -> int | None:

@@ -17,6 +17,8 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codec
 _QUOTED = re.compile(r'"(?:[^"]|"")*"[ ]*')
 _SAMPLE = 16_384
 """So many characters are looked at to find what separates cells: `_QUOTED` remembers each of them while it matches."""
+_ENCODED = "sources: [{csv: FILE, encoding: cp1251}]"
+"""How it is said, whole: a file named on the command line has no declaration that a line could be added to."""
 _END = re.compile(r"\r\n|\n|\r")
 
 
@@ -45,12 +47,12 @@ def text_of(data: bytes, file: str, encoding: str | None) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
-        hint = Text("save it as UTF-8, or name its encoding: {example}", example="encoding: cp1251")
+        hint = Text("save it as UTF-8, or name its encoding in a file of ours: {example}", example=_ENCODED)
         raise _stop(Place(file, line, column), Text("this is not text in {encoding}", encoding=used), hint) from None
     if found := forbidden_character(text):
         before = text[: found[0]]
         place = Place(file, before.count("\n") + 1, found[0] - (before.rfind("\n") + 1) + 1)
-        raise _stop(place, found[1], Text("is the encoding right? {example}", example="encoding: cp1251"))
+        raise _stop(place, found[1], Text("is the encoding right? {example}", example=_ENCODED))
     return text
 
 

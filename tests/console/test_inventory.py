@@ -113,6 +113,8 @@ def test_a_relative_path_of_a_source_starts_in_the_folder_one_is_in(
     [
         (("--inventory", "ansible:", "inventory", "list"), 2, "--inventory ansible: needs a value"),
         (("--inventory", "netbox:http://example.net", "inventory", "list"), 2, "the source needs the key “token”"),
+        (("--inventory", "netbox:http://example.net", "inventory", "list"), 2, "sources: [{netbox: https://NAME/, token: "),
+        (("--inventory", "netbox:", "inventory", "list"), 2, "write it as --inventory netbox:https://NAME/"),
         (("--inventory", "ansible:/nowhere/hosts", "inventory", "list"), 2, "/nowhere/hosts:1:1: cannot be read"),
         (
             ("--inventory", "program:/nowhere/hosts", "inventory", "list"),

@@ -117,7 +117,12 @@ def test_empty_rows_and_cells_say_nothing(tmp_path: Path) -> None:
 
 BROKEN: list[tuple[str, str | bytes, str, str]] = [
     ("nothing", "", "", "hosts.csv:1:1: there is no row with the titles of columns"),
-    ("no name", "Hostname\nweb1\n", "", "hosts.csv:1:1: no column is called “name” (say which one it is"),
+    (
+        "no name",
+        "Hostname\nweb1\n",
+        "",
+        "(say which one it is, in a file of ours: sources: [{csv: FILE, columns: {name: Hostname}}])",
+    ),
     (
         "a title that is not there",
         "name\nweb1\n",
