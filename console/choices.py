@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _ENDS_A_PART = " ,()"
 _COMPLETED = ("site", "customer", "tag", "group")
+_RUNS_LOOKED_INTO = 3
+_LONGEST_DOCUMENT = 1 << 20
+"""Bytes of a document that are read while somebody waits for Tab (10 ms)."""
 
 
 def _starting(names: Iterable[str], begun: str) -> list[str]:
@@ -110,7 +113,8 @@ def _own_playbooks(ctx: click.Context) -> list[str]:
 def params(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
     """Return the parameters of the playbook that was named, as `name=`; of an enumeration its values too."""
     name, equals, value = begun.partition("=")
-    chosen = ctx.params.get("playbook") or next(iter(ctx.args), "")  # an option without its value lets click give up the words
+    named = ctx.params.get("playbook") or next(iter(ctx.params.get("names") or ()), "")
+    chosen = named or next(iter(ctx.args), "")  # an option without its value lets click give up the words
     try:
         known = _choices_of_params(ctx, str(chosen))
     except (LongarmError, OSError):
@@ -148,6 +152,69 @@ def runs(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
         return []
 
 
+def waiting(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """Return the runs whose ids begin so that wait for a second person."""
+    return _of_approval(ctx, "waiting", begun)
+
+
+def approved(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """Return the runs whose ids begin so that a second person has approved, and nobody has begun."""
+    return _of_approval(ctx, "approved", begun)
+
+
+def _of_approval(ctx: click.Context, state: str, begun: str) -> list[str]:
+    if (rows := _there(ctx, "run", "list", "--limit", "100")) is not None:
+        return _starting((row["run"] for row in rows if row["approval"] == state), begun)
+    from runner.names import runs_of_approval
+
+    try:
+        return _starting(runs_of_approval(resolve(ctx).home, state), begun)
+    except (LongarmError, OSError):
+        return []
+
+
+def findings(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Return the findings, as `RUN/ID`, that offer their repair: of the run that is named, else of the latest ones."""
+    named = runs(ctx, parameter, begun.partition("/")[0])[:_RUNS_LOOKED_INTO]
+    try:
+        return _starting((f"{run}/{one}" for run in named for one in _offers(ctx, run)), begun)
+    except (LongarmError, OSError, ValueError):
+        return []
+
+
+def _offers(ctx: click.Context, run: str) -> list[str]:
+    """Return the ids of findings with a remedy, by the document that is kept of their run."""
+    if (document := _there(ctx, "run", "show", run, by_customer=False)) is None:
+        import json
+
+        kept = resolve(ctx).home / "reports" / f"{run}.json"
+        document = json.loads(kept.read_bytes()) if kept.is_file() and kept.stat().st_size <= _LONGEST_DOCUMENT else None
+    if not document:
+        return []
+    found = (one for host in document["hosts"] for one in host["findings"] if one["remedy"])
+    return [one["id"] for one in found if one["id"].isprintable() and " " not in one["id"]]
+
+
+def owners(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """Return the owners of holds whose names begin so."""
+    if (rows := _there(ctx, "hold", "list")) is not None:
+        return _starting(sorted({row["owner"] for row in rows}), begun)
+    from runner.names import owners_of_holds
+
+    try:
+        return _starting(owners_of_holds(resolve(ctx).home), begun)
+    except (LongarmError, OSError):
+        return []
+
+
+def sites(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """Return the sites of the inventory whose names begin so."""
+    try:
+        return _starting(_known(ctx)["site"], begun)
+    except (LongarmError, OSError):
+        return []
+
+
 def cases(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
     """Return the cases whose names begin so, the latest first."""
     if (rows := _there(ctx, "case", "list", by_customer=False)) is not None:
@@ -166,6 +233,11 @@ def walls(ctx: click.Context, begun: str) -> list[str]:
         return _starting(_known(ctx)["customer"], begun)
     except (LongarmError, OSError):
         return []
+
+
+def known_customers(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """Return the customers of the inventory whose names begin so, for an option of its own."""
+    return walls(ctx, begun)
 
 
 def customers(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:

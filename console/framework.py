@@ -71,6 +71,12 @@ class Among(click.ParamType[tuple[str, ...]]):
                 self.fail(say(Text("{word} is none of {words}", word=word, words=", ".join(self.words))), param, ctx)
         return given
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 (click's)
+        """Return what the last word may become, without those that stand before it."""
+        before, comma, part = incomplete.rpartition(",")
+        left = (word for word in self.words if word.startswith(part) and word not in before.split(","))
+        return [CompletionItem(f"{before}{comma}{word}") for word in left]
+
 
 def option(*names: str, text: Text, **rest: Any) -> click.Parameter:
     """Return an option; `rest` is click's."""

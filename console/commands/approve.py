@@ -11,7 +11,7 @@ from inventory.errors import Text
 @command(
     "approve",
     Text("Approve a repair that waits for a second person, or refuse it."),
-    argument("run_id", metavar="RUN", shell_complete=choices.runs),
+    argument("run_id", metavar="RUN", shell_complete=choices.waiting),
     option("--reason", text=Text("Why; it stands in the reports."), metavar="TEXT", default=""),
     option("--refuse", text=Text("Refuse it; of your own: take it back."), is_flag=True),
 )

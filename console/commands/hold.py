@@ -46,7 +46,7 @@ def list_(settings: Settings, past: bool) -> int:
     "remove",
     Text("Remove your own hold of these hosts, or with --owner that of somebody else."),
     argument("targets", metavar="HOST|TARGETS", shell_complete=choices.hosts),
-    option("--owner", text=Text("Whose hold; default: yours."), metavar="NAME"),
+    option("--owner", text=Text("Whose hold; default: yours."), metavar="NAME", shell_complete=choices.owners),
     by_customer=True,
 )
 def remove(settings: Settings, targets: str, owner: str | None) -> int:
@@ -60,8 +60,8 @@ def remove(settings: Settings, targets: str, owner: str | None) -> int:
     "freeze",
     Text("Let nothing that changes start, everywhere, at a site or for a customer; runs on their way begin no further host."),
     option("--reason", text=Text("Why; others will read it."), metavar="TEXT"),
-    option("--site", text=_SITE, metavar="NAME"),
-    option("--customer", text=_CUSTOMER, metavar="NAME"),
+    option("--site", text=_SITE, metavar="NAME", shell_complete=choices.sites),
+    option("--customer", text=_CUSTOMER, metavar="NAME", shell_complete=choices.known_customers),
     option("--until", text=_UNTIL, metavar="WHEN"),
     option("--list", "listed", text=Text("Instead: list what is frozen, by whom, why, and until when."), is_flag=True),
     option("--past", text=Text("With --list: also what was unfrozen or is over."), is_flag=True),
@@ -87,8 +87,8 @@ def freeze(
 @command(
     "unfreeze",
     Text("Let changes start again: exactly what was frozen with the same site or customer, or with neither."),
-    option("--site", text=_SITE, metavar="NAME"),
-    option("--customer", text=_CUSTOMER, metavar="NAME"),
+    option("--site", text=_SITE, metavar="NAME", shell_complete=choices.sites),
+    option("--customer", text=_CUSTOMER, metavar="NAME", shell_complete=choices.known_customers),
     by_customer=True,
 )
 def unfreeze(settings: Settings, site: str | None, customer: str | None) -> int:

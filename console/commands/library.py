@@ -40,7 +40,11 @@ def list_probes(settings: Settings) -> None:
     show_list(settings.output, _PROBES, probe_rows())
 
 
-@probe.add("show", Text("Show one probe with the script that it asks."), argument("name", metavar="PROBE"))
+@probe.add(
+    "show",
+    Text("Show one probe with the script that it asks."),
+    argument("name", metavar="PROBE", shell_complete=choices.probes),
+)
 def show_probe(settings: Settings, name: str) -> None:
     """Show a probe; for people, its script as it is."""
     from console.contents import probe_document

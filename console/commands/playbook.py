@@ -114,6 +114,7 @@ def lint_playbooks(settings: Settings, names: tuple[str, ...], fix: bool) -> int
         text=Text("A parameter of what is recorded, repeatable; a secret as secret:NAME, env:NAME, file:PATH."),
         metavar="NAME=VALUE",
         multiple=True,
+        shell_complete=choices.params,
     ),
     option(
         "--on",

@@ -31,6 +31,7 @@ _COUNT = {"metavar": "N", "type": click.IntRange(1)}
         "--finding",
         text=Text("Instead of a playbook and hosts: the finding of a run that offers its repair."),
         metavar="RUN/ID",
+        shell_complete=choices.findings,
     ),
     option("--force", text=Text("Repair even where there is no finding, for this reason."), metavar="REASON"),
     beside_option(),

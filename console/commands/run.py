@@ -236,7 +236,7 @@ def rollback(
 @run.add(
     "start",
     Text("Begin a repair that a second person has approved."),
-    argument("run_id", metavar="RUN", shell_complete=choices.runs),
+    argument("run_id", metavar="RUN", shell_complete=choices.approved),
     beside_option(),
     fail_on_option(),
     by_customer=True,

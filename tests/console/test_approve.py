@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.console.conftest import Console, Done
+from tests.console.test_completion import offered
 
 INVENTORY = "hosts:\n  me: {transport: local, customer: acme, address: localhost}\n"
 PLAYBOOK = """\
@@ -74,6 +75,7 @@ def test_a_disruptive_repair_waits_for_somebody_else_and_is_begun_once(desk: Con
     assert "waiting" in desk("run", "list").out and "ждёт" in desk("run", "list", "--lang", "ru").out
     shown = desk("run", "show", run, environ=APPROVES).out
     assert "It needs a second person." in shown and f"longarm approve {run}" in shown
+    assert (offered(desk, "longarm approve "), offered(desk, "longarm run start ")) == ([run], [])
     early = desk("run", "start", run, environ=ASKS)
     assert early.code == 5 and "its approval is waiting" in early.err and f"longarm approve {run}" in early.err
 
@@ -88,6 +90,7 @@ def test_a_disruptive_repair_waits_for_somebody_else_and_is_begun_once(desk: Con
         "daemon",
         "games",
     )
+    assert (offered(desk, "longarm approve "), offered(desk, "longarm run start ")) == ([], [run])
     twice = desk("approve", run, environ=APPROVES)
     assert twice.code == 5 and "it is approved" in twice.err
 

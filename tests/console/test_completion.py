@@ -136,6 +136,39 @@ def test_runs_and_cases_complete_latest_first(practice: Callable[..., Console]) 
     assert offered(here, "longarm diagnose all --case CASE-2") == ["CASE-2"]
 
 
+def test_findings_complete_that_offer_their_repair(practice: Callable[..., Console]) -> None:
+    here = practice()
+    document = here("diagnose", "all", "--check", "fs-space", "--json", "-q").json()
+    named = [f"{document['run']}/{one['id']}" for host in document["hosts"] for one in host["findings"] if one["remedy"]]
+    assert named and offered(here, f"longarm repair --finding {document['run'][:12]}") == named
+    assert offered(here, f"longarm repair --finding {named[0][:-1]}") == named[:1]
+    (here.home / "reports" / f"{document['run']}.json").write_text("{")
+    assert offered(here, "longarm repair --finding ") == []
+
+
+@pytest.mark.parametrize(
+    ("begun", "told"),
+    [
+        ("longarm playbook test free-disk-space --record web01 -p m", ["mount="]),
+        ("longarm repair free-disk-space all -p ker", ["kernels="]),
+        ("longarm run retry 7 --only failed,un", ["failed,unreachable"]),
+        ("longarm run retry 7 --only failed,fa", []),
+        ("longarm freeze --site ber", ["berlin"]),
+        ("longarm unfreeze --customer a", ["acme"]),
+        ("longarm hold remove all --owner ", []),
+        ("longarm probe show fs.st", ["fs.stat"]),
+        ("longarm approve ", []),
+    ],
+)
+def test_values_of_options_complete(here: Console, begun: str, told: list[str]) -> None:
+    assert offered(here, begun) == told
+
+
+def test_the_owners_of_holds_complete(here: Console) -> None:
+    held = here("hold", "add", "web01", "--reason", "an audit", "--json").json()
+    assert offered(here, "longarm hold remove web01 --owner ") == [held[0]["owner"]]
+
+
 def test_where_nothing_can_be_read_nothing_is_offered_and_nothing_said(console: Console) -> None:
     for line in ("longarm diagnose w", "longarm run show ", "longarm case show "):
         assert offered(console, line) == []
