@@ -126,14 +126,15 @@ def params(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
 
 def _choices_of_params(ctx: click.Context, playbook: str) -> Mapping[str, Sequence[str]]:
     """Return the parameters of a playbook, each with what may be chosen for it, if that is a list."""
-    from console.authoring import playbook_path
+    import playbooks
     from console.own_playbooks import is_file_name
-    from playbooks.load import load_playbook
+    from console.permits import own_playbook
+    from playbooks.param_names import param_names
 
     if is_file_name(playbook) and (document := _there(ctx, "playbook", "show", playbook, by_customer=False)) is not None:
         return {param["name"]: param.get("choices", ()) for param in document["params"]} if document else {}
-    params = load_playbook(playbook_path(resolve(ctx).home, playbook)).params
-    return {name: param.choices for name, param in params.items()}
+    shipped = Path(playbooks.__path__[0]) / "library" / f"{playbook}.yaml"
+    return param_names(shipped if shipped.is_file() else own_playbook(resolve(ctx).home, playbook))
 
 
 def _stems(folder: str, files: str) -> list[str]:

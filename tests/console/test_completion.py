@@ -18,7 +18,8 @@ import console.main
 from console import choices
 from console.names import known_names
 from diagnostics.library import load_library
-from playbooks.load import shipped_playbooks
+from playbooks.load import SHIPPED, shipped_playbooks
+from playbooks.param_names import param_names
 from tests.console.conftest import LONGARM, Console
 
 INVENTORY = """\
@@ -185,6 +186,12 @@ def test_checks_and_playbooks_are_called_like_their_files() -> None:
     assert choices.playbooks(context, parameter, "") == [playbook.id for playbook in shipped_playbooks()]
 
 
+def test_parameters_are_those_that_playbooks_declare() -> None:
+    for playbook in shipped_playbooks():
+        declared = {name: param.choices for name, param in playbook.params.items()}
+        assert param_names(SHIPPED / f"{playbook.id}.yaml") == declared
+
+
 def test_names_are_remembered_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home, folder = tmp_path / "home", tmp_path / "hosts"
     home.mkdir(mode=0o700)
@@ -205,7 +212,8 @@ def test_completing_imports_nothing_heavy(here: Console) -> None:
         "heavy = {'asyncssh', 'sqlalchemy', 'alembic', 'cel', 'jc', 'jinja2', 'babel', 'rich', 'yaml', 'uvloop'}; "
         "sys.exit(' '.join(heavy & set(sys.modules)) or 0)"
     )
-    for line in ("longarm diagnose w", "longarm check show f", "longarm run show 2", "longarm case show C"):
+    light = ("longarm diagnose w", "longarm check show f", "longarm run show 2", "longarm case show C")
+    for line in (*light, "longarm approve ", "longarm repair --finding ", "longarm hold remove all --owner "):
         asked = here.environ | {"_LONGARM_COMPLETE": "bash_complete", "COMP_LINE": line}
         done = subprocess.run([Path(LONGARM).with_name("python"), "-c", code], env=asked, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
