@@ -36,6 +36,11 @@ from inventory.winrm import winrm_of
 _SSH = frozenset(("ssh_algorithms", "proxy", "proxy_command", "proxy_credential", "ssh_library"))
 _NOT_OF_HOSTS = {"via", *_SSH}
 """Settings that a host holds in another form."""
+_DECLARED = Text(
+    "declare it in a file of ours (--inventory takes several): {example}",
+    example="credentials: {NAME: {user: USER, agent: true}}",
+)
+"""How a credential comes to be that a file names: a source of others cannot hold one."""
 _DEFAULTS = ""  # the group that every group is inside of
 
 
@@ -112,9 +117,10 @@ class Assembly:
             text = Text("no host “{name}” is declared", name=shown(name))
             self._note_unknown(place, text, name, (draft.name for draft in self.drafts.hosts.values()))
 
-    def _note_unknown(self, place: Place, text: Text, name: str, known: Iterable[str]) -> None:
+    def _note_unknown(self, place: Place, text: Text, name: str, known: Iterable[str], otherwise: Text | None = None) -> None:
         self._suggestions += 1
-        self._note(place, text, did_you_mean(name, known) if self._suggestions <= MOST_SUGGESTIONS else None)
+        near = did_you_mean(name, known) if self._suggestions <= MOST_SUGGESTIONS else None
+        self._note(place, text, near or otherwise)
 
     def order_groups(self) -> None:
         """Find out which groups are inside which; there must be no cycle. Raises InvalidFile where they nest absurdly deep."""
@@ -303,7 +309,7 @@ class Assembly:
         if credential is None and leaf not in self._told:
             self._told.add(leaf)
             text = Text("no credential “{name}” is declared", name=leaf.value)
-            self._note_unknown(leaf.place, text, str(leaf.value), self.drafts.credentials)
+            self._note_unknown(leaf.place, text, str(leaf.value), self.drafts.credentials, _DECLARED)
         if credential and credential.customer and credential.customer.casefold() != str(customer or "").casefold():
             self._tell_stranger(leaf, credential, customer)
         return credential

@@ -169,7 +169,12 @@ BROKEN: list[tuple[str, str | bytes, str, str]] = [
         "inventory.yaml:3:5: the source has no key “colums” (did you mean columns?)",
     ),
     ("no skip", "name\n", "    skip: -1\n", "inventory.yaml:3:11: “skip” must be a whole number from 0 to 1000"),
-    ("an unknown credential", "name,credential\nweb1,ops\n", "", "hosts.csv:2:6: no credential “ops” is declared"),
+    (
+        "an unknown credential",
+        "name,credential\nweb1,ops\n",
+        "",
+        "declare it in a file of ours (--inventory takes several): credentials: {",
+    ),
 ]
 
 
