@@ -388,6 +388,8 @@ def test_tab_offers_what_the_service_lets_be_seen(served: Served) -> None:
     assert offered(served, f"longarm run show {run[:-1]}") == [run]
     assert offered(served, "longarm case show TAB") == ["TAB-1"]
     assert offered(served, "longarm secret remove ") == []
+    assert offered(served, f"longarm repair --finding {run}/") == []
+    assert offered(served, "longarm approve ") == offered(served, "longarm hold remove lab-web-01 --owner ") == []
     config = served.console.home / "config.yaml"
     before = config.read_text()
     config.write_text("roles: [{role: admin, users: [root]}, {role: L2, users: [nobody], customers: [acme]}]\n")
