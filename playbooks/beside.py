@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import os
+import re
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,11 @@ from inventory.errors import InvalidFile, LongarmError, Text
 MOST_BYTES: Final = 1024 * 1024
 """What a command can carry to a host."""
 MOST_FILES: Final = 500
+_FOUND_BY_ANSIBLE: Final = re.compile(
+    r"collections|files|group_vars|handlers|host_vars|library|module_utils|roles|tasks|templates|vars|\w+_plugins"
+)
+"""Folders beside one of its playbooks that Ansible looks into unasked (Ansible's user guide, “Search paths in Ansible”)."""
+_OF_A_ROLE: Final = ("defaults", "handlers", "meta", "tasks", "vars")
 
 
 class NotBeside(LongarmError):
@@ -45,17 +51,47 @@ class Beside:
         self._taken[name] = hashlib.sha256(data).hexdigest()
         return data
 
-    def take_folder(self, name: str) -> Path:
-        """Return a folder beside the playbook, all of its files in the digest; raises NotBeside."""
+    def take_playbook_of_ansible(self, name: str) -> bytes:
+        """Return the content of a playbook of Ansible's; all that it may use is in the digest. Raises NotBeside.
+
+        That is the whole folder where it has one of its own. Beside our playbook it is what Ansible finds by itself, and what
+        is named in any of that.
+        """
+        data, folder = self.read(name), self.path(name).parent
+        if folder != self.root():
+            self._take_all(folder)
+            return data
+        contents = [data]
+        for one in sorted(folder.iterdir()):
+            if one.is_dir() and _FOUND_BY_ANSIBLE.fullmatch(one.name):
+                contents += self._take_all(one)
+        self._take_named(folder, contents)
+        return data
+
+    def take_role_of_ansible(self, name: str) -> None:
+        """Take a role of Ansible's, and those beside it that it names, into the digest; raises NotBeside."""
         path = self.path(name)
         if not path.is_dir():
             raise NotBeside(Text("there is no folder “{name}” beside the playbook", name=name))
-        files = sorted(one for one in path.rglob("*") if not one.is_dir())
+        self._take_named(path.parent, self._take_all(path))
+
+    def _take_named(self, folder: Path, contents: list[bytes]) -> None:
+        """Take the files and roles of a folder that are named in some contents, or in what is taken for that."""
+        left = {one.name: one for one in folder.iterdir() if one.is_file() or any((one / part).is_dir() for part in _OF_A_ROLE)}
+        while contents:
+            text = contents.pop()
+            for name in [name for name in left if re.search(rb"(?<![\w.-])%b(?![\w-])" % re.escape(os.fsencode(name)), text)]:
+                contents += self._take_all(left.pop(name))
+
+    def _take_all(self, path: Path) -> list[bytes]:
+        """Return the contents of a file, or of all files of a folder, which are in the digest from now on."""
+        name = str(path.relative_to(self.root()))
+        self.path(name)
+        inside = path.rglob("*") if path.is_dir() else [path]
+        files = sorted(one for one in inside if one.is_symlink() or not one.is_dir())
         if len(files) > MOST_FILES:
             raise NotBeside(Text("“{name}” has more than {limit} files", name=name, limit=MOST_FILES))
-        for one in files:
-            self.read(str(one.relative_to(self.root())))
-        return path
+        return [self.read(str(one.relative_to(self.root()))) for one in files]
 
     def path(self, name: str) -> Path:
         """Return where a name beside the playbook leads; raises NotBeside where that is outside, or through a link."""
@@ -74,7 +110,3 @@ class Beside:
         if self.folder is None:
             raise NotBeside(Text("this playbook has no folder"))
         return self.folder.absolute()
-
-    def taken(self) -> Iterator[str]:
-        """Yield the names of what was taken."""
-        yield from self._taken

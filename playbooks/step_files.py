@@ -224,13 +224,14 @@ class StepReader:
     def on_controller(self, fields: Fields, values: dict[str, Any]) -> None:
         """Take what runs on this machine into the playbook's digest."""
         named = values.get("python")
-        files = [named.partition(":")[0]] if isinstance(named, str) else [values["playbook"]] if values.get("playbook") else []
         place = fields.place("python" if named is not None else "ansible")
         try:
-            for file in files:
-                values["code"] = self.beside.read(file)
+            if isinstance(named, str):
+                values["code"] = self.beside.read(named.partition(":")[0])
+            if values.get("playbook"):
+                values["code"] = self.beside.take_playbook_of_ansible(values["playbook"])
             if values.get("role"):
-                self.beside.take_folder(values["role"])
+                self.beside.take_role_of_ansible(values["role"])
             if named is None:  # Ansible reads the rest itself
                 values["folder"] = self.beside.root()
         except NotBeside as error:

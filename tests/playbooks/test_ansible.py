@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from inventory.errors import UsageError
+from inventory.errors import InvalidFile, UsageError
 from inventory.host import Host, Platform, Transport
 from playbooks.actions.ansible_run import NoAnsible
 from playbooks.ports import Recap
@@ -92,6 +93,67 @@ def test_what_fails_there_fails_here(folder: Path) -> None:
     (folder / "site.yml").write_text("- hosts: all\n  tasks: nonsense\n")
     step = done(folder, "  - ansible: {playbook: site.yml}\n")
     assert step.state is StepState.FAILED and not step.data and "began no task" in str(step.why)
+
+
+BESIDE = {
+    "site.yml": "- {hosts: all, roles: [web, db], tasks: [{include_tasks: more.yml}]}\n",
+    "more.yml": "- ansible.builtin.template: {src: motd.j2, dest: /etc/motd}\n",
+    "motd.j2": "words\n",
+    "group_vars/all.yml": "port: 80\n",
+    "library/own.py": "code = 1\n",
+    "roles/web/tasks/main.yml": "- ansible.builtin.include_tasks: later.yml\n",
+    "later.yml": "[]\n",
+    "db/tasks/main.yml": "[]\n",
+    "db/meta/main.yml": "dependencies: [base]\n",
+    "base/tasks/main.yml": "[]\n",
+}
+NOT_NAMED = {"other.yaml": "- 1\n", "old-site.yml": "- 1\n", "reports/all.json": "{}\n", "unused/tasks/main.yml": "[]\n"}
+
+
+def laid_out(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize("changed", [*BESIDE, *NOT_NAMED])
+def test_whatever_ansible_may_use_beside_a_playbook_is_in_its_digest(tmp_path: Path, changed: str) -> None:
+    """Of what is approved, and of what a run goes on with, nothing that it does is another thing by then."""
+    laid_out(tmp_path, BESIDE | NOT_NAMED)
+    steps = "  - ansible: {playbook: site.yml}\n"
+    before = short(steps, folder=tmp_path).digest
+    with (tmp_path / changed).open("a") as file:
+        file.write("# changed\n")
+    assert (short(steps, folder=tmp_path).digest != before) is (changed in BESIDE)
+
+
+def test_all_of_a_folder_is_in_the_digest_that_ansible_has_for_itself(tmp_path: Path) -> None:
+    laid_out(tmp_path / "site", BESIDE | NOT_NAMED)
+    steps, digests = "  - ansible: {playbook: site/site.yml}\n", set()
+    for name in NOT_NAMED:
+        (tmp_path / "site" / name).write_text("changed")
+        digests.add(short(steps, folder=tmp_path).digest)
+    assert len(digests) == len(NOT_NAMED)
+
+
+def test_the_roles_that_a_role_names_are_in_the_digest(tmp_path: Path) -> None:
+    laid_out(tmp_path, BESIDE)
+    steps = "  - ansible: {role: db}\n"
+    before = short(steps, folder=tmp_path).digest
+    (tmp_path / "later.yml").write_text("- changed\n")
+    assert short(steps, folder=tmp_path).digest == before
+    (tmp_path / "base/tasks/main.yml").write_text("- changed\n")
+    assert short(steps, folder=tmp_path).digest != before
+
+
+@pytest.mark.parametrize("link", ["roles/own", "more.yml", "group_vars"])
+def test_a_link_among_what_ansible_may_use_is_refused(tmp_path: Path, link: str) -> None:
+    """What lies behind it is not beside the playbook: it could be changed, and the digest would not tell."""
+    laid_out(tmp_path, {name: text for name, text in BESIDE.items() if not name.startswith(link)})
+    laid_out(tmp_path / "elsewhere", {"tasks/main.yml": "[]\n"})
+    (tmp_path / link).symlink_to(tmp_path / "elsewhere" / ("tasks/main.yml" if link == "more.yml" else ""))
+    with pytest.raises(InvalidFile, match="leads through a link"):
+        short("  - ansible: {playbook: site.yml}\n", folder=tmp_path)
 
 
 @pytest.mark.hosts  # root, who may become anybody
