@@ -121,7 +121,7 @@ BROKEN: list[tuple[str, str | bytes, str, str]] = [
         "no name",
         "Hostname\nweb1\n",
         "",
-        "(say which one it is, in a file of ours: sources: [{csv: FILE, columns: {name: Hostname}}])",
+        "say which one it is, in a file of ours: sources: [{csv: FILE, columns: {name: Hostname}}]",
     ),
     (
         "a title that is not there",
