@@ -132,7 +132,7 @@ def _begun(request: RepairRequest, now: datetime, checks: tuple[str, ...], conte
         request={
             "kind": kind.value,
             "concurrency": request.concurrency,
-            "host_deadline_s": request.host_deadline_s or longest_s(playbook),
+            "host_deadline_s": request.host_deadline_s or longest_s(playbook, undoes=bool(request.undoes)),
             "run_deadline_s": request.run_deadline_s,
             "languages": list(request.languages),
             "extra_probes": list(playbook.needs),
@@ -300,14 +300,17 @@ def checks_of(playbook: Playbook, library: Library) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*claimed, *playbook.not_while, *concerned)))
 
 
-def longest_s(playbook: Playbook) -> float:
-    """Return how long one host may take: what the playbook says of itself, or what its steps may take, and the questions."""
+def longest_s(playbook: Playbook, *, undoes: bool = False) -> float:
+    """Return how long one host may take: what the playbook says of itself, or what its steps may take, and the questions.
+
+    What is undone takes its own time, which the playbook's own word does not cover: by a run that undoes, and where proof fails.
+    """
     verify = playbook.verify
     proving_s = verify.settle_s + verify.samples * (verify.every_s + ASKING_S) if verify else ASKING_S
     steps_s = playbook.durations.at_most_s or sum(_steps_s(playbook.steps))
     undoing_s = 0.0
-    if verify and verify.on_failure is OnFailure.ROLL_BACK:
-        undoing_s = sum(one for step in playbook.steps for one in _steps_s(step.rollback)) + ASKING_S
+    if undoes or (verify and verify.on_failure is OnFailure.ROLL_BACK):
+        undoing_s = sum(_undoing_s(playbook.steps)) + ASKING_S
     return min(LONGEST_S, ASKING_S + steps_s + proving_s + undoing_s)
 
 
@@ -316,6 +319,13 @@ def _steps_s(steps: Iterable[Step]) -> Iterator[float]:
         inner = step.values.get("playbook")
         once_s = sum(_steps_s(inner.steps)) if isinstance(inner, Playbook) else step.deadline_s
         yield once_s * (step.at_most if step.loop is not None else 1) + sum(_steps_s(step.rollback))
+
+
+def _undoing_s(steps: Iterable[Step]) -> Iterator[float]:
+    for step in steps:
+        inner = step.values.get("playbook")
+        once_s = sum(_undoing_s(inner.steps)) if isinstance(inner, Playbook) else 0.0
+        yield (once_s + sum(_steps_s(step.rollback))) * (step.at_most if step.loop is not None else 1)
 
 
 def _asked(request: RepairRequest) -> dict[str, Any]:
