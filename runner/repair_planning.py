@@ -303,7 +303,7 @@ def checks_of(playbook: Playbook, library: Library) -> tuple[str, ...]:
 def longest_s(playbook: Playbook, *, undoes: bool = False) -> float:
     """Return how long one host may take: what the playbook says of itself, or what its steps may take, and the questions.
 
-    What is undone takes its own time, which the playbook's own word does not cover: by a run that undoes, and where proof fails.
+    What is undone takes its own time, which the playbook's own word does not cover: by a run that undoes, or where proof fails.
     """
     verify = playbook.verify
     proving_s = verify.settle_s + verify.samples * (verify.every_s + ASKING_S) if verify else ASKING_S
