@@ -16,7 +16,7 @@ from remote.answer import Ended
 from remote.brief_session import BriefSession
 from remote.command import Command
 from remote.enrol import offered_keys
-from remote.lasting import MOST_NEW, LastingConnect
+from remote.lasting import MOST_NEW, LastingConnect, went
 from remote.question import Question
 from remote.session import Session
 from remote.ssh import SshConnector
@@ -155,7 +155,7 @@ async def test_a_login_that_is_refused_behind_a_cut_is_not_offered_again(wires: 
         await begins(tmp_path / "begun")
         wires.refuse()
         await wires.cut()
-        assert (await asked)["slow"].ended is Ended.LOST
+        assert went((await asked)["slow"])  # lost, or not run as far as we know: its first mark may still have been on its way
         for _ in range(4):
             assert (await session.ask([QUICK], deadline_s=DEADLINE_S))["quick"].ended is Ended.NOT_RUN
         assert session.dropped and "was refused" in session.facts.not_renewed
