@@ -25,7 +25,7 @@ class Tunnel:
 
     def __init__(self, host: Host, through: asyncssh.SSHClientConnection) -> None:
         self._host, self.through = host, through
-        self._ends: list[asyncio.Transport] = []
+        self._ends: list[_End] = []
 
     async def connection(self, make: Callable[[], P]) -> tuple[asyncio.Transport, P]:
         """Return a channel as a connection; raise JumpFailed if the host in between cannot or would not make one."""
@@ -44,7 +44,7 @@ class Tunnel:
             ours.close()
             theirs.close()
             raise
-        self._ends.append(transport)
+        self._ends.append(near)
         far = _End()
         try:
             await self._channel(lambda: _Tunnelled(far))
@@ -70,7 +70,8 @@ class Tunnel:
     async def close(self) -> None:
         """Let go of the sockets' other ends."""
         for end in self._ends:
-            end.abort()
+            if end.transport is not None and not end.gone:  # asyncio's cannot be aborted once it has lost what it was for
+                end.transport.abort()
 
 
 class _Tunnelled(asyncssh.SSHTCPSession[bytes], Generic[P]):
@@ -106,7 +107,7 @@ class _End(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.other: _End | None = None
         self.early: list[bytes] = []
-        self._full = self._resuming = False
+        self.gone = self._full = self._resuming = False
 
     def join(self, other: _End) -> None:
         """Make two ends a bridge, and pass on what came before."""
@@ -129,6 +130,7 @@ class _End(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (the other side sees an end)
+        self.gone = True
         self._leave()
 
     def pause_writing(self) -> None:
