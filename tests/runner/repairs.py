@@ -137,7 +137,9 @@ class Bench:
     def __post_init__(self) -> None:
         self.folder.chmod(0o711)
         check = self.folder / "mark-bad.yaml"
-        check.write_text(CHECK)
+        whole = self.folder / f"mark-bad.{os.getpid()}"
+        whole.write_text(CHECK)
+        whole.replace(check)  # another process of the same bench may be reading it
         probes = {PROBE.id: PROBE}
         self.library = Library(probes=probes, checks=load_checks([check], probes), digest="d" * 64)
 
