@@ -13,6 +13,7 @@ import math
 import os
 import re
 import shutil
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -25,6 +26,7 @@ from weakref import WeakKeyDictionary
 
 from inventory.errors import Text
 from inventory.host import Platform, Transport
+from remote.accepting import accepting
 from remote.answer import Ended
 from remote.command import MOST_STDIN, Command, CommandResult
 from remote.errors import ConnectionLost, DeadlineExceeded, RemoteError
@@ -167,33 +169,17 @@ async def _run(run: Callable[[AnsibleWay], T], way: AnsibleWay) -> T:
 @asynccontextmanager
 async def _served(session: Session, way: AnsibleWay) -> AsyncIterator[None]:
     """Answer what is asked on the socket until left; what is under way then is given up."""
-    asked: set[asyncio.Task[None]] = set()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        asked.add(task)
-        try:
-            await _answered(session, way, reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):  # Ansible was ended meanwhile
-            pass
-        finally:
-            asked.discard(task)
-            writer.close()
+        await _answered(session, way, reader, writer)
 
     try:
-        server = await asyncio.start_unix_server(answer, path=way.socket, limit=_LONGEST_HEAD)
+        listener = socket.create_server(str(way.socket), family=socket.AF_UNIX)
     except OSError as error:
         text = Text("Ansible's socket cannot be made: {reason}", reason=str(error))
         raise NoShell(session.host.name, text, Text("TMPDIR=/tmp longarm …")) from error
-    try:
+    async with accepting(listener, answer, limit=_LONGEST_HEAD):
         yield
-    finally:
-        server.close()
-        for task in tuple(asked):
-            task.cancel()
-        if asked:
-            await asyncio.wait(asked, timeout=LEAVING_S)
 
 
 async def _answered(session: Session, way: AnsibleWay, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

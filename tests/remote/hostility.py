@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inventory.host import CredentialReference, Host
+from remote.accepting import accepting
 from tests.conftest import SOAK
-from tests.remote.servers import PracticeServer, no_more_tasks
+from tests.remote.servers import PracticeServer, no_more_tasks, on_loopback
 
 ENOUGH_S = 30.0  # what only a hang reaches, on a machine that is doing much else
 LATE_S = 2.0
@@ -85,30 +86,9 @@ async def over_by(deadline_s: float) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def hostile(stage: Stage, reference: CredentialReference) -> AsyncIterator[Host]:
     """Serve one stage of hostility on loopback; every connection is gone at the end."""
-    handlers: set[asyncio.Task[None]] = set()
-    writers: list[asyncio.StreamWriter] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-        handlers.add(asyncio.current_task())  # type: ignore[arg-type]  # always in a task
-        try:
-            await stage(reader, writer)
-        except (ConnectionError, asyncio.CancelledError):  # the client left, or the test is over
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield Host(name="node", address="127.0.0.1", port=server.sockets[0].getsockname()[1], credential=reference)
-    finally:
-        server.close()
-        for handler in handlers:
-            handler.cancel()
-        for writer in writers:
-            writer.transport.abort()  # what nobody reads any more would keep it open
-        await server.wait_closed()
-        await no_more_tasks()
+    async with on_loopback(stage) as port:
+        yield Host(name="node", address="127.0.0.1", port=port, credential=reference)
+    await no_more_tasks()
 
 
 async def until_gone(reader: asyncio.StreamReader) -> None:
@@ -150,15 +130,16 @@ class Forwarder:
         self._freeze_down, self._freeze_up = freeze_down, freeze_up
 
     async def __aenter__(self) -> Forwarder:
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
-        self.address = self._server.sockets[0].getsockname()[1]
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.address = listener.getsockname()[1]
+        self._accepting = accepting(listener, self._carry)
+        self.take_no_more = await self._accepting.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.over.set()
-        self._server.close()
         self.cut()
-        await self._server.wait_closed()
+        await self._accepting.__aexit__(None, None, None)
 
     def cut(self) -> None:
         """Drop both ends, as a cable does that is pulled."""
@@ -173,15 +154,14 @@ class Forwarder:
                 opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.cut()
 
-    def take_no_more(self) -> None:
-        """Refuse connections from now on."""
-        self._server.close()
-
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.port)
         self.writers += [writer, far_writer]
-        up = self._copy(reader, far_writer, self.up, self._freeze_up)
-        await asyncio.gather(up, self._copy(far_reader, writer, self.down, self._freeze_down))
+        try:
+            up = self._copy(reader, far_writer, self.up, self._freeze_up)
+            await asyncio.gather(up, self._copy(far_reader, writer, self.down, self._freeze_down))
+        finally:
+            far_writer.transport.abort()
 
     async def _copy(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, passed: bytearray, freeze_after: float

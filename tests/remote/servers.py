@@ -8,13 +8,15 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Thread
 
 from inventory.host import Host, SshLibrary
+from remote.accepting import Serve, accepting
 from remote.host_keys import HostKey
 from remote.ssh import SshConnector
 from remote.ssh_library import asyncssh
@@ -58,6 +60,14 @@ async def no_more_tasks() -> None:
         _, pending = await asyncio.wait(others, timeout=20)
         assert not pending, pending
         await no_more_tasks()
+
+
+@contextlib.asynccontextmanager
+async def on_loopback(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Serve on a free port of the loopback interface, and yield it; every connection is gone at the end."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    async with accepting(listener, serve, tls=tls):
+        yield listener.getsockname()[1]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from remote.enrol import CHANGED, KNOWN, NEW, REVOKED, WRONG, Offer, OfferedKey,
 from remote.errors import ConnectFailed, DeadlineExceeded
 from remote.host_keys import HostKey
 from remote.known_hosts import KnownHosts, Trust
-from tests.remote.servers import Keys, MakeConnector, MakeKey, StartPractice, no_more_tasks
+from tests.remote.servers import Keys, MakeConnector, MakeKey, StartPractice, no_more_tasks, on_loopback
 
 
 async def test_all_keys_of_a_host_are_shown_and_nothing_is_sent(
@@ -69,15 +69,10 @@ async def test_a_silent_host_ends_at_the_deadline() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(4096):
             pass
-        writer.close()
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    host = Host(name="node", address="127.0.0.1", port=server.sockets[0].getsockname()[1])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(30), on_loopback(silent) as port:
         with pytest.raises(DeadlineExceeded):
-            await offered_keys(host, deadline_s=0.5)
-    server.close()
-    await server.wait_closed()
+            await offered_keys(Host(name="node", address="127.0.0.1", port=port), deadline_s=0.5)
     await no_more_tasks()
 
 

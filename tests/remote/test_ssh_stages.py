@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from inventory.host import CredentialReference, Host, SecretReference
+from remote.accepting import accepting
 from remote.answer import Ended
 from remote.command import Command
 from remote.detached import START, DetachedCommand, State
@@ -316,16 +317,15 @@ async def test_an_agent_that_hangs_is_inside_the_deadline_too(
     keys = struct.pack(">BII", 12, 1, len(blob)) + blob + struct.pack(">I", 0)  # SSH_AGENT_IDENTITIES_ANSWER
 
     async def agent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.closing(writer):
-            if knows_a_key:
-                await reader.read(5)
-                writer.write(struct.pack(">I", len(keys)) + keys)
-            await until_gone(reader)
+        if knows_a_key:
+            await reader.read(5)
+            writer.write(struct.pack(">I", len(keys)) + keys)
+        await until_gone(reader)
 
-    listening = await asyncio.start_unix_server(agent, path := str(tmp_path / "agent"))
+    listening = socket.create_server(path := str(tmp_path / "agent"), family=socket.AF_UNIX)
     monkeypatch.setenv("SSH_AUTH_SOCK", path)
     running = await practice(credential=CredentialReference(name="agent", user="anna", agent=True))
-    async with listening, over_by(CONNECT_S):
+    async with accepting(listening, agent), over_by(CONNECT_S):
         with pytest.raises(DeadlineExceeded):
             await log_in(connector(connect_deadline_s=CONNECT_S), running.host)
 

@@ -13,7 +13,7 @@ from remote.ssh_library import asyncssh
 from remote.ssh_session import SshSession
 from remote.ssh_wire import WINDOW
 from remote.tunnels import Tunnel
-from tests.remote.servers import Keys, MakeConnector, StartPractice
+from tests.remote.servers import Keys, MakeConnector, StartPractice, on_loopback
 
 MUCH, PIECE = 40 * WINDOW, 32 * 1024
 READ = 12
@@ -72,16 +72,13 @@ async def test_a_channel_that_is_read_slowly_from_a_socket_waits(practice_port: 
                 writer.write(bytes(PIECE))
                 sent += PIECE
                 await writer.drain()
-        writer.close()
 
-    far = await asyncio.start_server(pours, "127.0.0.1", 0)
     trusted = asyncssh.import_known_hosts(f"[127.0.0.1]:{practice_port} {host_key.public}")
     read, waiting, loop = 0, list[int](), asyncio.get_running_loop()
     async with (
-        far,
+        on_loopback(pours) as port,
         asyncssh.connect("127.0.0.1", practice_port, known_hosts=trusted, client_keys=[str(user_key.path)]) as bastion,
     ):
-        port = far.sockets[0].getsockname()[1]
         tunnel = Tunnel(Host(name="far", address="127.0.0.1", port=port), bastion)
         with await tunnel.socket() as near:
             for _ in range(READ):

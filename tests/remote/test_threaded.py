@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from inventory.host import CredentialReference, Host, Proxy, SshLibrary, SshSettings
+from remote.accepting import accepting
 from remote.answer import Ended
 from remote.breaker import Breaker
 from remote.credentials import Credential
@@ -389,10 +390,10 @@ async def test_neither_files_nor_agents_of_the_user_are_looked_for(
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "id_ed25519").write_bytes(user_key.path.read_bytes())
     monkeypatch.setenv("HOME", str(tmp_path))
-    listening = await asyncio.start_unix_server(agent, path := str(tmp_path / "agent"))
+    listening = socket.create_server(path := str(tmp_path / "agent"), family=socket.AF_UNIX)
     monkeypatch.setenv("SSH_AUTH_SOCK", path)
     running = await practice()
-    async with listening, connector()(by_paramiko(running.host)) as session:
+    async with accepting(listening, agent), connector()(by_paramiko(running.host)) as session:
         assert isinstance(session, ThreadedSession)
     assert not asked.is_set()
     assert len(set(running.seen.keys)) == 1

@@ -21,6 +21,7 @@ from remote.errors import (
     RemoteError,
 )
 from remote.windows.envelopes import HostileXml, checked
+from tests.remote.servers import on_loopback
 from tests.remote_windows.certificates import Authority
 from tests.remote_windows.conftest import SETTINGS, MakeConnector, host_at, no_threads, practice
 from tests.remote_windows.played import CASES
@@ -56,25 +57,21 @@ class Liar:
         self.answer, self.heard = answer, bytearray()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = next(
-                    int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
-                )
-                body = await reader.readexactly(length)
-                self.heard += head + body
-                writer.write(http(b"") if not body else self.answer(body))
-                await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
-            writer.close()
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(
+                int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+            )
+            body = await reader.readexactly(length)
+            self.heard += head + body
+            writer.write(http(b"") if not body else self.answer(body))
+            await writer.drain()
 
     @asynccontextmanager
     async def listening(self, authority: Authority) -> AsyncIterator[int]:
         tls = authority.server_context(authority.certified("liar", "win1", "127.0.0.1"))
-        server = await asyncio.start_server(self.serve, "127.0.0.1", 0, ssl=tls)
-        async with server:
-            yield server.sockets[0].getsockname()[1]
+        async with on_loopback(self.serve, tls) as port:
+            yield port
 
 
 def http(body: bytes, status: str = "200 OK", *more: str) -> bytes:
@@ -162,17 +159,13 @@ CHALLENGES = {
 @pytest.mark.parametrize("kind", list(CHALLENGES))
 async def test_a_hostile_challenge_is_a_refusal(kind: str, connector: MakeConnector) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while await reader.readuntil(b"\r\n\r\n"):
-                more = [f"WWW-Authenticate: {CHALLENGES[kind]}"] if CHALLENGES[kind] else []
-                writer.write(http(b"", "401 Unauthorized", *more))
-        except (OSError, asyncio.IncompleteReadError):
-            writer.close()
+        while await reader.readuntil(b"\r\n\r\n"):
+            more = [f"WWW-Authenticate: {CHALLENGES[kind]}"] if CHALLENGES[kind] else []
+            writer.write(http(b"", "401 Unauthorized", *more))
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
+    async with on_loopback(serve) as port:
         with pytest.raises(AuthenticationRefused):
-            async with connector()(host_at(server.sockets[0].getsockname()[1])):
+            async with connector()(host_at(port)):
                 pass
 
 
@@ -183,25 +176,21 @@ async def test_what_is_no_windows_host_is_told(said: bytes, connector: MakeConne
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(said)
         await reader.read(1)
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
+    async with on_loopback(serve) as port:
         with pytest.raises((ConnectFailed, ConnectionLost)):
-            async with connector()(host_at(server.sockets[0].getsockname()[1])):
+            async with connector()(host_at(port)):
                 pass
 
 
 async def test_a_host_that_is_silent_before_the_login_is_left_at_the_deadline(connector: MakeConnector) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
+    async with on_loopback(serve) as port:
         began = time.monotonic()
         with pytest.raises(DeadlineExceeded):
-            async with connector(connect_deadline_s=0.5)(host_at(server.sockets[0].getsockname()[1])):
+            async with connector(connect_deadline_s=0.5)(host_at(port)):
                 pass
         assert time.monotonic() - began < 3.0
 

@@ -33,6 +33,7 @@ from remote.windows.troubles import ACCESS_DENIED, NUMBERS, TROUBLES, Trouble, t
 from remote.windows.trust import certificate_key, comparing
 from remote.windows.winrm_errors import CONNECTING, Attempt, connect_error
 from remote.windows.wire import Door, Wire
+from tests.remote.servers import on_loopback
 from tests.remote_lab.windows_hosts import PASSWORD, USER
 from tests.remote_windows.certificates import Authority
 from tests.remote_windows.conftest import SETTINGS, MakeConnector, host_at, practice
@@ -154,11 +155,9 @@ async def test_what_is_cut_off_sends_nothing_in_the_clear(authority: Authority, 
 async def test_what_speaks_no_tls_shows_no_certificate() -> None:
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        host = host_at(server.sockets[0].getsockname()[1], NTLM)
+    async with on_loopback(serve) as port:
+        host = host_at(port, NTLM)
         with pytest.raises(ConnectFailed, match="no TLS"):
             await shown_certificate(host, way=Direct(host))
 
@@ -217,10 +216,9 @@ async def test_a_clock_that_is_none_is_not_told(date: str) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(said(b"", "401 Unauthorized", f"Date: {date}"))
         await writer.drain()
-        writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        host = host_at(server.sockets[0].getsockname()[1])
+    async with on_loopback(serve) as port:
+        host = host_at(port)
         assert (await greeting(host, Direct(host))).ahead_s is None
 
 

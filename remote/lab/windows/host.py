@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from weakref import WeakSet
 
+from remote.accepting import accepting
 from remote.lab.windows.actions import Service
 from remote.lab.windows.conversation import LARGEST_HEADERS, converse
 from remote.lab.windows.faults import ENGLISH
@@ -42,25 +43,15 @@ class WindowsHost:
 
         What a program of the host has raised is raised then.
         """
-        talks: set[asyncio.Task[None]] = set()
-        writers: WeakSet[asyncio.StreamWriter] = WeakSet()
+        listener = socket.create_server((LOOPBACK, 0))
 
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writers.add(writer)
-            talks.add(task := asyncio.ensure_future(converse(reader, writer, self._talk(writer).answer)))
-            task.add_done_callback(talks.discard)
+            await converse(reader, writer, self._talk(writer).answer)
 
-        server = await asyncio.start_server(talk, LOOPBACK, 0, ssl=tls, limit=LARGEST_HEADERS)
         try:
-            yield server.sockets[0].getsockname()[1]
+            async with accepting(listener, talk, tls=tls, limit=LARGEST_HEADERS):
+                yield listener.getsockname()[1]
         finally:
-            server.close()
-            for task in list(talks):
-                task.cancel()
-            await asyncio.gather(*talks, return_exceptions=True)
-            for writer in (left := list(writers)):
-                writer.transport.abort()  # over TLS, `close` waits for the other side
-            await asyncio.gather(*(writer.wait_closed() for writer in left), return_exceptions=True)
             self.service.shells.lose_all()
         for error in self.service.shells.broken:
             raise error
