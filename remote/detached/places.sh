@@ -221,13 +221,17 @@ keep_somewhere() {
 	return 1
 }
 
-# Makes the n-th place, which has to be held first then, as by all others (again); else adds to why.
+# Makes the n-th place, which has to be held first then, as by all others (again), also where another has just made it; else adds
+# to why.
 made() {
 	eval "place=\$place$1"
 	if mkdir "$place"; then
 		enter "$1" && again=1 && return
 		rmdir "$place"
 		why="$why, $place: others may put something else in its place"
+	elif enter "$1"; then
+		again=1
+		return
 	elif [ -e "$place" ] || [ -L "$place" ]; then
 		why="$why, $place: not a folder of ours alone"
 	else

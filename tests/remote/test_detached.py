@@ -52,10 +52,10 @@ async def test_an_id_is_run_once_and_the_second_start_says_what_became_of_it(ben
 async def test_two_that_start_the_same_id_at_once_run_it_once(bench: Bench) -> None:
     detached = bench.command("sleep 0.3; echo out")
     standings = await asyncio.gather(*(started(bench.session(), detached) for _ in range(4)))
-    assert bench.effects(detached.id) == ["begin", "end"]
+    assert bench.effects(detached.id) == ["begin", "end"], standings
     last = await settled(bench, detached.id)
     assert (last.state, last.stdout) == (State.DONE, b"out\n")
-    assert {standing.state for standing in standings} <= {State.DONE, State.RUNNING}
+    assert {standing.state for standing in standings} <= {State.DONE, State.RUNNING}, standings
 
 
 async def test_runners_with_different_tokens_never_overlap(bench: Bench) -> None:

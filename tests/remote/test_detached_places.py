@@ -65,6 +65,19 @@ async def test_without_flock_too_a_lock_that_an_earlier_release_left_is_broken(t
     await bench.leave()
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_a_place_that_another_start_makes_first_is_a_place(tmp_path: Path, shell: str) -> None:
+    racing = tmp_path / "racing"
+    racing.mkdir()
+    (racing / "mkdir").write_text('#!/bin/sh\ncase $* in */longarm) /usr/bin/mkdir "$@" ;; esac\nexec /usr/bin/mkdir "$@"\n')
+    (racing / "mkdir").chmod(0o755)
+    bench = Bench(tmp_path, shell=SHELLS[shell], before=f"PATH={racing}:$PATH")
+    standing = await started(bench.session(), bench.command("echo out"))
+    assert (standing.state, standing.why, standing.stdout, standing.place) == (State.DONE, "", b"out\n", "/var/lib/longarm")
+    assert not any(path.startswith(("root/", "run/")) for path in bench.remains())
+    await bench.leave()
+
+
 async def test_without_flock_too_one_at_a_time_holds_the_places(tmp_path: Path) -> None:
     bench = Bench(tmp_path, without="flock")
     commands = [bench.command("sleep 0.2", token=token) for token in (2, 1, 3)]
