@@ -33,7 +33,7 @@ class StoreJournal:
     def __init__(self, store: Store, run: str, position: int, clock: Clock, earlier: Sequence[JournalRow] = ()) -> None:
         self._store, self._run, self._position, self._clock = store, run, position, clock
         self._moved: list[tuple[str, datetime | None]] = [(line.key, line.at) for line in moves_of(earlier)]
-        self._ends = {line.key: result_of(line) for line in earlier if line.event is Event.END}
+        self._ends = {key: result_of(line) for key, line in ended_lines(earlier).items()}
         self._intents = {line.key: line for line in earlier if line.event is Event.INTENT}
         self._items = items_of(earlier)
         self._waiting: list[Future[None]] = []
@@ -172,6 +172,17 @@ def that_stand(lines: Sequence[JournalRow]) -> Sequence[JournalRow]:
     if any(line.event is Event.INTENT for line in lines):
         return lines
     return [line for line in lines if line.data.get("action") == "ask"]
+
+
+def ended_lines(lines: Iterable[JournalRow]) -> dict[str, JournalRow]:
+    """Return the lines by which steps ended, by key: of one that was left out at first and begun later none, until it has."""
+    ends: dict[str, JournalRow] = {}
+    for line in lines:
+        if line.event is Event.INTENT:
+            ends.pop(line.key, None)
+        elif line.event is Event.END:
+            ends[line.key] = line
+    return ends
 
 
 def left_open(lines: Iterable[JournalRow]) -> list[JournalRow]:

@@ -150,16 +150,14 @@ def _over(plain: sqlite3.Connection, holder: LeaseRow) -> bool:
 _LINES: Final = """
 SELECT journal.event, journal.step FROM journal
 JOIN host_run ON host_run.run = journal.run AND host_run.position = journal.position
-WHERE journal.run = ? AND host_run.host = ?
+WHERE journal.run = ? AND host_run.host = ? ORDER BY journal.id
 """
 
 
 def _left_open(plain: sqlite3.Connection, run: str, host: str) -> bool:
-    """Tell whether the journal of a host holds an intent whose end nobody has seen."""
-    steps: dict[str, set[str]] = {event.value: set() for event in Event}
-    for event, step in plain.execute(_LINES, (run, host)):
-        steps[event].add(step)
-    return bool(steps[Event.INTENT] - steps[Event.END])
+    """Tell whether the journal of a host holds an intent behind which nobody has seen an end."""
+    last = {step: event for event, step in plain.execute(_LINES, (run, host)) if event in (Event.INTENT, Event.END)}
+    return Event.INTENT in last.values()
 
 
 def _begun(row: Columns) -> bool:
