@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +22,12 @@ from runner.desk_stops import StopDesk
 from runner.host_run import Clock
 from runner.roles import Caller
 from runner.store.changes import Recover
-from runner.store.errors import Holder, StoreBusy, StoreInUse, StoreTooOld
+from runner.store.errors import MAKE_ROOM, Holder, StoreBusy, StoreFailed, StoreInUse, StoreTooOld
 from runner.store.lock import HomeLock, forget_runs, lend, to_write
 from runner.store.opening import SCHEMAS, known_schema, make_home
+from runner.store.port import Store
 
+_log = logging.getLogger(__name__)
 __all__ = ["ROLES_ADVISORY", "Desk", "EvidencePruned", "NoSuchCase", "Replayed", "login_name"]
 
 ROLES_ADVISORY = Text("roles are advisory: whoever can write to this home can do everything that longarm can")
@@ -85,8 +88,7 @@ class Desk(RunDesk, CaseDesk, KeepingDesk):
                     store.write(Recover(at=clock(), actor=asks().name, home=home)).result()
                     if lock.alone:
                         forget_runs(home)
-                        with suppress(StoreInUse):  # somebody reads what is doomed: the next opening sees to it
-                            store.finish()
+                        _finish(store)
                 yield cls(home, store, lock, asks, clock)
             finally:
                 store.close()
@@ -107,6 +109,21 @@ class Desk(RunDesk, CaseDesk, KeepingDesk):
             except StoreBusy:
                 desk = stack.enter_context(_beside(home.absolute(), partial(_caller, actor), clock or utc_now))
             yield desk
+
+
+def _finish(store: Store) -> None:
+    """Take off the disk what is doomed; while somebody reads it, or there is no room for that, later openings see to it.
+
+    Whoever would make room, stop changes or ask hosts how their steps ended has to get in.
+    """
+    try:
+        store.finish()
+    except StoreInUse:
+        pass
+    except StoreFailed as failed:
+        if failed.hint != MAKE_ROOM:
+            raise
+        _log.warning("what was pruned or erased is not off the disk yet: %s", failed.text)
 
 
 def _caller(actor: str | None, caller: Caller | None = None) -> Caller:

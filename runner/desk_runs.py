@@ -107,11 +107,10 @@ class RunDesk(LookingDesk, StopDesk, ApprovalDesk):
         if not asked.only_plan:
             refuse_unready(request.playbook, request.operator)
         plan = plan_of_repair(asked, self._store, connect, self._clock)
-        if not asked.only_plan:
-            await self.unmute_left(request.hooks)
         if broken:
             self._note_broken_glass(plan.begin.run, asked)
-        record = await self._begin(plan, LastingConnect(connect), Guarded(observer), partial(self._may_repair, request, owner))
+        still, left = partial(self._may_repair, request, owner), None if asked.only_plan else request.hooks
+        record = await self._begin(plan, LastingConnect(connect), Guarded(observer), still, left)
         if not waits or not any(host.repair and host.repair.plans for host in record.hosts):
             return record
         self._ask_approval(self._whole(record.run), request)
@@ -138,9 +137,8 @@ class RunDesk(LookingDesk, StopDesk, ApprovalDesk):
             limits = {name: kept[name] for name in ("concurrency", "host_deadline_s", "run_deadline_s")}
             asked = replace(request, **limits, agreed=self._agreed(whole, request))
             plan = plan_of_repair(asked, self._store, connect, self._clock)
-            await self.unmute_left(request.hooks)
             still = partial(self._may_start, whole, request)
-            return await self._begin(plan, LastingConnect(connect), Guarded(observer), still)
+            return await self._begin(plan, LastingConnect(connect), Guarded(observer), still, request.hooks)
 
     async def roll_back(self, run: str, request: RepairRequest, *, connect: Connect, observer: Observer) -> RunRecord:
         """Undo on the selected hosts what a repair did there, by the rollbacks of its steps, and return the record of that.
@@ -168,10 +166,8 @@ class RunDesk(LookingDesk, StopDesk, ApprovalDesk):
             at_once = whole.run.request["concurrency"]
             asked = replace(request, undoes=whole.run.run, break_glass="", agreed=None, concurrency=at_once)
             plan = plan_of_repair(asked, self._store, connect, self._clock)
-            if not request.only_plan:
-                await self.unmute_left(request.hooks)
-            still = partial(self._may_roll_back, whole, request)
-            return await self._begin(plan, LastingConnect(connect), Guarded(observer), still)
+            still, left = partial(self._may_roll_back, whole, request), None if request.only_plan else request.hooks
+            return await self._begin(plan, LastingConnect(connect), Guarded(observer), still, left)
 
     def decide_approval(self, run: str, *, approved: bool, reason: str) -> ApprovalRow:
         """Approve or decline what a plan waits for, and return the request as it stands.
@@ -212,10 +208,9 @@ class RunDesk(LookingDesk, StopDesk, ApprovalDesk):
             begun = {line.position for line in whole.journal if line.event is Event.INTENT}
             changing = [row.host for row in whole.hosts if row.position in begun and row.outcome in UNFINISHED]
             self.refuse_held(changing)
-            await self.unmute_left(request.hooks)
             plan = replace(plan, hooks=request.hooks)
             still = self._may_go_on(whole, request, asked)
-            return await self._drive(plan, LastingConnect(connect), Guarded(observer), still)
+            return await self._drive(plan, LastingConnect(connect), Guarded(observer), still, request.hooks)
 
     async def only_ask(
         self, run: str, *, inventory: Inventory, hooks: Sequence[Hook] = (), connect: Connect, observer: Observer
@@ -231,8 +226,7 @@ class RunDesk(LookingDesk, StopDesk, ApprovalDesk):
         with self._held(run) as whole:
             self._may_only_ask(whole, inventory)
             plan = plan_of_asking(whole, inventory, self._store, connect, self._clock, self.actor)
-            await self.unmute_left(hooks)
-            return await self._drive(plan, LastingConnect(connect), Guarded(observer))
+            return await self._drive(plan, LastingConnect(connect), Guarded(observer), left=hooks)
 
     async def unmute_left(self, hooks: Sequence[Hook]) -> tuple[MuteRow, ...]:
         """Let monitoring speak again that runs which were cut off had muted, and return how that ended for each.
@@ -339,9 +333,17 @@ class RunDesk(LookingDesk, StopDesk, ApprovalDesk):
         if request.case is not None and not request.across_customers:
             refuse_case_of_others(request.selection, request.case, self._store.customers(request.case))
 
-    async def _drive(self, plan: Plan, connect: Connect, observer: Observer, still: Still | None = None) -> RunRecord:
+    async def _drive(
+        self,
+        plan: Plan,
+        connect: Connect,
+        observer: Observer,
+        still: Still | None = None,
+        left: Sequence[Hook] | None = None,
+    ) -> RunRecord:
+        """Carry a plan out; `left`: what first lets monitoring speak that runs which were cut off had muted."""
         run = FleetRun(plan, self._store, connect, observer, still)
-        task = asyncio.create_task(run.drive())
+        task = asyncio.create_task(self._driven(run, left))
         self._running = run, task
         try:
             await asyncio.shield(task)
@@ -360,9 +362,21 @@ class RunDesk(LookingDesk, StopDesk, ApprovalDesk):
         observer.run_ended(record)
         return record
 
-    async def _begin(self, plan: Plan, connect: Connect, observer: Observer, still: Still | None = None) -> RunRecord:
+    async def _driven(self, run: FleetRun, left: Sequence[Hook] | None) -> None:
+        if left is not None:
+            await self.unmute_left(left)  # that may last: who stops the run meanwhile has stopped it
+        await run.drive()
+
+    async def _begin(
+        self,
+        plan: Plan,
+        connect: Connect,
+        observer: Observer,
+        still: Still | None = None,
+        left: Sequence[Hook] | None = None,
+    ) -> RunRecord:
         with run_held(self.home, plan.begin.run.run):
-            return await self._drive(plan, connect, observer, still)
+            return await self._drive(plan, connect, observer, still, left)
 
     @contextmanager
     def _held(self, part: str) -> Iterator[WholeRun]:

@@ -33,19 +33,26 @@ class StoreJournal:
     def __init__(self, store: Store, run: str, position: int, clock: Clock, earlier: Sequence[JournalRow] = ()) -> None:
         self._store, self._run, self._position, self._clock = store, run, position, clock
         self._moved: list[tuple[str, datetime | None]] = [(line.key, line.at) for line in moves_of(earlier)]
-        self._ends = {line.key: result_of(line) for line in earlier if line.event is Event.END}
+        self._ends = {key: result_of(line) for key, line in ended_lines(earlier).items()}
         self._intents = {line.key: line for line in earlier if line.event is Event.INTENT}
         self._items = items_of(earlier)
         self._waiting: list[Future[None]] = []
-        self.open = set(self._intents) - set(self._ends)
-        """Steps that were intended and whose ends nobody has seen."""
+        self._open = set(self._intents) - set(self._ends)
+        self._ending: dict[str, Future[None]] = {}
+        """By the keys of steps that were intended and have ended: whether that is on disk."""
         self.earlier = [str(line.data["ident"]) for line in earlier if line.event is Event.INTENT]
         """Ids of the commands that an earlier process intended."""
         self.touched = any(result.effect is not Effect.NONE for result in self._ends.values())
 
+    @property
+    def open(self) -> set[str]:
+        """Return the steps that were intended and whose ends nobody has seen, or are not on disk: who goes on asks for them."""
+        lost = {key for key, written in self._ending.items() if written.done() and written.exception() is not None}
+        return self._open | lost
+
     async def intend(self, intent: Intent) -> None:
         """Keep an intent; it is on disk when this returns, and so is everything before it."""
-        self.open.add(intent.key)
+        self._open.add(intent.key)
         self._moved.append((intent.key, None))
         data = {
             "ident": intent.ident,
@@ -59,12 +66,14 @@ class StoreJournal:
 
     async def end(self, result: StepResult) -> None:
         """Keep how a step ended."""
-        self.open.discard(result.key)
         if not _same_end(self._ends.get(result.key), result):
             self._moved.append((result.key, None))
         self.touched = self.touched or result.effect is not Effect.NONE
         stdout, stderr = MASKER.data(result.stdout), MASKER.data(result.stderr)
-        self._write(Event.END, result.key, _end_data(result), stdout=stdout, stderr=stderr)
+        written = self._write(Event.END, result.key, _end_data(result), stdout=stdout, stderr=stderr)
+        if result.key in self._open:
+            self._open.discard(result.key)
+            self._ending[result.key] = written
 
     async def planned(self, plans: Iterable[StepPlan]) -> None:
         """Keep what steps would do."""
@@ -110,7 +119,7 @@ class StoreJournal:
 
     def _write(
         self, event: Event, key: str, data: Mapping[str, Any], *, stdout: bytes = b"", stderr: bytes = b"", script: str = ""
-    ) -> None:
+    ) -> Future[None]:
         line = JournalRow(
             run=self._run,
             position=self._position,
@@ -122,7 +131,9 @@ class StoreJournal:
             stderr=stderr,
             script=script,
         )
-        self._waiting.append(self._store.write(Journalled(line=line)))
+        written = self._store.write(Journalled(line=line))
+        self._waiting.append(written)
+        return written
 
 
 def plain_key(key: str) -> str:
@@ -161,6 +172,17 @@ def that_stand(lines: Sequence[JournalRow]) -> Sequence[JournalRow]:
     if any(line.event is Event.INTENT for line in lines):
         return lines
     return [line for line in lines if line.data.get("action") == "ask"]
+
+
+def ended_lines(lines: Iterable[JournalRow]) -> dict[str, JournalRow]:
+    """Return the lines by which steps ended, by key: of one that was left out at first and begun later none, until it has."""
+    ends: dict[str, JournalRow] = {}
+    for line in lines:
+        if line.event is Event.INTENT:
+            ends.pop(line.key, None)
+        elif line.event is Event.END:
+            ends[line.key] = line
+    return ends
 
 
 def left_open(lines: Iterable[JournalRow]) -> list[JournalRow]:

@@ -10,7 +10,7 @@ from diagnostics.formats import decode_diagnosis
 from inventory.errors import Text
 from playbooks.results import LEFT_OPEN, Effect, HostChange, StepResult
 from runner.diagnosing import states_of
-from runner.journal import left_open, result_of
+from runner.journal import ended_lines, left_open, result_of
 from runner.outcome import Outcome
 from runner.planning import UNFINISHED, VANISHED
 from runner.store.changes import HostStates
@@ -34,7 +34,7 @@ def left(row: HostRow, lines: Sequence[JournalRow], found: Sequence[StepResult],
 
     `found`: how steps ended that `lines` leave open. A step that nobody could tell the end of is told so, whoever asked.
     """
-    ends = {line.key: result_of(line) for line in lines if line.event is Event.END} | {one.key: one for one in found}
+    ends = {key: result_of(line) for key, line in ended_lines(lines).items()} | {one.key: one for one in found}
     unknown = next((one for one in ends.values() if one.state in LEFT_OPEN and one.effect is not Effect.NONE), None)
     if unknown is not None:
         error = as_kept(Text("step “{step}”: {why}", step=unknown.name, why=unknown.why or BY_US))

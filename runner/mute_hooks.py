@@ -191,7 +191,7 @@ def _egress(entry: HookEntry, resolve: Resolve) -> Egress:
 def _json(data: bytes) -> Any:
     try:
         return json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EgressFailed(Text("the answer is no JSON")) from error
 
 

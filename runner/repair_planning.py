@@ -28,6 +28,7 @@ from runner.approved_plan import approved_of
 from runner.diagnosing import target_row
 from runner.gate import counts
 from runner.host_run import Clock
+from runner.journal import ended_lines, that_stand
 from runner.leaving import left_gone, out_of_sight, states_before
 from runner.outcome import RunKind, RunState
 from runner.planning import (
@@ -247,14 +248,8 @@ def _reasons(*reasons: str) -> str:
 def passed_of(whole: WholeRun, hosts: Sequence[Host]) -> list[Passed]:
     """Return what a repair that was cut off has behind it on these hosts."""
     names, lines = {host.name for host in hosts}, _by_position(whole.journal)
-    return [
-        Passed(
-            begun=frozenset(line.key for line in lines.get(row.position, ())),
-            ended=frozenset(line.key for line in lines.get(row.position, ()) if line.event is Event.END),
-        )
-        for row in whole.hosts
-        if row.host in names
-    ]
+    standing = (that_stand(lines.get(row.position, ())) for row in whole.hosts if row.host in names)
+    return [Passed(begun=frozenset(line.key for line in one), ended=frozenset(ended_lines(one))) for one in standing]
 
 
 def _undoing(run: str, playbook: Playbook, library: Library, store: Store) -> Undoing | None:

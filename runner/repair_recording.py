@@ -14,7 +14,7 @@ from inventory.errors import Text
 from playbooks.results import Effect, HostChange, StepResult
 from playbooks.verdicts import causes_of, verdicts
 from remote.answer import Answer
-from runner.journal import items_of, plain_key, plan_of_step, result_of
+from runner.journal import ended_lines, items_of, plain_key, plan_of_step, result_of
 from runner.outcome import RunKind
 from runner.quoting import quotes_of
 from runner.repair_record import HostRepair, MuteNote, RunRepair
@@ -48,7 +48,7 @@ def host_repair(
     `since` is the last repair that has worked on the host after this one, `by_hand` what people have done there since it began.
     Samples beyond those that prove the repair were taken once it was undone: they decide no verdict.
     """
-    ends = {line.key: result_of(line) for line in lines if line.event is Event.END}
+    ends = {key: result_of(line) for key, line in ended_lines(lines).items()}
     intended = dict.fromkeys(line.key for line in lines if line.event is Event.INTENT)
     open_keys = [key for key in intended if key not in ends]
     before = seen[0] if seen else None
@@ -90,7 +90,7 @@ def undoable(run: RunRow, row: HostRow, lines: Sequence[JournalRow]) -> tuple[st
 
 def keeps_from_undoing(run: RunRow, row: HostRow, lines: Sequence[JournalRow]) -> Text | None:
     """Return why nothing that a run did to a host may be undone, so that a person has to look first; None: something may be."""
-    ends = {line.key for line in lines if line.event is Event.END}
+    ends = ended_lines(lines)
     begun = dict.fromkeys(line.key for line in lines if line.event is Event.INTENT)
     if row.pruned_at is not None:
         return Text("what was read there before was pruned")

@@ -15,7 +15,7 @@ from inventory.errors import LongarmError, Text, utc
 from inventory.host import Host
 from playbooks.model import Playbook
 from playbooks.undoing import Past
-from runner.journal import items_of, result_of
+from runner.journal import ended_lines, items_of, result_of
 from runner.outcome import RunKind, RunState
 from runner.planning import check_customers
 from runner.repair_recording import keeps_from_undoing
@@ -23,7 +23,7 @@ from runner.request import NotResumable
 from runner.store.errors import ChangeRefused
 from runner.store.leases import as_told
 from runner.store.port import Store, WholeRun
-from runner.store.rows import Event, HandRow, HostRow, JournalRow
+from runner.store.rows import HandRow, HostRow, JournalRow
 from runner.targets import MACHINE, changed_since
 
 
@@ -100,7 +100,7 @@ def undoing_of(whole: WholeRun, playbook: Playbook, library: Library, store: Sto
     past = {}
     for row in whole.hosts:
         lines = _lines(whole, row)
-        ends = {line.key: result_of(line) for line in lines if line.event is Event.END}
+        ends = {key: result_of(line) for key, line in ended_lines(lines).items()}
         known: Mapping[str, Any] = {}
         if (sample := facts.get(row.position)) is not None and playbook.needs:
             evidence, _ = decode_evidence(store.blob(sample.evidence_digest))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from remote.detached.asking import MOST_STDERR, caps_of
@@ -37,6 +37,13 @@ class Following:
     """Whether it may have begun, as far as the answer to the start itself tells: what is heard later is about that one."""
     _anew: bool = False
     """Whether it was collected from the start again, since the digests differed."""
+    _begun: float = field(init=False)
+    """When this began, on a clock that is never set, and how long ago it had been sent by then."""
+    _sent_before_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read the clocks before anybody sets one."""
+        self._begun, self._sent_before_s = time.monotonic(), max(0.0, time.time() - self.sent_at)
 
     async def start(self, session: Session, *, deadline_s: float) -> Standing:
         """Return how it stands, once it is final and its output is whole, at the latest after `deadline_s`.
@@ -80,11 +87,18 @@ class Following:
                 self.detached.id,
                 have.offset,
                 privilege=self.detached.command.privilege,
-                sent_s_ago=max(0.0, time.time() - self.sent_at),
+                sent_s_ago=self._sent_s_ago(),
                 wait_s=0 if more else max(0, min(WAIT_S, int(left_s - _GRACE_S))),
                 deadline_s=max(0.0, left_s),
             )
         )
+
+    def _sent_s_ago(self) -> float:
+        """Return how long ago it was sent, by the clock that says more: one may be set back, the other stands still in sleep.
+
+        Less than it was would let a host be certain of what it has forgotten: that nothing was begun, so it is sent again.
+        """
+        return max(time.time() - self.sent_at, self._sent_before_s + time.monotonic() - self._begun)
 
     def _take(self, heard: Standing) -> None:
         """Add what was heard to what there is; output that is not what the host has is collected anew, once."""

@@ -29,7 +29,7 @@ WHERE line.run = journal.run AND line.position = journal.position AND line.step 
 """  # noqa: S608 - our words
 _WHAT: Final = f"""
 SELECT run.id AS run, run.actor, host_run.host, host_run.customer, host_run.outcome, host_run.ended_at,
-    journal.at, journal.data, ({_END}) AS seen
+    journal.id, journal.at, journal.data, ({_END}) AS seen
 """
 _BEGUN: Final = f"""
 CROSS JOIN journal ON journal.run = host_run.run AND journal.position = host_run.position
@@ -92,8 +92,13 @@ SELECT coalesce(min(sample.at), run.started_at) FROM run
 LEFT JOIN host_run ON host_run.run = run.id AND host_run.host = ?
 LEFT JOIN sample ON sample.run = run.id AND sample.position = host_run.position WHERE run.id = ?
 """
+_FIRST: Final = """
+SELECT min(journal.id) FROM host_run
+JOIN journal ON journal.run = host_run.run AND journal.position = host_run.position
+WHERE host_run.host = ? AND host_run.run = ?
+"""
 _SINCE: Final = f"""
-{_ON_ONE} AND run.id != ? AND (journal.at > ? OR host_run.ended_at > ? OR NOT EXISTS ({_END}))
+{_ON_ONE} AND run.id != ? AND (journal.at > ? OR host_run.ended_at > ? OR journal.id > ? OR NOT EXISTS ({_END}))
 ORDER BY journal.at, journal.id
 """
 
@@ -101,12 +106,15 @@ ORDER BY journal.at, journal.id
 def by_hand_since(plain: sqlite3.Connection, host: str, run: str) -> tuple[HandRow, ...]:
     """Return what was done by hand on a host since a run first looked at it, oldest first; or beside it.
 
-    What was seen not to begin there did nothing.
+    What was seen not to begin there did nothing. What was written behind the run's first line came after it, whatever the
+    clock said.
     """
-    began = plain.execute(_BEGAN, (host, run)).fetchone()[0]
-    begun = (row for row in read(plain, "journal", _SINCE, host, run, began, began) if _begun(row))
+    (began,), (first,) = (plain.execute(query, (host, run)).fetchone() for query in (_BEGAN, _FIRST))
+    begun = [row for row in read(plain, "journal", _SINCE, host, run, began, began, first) if _begun(row)]
     moment = found("journal", {"at": began})["at"]
-    return tuple(row for row in map(_hand, begun) if row.outcome is None or max(row.since, row.until) > moment)
+    behind = [first is not None and row["id"] > first for row in begun]
+    hands = zip(map(_hand, begun), behind, strict=True)
+    return tuple(hand for hand, later in hands if later or hand.outcome is None or max(hand.since, hand.until) > moment)
 
 
 def as_told(hands: Sequence[HandRow], run: str, places: Mapping[str, Collection[Place]]) -> tuple[HandRow, ...]:
@@ -142,16 +150,14 @@ def _over(plain: sqlite3.Connection, holder: LeaseRow) -> bool:
 _LINES: Final = """
 SELECT journal.event, journal.step FROM journal
 JOIN host_run ON host_run.run = journal.run AND host_run.position = journal.position
-WHERE journal.run = ? AND host_run.host = ?
+WHERE journal.run = ? AND host_run.host = ? ORDER BY journal.id
 """
 
 
 def _left_open(plain: sqlite3.Connection, run: str, host: str) -> bool:
-    """Tell whether the journal of a host holds an intent whose end nobody has seen."""
-    steps: dict[str, set[str]] = {event.value: set() for event in Event}
-    for event, step in plain.execute(_LINES, (run, host)):
-        steps[event].add(step)
-    return bool(steps[Event.INTENT] - steps[Event.END])
+    """Tell whether the journal of a host holds an intent behind which nobody has seen an end."""
+    last = {step: event for event, step in plain.execute(_LINES, (run, host)) if event in (Event.INTENT, Event.END)}
+    return Event.INTENT in last.values()
 
 
 def _begun(row: Columns) -> bool:

@@ -39,16 +39,20 @@ def unsettled(connection: Connection, host: str) -> tuple[Unsettled, ...]:
 
 
 def worked_since(connection: Connection, host: str, run: str, besides: str) -> str | None:
-    """Return the last repair that began a step on a host after a run did there, but `besides`; None: none has."""
+    """Return the last repair that began a step on a host after a run did there, but `besides`; None: none has.
+
+    What came after is told by the order in which lines were written: a clock may be stepped back.
+    """
     steps = (
-        select(JOURNAL.c.run, func.max(JOURNAL.c.at).label("at"))
+        select(JOURNAL.c.run, func.max(JOURNAL.c.id).label("line"), func.max(JOURNAL.c.at).label("at"))
         .join(HOST_RUN, and_(HOST_RUN.c.run == JOURNAL.c.run, HOST_RUN.c.position == JOURNAL.c.position))
         .where(HOST_RUN.c.host == host, JOURNAL.c.event == Event.INTENT.value, JOURNAL.c.step != HAND)
         .group_by(JOURNAL.c.run)
-        .order_by(func.max(JOURNAL.c.at).desc())
+        .order_by(func.max(JOURNAL.c.id).desc())
     )
     latest = connection.execute(steps).all()
-    own = next((row.at for row in latest if row.run == run), None)  # a plan, and what had nothing to do, began none
-    began = own or connection.execute(select(RUN.c.started_at).where(RUN.c.id == run)).scalar()
-    since = [row.run for row in latest if row.run not in (run, besides) and (began is None or row.at > began)]
-    return next(iter(since), None)
+    others = [row for row in latest if row.run not in (run, besides)]
+    if (own := next((row.line for row in latest if row.run == run), None)) is not None:
+        return next((row.run for row in others if row.line > own), None)
+    began = connection.execute(select(RUN.c.started_at).where(RUN.c.id == run)).scalar()  # a plan, and what had nothing to do
+    return next((row.run for row in others if began is None or row.at > began), None)

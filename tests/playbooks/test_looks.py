@@ -165,9 +165,9 @@ verify: [fs-space]
 steps:
 """
 PLACES = [
-    ("linux", "  - run: rm -f /etc/passwd; systemctl stop ssh\n    retry: read\n", [(11, 10), (11, 30)]),
+    ("linux", "  - run: rm -f /etc/passwd; systemctl stop ssh\n    retry: read\n", [(11, 10), (11, 29)]),
     ("linux", "  - run: 'true'\n    retry: read\n    unless: rm -f /etc/passwd\n", [(13, 13)]),
-    ("linux", '  - wait_for: {script: "echo x >/etc/motd"}\n', [(11, 34)]),
+    ("linux", '  - wait_for: {script: "echo x >/etc/motd"}\n', [(11, 33)]),
     ("linux", "  - run: 'true'\n    plan: |\n      ls\n      touch /etc/z\n", [(14, 7)]),
     ("windows", "  - powershell: Stop-Service ssh\n    retry: read\n", [(11, 17)]),
     ("windows", "  - powershell: Get-Service ssh\n    plan: Set-Content a b\n", [(12, 11)]),
@@ -181,7 +181,7 @@ def test_a_look_that_changes_is_an_error_at_its_place(
     path = tmp_path / "p.yaml"
     path.write_text(HEAD % platform + steps)
     errors = [one for one in lint_playbook(path, library).errors if one.code == "looks"]
-    assert [one.place.line for one in errors] == [line for line, _ in places]
+    assert [(one.place.line, one.place.column) for one in errors] == places
     assert all("is run by a plan too" in str(one.text) and "retry: guarded" in str(one.hint) for one in errors)
 
 

@@ -213,6 +213,30 @@ async def test_the_fake_has_faults(
     assert (standing.state, standing.reason, len(fake_host.ran)) == (state, reason, ran)
 
 
+@pytest.mark.parametrize(
+    ("set_s", "passed_s"),
+    [pytest.param(-3600, 120, id="set-back"), pytest.param(3600, 0, id="asleep"), pytest.param(120, 120, id="as-it-was")],
+)
+async def test_no_clock_that_is_set_makes_a_command_younger_than_it_is(
+    fake: Session, monkeypatch: pytest.MonkeyPatch, set_s: int, passed_s: int
+) -> None:
+    wall, steady, ages = [time.time()], [time.monotonic()], list[float]()
+
+    class Clocks:
+        time, monotonic = staticmethod(lambda: wall[0]), staticmethod(lambda: steady[0])
+
+    async def collect(name: str, offset: object, *, sent_s_ago: float, **_: object) -> Standing:
+        ages.append(sent_s_ago)
+        return Standing(id=name, state=State.UNKNOWN, reason=Reason.NOT_KNOWN, whole=True)
+
+    monkeypatch.setattr("remote.detached.following.time", Clocks)
+    monkeypatch.setattr(fake, "collect", collect)
+    following = Following(FAKE, wall[0] - 60)
+    wall[0], steady[0] = wall[0] + set_s, steady[0] + passed_s
+    await following.follow(fake, deadline_s=5)
+    assert ages == pytest.approx([60 + max(set_s, passed_s)], abs=0.01)
+
+
 async def test_a_fake_that_is_asked_what_was_not_scripted_refuses(fake: Session) -> None:
     from remote.testing import UnscriptedQuestion
 

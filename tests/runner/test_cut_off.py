@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,9 +20,14 @@ from reports.summary import next_commands
 from runner.desk import Desk
 from runner.observer import Silent
 from runner.outcome import FailOn, Outcome, RunState
+from runner.store import applying
+from runner.store.changes import Journalled
+from runner.store.plain import journalled
+from runner.store.rows import Event
 from runner.store.sql import open_store
 from tests.runner.breaking import WAITING, BreakingBench, repaired, resumed
 from tests.runner.fleet import inventory_of
+from tests.runner.repairs import MEND
 
 
 @pytest.fixture
@@ -75,6 +81,28 @@ def test_what_is_cut_off_in_mid_step_is_left_out_where_others_are_tried_again(ho
     assert f"longarm run retry {record.run} --only unreachable" in [
         one.command for one in next_commands(record, language("en"))
     ]
+
+
+def test_a_step_whose_end_could_not_be_kept_is_open_and_its_host_is_asked_how_it_ended(
+    home: Path, bench: BreakingBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(plain: sqlite3.Connection, change: Journalled) -> None:
+        if (change.line.event, change.line.key) == (Event.END, "s2"):
+            raise sqlite3.OperationalError("database or disk is full")
+        journalled(plain, change)
+
+    with Desk.open(home, write=True, actor="anna") as desk:
+        with monkeypatch.context() as patch:
+            patch.setitem(applying._OF_A_RUN, Journalled, full)
+            record = repaired(desk, bench, bench.asking("db-1"))
+        (host,) = record.hosts
+        assert host.repair is not None
+        assert (record.state, host.outcome, host.error_kind) == (RunState.INTERRUPTED, Outcome.INTERRUPTED, "StoreFailed")
+        assert (host.repair.change, host.repair.left_open) == (HostChange.UNKNOWN, ("Write the mark",))
+        assert [lease.host for lease in desk.leases()] == ["db-1"]
+        whole = resumed(desk, bench, record.run, MEND, "db-1")
+        assert (whole.state, whole.hosts[0].outcome, desk.leases()) == (RunState.ENDED, Outcome.OK, ())
+    assert bench.effects("db-1") == ["one", "two"]
 
 
 def test_what_is_cut_off_in_mid_step_counts_as_a_host_that_ended_badly(home: Path, bench: BreakingBench) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from playbooks.results import HostChange
+from playbooks.readiness import Passed
+from playbooks.results import HostChange, StepState
 from playbooks.testing import FakeOperator
 from playbooks.verdicts import Fix
 from runner import repairing
@@ -19,8 +20,13 @@ from runner.hands import LoopClock
 from runner.observer import Silent
 from runner.outcome import Outcome, RunState
 from runner.record import RunRecord
+from runner.repair_planning import passed_of
 from runner.request import NotResumable, RepairRequest, RestRequest
+from runner.store.port import WholeRun
+from runner.store.rows import Event, JournalRow
 from runner.store.sql import open_store
+from tests.runner.breaking import BreakingBench
+from tests.runner.conftest import Rows
 from tests.runner.fleet import inventory_of
 from tests.runner.repairs import MEND, Bench
 
@@ -109,6 +115,47 @@ def test_where_nothing_was_begun_what_a_condition_kept_off_is_decided_anew(
         (bench.home("db-1") / "go").touch()
         (host,) = resumed(desk, bench, run, text).hosts
     assert (bench.effects("db-1"), host.outcome) == (["worse"], Outcome.OK)
+
+
+def test_what_was_kept_off_at_first_and_begun_later_is_not_told_as_left_out(
+    home: Path, stops_at: list[tuple[Desk, float]]
+) -> None:
+    note = "touch $HOME/at-it; until [ -e $HOME/over ]; do sleep 0.1; done; echo worse >>$HOME/effects"
+    text = f"{HEAD}  - {{name: Note, when: facts.mark.state == 'worse', run: '{note}'}}{WAIT}verify: [mark-bad]\n"
+    with tempfile.TemporaryDirectory() as folder, Desk.open(home, write=True, actor="anna") as desk:
+        bench = BreakingBench(Path(folder))
+        run = stopped_at(desk, bench, stops_at, WAITING, text, forced="the customer wants it")
+        bench.mark("db-1", "worse")
+        (bench.home("db-1") / "go").touch()
+        bench.breaks["db-1"] = RuntimeError("a fault of ours")
+        (host,) = resumed(desk, bench, run, text).hosts
+        assert host.repair is not None and (bench.home("db-1") / "at-it").exists()
+        assert (host.outcome, host.repair.change, host.repair.left_open) == (Outcome.INTERRUPTED, HostChange.UNKNOWN, ("Note",))
+        assert [step.name for step in host.repair.steps] == []
+        other = repaired(desk, bench, bench.asking("db-1", forced="in a hurry"))
+        assert [one.error_kind for one in other.hosts] == ["HostLeased"]
+        bench.breaks.clear()
+        (bench.home("db-1") / "over").touch()
+        (host,) = resumed(desk, bench, run, text).hosts
+        assert host.repair is not None and host.repair.change is HostChange.CHANGED
+        assert [step.state for step in host.repair.steps] == [StepState.CHANGED, StepState.OK]
+        assert bench.effects("db-1") == ["worse"]
+
+
+def test_what_was_only_left_out_is_come_to_again_and_what_was_answered_is_not(rows: Rows, bench: Bench) -> None:
+    left_out, answered = (
+        rows.line(0, Event.END, key=key, data={"action": action}) for key, action in (("s1", "run"), ("s2", "ask"))
+    )
+    begun = rows.line(0, Event.INTENT, key="s1", data={})
+    hosts = bench.selection("db-0").hosts
+
+    def passed(*lines: JournalRow) -> Passed:
+        (one,) = passed_of(WholeRun(run=rows.run(), hosts=(rows.host(),), outbox=(), journal=lines), hosts)
+        return one
+
+    assert passed(left_out, answered) == Passed(begun=frozenset({"s2"}), ended=frozenset({"s2"}))
+    assert passed(left_out, answered, begun) == Passed(begun=frozenset({"s1", "s2"}), ended=frozenset({"s2"}))
+    assert passed(left_out, begun, left_out).ended == {"s1"}
 
 
 @pytest.mark.parametrize("held", [True, False], ids=["held", "down"])

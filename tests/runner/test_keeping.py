@@ -11,7 +11,7 @@ import os
 import sqlite3
 import tarfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,11 +36,13 @@ from runner.store.errors import (
     ErasuresUndone,
     NothingBelongs,
     StoreError,
+    StoreFailed,
     StoreInUse,
     StoreNotEmpty,
     StoreTooNew,
 )
 from runner.store.lock import blobs_kept, blobs_unread
+from runner.store.rows import Scope
 from tests.runner.fleet import FULL, Act, ActingConnect, asking, fleet
 
 Mode = Callable[[Path], int]
@@ -591,6 +593,33 @@ def test_a_customers_data_is_erased_to_the_last_byte(home: Path, library: Librar
         with pytest.raises(NothingBelongs):
             desk.erase(Belonging(customer="canary-acme"))
     assert b"acme-canary" not in everything(home)
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_CORRUPT], ids=["full", "damaged"])
+def test_where_there_is_no_room_to_overwrite_what_was_erased_a_home_can_be_opened_and_owes_it(
+    home: Path, library: Library, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    def fails(home: Path, plain: sqlite3.Connection) -> None:
+        error = sqlite3.OperationalError("it fails")
+        error.sqlite_errorcode = code
+        raise error
+
+    with Desk.open(home, write=True, actor="anna") as desk:
+        diagnosed(desk, library, "a", case=None, selection=shared(a="acme"))
+        with monkeypatch.context() as patch:
+            patch.setattr("runner.store.leftovers._overwrite_database", fails)
+            with pytest.raises(StoreFailed):
+                desk.erase(Belonging(customer="acme"))
+    with monkeypatch.context() as patch:
+        patch.setattr("runner.store.leftovers._overwrite_database", fails)
+        with nullcontext() if code == sqlite3.SQLITE_FULL else pytest.raises(StoreFailed), Desk.open(home, write=True) as desk:
+            desk.freeze(Scope.DESK, None, reason="an emergency")
+            assert "is not off the disk yet" in caplog.text
+    for owed in (1, 0):
+        with closing(sqlite3.connect(home / "longarm.db")) as connection:
+            assert bool(connection.execute("SELECT count(*) FROM doomed").fetchone()[0]) is bool(owed)
+        with Desk.open(home, write=True):
+            pass  # opening it is all
 
 
 def test_a_cases_data_is_erased_and_nothing_else(home: Path, library: Library) -> None:

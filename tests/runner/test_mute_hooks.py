@@ -48,6 +48,8 @@ class Service:
     loses_answers: bool = False
     """It does what it is told to, and the connection ends before it says so."""
     refuses: bool = False
+    says: bytes = b""
+    """What it answers, whatever it is asked; empty: what belongs there."""
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
         document: Any = json.loads(body) if body else None
@@ -88,7 +90,7 @@ def serving(service: Service) -> Iterator[str]:
             if service.loses_answers and self.command == "POST":
                 self.close_connection = True
                 return
-            data = b"" if answer is None else json.dumps(answer).encode()
+            data = service.says or (b"" if answer is None else json.dumps(answer).encode())
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
@@ -230,3 +232,9 @@ def test_values_reach_a_program_as_variables_and_never_as_text_of_a_command(tmp_
     assert hook.mute(hostile) == "r-1"
     assert (tmp_path / "said").read_text() == f"{hostile.actor}|{hostile.reason}"
     assert json.loads((tmp_path / "document").read_text())["hosts"] == list(hostile.hosts)
+
+
+@pytest.mark.parametrize(("kind", "path"), [(HookKind.URL, "/call"), (HookKind.ALERTMANAGER, "")])
+def test_an_answer_that_no_reader_of_json_survives_is_a_failure(kind: HookKind, path: str) -> None:
+    with serving(Service(says=b"[" * 200_000)) as url, pytest.raises(EgressFailed, match="no JSON"):
+        hook_of(f"{url}{path}", kind).mute(WANTED)

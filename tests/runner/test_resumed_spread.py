@@ -20,7 +20,7 @@ from runner.mute_entries import HookEntry, HookKind
 from runner.mute_hooks import Wanted
 from runner.observer import Silent
 from runner.outcome import Outcome, RunState
-from runner.record import HostRecord
+from runner.record import HostRecord, RunRecord
 from runner.request import RestRequest
 from runner.store.rows import Scope
 from tests.runner.fleet import inventory_of
@@ -158,6 +158,27 @@ def test_what_a_cut_off_run_could_not_unmute_is_not_forgotten_by_muting_again(ho
         assert hook.muted == {"downtime-1": ("db-1",)}
         asyncio.run(desk.unmute_left((hook,)))
         assert hook.muted == {}
+
+
+def test_who_stops_while_monitoring_is_let_speak_again_has_stopped_the_run(home: Path, bench: Bench) -> None:
+    hook = Hook(fails=True)
+    with Desk.open(home, write=True, actor="anna") as desk:
+        asyncio.run(desk.repair(bench.asking("db-1", hooks=(hook,)), connect=bench.connect, observer=Silent()))
+        bench.mark("db-1", "bad")
+
+        async def stopped() -> RunRecord:
+            loop = asyncio.get_running_loop()
+
+            class Stopped(Hook):
+                def unmute(self, wanted: Wanted, reference: str) -> None:
+                    loop.call_soon_threadsafe(desk.stop)
+
+            request = bench.asking("db-1", hooks=(Stopped(),))
+            return await desk.repair(request, connect=bench.connect, observer=Silent())
+
+        record = asyncio.run(stopped())
+    assert (record.state, record.hosts[0].outcome) == (RunState.INTERRUPTED, Outcome.NOT_STARTED)
+    assert bench.effects("db-1") == ["one", "two"], "of the first run alone"
 
 
 def test_a_host_that_was_kept_off_as_its_wave_was_muted_does_not_begin_in_it(home: Path, bench: Bench) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -472,6 +472,27 @@ def test_what_was_done_by_hand_is_told_since_a_run_began_on_its_host(store: Stor
     store.write(EndHost(host=rows.ended(0, run=IVANS, ended_at=late))).result()
     told = [hand.run for hand in store.by_hand_since("db-0", RUN)]
     assert told == [IVANS, OLGAS[:-1] + "4", OLGAS], "what went on beside it counts"
+
+
+def test_what_came_after_a_repair_is_known_though_the_clock_was_stepped_back(store: Store, rows: Rows) -> None:
+    back = rows.now - timedelta(hours=1)
+
+    def steps(run: str, at: datetime) -> None:
+        for event in (Event.INTENT, Event.END):
+            store.write(Journalled(line=replace(rows.line(0, event, key="s1", run=run), at=at)))
+
+    store.write(rows.begin())
+    store.write(Sampled(sample=rows.sample(0)))
+    steps(RUN, rows.now)
+    store.write(rows.begin(run=IVANS, started_at=back))
+    store.write(by_hand(rows, since=back, until=back))
+    store.write(EndHost(host=rows.ended(0, run=IVANS, ended_at=back)))
+    store.write(rows.begin(run=OLGAS, started_at=back))
+    steps(OLGAS, back)
+    store.write(rows.end()).result()
+    assert (store.worked_since("db-0", RUN), store.worked_since("db-0", OLGAS)) == (OLGAS, None)
+    assert store.worked_since("db-0", RUN, OLGAS) is None
+    assert [hand.run for hand in store.by_hand_since("db-0", RUN)] == [IVANS]
 
 
 def test_a_shell_that_was_cut_off_beside_a_repair_is_told(store: Store, rows: Rows) -> None:
