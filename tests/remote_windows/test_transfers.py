@@ -25,7 +25,7 @@ from remote.lab.windows.works import Works
 from remote.session import Session
 from remote.windows.negotiation import BadSeal, ByPassword
 from remote.windows.sealing import content_type, opened, sealed
-from tests.remote_windows.conftest import MakeConnector, host_at, practice, ssh_session
+from tests.remote_windows.conftest import MakeConnector, enough_for, host_at, practice, ssh_session
 from tests.remote_windows.played import ANSWERS, CASES, COMMANDS
 
 pytestmark = pytest.mark.usefixtures("ntlm_accounts")
@@ -46,10 +46,12 @@ def practiced(mishaps: Mishaps | None = None, limits: Limits | None = None) -> t
 
 
 async def test_a_put_that_is_cut_off_goes_on_where_it_was(connector: MakeConnector) -> None:
-    host, works = practiced(Mishaps(hang={8}))
+    host, works = practiced()
     async with connected(connector, host) as session:
+        deadline_s = await enough_for(session)
+        host.mishaps.hang.add(len(host.seen.messages) + 8)
         with pytest.raises(TransferFailed) as failed:
-            await session.put(DATA, Destination(path=THERE), deadline_s=1.0)
+            await session.put(DATA, Destination(path=THERE), deadline_s=deadline_s)
         assert failed.value.reason is Reason.TIMED_OUT and failed.value.part is not None
         assert THERE not in works.files, "never half a file under its name"
         arrived = len(works.files[failed.value.part.name])
@@ -63,11 +65,13 @@ async def test_a_put_that_is_cut_off_goes_on_where_it_was(connector: MakeConnect
 
 
 async def test_a_get_that_is_cut_off_goes_on_where_it_was(connector: MakeConnector, tmp_path: Path) -> None:
-    host, works = practiced(Mishaps(hang={6}))
+    host, works = practiced()
     works.files[THERE] = DATA
     async with connected(connector, host) as session:
+        deadline_s = await enough_for(session)
+        host.mishaps.hang.add(len(host.seen.messages) + 6)
         with pytest.raises(TransferFailed) as failed:
-            await session.get(THERE, tmp_path / "mine", max_bytes=2**21, deadline_s=1.0)
+            await session.get(THERE, tmp_path / "mine", max_bytes=2**21, deadline_s=deadline_s)
         part = failed.value.part
         assert part is not None and 0 < Path(part.name).stat().st_size < len(DATA)  # noqa: ASYNC240
         host.mishaps.hang.add(len(host.seen.messages) + 1)
