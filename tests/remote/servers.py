@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -23,6 +24,9 @@ from remote.ssh_library import asyncssh
 
 SBIN = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 NOBODY = 65534
+PORTS = range(10_000, 32_768)
+"""Below those that Linux gives to whoever asks for any (ip(7), ip_local_port_range)."""
+GIVEN = set[int]()
 MakeConnector = Callable[..., SshConnector]
 MakeKey = Callable[[str], "Keys"]
 Process = Callable[["asyncssh.SSHServerProcess[bytes]"], object]
@@ -48,10 +52,23 @@ def by_paramiko(host: Host) -> Host:
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listens on now."""
+    """Return a loopback port that nothing listens on now, and that nobody gets who does not ask for it by its number.
+
+    Those that the kernel gives to others may be gone before a server takes its own, or between two starts of one.
+    """
+    while (port := secrets.choice(PORTS)) in GIVEN or not _is_free(port):  # not by `random`, whose seed all workers share
+        pass
+    GIVEN.add(port)
+    return port
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 async def no_more_tasks() -> None:
