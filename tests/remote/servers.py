@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -247,20 +248,19 @@ def sshd_command(folder: Path, host_key: Keys, user_key: Keys, **settings: str) 
 
 @contextlib.contextmanager
 def serving(command: list[str], ready: bytes, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until it says on stderr that it is ready; end it, by pid, at the end."""
-    with log.open("wb") as kept, subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
+    """Run a server until it says on stderr that it is ready; end it, by pid, at the end.
+
+    What it says goes to a file: a pipe that nobody reads on is full after some 340 logins to sshd, which then waits in each.
+    """
+    with log.open("wb") as kept, subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=kept) as process:
         try:
-            for line in process.stderr:
-                kept.write(line)
-                if ready in line:
-                    break
-            else:
-                raise AssertionError(f"{command[0]} did not start: {log.read_text()}")
+            end = time.monotonic() + 30
+            while ready not in log.read_bytes():
+                assert process.poll() is None and time.monotonic() < end, f"{command[0]} did not start: {log.read_text()}"
+                time.sleep(0.01)
             yield process
         finally:
             process.terminate()
-            process.stderr.close()
             process.wait(timeout=10)
 
 
