@@ -92,10 +92,10 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winrm, "_LEAVING_S", 10.0)
 
 
-async def no_threads() -> None:
-    """Wait until no session has a thread any more; AssertionError with those that are still there after ten seconds."""
+async def no_threads(named: str = "longarm winrm") -> None:
+    """Wait until no thread has such a name any more; AssertionError with those that are still there after ten seconds."""
     for _ in range(1000):
-        if not (left := [one.name for one in threading.enumerate() if one.name.startswith("longarm winrm")]):
+        if not (left := [one.name for one in threading.enumerate() if one.name.startswith(named)]):
             return
         await asyncio.sleep(0.01)
     raise AssertionError(left)

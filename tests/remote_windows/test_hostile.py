@@ -6,7 +6,7 @@ import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -20,7 +20,9 @@ from remote.errors import (
     DeadlineExceeded,
     RemoteError,
 )
+from remote.ways import Direct
 from remote.windows.envelopes import HostileXml, checked
+from remote.windows.looking import greeting
 from tests.remote.servers import on_loopback
 from tests.remote_windows.certificates import Authority
 from tests.remote_windows.conftest import SETTINGS, MakeConnector, host_at, no_threads, practice
@@ -182,6 +184,21 @@ async def test_what_is_no_windows_host_is_told(said: bytes, connector: MakeConne
         with pytest.raises((ConnectFailed, ConnectionLost)):
             async with connector()(host_at(port)):
                 pass
+
+
+async def test_a_host_that_greets_without_end_keeps_no_thread() -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    async with on_loopback(serve) as port:
+        host = host_at(port)
+        with pytest.raises(DeadlineExceeded):
+            await greeting(host, Direct(host), deadline_s=0.5)
+        await no_threads("longarm greeting")
 
 
 async def test_a_host_that_is_silent_before_the_login_is_left_at_the_deadline(connector: MakeConnector) -> None:
