@@ -182,10 +182,21 @@ class Line:
             raise
 
     def _made_anew(self) -> None:
+        taken = list[Turn | None]()
+
+        async def take() -> None:
+            taken.append(await self._take_turn())
+
+        def give_back() -> None:
+            for turn in filter(None, taken):
+                turn.unused()
+
         try:
-            turn = self._home.result_of(self._take_turn())
-        except CancelledError as error:
+            self._home.result_of(take())
+        except CancelledError as error:  # the turn may have come just then
+            self._loop.call_soon_threadsafe(give_back)
             raise CutOff from error
+        (turn,) = taken
         try:
             self.wire.connect()
         except BaseException:

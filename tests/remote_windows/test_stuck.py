@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from remote.answer import Ended
+from remote.breaker import Breaker, Turn
 from remote.errors import ConnectFailed, DeadlineExceeded
 from remote.lab.windows.mishaps import Mishaps
 from remote.windows import doors, winrm
 from remote.windows.negotiation import ByPassword
+from remote.windows.winrm import WinrmSession
 from tests.remote_lab.windows_hosts import listening
 from tests.remote_windows.conftest import MakeConnector, host_at, no_threads, practice
 from tests.remote_windows.played import CASES
@@ -74,3 +77,24 @@ async def test_questions_end_at_theirs_where_a_connection_is_made_anew(silent: S
         silent.may.set()
         await no_threads()
     assert not host.service.shells.open, "nothing is sent any more once nobody waits"
+
+
+async def test_a_turn_that_comes_as_the_connection_is_cut_is_given_back(
+    connector: MakeConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kept for ever it is one less for all other hosts, which wait for it with their clocks stopped."""
+    host, breaker = practice(Mishaps(drop_before={1})), Breaker()
+    with listening(host) as port:
+        async with connector(breaker=breaker)(host_at(port)) as session:
+            assert isinstance(session, WinrmSession)
+            given = breaker.turn
+
+            async def turn(*about: Any) -> Turn:
+                taken = await given(*about)
+                asyncio.get_running_loop().call_soon(session._line._cut)
+                return taken
+
+            monkeypatch.setattr(breaker, "turn", turn)
+            answers = await session.ask(list(CASES), deadline_s=60)
+            assert {answer.ended for answer in answers.values()} == {Ended.NOT_RUN}
+    assert [one.on_their_way for one in breaker._secrets.values()] == [0]
