@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 
@@ -51,7 +51,7 @@ class Patience:
             return
         if self.limit is not None and (when := self.limit.when()) is not None:
             self._stopped = asyncio.get_running_loop().time(), when
-            self.limit.reschedule(None)
+            self._move(None)
         for one in self._behind:
             one._stop()  # noqa: SLF001 (of the same class)
 
@@ -63,9 +63,15 @@ class Patience:
             (begun, when), self._stopped = self._stopped, None
             waited_s = asyncio.get_running_loop().time() - begun
             self.waited_s += waited_s
-            self.limit.reschedule(when + waited_s)
+            self._move(when + waited_s)
         for one in self._behind:
             one._go_on()  # noqa: SLF001 (of the same class)
+
+    def _move(self, when: float | None) -> None:
+        """Set the deadline; one that has just passed stays so: its host is told of it when it runs next."""
+        assert self.limit is not None
+        with suppress(RuntimeError):
+            self.limit.reschedule(when)
 
 
 PATIENCE: ContextVar[Patience | None] = ContextVar("PATIENCE", default=None)

@@ -16,8 +16,9 @@ import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ HEEDED_S: Final = 1800.0
 """For how long a rejection counts; directories forget wrong passwords after 10 to 30 minutes."""
 _KEY: Final = 32
 _MOST_BYTES: Final = 1024 * 1024
+_ALONE: Final = "rejections are counted for this command alone: %s"
 _log = logging.getLogger(__name__)
 
 
@@ -73,22 +75,23 @@ class Rejections:
         if self._path is None:
             yield lambda _: "", []
             return
-        try:
-            self._path.parent.mkdir(mode=0o700, exist_ok=True)
-            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            _log.warning("rejections are counted for this command alone: %s", error)
-            yield lambda _: "", []
-            return
-        with os.fdopen(handle, "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            data = file.read(_MOST_BYTES)
+        with ExitStack() as opened:
+            try:
+                file = opened.enter_context(_locked(self._path))
+                data = file.read(_MOST_BYTES)
+            except OSError as error:
+                _log.warning(_ALONE, error)
+                yield lambda _: "", []
+                return
             key, kept = data[:_KEY] if len(data) >= _KEY else secrets.token_bytes(_KEY), data[_KEY:]
             lines = [line for line in kept.decode("ascii", "replace").splitlines() if self._counts(line)]
             yield partial(_digest, key), lines
-            file.seek(0)
-            file.truncate()
-            file.write(key + "".join(f"{line}\n" for line in lines).encode("ascii", "replace"))
+            try:
+                file.seek(0)
+                file.write(key + "".join(f"{line}\n" for line in lines).encode("ascii", "replace"))
+                file.truncate()
+            except OSError as error:  # that memory is full must not keep this command from counting
+                _log.warning(_ALONE, error)
 
     def _counts(self, line: str) -> bool:
         try:
@@ -96,6 +99,18 @@ class Rejections:
             return 0 <= self._now() - float(noted) + 1 < HEEDED_S
         except ValueError:
             return False
+
+
+def _locked(path: Path) -> FileIO:
+    """Return the file, ours alone until it is closed; nothing of it waits in a buffer, to fail when it is closed."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:
+        file.close()
+        raise
+    return file
 
 
 def _digest(key: bytes, proof: tuple[str, ...]) -> str:

@@ -56,8 +56,19 @@ class Tunnel:
         return ours
 
     async def _channel(self, session: Callable[[], _Tunnelled[P]]) -> asyncssh.SSHTCPChannel[bytes]:
+        wanted = True
+
+        def made() -> asyncssh.SSHTCPSession[bytes]:
+            return session() if wanted else asyncssh.SSHTCPSession()
+
+        opening = self.through.create_connection(made, self._host.address, self._host.port or PORT)
+        task = asyncio.create_task(opening)
         try:
-            return (await self.through.create_connection(session, self._host.address, self._host.port or PORT))[0]
+            return (await asyncio.shield(task))[0]
+        except asyncio.CancelledError:  # one that is opened after all would stay: asyncssh that is cancelled forgets it
+            wanted = False
+            task.add_done_callback(_close)
+            raise
         except asyncssh.ChannelOpenError as error:
             assert self._host.via is not None
             reason = Text("{reason}", reason=reason_of(error))
@@ -72,6 +83,11 @@ class Tunnel:
         for end in self._ends:
             if end.transport is not None and not end.gone:  # asyncio's cannot be aborted once it has lost what it was for
                 end.transport.abort()
+
+
+def _close(opening: asyncio.Task[tuple[asyncssh.SSHTCPChannel[bytes], asyncssh.SSHTCPSession[bytes]]]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[0].abort()
 
 
 class _Tunnelled(asyncssh.SSHTCPSession[bytes], Generic[P]):

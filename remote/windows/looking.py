@@ -105,10 +105,14 @@ async def greeting(host: Host, way: Way, *, deadline_s: float = 10.0) -> Greetin
             wire = await way.socket()
             took_ms = (time.monotonic() - began) * 1000
             door = Door(host=host.address, port=port_of(host), socket=lambda: wire, tls=comparing() if by_https(host) else None)
-            said = await in_a_thread("greeting", _greeted, door, deadline_s)
-    except TimeoutError as error:
+            speaks = Wire(door)
+            try:
+                said = await in_a_thread("greeting", _greeted, speaks, deadline_s)
+            finally:
+                speaks.cut(for_good=True)  # a host that goes on and on would hold the thread
+    except (TimeoutError, CutOff) as error:
         raise DeadlineExceeded(host.name, deadline_s) from error
-    except (CutOff, http.client.HTTPException) as error:
+    except http.client.HTTPException as error:
         raise ConnectFailed(host.name, Text("it does not speak {protocol}", protocol="HTTP")) from error
     except OSError as error:
         raise ConnectFailed(host.name, reason_of(error)) from error
@@ -116,8 +120,7 @@ async def greeting(host: Host, way: Way, *, deadline_s: float = 10.0) -> Greetin
     return Greeting(status=said.status, schemes=schemes, ahead_s=_ahead_s(said.date), connect_ms=took_ms)
 
 
-def _greeted(door: Door, deadline_s: float) -> Heard:
-    wire = Wire(door)
+def _greeted(wire: Wire, deadline_s: float) -> Heard:
     wire.end = time.monotonic() + deadline_s
     try:
         wire.connect()

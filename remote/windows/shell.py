@@ -113,6 +113,10 @@ class Carriage:
             self._tidy()
         return Ending(begun=self._begun, status=self._status, why=why, number=number, left=left, went=self._went)
 
+    def given_up(self) -> Ending:
+        """Return how it stands for whoever cannot wait for its thread any longer, which sends nothing more by then."""
+        return Ending(begun=self._begun, why="the deadline passed", left=True, went=self._went)
+
     def _lost(self, error: Troubled) -> None:
         """Note the first trouble that an answer may have got lost with: what a host has once said, it does not say again."""
         if error.trouble.loses:

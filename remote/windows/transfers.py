@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from remote.command import Value
-from remote.files.local_files import Sink, opened
+from remote.files.local_files import Sink, opened, to_its_end
 from remote.files.transfer import Destination, Part, Progress, Reason, Transfer, TransferFailed
 from remote.question import Privilege
 from remote.windows.bundle import launch, write_work
@@ -143,20 +143,20 @@ async def get_file(
     steps = _Steps(session, path, time.monotonic() + deadline_s)
     there, sink = _path(steps, path), Sink(to)
     before = resume if resume is not None and resume.name == str(sink.part) else None
-    await asyncio.to_thread(sink.open, resume=before is not None)
     getting = _Getting(sink, resume, max_bytes, _in_loop(progress))
-    values: dict[str, Value] = {
-        "LaPath": there,
-        "LaAt": sink.size,
-        "LaMost": max_bytes,
-        "LaNeedsAdmin": privilege is Privilege.ROOT,
-    }
-    resumed_at = sink.size
     reader = FileReader(secrets.token_hex(16), most=max_bytes, size=getting.announced, piece=getting.piece)
     try:
+        await to_its_end(sink.open, resume=before is not None)
+        resumed_at = sink.size
+        values: dict[str, Value] = {
+            "LaPath": there,
+            "LaAt": resumed_at,
+            "LaMost": max_bytes,
+            "LaNeedsAdmin": privilege is Privilege.ROOT,
+        }
         outcome = getting.judged(await steps.take("get", values, reader, None))
         if outcome.reason is None:
-            await asyncio.to_thread(sink.finish)
+            await to_its_end(sink.finish)
     except BaseException:  # our own disk, the caller's progress, or whoever cancels
         sink.part.unlink(missing_ok=True)
         raise

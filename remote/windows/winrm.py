@@ -42,6 +42,8 @@ from remote.windows.wire import Wire
 THREADS: Final = 32
 _OVERTIME_S: Final = 0.4
 """After the deadline, until the thread is freed: most often it has ended by itself, with the connection still of use."""
+_STUCK_S: Final = 0.4
+"""After a connection was cut, until its thread is not waited for any more: no cut ends what asks a KDC that says nothing."""
 _LEAVING_S: Final = 2.0
 _DENIED: Final = frozenset({ACCESS_DENIED, ACCESS_DENIED_HRESULT})
 _log = logging.getLogger(__name__)
@@ -103,6 +105,8 @@ class Line:
         self.wire = Wire(door_to(host, credential, self.auth, trust, self._socket), hearing().heard)
         self.wire.renew = self._renew
         self.worker = Worker(f"winrm {host.name}")
+        self._stuck = False
+        """Whether its thread waits for what no cut ends."""
 
     def _socket(self) -> socket:
         try:
@@ -128,7 +132,13 @@ class Line:
     async def _within(self, deadline_s: float, function: Callable[..., None], *arguments: object) -> None:
         timer = self._loop.call_later(max(0.0, deadline_s), self._cut)
         try:
-            await self.worker.call(function, *arguments)
+            async with asyncio.timeout(deadline_s + _STUCK_S) as limit:
+                await self.worker.call(function, *arguments)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            self._stuck = True
+            raise CutOff from error
         finally:
             timer.cancel()
 
@@ -172,10 +182,21 @@ class Line:
             raise
 
     def _made_anew(self) -> None:
+        taken = list[Turn | None]()
+
+        async def take() -> None:
+            taken.append(await self._take_turn())
+
+        def give_back() -> None:
+            for turn in filter(None, taken):
+                turn.unused()
+
         try:
-            turn = self._home.result_of(self._take_turn())
-        except CancelledError as error:
+            self._home.result_of(take())
+        except CancelledError as error:  # the turn may have come just then
+            self._loop.call_soon_threadsafe(give_back)
             raise CutOff from error
+        (turn,) = taken
         try:
             self.wire.connect()
         except BaseException:
@@ -217,10 +238,16 @@ class Line:
             self._loop.call_later(deadline_s + _OVERTIME_S + TIDY_S, lambda: self._cut(for_good=True)),
         ]
         try:
-            return await self.worker.call(carriage.carry)
+            async with asyncio.timeout(deadline_s + _OVERTIME_S + TIDY_S + _STUCK_S) as limit:
+                return await self.worker.call(carriage.carry)
         except asyncio.CancelledError:
             cut()
             raise
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            self._stuck = True
+            return carriage.given_up()
         finally:
             for timer in timers:
                 timer.cancel()
@@ -228,7 +255,7 @@ class Line:
     async def close(self) -> None:
         """End the thread and the connection, whatever the host does; what is still being tidied up has a moment for it."""
         try:
-            async with asyncio.timeout(_LEAVING_S):
+            async with asyncio.timeout(0 if self._stuck else _LEAVING_S):
                 await self.worker.call(self.wire.close_session)
         except TimeoutError:
             _log.warning("%s: what was under way did not end in time", self.host.name)

@@ -6,7 +6,9 @@ import getpass
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,18 +66,21 @@ class Realm:
             command = ["env", *(f"{key}={value}" for key, value in self.environ.items()), *before, found, "-n"]
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         try:
-            for _ in range(200):  # it says nothing that could be waited for: its port answers
-                tried = subprocess.run(
-                    ["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{self.port}"], capture_output=True, check=False
-                )
-                if tried.returncode == 0:
-                    break
-            else:
-                raise AssertionError((self.folder / "kdc.log").read_text())
+            end = time.monotonic() + 30
+            while not self._answers():  # it says nothing that could be waited for: its port answers
+                assert process.poll() is None and time.monotonic() < end, (self.folder / "kdc.log").read_text()
+                time.sleep(0.01)
             yield
         finally:
             os.killpg(process.pid, signal.SIGTERM)  # faketime waits for what it has started, and would leave it behind
             process.wait(timeout=10)
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except ConnectionRefusedError:
+            return False
+        return True
 
     @property
     def port(self) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +25,9 @@ from remote.ssh_library import asyncssh
 
 SBIN = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 NOBODY = 65534
+PORTS = range(10_000, 32_768)
+"""Below those that Linux gives to whoever asks for any (ip(7), ip_local_port_range)."""
+GIVEN = set[int]()
 MakeConnector = Callable[..., SshConnector]
 MakeKey = Callable[[str], "Keys"]
 Process = Callable[["asyncssh.SSHServerProcess[bytes]"], object]
@@ -48,10 +53,23 @@ def by_paramiko(host: Host) -> Host:
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listens on now."""
+    """Return a loopback port that nothing listens on now, and that nobody gets who does not ask for it by its number.
+
+    Those that the kernel gives to others may be gone before a server takes its own, or between two starts of one.
+    """
+    while (port := secrets.choice(PORTS)) in GIVEN or not _is_free(port):  # not by `random`, whose seed all workers share
+        pass
+    GIVEN.add(port)
+    return port
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 async def no_more_tasks() -> None:
@@ -230,20 +248,19 @@ def sshd_command(folder: Path, host_key: Keys, user_key: Keys, **settings: str) 
 
 @contextlib.contextmanager
 def serving(command: list[str], ready: bytes, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until it says on stderr that it is ready; end it, by pid, at the end."""
-    with log.open("wb") as kept, subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
+    """Run a server until it says on stderr that it is ready; end it, by pid, at the end.
+
+    What it says goes to a file: a pipe that nobody reads on is full after some 340 logins to sshd, which then waits in each.
+    """
+    with log.open("wb") as kept, subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=kept) as process:
         try:
-            for line in process.stderr:
-                kept.write(line)
-                if ready in line:
-                    break
-            else:
-                raise AssertionError(f"{command[0]} did not start: {log.read_text()}")
+            end = time.monotonic() + 30
+            while ready not in log.read_bytes():
+                assert process.poll() is None and time.monotonic() < end, f"{command[0]} did not start: {log.read_text()}"
+                time.sleep(0.01)
             yield process
         finally:
             process.terminate()
-            process.stderr.close()
             process.wait(timeout=10)
 
 

@@ -72,6 +72,6 @@ async def test_a_host_that_accepts_and_is_silent_is_not_heard(
         host = Host(name="node", address="127.0.0.1", port=nobody.getsockname()[1], credential=reference)
         HEARING.set(heard)
         with pytest.raises(DeadlineExceeded):
-            async with connector(connect_deadline_s=0.3)(host):
+            async with connector(connect_deadline_s=0.9)(host):
                 pass
     assert heard.heard_at < 0

@@ -28,6 +28,7 @@ from remote.proxies import Proxies
 from remote.question import Question
 from remote.reach import greeting
 from remote.ssh import SshConnector
+from remote.ssh_library import asyncssh
 from remote.tunnels import Tunnel
 from tests.conftest import SOAK
 from tests.remote.servers import Keys, MakeConnector, StartPractice, by_paramiko, free_port, known_key
@@ -242,6 +243,41 @@ async def test_somebody_who_gives_up_leaves_the_connection_to_the_others(
     alone.cancel()
     await asyncio.wait([alone], timeout=10)
     assert alone.cancelled()
+
+
+class Slow(asyncssh.SSHServer):
+    """Lets everybody in, and connects to where it is told once it may."""
+
+    def __init__(self) -> None:
+        self.asked, self.may, self.over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    def begin_auth(self, username: str) -> bool:
+        return False
+
+    async def connection_requested(self, *_: object) -> asyncssh.SSHTCPSession[bytes]:
+        self.asked.set()
+        await self.may.wait()
+        session = asyncssh.SSHTCPSession[bytes]()
+        session.connection_lost = lambda _: self.over.set()  # type: ignore[assignment,method-assign]
+        return session
+
+
+async def test_a_channel_that_is_opened_after_its_host_was_given_up_is_closed() -> None:
+    """One behind a gate that needs long: every attempt would leave the host a connection that nobody logs in on."""
+    slow, key = Slow(), asyncssh.generate_private_key("ssh-ed25519")
+    node = Host(name="node", address="192.0.2.1", via=Host(name="gate", address="127.0.0.1"))
+    listening = await asyncssh.listen("127.0.0.1", 0, server_factory=lambda: slow, server_host_keys=[key])
+    asking = asyncssh.connect("127.0.0.1", listening.get_port(), known_hosts=None, username="anna", config=None)
+    async with listening, asking as through:
+        way = Tunnel(node, through)
+        reaching = asyncio.create_task(way.connection(asyncio.Protocol))
+        await slow.asked.wait()
+        reaching.cancel()
+        await asyncio.wait([reaching])
+        assert reaching.cancelled()
+        slow.may.set()
+        await slow.over.wait()
+        await way.close()
 
 
 async def test_keys_are_seen_through_the_gate(

@@ -92,6 +92,14 @@ def test_without_a_place_of_the_users_own_each_command_counts_for_itself(
     assert not runtime.exists() or not list(runtime.iterdir())
 
 
+async def test_where_that_memory_is_full_a_command_counts_on_for_itself(caplog: pytest.LogCaptureFixture) -> None:
+    breaker = Breaker(others=Rejections(Path("/dev/full")))
+    await offered(breaker, "rejected", "unanswered", "rejected")
+    with pytest.raises(CredentialBlocked, match="rejected 3 times"):
+        breaker.check(HOST, WRONG)
+    assert "No space left" in caplog.text
+
+
 def test_many_at_once_lose_none_and_rubbish_is_passed_over(runtime: Path) -> None:
     path = runtime / "rejections"
     path.write_bytes(b"k" * 32 + b"\xff rubbish\n\n99 x y\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -24,6 +25,7 @@ from inventory.host import (
 )
 from inventory.secret import Secret
 from remote.breaker import Breaker
+from remote.command import Command
 from remote.credentials import Credential, TlsKey
 from remote.host_keys import HostKey
 from remote.kerberos import extra_installed
@@ -81,21 +83,29 @@ class OneCredential:
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give what is tidied up after a deadline more time than a user waits: they have other work too, save in a soak."""
-    assert winrm._OVERTIME_S + shell.TIDY_S <= 2.0, "what a user waits"
+    assert winrm._OVERTIME_S + shell.TIDY_S + winrm._STUCK_S <= 2.0, "what a user waits"
     if SOAK:
         return
     for module in (shell, winrm):
         monkeypatch.setattr(module, "TIDY_S", 5.0)
+    monkeypatch.setattr(winrm, "_STUCK_S", 10.0)
     monkeypatch.setattr(winrm, "_LEAVING_S", 10.0)
 
 
-async def no_threads() -> None:
-    """Wait until no session has a thread any more; AssertionError with those that are still there after a second."""
-    for _ in range(100):
-        if not (left := [one.name for one in threading.enumerate() if one.name.startswith("longarm winrm")]):
+async def no_threads(named: str = "longarm winrm") -> None:
+    """Wait until no thread has such a name any more; AssertionError with those that are still there after ten seconds."""
+    for _ in range(1000):
+        if not (left := [one.name for one in threading.enumerate() if one.name.startswith(named)]):
             return
         await asyncio.sleep(0.01)
     raise AssertionError(left)
+
+
+async def enough_for(session: Session) -> float:
+    """Return a deadline within which a command gets far, and that passes soon: on a machine that does much else, longer."""
+    began = time.monotonic()
+    assert (await session.run(Command(script="'out'"), deadline_s=60.0)).succeeded
+    return max(1.0, 10 * (time.monotonic() - began))
 
 
 @asynccontextmanager

@@ -41,6 +41,7 @@ from tests.remote_windows.conftest import (
     by_password,
     connected,
     direct,
+    enough_for,
     host_at,
     named,
     practice,
@@ -186,7 +187,7 @@ async def test_what_powershell_says_of_itself_is_told_in_the_words_of_its_errors
 
 async def test_the_deadline_of_the_call_loses_a_command(session: Session) -> None:
     hangs = Command(script=HANGS.script, deadline_s=3600)
-    result = await session.run(hangs, deadline_s=1.0)
+    result = await session.run(hangs, deadline_s=await enough_for(session))
     assert (result.ended, result.exit_status, result.stdout) == (Ended.LOST, None, b"before\n")
     assert (await session.run(Command(script="'out'"), deadline_s=DEADLINE_S)).succeeded, "the session is still of use"
 

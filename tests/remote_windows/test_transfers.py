@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from inventory.secret import Secret
 from remote.answer import Ended
 from remote.command import Command
 from remote.files import Destination, Reason, TransferFailed
+from remote.files.local_files import Sink
 from remote.lab.windows.host import WindowsHost
 from remote.lab.windows.mishaps import Mishaps
 from remote.lab.windows.replies import Captured
@@ -25,7 +27,7 @@ from remote.lab.windows.works import Works
 from remote.session import Session
 from remote.windows.negotiation import BadSeal, ByPassword
 from remote.windows.sealing import content_type, opened, sealed
-from tests.remote_windows.conftest import MakeConnector, host_at, practice, ssh_session
+from tests.remote_windows.conftest import MakeConnector, enough_for, host_at, practice, ssh_session
 from tests.remote_windows.played import ANSWERS, CASES, COMMANDS
 
 pytestmark = pytest.mark.usefixtures("ntlm_accounts")
@@ -46,10 +48,12 @@ def practiced(mishaps: Mishaps | None = None, limits: Limits | None = None) -> t
 
 
 async def test_a_put_that_is_cut_off_goes_on_where_it_was(connector: MakeConnector) -> None:
-    host, works = practiced(Mishaps(hang={8}))
+    host, works = practiced()
     async with connected(connector, host) as session:
+        deadline_s = await enough_for(session)
+        host.mishaps.hang.add(len(host.seen.messages) + 8)
         with pytest.raises(TransferFailed) as failed:
-            await session.put(DATA, Destination(path=THERE), deadline_s=1.0)
+            await session.put(DATA, Destination(path=THERE), deadline_s=deadline_s)
         assert failed.value.reason is Reason.TIMED_OUT and failed.value.part is not None
         assert THERE not in works.files, "never half a file under its name"
         arrived = len(works.files[failed.value.part.name])
@@ -63,11 +67,13 @@ async def test_a_put_that_is_cut_off_goes_on_where_it_was(connector: MakeConnect
 
 
 async def test_a_get_that_is_cut_off_goes_on_where_it_was(connector: MakeConnector, tmp_path: Path) -> None:
-    host, works = practiced(Mishaps(hang={6}))
+    host, works = practiced()
     works.files[THERE] = DATA
     async with connected(connector, host) as session:
+        deadline_s = await enough_for(session)
+        host.mishaps.hang.add(len(host.seen.messages) + 6)
         with pytest.raises(TransferFailed) as failed:
-            await session.get(THERE, tmp_path / "mine", max_bytes=2**21, deadline_s=1.0)
+            await session.get(THERE, tmp_path / "mine", max_bytes=2**21, deadline_s=deadline_s)
         part = failed.value.part
         assert part is not None and 0 < Path(part.name).stat().st_size < len(DATA)  # noqa: ASYNC240
         host.mishaps.hang.add(len(host.seen.messages) + 1)
@@ -76,6 +82,34 @@ async def test_a_get_that_is_cut_off_goes_on_where_it_was(connector: MakeConnect
         assert again.value.part == part, "cut off before the host said a word of it: nothing of it is lost"
         got = await session.get(THERE, tmp_path / "mine", max_bytes=2**21, deadline_s=20, resume=part)
         assert got.resumed_at > 0 and (tmp_path / "mine").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("moment", ["open", "finish"])
+async def test_a_get_that_is_cancelled_at_its_file_here_leaves_nothing_open(
+    moment: str, connector: MakeConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go, works = threading.Event(), threading.Event(), getattr(Sink, moment)
+
+    def slow(*given: object, **named: object) -> None:
+        begun.set()
+        go.wait(60)
+        works(*given, **named)
+
+    monkeypatch.setattr(Sink, moment, slow)
+    host, practised = practiced()
+    practised.files[THERE] = DATA
+    async with connected(connector, host) as session:
+        get = session.get(THERE, tmp_path / "mine", max_bytes=2**21, deadline_s=60)
+        getting = asyncio.create_task(get)
+        await asyncio.to_thread(begun.wait, 60)
+        getting.cancel()
+        done, _ = await asyncio.wait([getting], timeout=0.1)
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await getting
+    assert not done and not (tmp_path / ".mine.part").exists()
+    still_open = [str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]  # noqa: ASYNC240
+    assert not [path for path in still_open if str(tmp_path) in path]
 
 
 @pytest.mark.parametrize("transport", [Transport.WINRM, Transport.PSRP])
