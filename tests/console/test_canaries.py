@@ -207,7 +207,7 @@ class Run:
     async def end(self, process: asyncio.subprocess.Process) -> Ran:
         """Wait for the end of a diagnosis, and look at the arguments and the environments of all processes meanwhile."""
         with sampling(self.folder, every_s=0.02, but=process.pid if self.secrets else 0) as seen:
-            out, err = await asyncio.wait_for(process.communicate(), 120)
+            out, err = await asyncio.wait_for(process.communicate(), 400)
         assert process.returncode is not None
         return Ran(home=self.home, code=process.returncode, out=out, err=err, processes=b"\n".join(seen))
 
