@@ -65,11 +65,11 @@ steps:
   - name: Note the effect
     run: echo "one" >>"$HOME/effects"
     retry: never
-    deadline: 20s
+    deadline: 100s
   - name: {en: Write the mark, ru: Записать отметку}
     run: echo "$word" >"$HOME/mark"; echo "two" >>"$HOME/effects"; echo written
     retry: never
-    deadline: 20s
+    deadline: 100s
 verify: [mark-bad]
 """
 
