@@ -118,7 +118,7 @@ class CredentialStore:
         match self._resolved[wanted]:
             case Unusable() as unusable:
                 name = wanted.reference.name if wanted.reference else "default"
-                raise CredentialUnusable(host.name, name, unusable.text)
+                raise CredentialUnusable(host.name, name, unusable.text, unusable.hint)
             case credential:
                 return credential
 

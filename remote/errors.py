@@ -150,9 +150,11 @@ class AuthenticationRefused(RemoteError):
 class CredentialUnusable(RemoteError):
     """A credential reference that could not be turned into a credential; nothing was offered."""
 
-    def __init__(self, host: str, credential: str, reason: Text) -> None:
+    def __init__(self, host: str, credential: str, reason: Text, hint: Text | None = None) -> None:
         self.credential = credential
-        super().__init__(host, Text("credential {credential} cannot be used: {reason}", credential=credential, reason=reason))
+        text = Text("credential {credential} cannot be used: {reason}", credential=credential, reason=reason)
+        see = Text("see “Credentials” in docs/inventory.md, then: longarm doctor --host {host}", host=host)
+        super().__init__(host, text, hint or see)
 
 
 class CredentialBlocked(RemoteError):

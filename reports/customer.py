@@ -31,6 +31,8 @@ TOLD: Final = frozenset(
     }
 )
 """Values of findings that are told where they are text: what parts of a machine are called. Numbers always are."""
+QUOTATIONS: Final = frozenset({"last_words"})
+"""Values that are nothing but a line of a host: a sentence leaves out that something was said where they are empty."""
 OURS: Final[Mapping[str, frozenset[str]]] = {
     "cache": frozenset({"libraries", "fonts", "icons", "applications"}),
     "health": frozenset({"healthy", "warning", "unhealthy", "unknown"}),
@@ -174,6 +176,8 @@ class _Host:
         }
 
     def _value(self, name: str, value: str, compared_with: bool) -> str:
+        if name in QUOTATIONS:
+            return ""
         if compared_with:
             return self._apart(value, value)
         if name in TOLD or OURS.get(name, frozenset()).issuperset(value.split(", ")):

@@ -35,7 +35,7 @@ class Pinged:
     user: str = ""
     login_ms: int | None = None
     """From the first packet until we are logged in."""
-    round_trip_ms: float | None = None
+    round_trip_ms: int | None = None
     """Of one question: the way there and back, a shell started in between."""
     error: Text | None = None
     hint: Text | None = None
@@ -46,7 +46,7 @@ class Pinged:
 class _Echo:
     user: str
     login_ms: int
-    round_trip_ms: float
+    round_trip_ms: int
     answer: Answer
 
 
@@ -63,7 +63,7 @@ async def ping(
         nothing = _NOTHING_OF_WINDOWS if session.host.platform is Platform.WINDOWS else _NOTHING
         answer = (await session.ask([nothing], deadline_s=left_s))[nothing.id]
         login_ms = round((start - begun[session.host.name]) * 1000)
-        return _Echo(user=session.facts.user, login_ms=login_ms, round_trip_ms=round((now() - start) * 1000, 1), answer=answer)
+        return _Echo(user=session.facts.user, login_ms=login_ms, round_trip_ms=round((now() - start) * 1000), answer=answer)
 
     async def took(run: HostRun[_Echo]) -> None:
         pinged[run.host.name] = found = _pinged(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +29,8 @@ KINDS: Mapping[str, str] = {
 """Modules by the kind of source, imported when one is declared; each has a function `declare`."""
 
 MAX_SOURCES = 100
+_LIKE_A_KIND = re.compile(r"[A-Za-z_]{2,20}")
+"""One letter is a drive."""
 _WHERE = {"netbox": "https://NAME/"}
 """What stands behind the kind of a source where that is no path."""
 
@@ -65,11 +68,18 @@ def _declare(kind: str) -> Declare:
 def source_named(text: str) -> Source | None:
     """Return the source that `KIND:PATH` on a command line means, None for the path of a file of ours; or raise UsageError.
 
+    What is like a source and of no kind that there is may still be a file, if there is one of that name.
+
     >>> source_named("hosts.yaml") is None
     True
     """
     kind, colon, path = text.partition(":")
     if not colon or kind not in KINDS:
+        if _LIKE_A_KIND.fullmatch(kind) and colon and not Path(text).expanduser().exists():
+            told = Text("there is no file {path}, and {kind} is no kind of source", path=shown(text), kind=kind)
+            raise UsageError(
+                told, did_you_mean(kind, KINDS) or Text("a source is exactly one of {kinds}", kinds=", ".join(KINDS))
+            )
         return None
     place = Place(f"--inventory {shown(text)}", 0, 0)
     problems: list[Problem] = []

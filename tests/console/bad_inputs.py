@@ -278,6 +278,8 @@ FILES: list[tuple[str, str, int, str, str]] = [
     ("a folder that is called like a file", "inventory check --inventory {home}/folder.yaml/inner", 2, "inner:1:1", "folder"),
     ("a customer and a case to erase", "store erase --case X --customer Y", 2, "a customer or a case, not both", ""),
     ("a host like no other", "diagnose qqqqqqqq", 6, "next: longarm inventory list", ""),
+    ("a kind of source that is mistyped", "inventory check --inventory csvv:hosts.csv", 2, "did you mean csv?", ""),
+    ("a kind of source that is none", "inventory check --inventory https://netbox.example/", 2, "exactly one of ansible,", ""),
     ("an inventory that is a device", "inventory check --inventory /dev/zero", 2, "is not a regular file", ""),
     ("an inventory that is a pipe", "inventory check --inventory {home}/pipe", 2, "is not a regular file", "pipe"),
     ("an inventory that links to itself", "inventory check --inventory {home}/loop", 2, "{home}/loop:1:1", "loop"),

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.xdist_group("both_ways"), pytest.mark.long]  # two hom
 PROBES = """
 - probe: own.date
   script: date -u +%Y
-  deadline: 5s
+  deadline: 60s
   parse: none
 """
 BAD_PROBES = "- probe: own.date\n  scrip: date\n"

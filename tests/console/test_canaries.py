@@ -39,7 +39,7 @@ from tests.remote.reaching import BASTION
 from tests.remote.servers import Keys, known_key
 from tests.wires import WIRES
 
-SAYS = '- {probe: q, script: "%s", deadline: 5s, max_bytes: 64 KiB, parse: lines}\n'
+SAYS = '- {probe: q, script: "%s", deadline: 60s, max_bytes: 64 KiB, parse: lines}\n'
 QUIET = SAYS % "echo fine"
 CRASHING = """
 from remote.ssh import SshConnector
@@ -207,7 +207,7 @@ class Run:
     async def end(self, process: asyncio.subprocess.Process) -> Ran:
         """Wait for the end of a diagnosis, and look at the arguments and the environments of all processes meanwhile."""
         with sampling(self.folder, every_s=0.02, but=process.pid if self.secrets else 0) as seen:
-            out, err = await asyncio.wait_for(process.communicate(), 120)
+            out, err = await asyncio.wait_for(process.communicate(), 400)
         assert process.returncode is not None
         return Ran(home=self.home, code=process.returncode, out=out, err=err, processes=b"\n".join(seen))
 
@@ -244,7 +244,7 @@ PATHS = {
     "the host says it": (SAYS % 'cat $SAYS; cat $SAYS >&2', 0, {"ok"}),
     "it lies across two packets": (SAYS % 'head -c 30 $SAYS; sleep 0.3; tail -c +31 $SAYS', 0, {"ok"}),
     "a question fails with it": (SAYS % 'cat $SAYS; cat $SAYS >&2; exit 3', 3, {"incomplete"}),
-    "a question hangs after it": (SAYS.replace("5s", "1s") % 'cat $SAYS; cat $SAYS >&2; sleep 60', 3, {"incomplete"}),
+    "a question hangs after it": (SAYS.replace("60s", "1s") % 'cat $SAYS; cat $SAYS >&2; sleep 60', 3, {"incomplete"}),
     "it is over the cap": (SAYS.replace("64 KiB", "1 KiB") % 'cat $SAYS $SAYS; cat $SAYS >&2', 3, {"incomplete"}),
 }  # fmt: skip
 
@@ -315,7 +315,7 @@ async def test_a_connection_that_ends_with_it(run: Run) -> None:
 async def test_a_run_that_is_interrupted_after_it(run: Run) -> None:
     """All hosts have said it then, and most have ended."""
     hangs = ">$SAYS.said; sleep 300"
-    script = SAYS.replace("5s", "300s") % f"cat $SAYS; case $SAYS in *5) {hangs};; esac"
+    script = SAYS.replace("60s", "300s") % f"cat $SAYS; case $SAYS in *5) {hangs};; esac"
     hanging = [name_of(number) for number in range(len(CANARIES)) if name_of(number).endswith("5")]
     async with canary_hosts(run.home) as port:
         run.prepare(port, by_environment, script)

@@ -65,7 +65,7 @@ def tabbed(shell: str, begun: str, ends: str, here: Console) -> str:
         os.close(master)
 
 
-def until(master: int, wanted: str, deadline_s: float = 30) -> str:
+def until(master: int, wanted: str, deadline_s: float = 120) -> str:
     seen, end = "", time.monotonic() + deadline_s
     while wanted not in seen:
         assert time.monotonic() < end, seen

@@ -62,7 +62,7 @@ STEPS = f"""\
 steps:
   - {{name: says, python: "tells.py:says", register: told}}
   - {{name: told on, run: 'printf "%s\\n" "$told" {ALL} >&2', vars: {{told: results.told.value.text}}, retry: never}}
-""" + "".join(f'  - {{name: {name}, python: "tells.py:{name}", on_failure: continue, deadline: 120s}}\n' for name in NAMES)
+""" + "".join(f'  - {{name: {name}, python: "tells.py:{name}", on_failure: continue, deadline: 300s}}\n' for name in NAMES)
 STEPS += "  - {name: Fail, run: 'false', retry: never}\n"
 
 
@@ -192,7 +192,7 @@ async def test_a_function_on_a_host_in_trouble_is_no_success(
 ) -> None:
     """Each ends by itself, without `warn` having made a success of it; behind what nobody knows the end of nothing is done."""
     ends = {"hangs": "3s"}
-    rows = (f'{{python: "tells.py:{one}", on_failure: continue, deadline: {ends.get(one, "60s")}}}' for one in called)
+    rows = (f'{{python: "tells.py:{one}", on_failure: continue, deadline: {ends.get(one, "300s")}}}' for one in called)
     steps = "".join(f"  - {row}\n" for row in rows)
     (full := bench.home(name_of(0)) / "full").mkdir()
     places = {"COPY": repair.folder / "copy", "FULL": full, "CUT": repair.folder / "echo/cut"}

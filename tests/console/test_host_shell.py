@@ -131,8 +131,8 @@ def test_both_terminals_are_joined_and_what_was_shown_is_on_the_case(typist: Typ
     typist.waits_for("30 100\r\n(.|\n)*mark-42")
     typist.size(40, 132)
     typist.process.send_signal(signal.SIGWINCH)
-    typist.types("sleep 0.5; stty size\r")
-    typist.waits_for("40 132")
+    typist.types('until [ "$(stty size)" = "40 132" ]; do sleep 0.1; done; echo grown-$((40 + 2))\r')
+    typist.waits_for("grown-42")
     typist.types("exit\r")
     assert typist.ends() == 0
     (attached,) = home("case", "show", "C-SHELL", "--json").json()

@@ -175,7 +175,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, forked: Forked) -> Iterator[
     (folder / "token").chmod(0o600)
     (folder / "empty.yaml").write_text("hosts: {}\n")
     (folder / "given.yaml").write_text(INVENTORY)
-    (folder / "probes.yaml").write_text("- {probe: own.date, summary: The date, script: date, deadline: 5s, parse: none}\n")
+    (folder / "probes.yaml").write_text("- {probe: own.date, summary: The date, script: date, deadline: 60s, parse: none}\n")
     runs = {}
     for name, words in (
         ("failed", ("repair", "fails.yaml", "me")),

@@ -329,7 +329,7 @@ risk: reversible
 params:
   log: {type: path}
 steps:
-  - {name: Take time, run: 'echo begun >>"$log"; sleep 3; echo over >>"$log"'}
+  - {name: Take time, run: 'echo begun >>"$log"; until [ -e "$log.go" ]; do sleep 0.05; done; echo over >>"$log"'}
   - {name: Go on, run: 'echo second >>"$log"'}
 """
 
@@ -352,6 +352,7 @@ def test_a_repair_that_is_told_to_stop_names_what_it_left_and_goes_on_with_that(
     assert document["hosts"][0]["repair"]["left_open"] == ["Take time"]
     assert log.read_text() == "begun\n", "it goes on without us"
     assert err.decode().splitlines()[-1] == f"next: longarm run resume {document['run']}"
+    Path(f"{log}.go").touch()
     done = console("run", "resume", document["run"], "--json")
     assert (done.code, log.read_text().split()) == (0, ["begun", "over", "second"])
     assert [step["state"] for step in done.json()["hosts"][0]["repair"]["steps"]] == ["changed", "changed"]

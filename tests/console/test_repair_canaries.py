@@ -134,7 +134,7 @@ class Repair:
     async def __call__(self, *words: str, code: int = 0, **environ: str) -> Ran:
         """Carry out one command line, and keep what it said."""
         process = await self.start(*words, **environ)
-        out, err = await asyncio.wait_for(process.communicate(), 120)
+        out, err = await asyncio.wait_for(process.communicate(), 400)
         assert process.returncode == code, (words, err.decode()[-2000:])
         self.heard.append(Ran(home=self.home, code=code, out=out, err=err))
         return self.heard[-1]
@@ -226,7 +226,7 @@ async def test_secrets_of_a_repair_that_is_killed_and_gone_on_with(repair: Repai
         process = await repair.start(
             "--json", "repair", str(repair.home / "tell-tale.yaml"), name_of(0), *repair.params, "--case", "CANARY-1"
         )
-        for _ in range(600):
+        for _ in range(2400):
             if (home / "noted").exists():
                 break
             await asyncio.sleep(0.05)

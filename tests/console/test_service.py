@@ -24,7 +24,6 @@ from tests.console.conftest import LONGARM, Console, Done, serving
 from tests.console.test_host_shell import Typist
 from tests.forked import Forked
 
-SLOW = "sleep 4; echo done"
 pytestmark = pytest.mark.xdist_group("service")  # one lab for the module
 
 
@@ -71,6 +70,13 @@ def served(tmp_path_factory: pytest.TempPathFactory, forked: Forked, open_place:
         assert console("lab", "down", environ={"LONGARM_SOCKET": ""}).code == 0
 
 
+@pytest.fixture
+def go(tmp_path: Path) -> Iterator[Path]:
+    """Return the file that a slow command waits for; nothing waits any longer than its test."""
+    yield (path := tmp_path / "go")
+    path.touch()
+
+
 def told(process: subprocess.Popen[bytes], pattern: str) -> str:
     """Return the next line on stderr of a process that matches."""
     assert process.stderr is not None
@@ -98,9 +104,9 @@ def state_in_the_end(console: Console, run: str) -> str:
     return state
 
 
-def slow(console: Console) -> subprocess.Popen[bytes]:
-    """Start a command that takes its time, on this machine."""
-    return console.start("host", "run", SLOW, "this-machine")
+def slow(console: Console, go: Path) -> subprocess.Popen[bytes]:
+    """Start a command on this machine that ends once a file is there."""
+    return console.start("host", "run", f"until [ -e '{go}' ]; do sleep 0.05; done; echo done", "this-machine")
 
 
 def children(pid: int) -> list[int]:
@@ -167,48 +173,53 @@ def test_a_file_in_the_place_of_the_socket_stays(lab: Console) -> None:
 # Several at once
 
 
-def test_runs_of_several_clients_go_on_side_by_side(served: Served) -> None:
+def test_runs_of_several_clients_go_on_side_by_side(served: Served, go: Path) -> None:
     lab = served.console
-    waiting = slow(lab)
+    waiting = slow(lab, go)
     run = run_of(waiting)
     assert lab("diagnose", "lab-web-01", "--fail-on", "never").code == 0, "it does not wait for the other"
     assert state_of(lab, run) == "running"
     refused = lab("store", "prune", "--older-than", "90d", "--yes")
     assert (refused.code, "in use by another process" in refused.err) == (7, True)
+    go.touch()
     assert ended(waiting).code == 0
     assert lab("store", "prune", "--older-than", "90d", "--yes").code == 0
     assert state_of(lab, run) == "ended"
 
 
-def test_a_run_is_watched_by_another_client(served: Served) -> None:
+def test_a_run_is_watched_by_another_client(served: Served, go: Path) -> None:
     lab = served.console
-    waiting = slow(lab)
+    waiting = slow(lab, go)
     run = run_of(waiting)
-    watching = lab("run", "watch", run)
-    assert watching.code == 0
-    assert "this-machine  ok" in watching.err
+    with lab.start("run", "watch", run) as watching:
+        told(watching, "")
+        go.touch()
+        watched = ended(watching)
+    assert watched.code == 0
+    assert "this-machine  ok" in watched.err
     assert ended(waiting).code == 0
-    assert watching.out == lab("run", "show", run).out
+    assert watched.out == lab("run", "show", run).out
 
 
 # Clients that leave
 
 
-def test_a_killed_client_takes_its_run_with_it_nowhere(served: Served) -> None:
+def test_a_killed_client_takes_its_run_with_it_nowhere(served: Served, go: Path) -> None:
     lab = served.console
-    client = slow(lab)
+    client = slow(lab, go)
     run = run_of(client)
     client.kill()
     client.communicate(timeout=60)
     assert state_of(lab, run) == "running"
+    go.touch()
     assert state_in_the_end(lab, run) == "ended"
     (host,) = lab("run", "show", run, "--json").json()["hosts"]
     assert host["outcome"] == "ok"
 
 
-def test_ctrl_c_at_the_client_interrupts_the_run(served: Served) -> None:
+def test_ctrl_c_at_the_client_interrupts_the_run(served: Served, go: Path) -> None:
     lab = served.console
-    client = slow(lab)
+    client = slow(lab, go)
     run = run_of(client)
     client.send_signal(signal.SIGINT)
     done = ended(client)
@@ -217,9 +228,9 @@ def test_ctrl_c_at_the_client_interrupts_the_run(served: Served) -> None:
     assert state_of(lab, run) == "interrupted"
 
 
-def test_three_times_ctrl_c_leaves_at_once_and_the_run_is_interrupted(served: Served) -> None:
+def test_three_times_ctrl_c_leaves_at_once_and_the_run_is_interrupted(served: Served, go: Path) -> None:
     lab = served.console
-    client = slow(lab)
+    client = slow(lab, go)
     run = run_of(client)
     for _ in range(4):
         client.send_signal(signal.SIGINT)
@@ -247,9 +258,9 @@ def test_the_service_brings_what_is_on_its_way_to_a_safe_point(lab: Console) -> 
         assert state_of(lab, run) == "ended"
 
 
-def test_what_does_not_come_to_a_safe_point_in_time_is_ended(lab: Console) -> None:
+def test_what_does_not_come_to_a_safe_point_in_time_is_ended(lab: Console, go: Path) -> None:
     with serving(lab, "--grace", "1") as service:
-        client = slow(lab)
+        client = slow(lab, go)
         run = run_of(client)
         (attendant,) = children(service.pid)
         (worker,) = children(attendant)
@@ -261,9 +272,9 @@ def test_what_does_not_come_to_a_safe_point_in_time_is_ended(lab: Console) -> No
     assert not Path(f"/proc/{worker}").exists()
 
 
-def test_a_killed_service_is_recovered_by_its_next_start(lab: Console) -> None:
+def test_a_killed_service_is_recovered_by_its_next_start(lab: Console, go: Path) -> None:
     with serving(lab) as service:
-        client = slow(lab)
+        client = slow(lab, go)
         run = run_of(client)
         service.kill()
         service.wait()

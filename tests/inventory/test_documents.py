@@ -283,7 +283,9 @@ def test_every_mistake_that_does_not_stop_the_reading_is_told() -> None:
 
 def test_messages_are_harmless_whatever_the_file_holds() -> None:
     for text in ('"\\e[2J": 1\n"\\e[2J": 2', '"\\u202e": 1\n"\\u202e": 2', "a: 1\n? " + "x" * 500 + "\n? " + "x" * 500):
-        for problem in problems(text):
+        found = problems(text)
+        assert found, text
+        for problem in found:
             assert str(problem).isprintable() and len(str(problem)) < 300
 
 

@@ -335,9 +335,10 @@ def test_a_deadline_of_years_is_taken(netbox: NetBox, tmp_path: Path) -> None:
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    assert "localhost cannot be asked: Connection refused" in refused(tmp_path, NetBox(url=f"http://localhost:{port}"))
+    with socket.socket() as taken:  # and listened at by nobody
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://localhost:{taken.getsockname()[1]}"
+        assert "localhost cannot be asked: Connection refused" in refused(tmp_path, NetBox(url=url))
 
 
 @pytest.mark.parametrize(

@@ -100,9 +100,13 @@ def died(pid: int) -> bool:
 
 
 def test_one_that_hangs_is_ended_with_all_that_it_started(folder: Path) -> None:
-    script = f"sleep 600 & echo $! > {folder}/pid; wait\n"
-    assert "had not ended after 0.5 s" in str(refused(folder, script, "    deadline: 500ms\n"))
-    assert died(int((folder / "pid").read_text()))
+    script, pid = f"sleep 600 & echo $! > {folder}/pid; wait\n", folder / "pid"
+    for deadline, shown in (("500ms", "0.5 s"), ("60s", "60 s")):  # a busy machine takes more than half a second to start it
+        pid.unlink(missing_ok=True)
+        assert f"had not ended after {shown}" in str(refused(folder, script, f"    deadline: {deadline}\n"))
+        if pid.exists() and pid.read_text():
+            break
+    assert died(int(pid.read_text()))
 
 
 def test_one_that_floods_is_ended(folder: Path) -> None:

@@ -308,10 +308,11 @@ def test_services_by_every_manager(kind: str, tmp_path: Path) -> None:
     assert gone.steps[0].state is StepState.OK
 
 
-def test_waiting_sees_ports_paths_and_scripts(tmp_path: Path, unused_tcp_port: int) -> None:
-    with socket.create_server(("127.0.0.1", unused_tcp_port)):
+def test_waiting_sees_ports_paths_and_scripts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
         steps = f"""\
-  - wait_for: {{port: {unused_tcp_port}}}
+  - wait_for: {{port: {port}}}
   - wait_for: {{path: '{tmp_path}'}}
   - wait_for: {{path: '{tmp_path}/none', gone: true}}
   - wait_for: {{script: '[ "$word" = x ]'}}
@@ -319,7 +320,9 @@ def test_waiting_sees_ports_paths_and_scripts(tmp_path: Path, unused_tcp_port: i
 """
         outcome, _ = played_here(short(steps))
     assert [step.state for step in outcome.steps] == [StepState.OK] * 4
-    late, _ = played_here(short(f"  - wait_for: {{port: {unused_tcp_port}}}\n    deadline: 20s\n    every: 5s\n"))
+    with socket.socket() as taken:  # and listened at by nobody
+        taken.bind(("127.0.0.1", 0))
+        late, _ = played_here(short(f"  - wait_for: {{port: {taken.getsockname()[1]}}}\n    deadline: 20s\n    every: 5s\n"))
     assert late.steps[0].state is StepState.TIMED_OUT and late.steps[0].data["waited_s"] == 20
 
 
@@ -329,10 +332,3 @@ def test_every_row_of_the_table_is_tried() -> None:
         *("ansible", "ask", "file", "include", "package", "powershell", "probe", "python", "reboot", "run"),
         *("service", "template", "wait_for"),
     }
-
-
-@pytest.fixture
-def unused_tcp_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port

@@ -99,6 +99,7 @@ async def test_what_is_no_key_file_is_refused(tmp_path: Path, make: Callable[[Pa
     with pytest.raises(CredentialUnusable, match=says) as refused:
         await resolve(CredentialReference(name="web", user="anna", key=str(tmp_path / "key")))
     assert (refused.value.host, refused.value.credential) == ("db1", "web")
+    assert str(refused.value.hint).endswith("longarm doctor --host db1")
 
 
 async def test_a_passphrase_opens_a_key_and_is_masked(locked_key: Path, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from tests.reports.conftest import run
 
 CAPTURES = Path(__file__).parents[1] / "data" / "captures"
 HOSTS = sorted(path.stem for path in CAPTURES.glob("win-*.evidence"))
+CALM = {"win-11-user", "win-2022-healthy"}
+"""Where nothing is found."""
 
 
 @pytest.mark.parametrize("code", ["en", "ru"])
@@ -55,6 +57,7 @@ def test_a_repair_is_offered_once_its_playbook_exists(host: str) -> None:
     evidence, context = load_capture(CAPTURES / host)
     diagnosis = diagnose(evidence, replace(context, library_digest=library.digest), library)
     shipped = {playbook.id for playbook in shipped_playbooks() if "windows" in playbook.platforms}
+    assert bool(diagnosis.findings) is (host not in CALM)
     for finding in diagnosis.findings:
         named = finding.remedy is not None and finding.remedy.playbook in shipped
         assert bool(offer_of(run(), finding)) is named

@@ -59,7 +59,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_hand, "TURN_S", 0.0)
 
 
-def command(bench: Bench, script: str, actor: str = "ivan", deadline_s: int = 20, **more: object) -> TaskRequest:
+def command(bench: Bench, script: str, actor: str = "ivan", deadline_s: int = 120, **more: object) -> TaskRequest:
     task = CommandTask(command=Command(script=script, deadline_s=deadline_s))
     request = TaskRequest(selection=bench.selection("db-1"), task=task, case=None, actor=actor)
     return replace(request, **more)  # type: ignore[arg-type]  # a test's own mixture
@@ -75,7 +75,7 @@ async def repairing(desk: Desk, bench: Bench, text: str = SLOW, **more: object) 
 
 
 async def there(bench: Bench, name: str) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while not (bench.home("db-1") / name).exists():
         assert time.monotonic() < end, name
         await asyncio.sleep(0.02)
@@ -132,7 +132,7 @@ def test_who_says_that_they_only_look_is_kept_off_by_nobody_and_keeps_nobody_off
 
 
 def test_what_was_not_begun_is_not_told_as_done(home: Path, bench: Bench) -> None:
-    script = Command(script=HAND, deadline_s=20, privilege=Privilege.ROOT)
+    script = Command(script=HAND, deadline_s=120, privilege=Privilege.ROOT)
     denied = replace(command(bench, "", beside="it burns"), task=CommandTask(command=script))
     repair, (record,) = beside_a_repair(home, bench, denied)
     assert (only(record).outcome, only(record).error_kind, bench.effects("db-1")) == (Outcome.REFUSED, "", ["set"])

@@ -47,11 +47,11 @@ roles:
 """
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGfG5sAfYnDDiaDDBEiFc1c9DKkH5Ym3Xo5wsxeiWSdF"
 HOSTS = ("db-1", "db-2")
-TAKEN_BACK = """    deadline: 20s
+TAKEN_BACK = """    deadline: 100s
     rollback:
       - {name: Take it back, run: 'echo bad >"$HOME/mark"', retry: idempotent}
 verify:"""
-UNDOABLE = MEND.replace("    deadline: 20s\nverify:", TAKEN_BACK)
+UNDOABLE = MEND.replace("    deadline: 100s\nverify:", TAKEN_BACK)
 
 
 @dataclass

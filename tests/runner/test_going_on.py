@@ -53,10 +53,16 @@ def stops_at(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Desk, float]]:
     stops: list[tuple[Desk, float]] = []
 
     class Stopping(LoopClock):
+        slept_s = 0.0
+
+        def now_s(self) -> float:
+            return super().now_s() + self.slept_s
+
         async def sleep(self, seconds: float) -> None:
             if stops and stops[0][1] == seconds:
                 stops.pop(0)[0].stop()
                 await asyncio.Event().wait()  # it is cancelled
+            self.slept_s += seconds
             await asyncio.sleep(0)
 
     monkeypatch.setattr(repairing, "LoopClock", Stopping)
@@ -204,8 +210,8 @@ TWICE = """
     rollback: [{{name: Unprepare, run: 'echo unprepared >>"$HOME/effects"'}}]
   - name: Wait for the users
     wait_for: {{script: '[ -e "$HOME/go" ]'}}
-    deadline: 1s
-    every: 1s
+    deadline: 100s
+    every: 99s
   - name: Mend it
     run: echo {second} >"$HOME/mark"; echo mended >>"$HOME/effects"
     rollback: [{{name: Unmend, run: 'echo unmended >>"$HOME/effects"'}}]

@@ -33,11 +33,11 @@ STEPPING = f"""steps:
     loop: '{[*range(STEPS - 1)]}'
     run: echo "said $item"
     retry: never
-    deadline: 20s
+    deadline: 100s
   - name: The last
     run: echo good >"$HOME/mark"
     retry: never
-    deadline: 20s
+    deadline: 100s
 verify: [mark-bad]
 """
 PLAYBOOK = MEND.partition("steps:")[0] + STEPPING

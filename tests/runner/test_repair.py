@@ -66,7 +66,7 @@ def repaired(home: Path, bench: Bench, request: RepairRequest) -> RunRecord:
 
 def test_a_step_that_may_fail_hides_none_that_may_not(home: Path, bench: Bench) -> None:
     text = MEND.replace(
-        "    retry: never\n    deadline: 20s\n  - name: {", "    retry: never\n    on_failure: continue\n  - name: {", 1
+        "    retry: never\n    deadline: 100s\n  - name: {", "    retry: never\n    on_failure: continue\n  - name: {", 1
     )
     text = text.replace('echo "one" >>"$HOME/effects"', "exit 3").replace("echo written", "exit 4")
     record = repaired(home, bench, bench.asking("a", playbook=bench.playbook(text)))
@@ -76,15 +76,15 @@ def test_a_step_that_may_fail_hides_none_that_may_not(home: Path, bench: Bench) 
 
 def test_a_host_on_which_nobody_could_see_whether_a_step_is_needed_is_not_well(home: Path, bench: Bench) -> None:
     """It may be gone on behind it, and what the checks see may be mended; what the step was for is as it was."""
-    unseen = "    plan: exit 2\n    retry: idempotent\n    on_failure: continue\n    deadline: 20s\n  - name: {"
-    text = MEND.replace("    retry: never\n    deadline: 20s\n  - name: {", unseen, 1)
+    unseen = "    plan: exit 2\n    retry: idempotent\n    on_failure: continue\n    deadline: 100s\n  - name: {"
+    text = MEND.replace("    retry: never\n    deadline: 100s\n  - name: {", unseen, 1)
     record = repaired(home, bench, bench.asking("a", playbook=bench.playbook(text)))
     (host,) = record.hosts
     assert host.repair is not None
     assert [step.state for step in host.repair.steps] == [StepState.UNDECIDED, StepState.CHANGED]
     assert [one.fix for one in host.repair.verdicts] == [Fix.FIXED] and host.repair.change is HostChange.PARTLY
     assert host.outcome is Outcome.INCOMPLETE and str(host.error).startswith("step “Note the effect”: ")
-    taken_back = MEND.replace("    retry: never\n    deadline: 20s\n  - name: {", unseen, 1).replace(
+    taken_back = MEND.replace("    retry: never\n    deadline: 100s\n  - name: {", unseen, 1).replace(
         "verify: [mark-bad]", "verify: {checks: [mark-bad], on_failure: roll_back}"
     )
     taken_back = taken_back.replace('echo "$word" >"$HOME/mark"; ', "").replace(
@@ -405,7 +405,7 @@ class Stopping(Silent):
 
 def test_a_repair_that_is_stopped_goes_on_where_it_was(home: Path, bench: Bench) -> None:
     waits = 'n=0; until [ -e "$HOME/go" ] || [ "$n" -ge 600 ]; do sleep 0.1; n=$((n + 1)); done; echo "one" >>"$HOME/effects"'
-    playbook = bench.playbook(MEND.replace('echo "one" >>"$HOME/effects"', waits).replace("deadline: 20s", "deadline: 100s"))
+    playbook = bench.playbook(MEND.replace('echo "one" >>"$HOME/effects"', waits))
     with Desk.open(home, write=True, actor="anna") as desk:
         request = bench.asking("db-1", "db-2", playbook=playbook, concurrency=1, case="DEMO-1")
         stopped = asyncio.run(desk.repair(request, connect=bench.connect, observer=Stopping(desk, 5.0)))
@@ -534,7 +534,7 @@ class StoppingOnce(Silent):
 def test_a_repair_that_was_stopped_does_not_go_on_where_changes_are_kept_off(home: Path, bench: Bench) -> None:
     waits = 'touch "$HOME/begun"; n=0; until [ -e "$HOME/go" ] || [ "$n" -ge 600 ]; do sleep 0.1; n=$((n + 1)); done; '
     waits += 'echo "one" >>"$HOME/effects"'
-    playbook = bench.playbook(MEND.replace('echo "one" >>"$HOME/effects"', waits).replace("deadline: 20s", "deadline: 100s"))
+    playbook = bench.playbook(MEND.replace('echo "one" >>"$HOME/effects"', waits))
     begun = bench.home("db-1") / "begun"
     with Desk.open(home, write=True, actor="anna") as desk:
         request = bench.asking("db-1", "db-2", playbook=playbook, concurrency=1)
@@ -566,7 +566,7 @@ def test_a_repair_that_was_stopped_does_not_go_on_where_changes_are_kept_off(hom
 def test_a_repair_that_goes_on_keeps_its_waves_and_what_it_had_counted(home: Path, bench: Bench) -> None:
     """The first host failed, the second was on its way when the run was stopped; one failure was allowed."""
     waits = 'touch "$HOME/begun"; until [ -e "$HOME/go" ]; do sleep 0.1; done; echo one >>"$HOME/effects"; exit 1'
-    playbook = bench.playbook(MEND.replace('echo "one" >>"$HOME/effects"', waits).replace("deadline: 20s", "deadline: 100s"))
+    playbook = bench.playbook(MEND.replace('echo "one" >>"$HOME/effects"', waits))
     hosts = ("db-1", "db-2", "db-3", "db-4")
     (bench.home("db-1") / "go").touch()
     begun = bench.home("db-2") / "begun"

@@ -16,7 +16,7 @@ from remote.question import Question
 from runner.desk import Desk
 from runner.observer import Silent
 from runner.outcome import Outcome
-from tests.runner.repairs import CHECK, MEND, Bench
+from tests.runner.repairs import BUSY_S, CHECK, MEND, Bench
 
 BOUNDS = CHECK.replace(
     'critical: {raise: facts.mark.state == "bad"}', "critical: {raise: facts.mark.state > 90, clear: facts.mark.state < 80}"
@@ -30,7 +30,11 @@ def _parse(answer: Answer) -> Facts:
 
 
 def test_a_finding_is_fixed_by_the_bound_that_ends_it_also_where_this_run_was_the_first_to_see_it(home: Path) -> None:
-    probe = Probe(question=Question(id="mark", script='cat "$HOME/mark"'), parse=_parse, shape={"state": "int", "at": "at"})
+    probe = Probe(
+        question=Question(id="mark", script='cat "$HOME/mark"', deadline_s=BUSY_S),
+        parse=_parse,
+        shape={"state": "int", "at": "at"},
+    )
     with tempfile.TemporaryDirectory() as folder, Desk.open(home, write=True, actor="anna") as desk:
         bench = Bench(Path(folder))
         check = bench.folder / "mark-bad.yaml"

@@ -41,7 +41,7 @@ WAITS = (
 
 def waiting(bench: Bench, then: str = "") -> Playbook:
     """Return a playbook whose first step waits until it may go on."""
-    return bench.playbook(MEND.replace('echo "one" >>"$HOME/effects"', WAITS + then).replace("deadline: 20s", "deadline: 100s"))
+    return bench.playbook(MEND.replace('echo "one" >>"$HOME/effects"', WAITS + then))
 
 
 def the_rest(bench: Bench, playbook: Playbook, *hosts: str, hooks: Sequence[Hook] = ()) -> RestRequest:

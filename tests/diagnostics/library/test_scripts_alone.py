@@ -98,7 +98,13 @@ def test_a_number_of_the_kernel_is_read_to_its_end(shell: str, file: str) -> Non
     assert read_sources("kernel.taint", run(SHELLS[shell], script))["tainted"].data == Path(file).read_bytes()
 
 
-ENDED = "import os, sys; [os.fork() or os._exit(0) for _ in range(6)]; print(flush=True); sys.stdin.read()"
+ENDED = """import os, sys
+children = [os.fork() or os._exit(0) for _ in range(6)]
+for child in children:
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # it has ended, and is not reaped
+print(flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture
