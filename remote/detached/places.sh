@@ -221,16 +221,16 @@ keep_somewhere() {
 	return 1
 }
 
-# Makes the n-th place, which has to be held first then, as by all others (again), also where another has just made it; else adds
-# to why.
+# Makes the n-th place, which has to be held first then, as by all others (again); also, once, where another has just made it
+# (raced). Else adds to why.
 made() {
 	eval "place=\$place$1"
 	if mkdir "$place"; then
 		enter "$1" && again=1 && return
 		rmdir "$place"
 		why="$why, $place: others may put something else in its place"
-	elif enter "$1"; then
-		again=1
+	elif case $raced in *"$1"*) false ;; esac && enter "$1"; then
+		raced=$raced$1 again=1
 		return
 	elif [ -e "$place" ] || [ -L "$place" ]; then
 		why="$why, $place: not a folder of ours alone"
@@ -239,7 +239,7 @@ made() {
 	fi
 	return 1
 } 2>/dev/null
-again=''
+again='' raced=''
 
 # Looks for the folder of a command, and goes to its place.
 seek() {

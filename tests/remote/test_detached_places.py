@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from remote.detached import Reason, State
+from remote.detached import START, Reason, State
 from tests.remote.detached import DEADLINE_S, NEEDS, SHELLS, USER, Bench, collected, started, user_bench
 
 pytestmark = pytest.mark.skipif(bool(NEEDS), reason=NEEDS)
@@ -75,6 +75,22 @@ async def test_a_place_that_another_start_makes_first_is_a_place(tmp_path: Path,
     standing = await started(bench.session(), bench.command("echo out"))
     assert (standing.state, standing.why, standing.stdout, standing.place) == (State.DONE, "", b"out\n", "/var/lib/longarm")
     assert not any(path.startswith(("root/", "run/")) for path in bench.remains())
+    await bench.leave()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_where_nothing_can_be_held_nothing_is_certain_and_nothing_waits(tmp_path: Path, shell: str) -> None:
+    failing = tmp_path / "failing"
+    failing.mkdir()
+    (failing / "flock").write_text("#!/bin/sh\nexit 71\n")
+    (failing / "flock").chmod(0o755)
+    bench = Bench(tmp_path, shell=SHELLS[shell], before=f"PATH={failing}:$PATH; mkdir -pm 700 /var/lib/longarm")
+    detached = bench.command("echo out")
+    standing = await started(bench.session(), detached)
+    assert (standing.state, standing.reason, standing.ran) == (State.FAILED, Reason.NO_PLACE, False)
+    standing = await bench.session().collect(detached.id, START, sent_s_ago=5, wait_s=0, deadline_s=15.0)
+    assert (standing.state, standing.reason) == (State.UNKNOWN, Reason.UNREADABLE)
+    assert not bench.effects()
     await bench.leave()
 
 
