@@ -407,5 +407,5 @@ def test_who_is_at_work_is_found_without_reading_all_journals(made: Path, rows: 
         leases.by_hand_since(reader, "db-0", rows.begin().run.run)
         reader.set_trace_callback(None)
         plans = ["; ".join(row[-1] for row in reader.execute(f"EXPLAIN QUERY PLAN {query}")) for query in queries]
-    assert len(plans) == 4
+    assert len(plans) == 5
     assert [plan for plan in plans if "SCAN journal" in plan or "SCAN line" in plan or "SCAN host_run" in plan] == []
