@@ -9,7 +9,6 @@ import json
 import os
 import re
 import signal
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,7 @@ from tests.console.conftest import LONGARM
 from tests.console.test_canaries import LEAKS, Ran, assert_no_leak, sampling, temporary
 from tests.remote_lab.windows_hosts import PASSWORD, USER, listening, ntlm_accounts
 from tests.remote_windows.conftest import practice
-from tests.runner.repairs import Bench
+from tests.runner.repairs import Bench, hosts_folder
 from tests.wires import WIRES
 
 __all__ = ["ntlm_accounts"]
@@ -179,8 +178,8 @@ def repair(tmp_path: Path) -> Repair:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    with tempfile.TemporaryDirectory() as folder:
-        found = Bench(Path(folder))
+    with hosts_folder() as folder:
+        found = Bench(folder)
         path = found.home(name_of(0)) / "says"
         path.write_text(says())
         if os.geteuid() == 0:

@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from inventory.errors import LongarmError
@@ -23,7 +22,7 @@ from runner.record import RunRecord
 from runner.request import RestRequest
 from tests.runner.filling import ROOMY, mount
 from tests.runner.fleet import inventory_of
-from tests.runner.repairs import Bench
+from tests.runner.repairs import Bench, hosts_folder
 
 HOSTS = ("db-1", "db-2", "db-3")
 SIZES = 6
@@ -71,16 +70,16 @@ def main(folder: Path) -> None:
     disk = folder / "disk"
     disk.mkdir()
     mount(disk, ROOMY)
-    with tempfile.TemporaryDirectory() as hosts:
-        empty, _ = room_taken(disk), repair(disk / "home", Bench(Path(hosts)))
+    with hosts_folder() as hosts:
+        empty, _ = room_taken(disk), repair(disk / "home", Bench(hosts))
     whole = room_taken(disk)
     for number in range(SIZES):
         mounted = folder / f"disk-{number}"
         mounted.mkdir()
         size = empty + (whole - empty) * (number + 4) // (SIZES + 4)
         mount(mounted, f"{size // 4 * 4}k")
-        with tempfile.TemporaryDirectory() as hosts:
-            bench, error = Bench(Path(hosts)), ""
+        with hosts_folder() as hosts:
+            bench, error = Bench(hosts), ""
             try:
                 repair(mounted / "home", bench)
             except (LongarmError, OSError) as failed:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -129,6 +132,38 @@ SHELF = Probe(
     parse=_parse_shelf,
     shape={"state": "str", "at": "at"},
 )
+
+
+@contextmanager
+def hosts_folder() -> Iterator[Path]:
+    """Make a folder for hosts; what their commands are still at is ended before it goes."""
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            yield Path(name)
+        finally:
+            _end_commands(Path(name))
+
+
+def _end_commands(folder: Path) -> None:
+    names = {name[2:] for _, names, _ in os.walk(folder) for name in names if name.startswith("c-")}
+    marks = [mark.encode() for name in names for mark in (f"LONGARM_D={name}\0", f"LONGARM_Q={name}.")]
+    end = time.monotonic() + 30
+    while marks and (pids := _marked(marks)):
+        assert time.monotonic() < end, f"{pids} cannot be ended"
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _marked(marks: Sequence[bytes]) -> list[int]:
+    """Return who was started with one of these marks in its environment; whoever is a zombie has none."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            data = environ.read_bytes()
+            if any(mark in data for mark in marks):
+                found.append(int(environ.parent.name))
+    return found
 
 
 @dataclass(slots=True)

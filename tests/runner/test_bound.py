@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -41,7 +40,7 @@ from runner.targets import changed_since, target_digests, target_of
 from runner.undoing import NothingToUndo
 from tests.runner.conftest import Rows
 from tests.runner.fleet import inventory_of
-from tests.runner.repairs import MEND, Bench
+from tests.runner.repairs import MEND, Bench, hosts_folder
 from tests.runner.test_repair import StoppingOnce
 
 PLAN = WholeRun(run=Rows().run(), hosts=(), outbox=())
@@ -89,13 +88,13 @@ class Cut:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Bench(Path(folder))
+    with hosts_folder() as folder:
+        yield Bench(folder)
 
 
 @pytest.fixture(scope="module")
 def cut() -> Iterator[Cut]:
-    with tempfile.TemporaryDirectory() as folder:
+    with hosts_folder() as folder:
         yield cut_off(Path(folder))
 
 

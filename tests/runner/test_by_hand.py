@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -31,7 +30,7 @@ from runner.store.errors import ChangesFrozen
 from runner.store.rows import Scope
 from runner.tasks import CommandTask, Held, TerminalTask
 from tests.reports.test_formats import SCHEMA
-from tests.runner.repairs import Bench
+from tests.runner.repairs import Bench, hosts_folder
 from tests.runner.test_undoing import SET, put, repaired
 
 SLOW = SET.replace(
@@ -43,8 +42,8 @@ HAND = 'echo hand >>"$HOME/effects"'
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Bench(Path(folder))
+    with hosts_folder() as folder:
+        yield Bench(folder)
 
 
 @pytest.fixture

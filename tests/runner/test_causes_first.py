@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from runner.observer import Silent
 from runner.outcome import Outcome
 from runner.record import RunRecord
 from tests.reports.test_formats import SCHEMA, whole
-from tests.runner.repairs import FULL, MEND, Bench
+from tests.runner.repairs import FULL, MEND, Bench, hosts_folder
 
 CLEAR = """
 playbook: clear-shelf
@@ -48,8 +47,8 @@ WAITS = MEND.replace("needs: [mark]", "needs: [mark]\nnot_while: [shelf-full]")
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Bench(Path(folder)).with_causes()
+    with hosts_folder() as folder:
+        yield Bench(folder).with_causes()
 
 
 def shelved(bench: Bench, host: str, state: str = "full") -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -27,13 +26,13 @@ from runner.store.rows import Event
 from runner.store.sql import open_store
 from tests.runner.breaking import WAITING, BreakingBench, repaired, resumed
 from tests.runner.fleet import inventory_of
-from tests.runner.repairs import MEND
+from tests.runner.repairs import MEND, hosts_folder
 
 
 @pytest.fixture
 def bench() -> Iterator[BreakingBench]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield BreakingBench(Path(folder))
+    with hosts_folder() as folder:
+        yield BreakingBench(folder)
 
 
 @pytest.mark.parametrize(

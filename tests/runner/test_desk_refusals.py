@@ -8,7 +8,6 @@ import inspect
 import itertools
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -37,7 +36,7 @@ from runner.store.rows import Scope
 from runner.tasks import CommandTask
 from tests.mutants import Mutant, mutants
 from tests.runner.fleet import asking, fleet, inventory_of
-from tests.runner.repairs import MEND, Bench
+from tests.runner.repairs import MEND, Bench, hosts_folder
 
 CONFIG = """\
 roles:
@@ -84,8 +83,8 @@ ASKS, APPROVES, KEEPS = (who(name) for name in ("daemon", "games", "root"))
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    with tempfile.TemporaryDirectory() as folder:  # where the users of its hosts may go
-        yield made_in(Path(folder))
+    with hosts_folder() as folder:  # where the users of its hosts may go
+        yield made_in(folder)
 
 
 def made_in(folder: Path) -> Scene:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -28,7 +27,7 @@ from runner.store.sql import open_store
 from tests.runner.breaking import BreakingBench
 from tests.runner.conftest import Rows
 from tests.runner.fleet import inventory_of
-from tests.runner.repairs import MEND, Bench
+from tests.runner.repairs import MEND, Bench, hosts_folder
 
 WAIT = """
   - name: Wait for the users
@@ -43,8 +42,8 @@ HEAD = MEND.partition("steps:")[0] + "steps:\n"
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Bench(Path(folder))
+    with hosts_folder() as folder:
+        yield Bench(folder)
 
 
 @pytest.fixture
@@ -128,8 +127,8 @@ def test_what_was_kept_off_at_first_and_begun_later_is_not_told_as_left_out(
 ) -> None:
     note = "touch $HOME/at-it; until [ -e $HOME/over ]; do sleep 0.1; done; echo worse >>$HOME/effects"
     text = f"{HEAD}  - {{name: Note, when: facts.mark.state == 'worse', run: '{note}'}}{WAIT}verify: [mark-bad]\n"
-    with tempfile.TemporaryDirectory() as folder, Desk.open(home, write=True, actor="anna") as desk:
-        bench = BreakingBench(Path(folder))
+    with hosts_folder() as folder, Desk.open(home, write=True, actor="anna") as desk:
+        bench = BreakingBench(folder)
         run = stopped_at(desk, bench, stops_at, WAITING, text, forced="the customer wants it")
         bench.mark("db-1", "worse")
         (bench.home("db-1") / "go").touch()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from runner.desk import Desk
 from runner.observer import Silent
 from tests.conftest import SOAK, Measured
 from tests.remote.flooded import status_kib
-from tests.runner.repairs import MEND, Bench
+from tests.runner.repairs import MEND, Bench, hosts_folder
 
 pytestmark = pytest.mark.long
 
@@ -45,8 +44,8 @@ PLAYBOOK = MEND.partition("steps:")[0] + STEPPING
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Bench(Path(folder))
+    with hosts_folder() as folder:
+        yield Bench(folder)
 
 
 def growth_of(sizes: list[int]) -> float:

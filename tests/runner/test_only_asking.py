@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -32,12 +31,13 @@ from runner.store.rows import Scope
 from runner.store.sql import open_store
 from tests.runner.breaking import WAITING, BreakingBench, repaired, resumed
 from tests.runner.fleet import inventory_of
+from tests.runner.repairs import hosts_folder
 
 
 @pytest.fixture
 def bench() -> Iterator[BreakingBench]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield BreakingBench(Path(folder))
+    with hosts_folder() as folder:
+        yield BreakingBench(folder)
 
 
 def cut_off(desk: Desk, bench: BreakingBench, *hosts: str, **values: Any) -> RunRecord:

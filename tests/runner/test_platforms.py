@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from runner.planning import plan_of
 from runner.record import HostRecord
 from runner.request import DiagnoseRequest
 from runner.store.port import Store
-from tests.runner.repairs import MEND, Bench
+from tests.runner.repairs import MEND, Bench, hosts_folder
 from tests.runner.test_by_hand import SLOW
 from tests.runner.test_taking_turns import going_on, stopped_in_mid_step
 from tests.runner.test_undoing import put
@@ -73,8 +72,8 @@ def test_checks_that_were_named_stay_and_a_platform_without_any_is_told_so(libra
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Bench(Path(folder))
+    with hosts_folder() as folder:
+        yield Bench(folder)
 
 
 def changed(home: Path, bench: Bench, platform: Platform, **more: Any) -> HostRecord:

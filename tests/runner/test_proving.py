@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -18,15 +17,15 @@ from runner.observer import Silent
 from runner.outcome import Outcome
 from runner.record import RunRecord
 from runner.store.sql import open_store
-from tests.runner.repairs import MEND, Bench
+from tests.runner.repairs import MEND, Bench, hosts_folder
 
 PROVED = MEND.replace("verify: [mark-bad]", "verify: {checks: [mark-bad], settle: 45s, samples: 3, every: 20s}")
 
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Bench(Path(folder))
+    with hosts_folder() as folder:
+        yield Bench(folder)
 
 
 def passing(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Awaitable[None]]) -> list[float]:

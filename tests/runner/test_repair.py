@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shlex
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
@@ -44,7 +43,7 @@ from runner.store.sql import open_store
 from tests.reports.test_formats import SCHEMA, whole
 from tests.runner.conftest import NOW
 from tests.runner.fleet import inventory_of
-from tests.runner.repairs import MEND, Bench
+from tests.runner.repairs import MEND, Bench, hosts_folder
 
 if TYPE_CHECKING:
     from tests.runner.conftest import Rows
@@ -52,8 +51,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Bench(Path(folder))
+    with hosts_folder() as folder:
+        yield Bench(folder)
 
 
 def repaired(home: Path, bench: Bench, request: RepairRequest) -> RunRecord:
@@ -167,8 +166,8 @@ class ClaimingBench(Bench):
 
 
 def test_a_host_that_claims_success_is_not_believed_but_looked_at(home: Path) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        bench = ClaimingBench(Path(folder))
+    with hosts_folder() as folder:
+        bench = ClaimingBench(folder)
         bench.home("db-1")
         record = repaired(home, bench, bench.asking("db-1"))
     (host,) = record.hosts

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import tempfile
 from pathlib import Path
 
 from diagnostics.check_files import load_checks
@@ -16,7 +15,7 @@ from remote.question import Question
 from runner.desk import Desk
 from runner.observer import Silent
 from runner.outcome import Outcome
-from tests.runner.repairs import BUSY_S, CHECK, MEND, Bench
+from tests.runner.repairs import BUSY_S, CHECK, MEND, Bench, hosts_folder
 
 BOUNDS = CHECK.replace(
     'critical: {raise: facts.mark.state == "bad"}', "critical: {raise: facts.mark.state > 90, clear: facts.mark.state < 80}"
@@ -35,8 +34,8 @@ def test_a_finding_is_fixed_by_the_bound_that_ends_it_also_where_this_run_was_th
         parse=_parse,
         shape={"state": "int", "at": "at"},
     )
-    with tempfile.TemporaryDirectory() as folder, Desk.open(home, write=True, actor="anna") as desk:
-        bench = Bench(Path(folder))
+    with hosts_folder() as folder, Desk.open(home, write=True, actor="anna") as desk:
+        bench = Bench(folder)
         check = bench.folder / "mark-bad.yaml"
         check.write_text(BOUNDS)
         bench.library = Library(probes={"mark": probe}, checks=load_checks([check], {"mark": probe}), digest="f" * 64)

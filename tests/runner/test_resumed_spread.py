@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,13 +23,13 @@ from runner.record import HostRecord, RunRecord
 from runner.request import RestRequest
 from runner.store.rows import Scope
 from tests.runner.fleet import inventory_of
-from tests.runner.repairs import MEND, Bench
+from tests.runner.repairs import MEND, Bench, hosts_folder
 
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Bench(Path(folder))
+    with hosts_folder() as folder:
+        yield Bench(folder)
 
 
 WAITS = (

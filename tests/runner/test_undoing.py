@@ -7,7 +7,6 @@ import gc
 import json
 import os
 import sqlite3
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
@@ -55,7 +54,7 @@ from runner.undoing import NothingToUndo, check_undoable
 from tests.conftest import SOAK
 from tests.reports.test_formats import SCHEMA, whole
 from tests.runner.fleet import inventory_of
-from tests.runner.repairs import PROBE, Bench
+from tests.runner.repairs import PROBE, Bench, hosts_folder
 
 SET = """
 playbook: set-it
@@ -90,8 +89,8 @@ TAKES_BACK = SET.replace("verify: [mark-bad]", "verify: {checks: [mark-bad], on_
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Bench(Path(folder))
+    with hosts_folder() as folder:
+        yield Bench(folder)
 
 
 def put(bench: Bench, host: str, name: str, text: str) -> Path:
