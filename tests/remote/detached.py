@@ -10,7 +10,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,13 +108,29 @@ class Bench:
     async def leave(self) -> None:
         """End all connections, and what commands have left behind."""
         await asyncio.gather(*(session.leave() for session in self.sessions))
-        self._end_all()
+        end_commands(self.names)
 
-    def _end_all(self) -> None:
-        for environ in Path("/proc").glob("[0-9]*/environ"):
-            with contextlib.suppress(OSError):
-                if any(f"LONGARM_Q={name}.".encode() in environ.read_bytes() for name in self.names):
-                    os.kill(int(environ.parent.name), signal.SIGKILL)
+
+def end_commands(names: Collection[str]) -> None:
+    """End these commands and their supervisors; nothing of them is there, or writes anywhere, when this returns."""
+    marks = [mark.encode() for name in names for mark in (f"LONGARM_D={name}\0", f"LONGARM_Q={name}.")]
+    end = time.monotonic() + DEADLINE_S
+    while marks and (pids := _marked(marks)):
+        assert time.monotonic() < end, f"{pids} cannot be ended"
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _marked(marks: Sequence[bytes]) -> list[int]:
+    """Return who was started with one of these marks in its environment; whoever is a zombie has none."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            data = environ.read_bytes()
+            if any(mark in data for mark in marks):
+                found.append(int(environ.parent.name))
+    return found
 
 
 @contextmanager

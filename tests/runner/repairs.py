@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +29,7 @@ from remote.local import LocalSession
 from remote.question import Question
 from remote.session import Session
 from runner.request import RepairRequest
+from tests.remote.detached import end_commands
 
 FIRST_USER: Final = 60_000
 """Whom root becomes here, or one of the 5,000 behind: places for detached commands are the user's, on the whole machine."""
@@ -141,29 +140,8 @@ def hosts_folder() -> Iterator[Path]:
         try:
             yield Path(name)
         finally:
-            _end_commands(Path(name))
-
-
-def _end_commands(folder: Path) -> None:
-    names = {name[2:] for _, names, _ in os.walk(folder) for name in names if name.startswith("c-")}
-    marks = [mark.encode() for name in names for mark in (f"LONGARM_D={name}\0", f"LONGARM_Q={name}.")]
-    end = time.monotonic() + 30
-    while marks and (pids := _marked(marks)):
-        assert time.monotonic() < end, f"{pids} cannot be ended"
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-
-def _marked(marks: Sequence[bytes]) -> list[int]:
-    """Return who was started with one of these marks in its environment; whoever is a zombie has none."""
-    found = []
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):
-            data = environ.read_bytes()
-            if any(mark in data for mark in marks):
-                found.append(int(environ.parent.name))
-    return found
+            folders = (one for _, found, _ in os.walk(name) for one in found)
+            end_commands({one[2:] for one in folders if one.startswith("c-")})
 
 
 @dataclass(slots=True)
