@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -155,7 +156,8 @@ def test_a_connection_that_drops_at_any_message_loses_nothing_and_does_nothing_t
 @pytest.mark.parametrize("point", CUT_SHORT)
 def test_a_start_that_is_cut_short_anywhere_is_sent_again_where_it_began_nothing(console: Console, point: str) -> None:
     """Its answer is lost, and deleting its shell ends it where it stands; who asks after it finds out whether it began."""
-    resolver, mishaps = Resolver(), Mishaps(drop_after={10, 11})
+    reached = asyncio.Event()
+    resolver, mishaps = Resolver(), Mishaps(drop_after={10, 11}, behind={10: reached.wait})
     killed: list[str] = []
     machine = resolver.works.machine
 
@@ -163,6 +165,7 @@ def test_a_start_that_is_cut_short_anywhere_is_sent_again_where_it_began_nothing
         if process != "start" or step != point or killed:
             return False
         killed.append(step)
+        reached.set()  # not before it stands there is its shell deleted
         if step != "it is launched":  # what lives needs no time of grace
             machine.clock = lambda: time.time() + GRACE_S
         return True

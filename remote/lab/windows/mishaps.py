@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -19,6 +19,8 @@ class Mishaps:
     """It breaks when the message has been acted on: the answer is lost."""
     drop_login: set[int] | range = field(default_factory=set)
     """The connection breaks at the empty message of a login; these are counted by themselves, from 1 (NTLM takes two)."""
+    behind: Mapping[int, Callable[[], Awaitable[object]]] = field(default_factory=dict)
+    """What is waited for when it has been acted on, before its answer or its loss."""
     bad_mic: set[int] = field(default_factory=set)
     """It is refused as one whose seal is broken: HTTP 400."""
     reboot: set[int] = field(default_factory=set)

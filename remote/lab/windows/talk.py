@@ -106,6 +106,8 @@ class Talk:
             answer = HTTPStatus.OK, await self._done(request, number, len(data))
         except Fault as fault:
             answer = HTTPStatus.INTERNAL_SERVER_ERROR, fault.said_in(self._service.language).envelope(request.message_id)
+        if number in mishaps.behind:
+            await mishaps.behind[number]()
         if number in mishaps.drop_after:
             raise HangUp
         return answer
