@@ -19,6 +19,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Final, TypeVar
@@ -169,16 +170,12 @@ async def _run(run: Callable[[AnsibleWay], T], way: AnsibleWay) -> T:
 @asynccontextmanager
 async def _served(session: Session, way: AnsibleWay) -> AsyncIterator[None]:
     """Answer what is asked on the socket until left; what is under way then is given up."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _answered(session, way, reader, writer)
-
     try:
         listener = socket.create_server(str(way.socket), family=socket.AF_UNIX)
     except OSError as error:
         text = Text("Ansible's socket cannot be made: {reason}", reason=str(error))
         raise NoShell(session.host.name, text, Text("TMPDIR=/tmp longarm …")) from error
-    async with accepting(listener, answer, limit=_LONGEST_HEAD):
+    async with accepting(listener, partial(_answered, session, way), limit=_LONGEST_HEAD):
         yield
 
 

@@ -158,7 +158,8 @@ async def get_file(
         if outcome.reason is None:
             await to_its_end(sink.finish)
     except BaseException:  # our own disk, the caller's progress, or whoever cancels
-        sink.part.unlink(missing_ok=True)
+        if before is None:  # nobody knows of it who could go on with it
+            sink.part.unlink(missing_ok=True)
         raise
     finally:
         sink.close()

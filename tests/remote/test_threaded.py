@@ -374,6 +374,7 @@ async def test_a_host_that_waits_for_a_place_has_its_clock_stopped(
             while limit.when() is not None:  # noqa: ASYNC110 (a clock that stops is no event)
                 await asyncio.sleep(0.01)
         await second
+        assert limit.when() is not None, "it goes on once there is a place"
         PATIENCE.reset(kept)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +18,7 @@ from inventory.host import SshLibrary, Transport
 from inventory.secret import Secret
 from remote.answer import Ended
 from remote.command import Command
-from remote.files import Destination, Reason, TransferFailed
+from remote.files import Destination, Part, Reason, TransferFailed
 from remote.files.local_files import Sink
 from remote.lab.windows.host import WindowsHost
 from remote.lab.windows.mishaps import Mishaps
@@ -110,6 +112,24 @@ async def test_a_get_that_is_cancelled_at_its_file_here_leaves_nothing_open(
     assert not done and not (tmp_path / ".mine.part").exists()
     still_open = [str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]  # noqa: ASYNC240
     assert not [path for path in still_open if str(tmp_path) in path]
+
+
+async def test_what_had_arrived_stays_where_going_on_with_it_is_stopped_here(
+    connector: MakeConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    host, practised = practiced()
+    practised.files[THERE] = DATA
+    part = tmp_path / ".mine.part"
+    part.write_bytes(DATA[:1000])
+    async with connected(connector, host) as session:
+        monkeypatch.setattr(Sink, "finish", fails)
+        with pytest.raises(OSError, match="Too many open files"):
+            resume = Part(name=str(part), size_bytes=len(DATA))
+            await session.get(THERE, tmp_path / "mine", max_bytes=2**21, deadline_s=60, resume=resume)
+    assert part.read_bytes() == DATA, "what came meanwhile too"
 
 
 @pytest.mark.parametrize("transport", [Transport.WINRM, Transport.PSRP])
